@@ -1,0 +1,31 @@
+/** The interface between the server and whatever runs the model. Types only: no ONNX, no HTTP. */
+
+import type { Bundle } from "../model/bundle.ts";
+
+/** Options that all pictures of one forward pass share. */
+export interface DecodingOptions {
+  /** Most tokens to generate for any row, the end token included. */
+  readonly maxNewTokens: number;
+  /** 1 is greedy. */
+  readonly numBeams: number;
+  /** Token ids the text is forced to begin with, without the begin token; empty for no prompt. */
+  readonly promptIds: readonly number[];
+}
+
+/** One row of an answer. Both arrays stop after the end token, which is included where it was reached. */
+export interface TokenSequence {
+  readonly tokenIds: readonly number[];
+  /** Natural logarithm of each token's probability, same length as `tokenIds`. */
+  readonly logProbabilities: readonly number[];
+}
+
+/** Runs the model on batches of pictures. One `generate` at a time; the caller batches. */
+export interface Engine {
+  readonly bundle: Bundle;
+  /**
+   * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph
+   * @returns one sequence a row, in order
+   */
+  generate(pixels: Uint8Array, batch: number, options: DecodingOptions): Promise<TokenSequence[]>;
+  close(): Promise<void>;
+}

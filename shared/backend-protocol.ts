@@ -1,0 +1,15 @@
+/**
+ * What worker and backend say to each other beside the Hugging Face protocol: headers that carry what its answer
+ * `[{ "generated_text" }]` has no field for.
+ */
+
+/** Answer: model id. */
+export const MODEL_ID_HEADER = "x-model-id";
+/** Answer: model revision, part of the worker's cache key. */
+export const MODEL_REVISION_HEADER = "x-model-revision";
+/** Answer: geometric mean of the token probabilities, 0..1. */
+export const CAPTION_SCORE_HEADER = "x-caption-score";
+/** Request: milliseconds the caller will still wait; work past it is dropped before it costs a forward pass. */
+export const DEADLINE_MS_HEADER = "x-deadline-ms";
+/** Request and answer: one id through all logs. */
+export const REQUEST_ID_HEADER = "x-request-id";

@@ -1,0 +1,13 @@
+/** The identity of a picture: SHA-256 (FIPS 180-4) of its bytes. Web Crypto only, so it runs in both runtimes. */
+
+export const SHA256_HEX = /^[0-9a-f]{64}$/;
+
+/** SHA-256 of `bytes` as 64 lower-case hexadecimal digits. */
+export async function contentHash(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return toHex(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+/** Lower-case hexadecimal of a digest. */
+export function toHex(digest: ArrayBuffer): string {
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,18 @@
+/** Every limit that both sides of the wire must agree on, with its unit in its name. No logic. */
+
+/** Largest accepted picture. Cloudflare's own body limit is 100 MB; a photograph at full phone resolution is under 20. */
+export const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
+
+/** Largest accepted width x height: a decompression bomb is refused by its header, before it is decoded. */
+export const MAX_IMAGE_PIXELS = 100_000_000;
+
+export const MAX_NEW_TOKENS = 50;
+export const MAX_NUM_BEAMS = 8;
+export const MAX_PROMPT_CHARACTERS = 200;
+
+/** Screen readers read alt text in one breath up to about this length. */
+export const DEFAULT_ALT_CHARACTERS = 125;
+export const MIN_ALT_CHARACTERS = 20;
+export const MAX_ALT_CHARACTERS = 500;
+
+export const MAX_BATCH_ITEMS = 100;

@@ -1,0 +1,99 @@
+/**
+ * Every way a request can fail, in one table: code, HTTP status, title, and whether asking again can help.
+ * A new code does not compile until it has its row; the documented statuses come from here.
+ * Expected failures are values (`Failure`), returned or carried by `FailureError`; bugs are thrown as they are.
+ */
+
+import * as z from "zod";
+
+interface ProblemRow {
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
+  readonly title: string;
+  /** The same bytes will fail the same way for ever: the answer may be cached for a while. */
+  readonly permanent: boolean;
+}
+
+const row = (status: ProblemRow["status"], title: string, permanent = false): ProblemRow => ({
+  status,
+  title,
+  permanent,
+});
+
+export const PROBLEMS = {
+  "empty-body": row(400, "The request has no picture"),
+  "bad-request": row(400, "The request is not well formed"),
+  "bad-options": row(400, "An option has a wrong value"),
+  "unsupported-language": row(400, "The language is not supported"),
+  unauthorized: row(401, "A valid key is required"),
+  forbidden: row(403, "The key does not allow this"),
+  "url-refused": row(403, "The address may not be fetched"),
+  "not-found": row(404, "There is nothing here"),
+  "model-not-found": row(404, "The model is not served here"),
+  "not-captioned": row(404, "This picture has not been captioned yet"),
+  "method-not-allowed": row(405, "The method is not allowed here"),
+  "image-too-large": row(413, "The picture has too many bytes", true),
+  "too-many-pixels": row(413, "The picture has too many pixels", true),
+  "unsupported-image": row(415, "The picture's format is not supported", true),
+  "not-an-image": row(415, "The bytes are not a picture", true),
+  "unreadable-image": row(422, "The picture is damaged", true),
+  "decode-timeout": row(422, "The picture takes too long to decode"),
+  "url-unreachable": row(422, "The address did not answer with a picture"),
+  "rate-limited": row(429, "Too many requests"),
+  "quota-exceeded": row(429, "The daily quota is used up"),
+  overloaded: row(429, "The service is at capacity"),
+  internal: row(500, "Something went wrong here"),
+  "backend-error": row(502, "The captioner answered with an error"),
+  unavailable: row(503, "No captioner is available"),
+  "shutting-down": row(503, "The server is shutting down"),
+  "deadline-exceeded": row(504, "The time for this request is over"),
+} as const satisfies Record<string, ProblemRow>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+export const PROBLEM_CODES = Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]];
+
+/** An expected failure: what went wrong, in a sentence the caller can act on. Never holds internals or secrets. */
+export interface Failure {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  /** Seconds after which asking again makes sense; becomes `Retry-After`. */
+  readonly retryAfterSeconds?: number;
+}
+
+/** A failure on its way to the one error handler of an app. */
+export class FailureError extends Error {
+  override readonly name = "FailureError";
+  readonly failure: Failure;
+
+  constructor(failure: Failure, options?: ErrorOptions) {
+    super(failure.detail, options);
+    this.failure = failure;
+  }
+}
+
+/** Problem details, RFC 9457, with a stable `code`. */
+export const Problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  code: z.enum(PROBLEM_CODES),
+  detail: z.string(),
+});
+export type Problem = z.infer<typeof Problem>;
+
+export const PROBLEM_CONTENT_TYPE = "application/problem+json";
+
+/** The problem document of a failure. */
+export function toProblem({ code, detail }: Failure): Problem {
+  const { status, title } = PROBLEMS[code];
+  return { type: `urn:problem:${code}`, title, status, code, detail };
+}
+
+/** The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. */
+export function problemResponse(failure: Failure, headers: Record<string, string> = {}): Response {
+  const retry: Record<string, string> =
+    failure.retryAfterSeconds === undefined ? {} : { "retry-after": String(failure.retryAfterSeconds) };
+  return new Response(JSON.stringify(toProblem(failure)), {
+    status: PROBLEMS[failure.code].status,
+    headers: { "content-type": PROBLEM_CONTENT_TYPE, ...retry, ...headers },
+  });
+}

@@ -1,0 +1,97 @@
+/**
+ * The messages of the system, one zod schema each; the types are inferred from them.
+ * Pure data: no I/O, no defaults that depend on a deployment.
+ */
+
+import * as z from "zod";
+import { SHA256_HEX } from "./content-hash.ts";
+import {
+  MAX_ALT_CHARACTERS,
+  MAX_NEW_TOKENS,
+  MAX_NUM_BEAMS,
+  MAX_PROMPT_CHARACTERS,
+  MIN_ALT_CHARACTERS,
+} from "./limits.ts";
+
+/** What can change the words of a caption; part of the cache key. Absent fields take the model's own defaults. */
+export const GenerationOptions = z.strictObject({
+  prompt: z.string().trim().min(1).max(MAX_PROMPT_CHARACTERS).optional().meta({
+    description: "Words the caption begins with, e.g. 'a photograph of'.",
+  }),
+  max_new_tokens: z.coerce.number().int().min(1).max(MAX_NEW_TOKENS).optional().meta({
+    description: "The most tokens to generate, the end token included.",
+  }),
+  num_beams: z.coerce.number().int().min(1).max(MAX_NUM_BEAMS).optional().meta({
+    description: "Beams of the search; 1 is greedy.",
+  }),
+});
+export type GenerationOptions = z.infer<typeof GenerationOptions>;
+
+/** Every option of a caption request: generation, and how the alt text is shaped from the caption. */
+export const CaptionOptions = GenerationOptions.extend({
+  max_length: z.coerce.number().int().min(MIN_ALT_CHARACTERS).max(MAX_ALT_CHARACTERS).optional().meta({
+    description: "The most characters of the alt text; cut on a word edge.",
+  }),
+});
+export type CaptionOptions = z.infer<typeof CaptionOptions>;
+
+/** A model and the exact build of it: `revision` changes whenever a caption could. */
+export const ModelIdentity = z.object({ id: z.string().min(1), revision: z.string().min(1) });
+export type ModelIdentity = z.infer<typeof ModelIdentity>;
+
+/** What a model said of a picture; what the cache holds. */
+export const GeneratedCaption = z.object({
+  caption: z.string(),
+  score: z.number().min(0).max(1).meta({ description: "Geometric mean of the token probabilities." }),
+  model: ModelIdentity,
+});
+export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
+
+/** The answer of the public API. */
+export const Caption = z.object({
+  sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the picture's bytes." }),
+  caption: z.string().meta({ description: "What the model said." }),
+  alt: z.string().meta({ description: "The caption shaped as alt text." }),
+  score: GeneratedCaption.shape.score,
+  needs_review: z.boolean().meta({ description: "The score is under the documented threshold." }),
+  model: ModelIdentity,
+  cached: z.boolean(),
+});
+export type Caption = z.infer<typeof Caption>;
+
+/** Hugging Face's image-to-text request in its JSON form. https://huggingface.co/docs/inference-providers/tasks/image-to-text */
+export const ImageToTextRequest = z.object({
+  inputs: z.string().min(1).meta({ description: "The picture, base64 or a data URL." }),
+  parameters: z
+    .object({
+      max_new_tokens: GenerationOptions.shape.max_new_tokens,
+      num_beams: GenerationOptions.shape.num_beams,
+      prompt: GenerationOptions.shape.prompt,
+      generate_kwargs: z
+        .object({
+          max_new_tokens: GenerationOptions.shape.max_new_tokens,
+          num_beams: GenerationOptions.shape.num_beams,
+        })
+        .optional(),
+    })
+    .optional(),
+});
+export type ImageToTextRequest = z.infer<typeof ImageToTextRequest>;
+
+/** Hugging Face's image-to-text answer. */
+export const ImageToTextOutput = z.object({ generated_text: z.string() });
+export type ImageToTextOutput = z.infer<typeof ImageToTextOutput>;
+
+/** `GET /v1/model` of a backend. */
+export const BackendModel = ModelIdentity.extend({
+  image_size: z.number().int().positive(),
+  dtype: z.string(),
+  limits: z.object({
+    max_image_bytes: z.number().int(),
+    max_image_pixels: z.number().int(),
+    max_new_tokens: z.number().int(),
+    max_num_beams: z.number().int(),
+  }),
+  defaults: z.object({ max_new_tokens: z.number().int(), num_beams: z.number().int() }),
+});
+export type BackendModel = z.infer<typeof BackendModel>;

@@ -1,0 +1,88 @@
+"""Captions as the model sees them: cleaned as BLIP's own recipe cleans them, cut into WordPieces, packed for training."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+MAX_CAPTION_TOKENS = 30
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One line of captions.jsonl, captions cleaned."""
+
+    name: str
+    split: str
+    captions: list[str]
+
+
+def clean(caption: str) -> str:
+    """Lower case, no sentence punctuation, single spaces: BLIP's `pre_caption` (Li et al. 2022, arXiv:2201.12086)."""
+    caption = re.sub(r"([.!\"()*#:;~`])", " ", caption.lower())
+    return re.sub(r"\s{2,}", " ", caption).strip()
+
+
+def read_captions(path: Path, split: str) -> list[LabelledImage]:
+    rows = [json.loads(line) for line in path.open()]
+    return [
+        LabelledImage(row["image"], row["split"], [clean(c) for c in row["captions"]])
+        for row in rows
+        if row["split"] == split
+    ]
+
+
+def write_vocabulary(images: list[LabelledImage], size: int, path: Path) -> None:
+    """Trains a WordPiece vocabulary on the captions and writes it in BERT's `vocab.txt` form."""
+    from tokenizers import BertWordPieceTokenizer
+
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator(
+        (c for image in images for c in image.captions),
+        vocab_size=size,
+        min_frequency=2,
+        limit_alphabet=60,
+        special_tokens=SPECIAL_TOKENS,
+        show_progress=False,
+    )
+    vocabulary = tokenizer.get_vocab()
+    path.write_text("".join(f"{token}\n" for token in sorted(vocabulary, key=vocabulary.__getitem__)))
+
+
+@dataclass(frozen=True)
+class PackedCaptions:
+    """Several captions of each picture in one row, so that its keys and values are projected once for all of them.
+
+    input_ids, position_ids, labels: int64 [batch, length]; labels are -100 where nothing is predicted
+    attention_mask: float32 [batch, 1, length, length], 0 where a token may look, -inf elsewhere: causal, and blind to
+    the other captions of the row
+    """
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    labels: torch.Tensor
+    attention_mask: torch.Tensor
+
+
+def pack(rows: list[list[list[int]]], bos: int, eos: int, pad: int) -> PackedCaptions:
+    """rows[image][caption] = token ids without special tokens."""
+    length = max(sum(len(ids) + 1 for ids in row) for row in rows)
+    input_ids = torch.full((len(rows), length), pad)
+    labels = torch.full((len(rows), length), -100)
+    position_ids = torch.zeros((len(rows), length), dtype=torch.long)
+    segment = torch.full((len(rows), length), -1)
+    for i, row in enumerate(rows):
+        at = 0
+        for number, ids in enumerate(row):
+            end = at + len(ids) + 1
+            input_ids[i, at:end] = torch.tensor([bos, *ids])
+            labels[i, at:end] = torch.tensor([*ids, eos])
+            position_ids[i, at:end] = torch.arange(len(ids) + 1)
+            segment[i, at:end] = number
+            at = end
+    visible = (segment[:, :, None] == segment[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
+    mask = torch.zeros(visible.shape).masked_fill(~visible, float("-inf"))
+    return PackedCaptions(input_ids, position_ids, labels, mask[:, None])

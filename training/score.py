@@ -1,0 +1,26 @@
+"""BLEU, ROUGE-L and CIDEr-D of captions, by the COCO caption code (pycocoevalcap), lower case and without punctuation."""
+
+import re
+
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
+
+def normalize(caption: str) -> str:
+    return " ".join(re.sub(r"[^a-z0-9 ]", " ", caption.lower()).split())
+
+
+def score(candidates: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
+    """Scores of `candidates` (one a picture) against `references` (several a picture), by picture name."""
+    names = sorted(candidates)
+    res = {name: [normalize(candidates[name])] for name in names}
+    gts = {name: [normalize(r) for r in references[name]] for name in names}
+    bleu = BleuScorer(n=4)
+    for name in names:
+        bleu += (res[name][0], gts[name])
+    bleu_scores, _ = bleu.compute_score(option="closest", verbose=0)
+    scores = {f"BLEU-{n}": value for n, value in enumerate(bleu_scores, 1)}
+    scores["ROUGE-L"] = float(Rouge().compute_score(gts, res)[0])
+    scores["CIDEr-D"] = float(Cider().compute_score(gts, res)[0])
+    return scores
