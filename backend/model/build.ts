@@ -1,0 +1,124 @@
+/** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
+
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import * as z from "zod";
+import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
+import { type BundleManifest, type Dtype, GRAPH_FILE, MANIFEST_FILE, VOCABULARY_FILE } from "./bundle.ts";
+import { buildCaptionGraph } from "./caption-graph.ts";
+import { mergeAdapter, openAdapter } from "./lora.ts";
+import { type WriteProgress, writeModel } from "./onnx-writer.ts";
+import { openWeightFolder, weightFolderHash } from "./safetensors.ts";
+import { WeightError } from "./weights.ts";
+
+/** Captions of the training data end well before this; rows stop at their end token. */
+const DEFAULT_MAX_NEW_TOKENS = 30;
+
+/** Weights in a folder, under the name they are known by. */
+export interface ModelFolder {
+  /** Repository id, or the folder's name. */
+  readonly id: string;
+  readonly folder: string;
+}
+
+export interface BuildOptions {
+  readonly base: ModelFolder;
+  readonly adapter?: ModelFolder;
+  readonly dtype: Dtype;
+  /** Edge of the pictures in pixels; the preprocessor's own where absent. */
+  readonly imageSize?: number;
+  /** Folder of the bundle; replaced when it exists. */
+  readonly out: string;
+  readonly onProgress?: WriteProgress;
+}
+
+/** Builds a bundle. The same weights and options give the same bytes. @throws WeightError with what to do */
+export async function buildBundle({
+  base,
+  adapter,
+  dtype,
+  imageSize,
+  out,
+  onProgress,
+}: BuildOptions): Promise<BundleManifest> {
+  if (dtype === "int8")
+    throw new WeightError("dtype int8 cannot be built yet; use fp32 (CPU) or fp16 (GPU).");
+  const config = await readBlipConfig(base.folder);
+  const stored = await readPreprocessing(base.folder);
+  const preprocessing: Preprocessing = { ...stored, size: imageSize ?? stored.size };
+  const baseWeights = await openWeightFolder(base.folder, "model");
+  const weights = adapter ? mergeAdapter(baseWeights, await openAdapter(adapter.folder)) : baseWeights;
+  const graph = buildCaptionGraph(weights, config, preprocessing, dtype === "fp16" ? "float16" : "float");
+
+  const partial = `${resolve(out)}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  const graphHash = await writeModel(graph, join(partial, GRAPH_FILE), onProgress);
+  const vocabularyPath = join(base.folder, VOCABULARY_FILE);
+  await copyFile(vocabularyPath, join(partial, VOCABULARY_FILE)).catch((cause) => {
+    throw new WeightError(`${base.folder} has no ${VOCABULARY_FILE}.`, { cause });
+  });
+
+  const described: Omit<BundleManifest, "revision"> = {
+    format: 1,
+    id: adapter ? `${base.id}+${adapter.id}` : base.id,
+    architecture: "blip",
+    dtype,
+    image: {
+      size: preprocessing.size,
+      mean: [...preprocessing.mean],
+      std: [...preprocessing.std],
+      resampling: preprocessing.resampling,
+    },
+    tokens: await tokenSettings(base.folder, config),
+    generation: { max_new_tokens: DEFAULT_MAX_NEW_TOKENS, num_beams: 1 },
+    base: { id: base.id, sha256: await weightFolderHash(base.folder, "model") },
+    adapter: adapter
+      ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, "adapter_model") }
+      : null,
+  };
+  const manifest: BundleManifest = {
+    ...described,
+    revision: await revisionOf(described, graphHash, vocabularyPath),
+  };
+  await writeFile(join(partial, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
+  await rm(out, { recursive: true, force: true });
+  await rename(partial, out);
+  return manifest;
+}
+
+/** Names a folder of weights by its last two parts, as a repository would be. */
+export function folderId(folder: string): string {
+  return resolve(folder).split("/").slice(-2).join("/") || basename(folder);
+}
+
+const TokenizerConfig = z.object({ do_lower_case: z.boolean().default(true) });
+
+async function tokenSettings(
+  folder: string,
+  { text_config: text }: BlipConfig,
+): Promise<BundleManifest["tokens"]> {
+  const raw = await readFile(join(folder, "tokenizer_config.json"), "utf8").catch(() => "{}");
+  return {
+    bos: text.bos_token_id,
+    eos: text.sep_token_id,
+    pad: text.pad_token_id,
+    lower_case: TokenizerConfig.parse(JSON.parse(raw)).do_lower_case,
+    max_positions: text.max_position_embeddings,
+  };
+}
+
+/** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */
+async function revisionOf(
+  { image, tokens, generation, dtype }: Omit<BundleManifest, "revision">,
+  graphHash: string,
+  vocabularyPath: string,
+): Promise<string> {
+  const vocabulary = await readFile(vocabularyPath);
+  return createHash("sha256")
+    .update(JSON.stringify({ graphHash, image, tokens, generation, dtype }))
+    .update(vocabulary)
+    .digest("hex")
+    .slice(0, 16);
+}

@@ -1,0 +1,50 @@
+/** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out. */
+
+import type { BlipConfig, Preprocessing } from "./blip-config.ts";
+import { type FloatType, GraphBuilder } from "./graph-builder.ts";
+import type { Graph } from "./onnx-writer.ts";
+import { addCrossKeyValues, addGreedyDecoding } from "./text-graph.ts";
+import { addVisionEncoder, encodedTokens } from "./vision-graph.ts";
+import type { WeightSource } from "./weights.ts";
+
+/** Names of the graph's inputs and outputs. */
+export const PORTS = {
+  /** uint8 [batch, 3, size, size], RGB */
+  pixels: "pixels",
+  /** int64 [1] */
+  maxNewTokens: "max_new_tokens",
+  /** int64 [prompt], without the begin token; may be empty */
+  promptIds: "prompt_ids",
+  /** int64 [batch, steps], the end token included, padded after it */
+  tokenIds: "token_ids",
+  /** float32 [batch, steps], natural logarithm */
+  logProbabilities: "log_probabilities",
+} as const;
+
+/** Builds the graph; no weight is read before it is written. */
+export function buildCaptionGraph(
+  weights: WeightSource,
+  config: BlipConfig,
+  preprocessing: Preprocessing,
+  floatType: FloatType,
+): Graph {
+  const { size } = preprocessing;
+  const graph = GraphBuilder.root("blip_caption", weights, floatType);
+  const pixels = graph.input(PORTS.pixels, "uint8", ["batch", 3, size, size]);
+  const maxNewTokens = graph.input(PORTS.maxNewTokens, "int64", [1]);
+  const promptIds = graph.input(PORTS.promptIds, "int64", ["prompt"]);
+
+  const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, pixels);
+  const tokens = encodedTokens(config.vision_config, preprocessing);
+  const cross = addCrossKeyValues(graph, config.text_config, encoded, tokens);
+  const batch = graph.op("Shape", [pixels], { start: 0, end: 1 });
+  const { tokenIds, logProbabilities } = addGreedyDecoding(graph, config.text_config, {
+    batch,
+    maxNewTokens,
+    promptIds,
+    cross,
+  });
+  graph.output(tokenIds, PORTS.tokenIds, "int64", ["batch", "steps"]);
+  graph.output(logProbabilities, PORTS.logProbabilities, "float", ["batch", "steps"]);
+  return graph.build();
+}

@@ -1,0 +1,66 @@
+/** BERT's WordPiece over a bundle's vocab.txt, by Hugging Face's own JavaScript tokenizers. Devlin et al. 2018. */
+
+import { readFile } from "node:fs/promises";
+import { Tokenizer as WordPieceTokenizer } from "@huggingface/tokenizers";
+import type { Bundle } from "./bundle.ts";
+
+export interface Tokenizer {
+  /** Token ids of a prompt, without begin and end tokens. */
+  encodePrompt(text: string): number[];
+  /** The text of token ids: pieces joined, special tokens left out, no space before punctuation. */
+  decode(tokenIds: readonly number[]): string;
+}
+
+const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+/** Reads the bundle's vocabulary, one token a line, the line number its id. */
+export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Promise<Tokenizer> {
+  const tokens = (await readFile(vocabularyPath, "utf8")).replace(/\r?\n$/, "").split(/\r?\n/);
+  const vocabulary = new Map(tokens.map((token, id) => [token, id]));
+  const wordPiece = new WordPieceTokenizer(tokenizerJson(vocabulary, manifest.tokens.lower_case), {
+    tokenizer_class: "BertTokenizer",
+    unk_token: "[UNK]",
+    clean_up_tokenization_spaces: true,
+  });
+  return {
+    encodePrompt: (text) => wordPiece.encode(text, { add_special_tokens: false }).ids,
+    // Ids past the vocabulary are BLIP's own markers ([DEC], [ENC]); they have no text.
+    decode(tokenIds) {
+      const known = tokenIds.filter((id) => id < tokens.length);
+      return known.length === 0 ? "" : wordPiece.decode(known, { skip_special_tokens: true });
+    },
+  };
+}
+
+/** vocab.txt in the form of tokenizer.json. https://huggingface.co/docs/tokenizers */
+function tokenizerJson(vocabulary: ReadonlyMap<string, number>, lowerCase: boolean) {
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: SPECIAL_TOKENS.flatMap((content) => {
+      const id = vocabulary.get(content);
+      if (id === undefined) return [];
+      return [
+        { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+      ];
+    }),
+    normalizer: {
+      type: "BertNormalizer",
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: null,
+      lowercase: lowerCase,
+    },
+    pre_tokenizer: { type: "BertPreTokenizer" },
+    post_processor: null,
+    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+    model: {
+      type: "WordPiece",
+      unk_token: "[UNK]",
+      continuing_subword_prefix: "##",
+      max_input_chars_per_word: 100,
+      vocab: Object.fromEntries(vocabulary),
+    },
+  };
+}
