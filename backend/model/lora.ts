@@ -9,8 +9,21 @@ import * as z from "zod";
 import { openWeightFolder } from "./safetensors.ts";
 import { type TensorInfo, tensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
+/** Switches of PEFT's LoRA whose result is not W + scale * B A. */
+const UNMERGED_METHODS = [
+  "use_dora",
+  "use_qalora",
+  "use_bdlora",
+  "lora_bias",
+  "alora_invocation_tokens",
+  "arrow_config",
+  "kasa_config",
+  "target_parameters",
+  "trainable_token_indices",
+] as const;
+
 /** The fields of adapter_config.json that decide what a merge does. */
-const AdapterConfig = z.object({
+const AdapterConfig = z.looseObject({
   peft_type: z.string(),
   r: z.number().int().positive(),
   lora_alpha: z.number(),
@@ -19,10 +32,8 @@ const AdapterConfig = z.object({
   modules_to_save: z.array(z.string()).nullish(),
   layers_to_transform: z.union([z.number(), z.array(z.number())]).nullish(),
   use_rslora: z.boolean().default(false),
-  use_dora: z.boolean().nullish(),
   fan_in_fan_out: z.boolean().default(false),
   bias: z.string().default("none"),
-  lora_bias: z.boolean().nullish(),
   rank_pattern: z.record(z.string(), z.number()).nullish(),
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
 });
@@ -58,9 +69,8 @@ export async function openAdapter(folder: string): Promise<Adapter> {
       `${path} is a ${config.peft_type} adapter; only LORA is merged here. ${mergeFirst}`,
     );
   }
-  if (config.use_dora) throw new WeightError(`${path} uses DoRA, which is not merged here. ${mergeFirst}`);
-  if (config.lora_bias)
-    throw new WeightError(`${path} trains lora_bias, which is not merged here. ${mergeFirst}`);
+  const method = UNMERGED_METHODS.find((name) => isSet(config[name]));
+  if (method) throw new WeightError(`${path} sets ${method}, which is not merged here. ${mergeFirst}`);
   return { config, weights: await openWeightFolder(folder, "adapter_model") };
 }
 
@@ -112,6 +122,10 @@ export function mergeAdapter(base: WeightSource, { config, weights }: Adapter): 
       return matrix;
     },
   };
+}
+
+function isSet(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : Boolean(value);
 }
 
 /** `base_model.model.text_decoder...query.lora_A.weight` is about the base's `text_decoder...query`. */

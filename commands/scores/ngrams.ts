@@ -1,0 +1,24 @@
+/** Words and n-grams as all three scores count them. */
+
+/** Lower case, no punctuation, single spaces, split into words. */
+export function words(caption: string): string[] {
+  return caption
+    .toLowerCase()
+    .replace(/[^a-z0-9 ]/g, " ")
+    .split(" ")
+    .filter((word) => word !== "");
+}
+
+/** How often each run of `n` words occurs. */
+export function ngramCounts(sentence: readonly string[], n: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (let i = 0; i + n <= sentence.length; i++) {
+    const ngram = sentence.slice(i, i + n).join(" ");
+    counts.set(ngram, (counts.get(ngram) ?? 0) + 1);
+  }
+  return counts;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,51 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { buildBundle } from "../../../backend/model/build.ts";
+import { BundleError, openBundle } from "../../../backend/model/bundle.ts";
+import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+
+describe("buildBundle", () => {
+  test("the same inputs give the same bytes and the same revision", async () => {
+    const folder = await temporaryFolder();
+    const outs = [join(folder, "one"), join(folder, "two")];
+    for (const out of outs) await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    for (const file of ["model.onnx", "bundle.json", "vocab.txt"]) {
+      const [one, two] = await Promise.all(outs.map((out) => readFile(join(out, file))));
+      expect(one?.equals(two as Buffer)).toBe(true);
+    }
+  });
+
+  test("an adapter, a dtype or an image size each make another revision", async () => {
+    const folder = await temporaryFolder();
+    const revisions = await Promise.all(
+      [{}, { adapter: TINY_ADAPTER }, { dtype: "fp16" as const }, { imageSize: 64 }].map(
+        async (change, i) => {
+          const out = join(folder, String(i));
+          return (await buildBundle({ base: TINY_BASE, dtype: "fp32", out, ...change })).revision;
+        },
+      ),
+    );
+    expect(new Set(revisions).size).toBe(4);
+  });
+
+  test("writes what the engine needs to know", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    const { manifest } = await openBundle(out);
+    expect(manifest).toMatchObject({
+      id: "tests/tiny-blip+tests/tiny-adapter",
+      dtype: "fp32",
+      image: { size: 32, resampling: "bicubic" },
+      tokens: { bos: 29, eos: 3, pad: 0, lower_case: true },
+    });
+  });
+
+  test("refuses an image size that the patches do not divide", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    await expect(buildBundle({ base: TINY_BASE, dtype: "fp32", imageSize: 33, out })).rejects.toThrow(
+      /patch size, 8/,
+    );
+    await expect(openBundle(out)).rejects.toThrow(BundleError);
+  });
+});
