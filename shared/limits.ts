@@ -16,3 +16,13 @@ export const MIN_ALT_CHARACTERS = 20;
 export const MAX_ALT_CHARACTERS = 500;
 
 export const MAX_BATCH_ITEMS = 100;
+
+/** Captions whose score is lower are marked for a person to look at. How it was chosen: docs/edge.md. */
+export const REVIEW_BELOW_SCORE = 0.35;
+
+/** Base64 is a third longer than its bytes; the rest is room for the other fields. */
+export const MAX_JSON_BYTES = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) + 64 * 1024;
+/** Boundaries and option fields around the picture of a form. */
+export const MAX_FORM_BYTES = MAX_IMAGE_BYTES + 64 * 1024;
+/** The worker holds a batch in memory, of which it has 128 MB. */
+export const MAX_BATCH_BYTES = 32 * 1024 * 1024;

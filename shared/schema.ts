@@ -7,11 +7,13 @@ import * as z from "zod";
 import { SHA256_HEX } from "./content-hash.ts";
 import {
   MAX_ALT_CHARACTERS,
+  MAX_BATCH_ITEMS,
   MAX_NEW_TOKENS,
   MAX_NUM_BEAMS,
   MAX_PROMPT_CHARACTERS,
   MIN_ALT_CHARACTERS,
 } from "./limits.ts";
+import { Problem } from "./problem.ts";
 
 /** What can change the words of a caption; part of the cache key. Absent fields take the model's own defaults. */
 export const GenerationOptions = z.strictObject({
@@ -42,7 +44,9 @@ export type ModelIdentity = z.infer<typeof ModelIdentity>;
 /** What a model said of a picture; what the cache holds. */
 export const GeneratedCaption = z.object({
   caption: z.string(),
-  score: z.number().min(0).max(1).meta({ description: "Geometric mean of the token probabilities." }),
+  score: z.number().min(0).max(1).meta({
+    description: "Geometric mean of the token probabilities; 0 where the captioner gives none.",
+  }),
   model: ModelIdentity,
 });
 export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
@@ -58,6 +62,64 @@ export const Caption = z.object({
   cached: z.boolean(),
 });
 export type Caption = z.infer<typeof Caption>;
+
+/** Options as the public API takes them, in the query or beside the picture. */
+export const CaptionQuery = CaptionOptions.extend({
+  language: z.string().optional().meta({
+    description: "Language of the caption. Only English ('en', 'en-GB', ...) is spoken; others are refused.",
+  }),
+});
+export type CaptionQuery = z.infer<typeof CaptionQuery>;
+
+const PictureUrl = z.url({ protocol: /^https?$/ }).meta({ description: "Public address of the picture." });
+const PictureBase64 = z.string().min(1).meta({ description: "The picture, base64 or a base64 data URL." });
+const Sha256 = z.string().regex(SHA256_HEX);
+
+/** `POST /v1/captions` in its JSON form: options beside one of `url` and `image`. */
+export const CaptionJsonRequest = CaptionQuery.extend({
+  url: PictureUrl.optional(),
+  image: PictureBase64.optional(),
+})
+  .strict()
+  .refine(({ url, image }) => (url === undefined) !== (image === undefined), {
+    error: "expected exactly one of url and image",
+  });
+export type CaptionJsonRequest = z.infer<typeof CaptionJsonRequest>;
+
+/** One picture of a batch; `metadata` comes back with its line. */
+export const BatchItem = z
+  .strictObject({
+    url: PictureUrl.optional(),
+    image: PictureBase64.optional(),
+    sha256: Sha256.optional().meta({ description: "Hash of a picture that may have been captioned before." }),
+    metadata: z.json().optional(),
+  })
+  .refine(
+    ({ url, image, sha256 }) => [url, image, sha256].filter((form) => form !== undefined).length === 1,
+    {
+      error: "expected exactly one of url, image and sha256",
+    },
+  );
+export type BatchItem = z.infer<typeof BatchItem>;
+
+/** `POST /v1/captions/batch`. Items are judged one by one, so that a bad one fails alone. */
+export const BatchRequest = CaptionQuery.extend({
+  items: z.array(z.unknown()).min(1).max(MAX_BATCH_ITEMS),
+}).strict();
+export type BatchRequest = z.infer<typeof BatchRequest>;
+
+const BatchLineBase = z.object({
+  index: z.number().int().min(0).meta({ description: "Place of the item in the request." }),
+  metadata: z.json().optional(),
+});
+
+/** One line of a batch's NDJSON answer. */
+export const BatchLine = z.discriminatedUnion("status", [
+  BatchLineBase.extend(Caption.shape).extend({ status: z.literal("cached") }),
+  BatchLineBase.extend(Caption.shape).extend({ status: z.literal("generated") }),
+  BatchLineBase.extend({ status: z.literal("error"), problem: Problem }),
+]);
+export type BatchLine = z.infer<typeof BatchLine>;
 
 /** Hugging Face's image-to-text request in its JSON form. https://huggingface.co/docs/inference-providers/tasks/image-to-text */
 export const ImageToTextRequest = z.object({

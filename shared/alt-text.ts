@@ -1,0 +1,98 @@
+/**
+ * Shapes what a model said into alt text, and says when a person should look at it.
+ * It rewords nothing: openings and repetitions go, the rest stays as the model put it.
+ */
+
+import { DEFAULT_ALT_CHARACTERS, REVIEW_BELOW_SCORE } from "./limits.ts";
+import type { Caption, GeneratedCaption } from "./schema.ts";
+
+export interface AltText {
+  readonly alt: string;
+  /** The model ran in circles: the alt text is shortened, and not to be trusted unseen. */
+  readonly looping: boolean;
+}
+
+/** A screen reader says "image" itself. */
+const OPENING =
+  /^(?:(?:there is|this is|here is|it is)\s+)?(?:(?:an?|the)\s+)?(?:picture|photo|photograph|image|snapshot)\s+(?:of|showing|shows|that shows|depicting)\s+/i;
+
+/** Words that lead on to something; at a cut there is nothing left to lead to. */
+const LEADS_ON = /\s+(?:an?|the|and|or|of|in|on|at|to|with|by|for|from|near|next|is|are|that|which|while)$/i;
+
+/** A syllable said three times running inside a word, as in "gifefefe". */
+const STUTTER = /(\p{L}{1,4})\1\1/iu;
+
+const LONGEST_REPEATED_PHRASE_WORDS = 6;
+const LOOP_REPETITIONS = 3;
+
+/**
+ * Alt text of a caption: sentence case, no "a picture of", repetitions collapsed, at most `maxCharacters` UTF-16 units
+ * and cut on a word edge.
+ *
+ * @example toAltText("a picture of a a dog").alt // "A dog"
+ */
+export function toAltText(caption: string, maxCharacters = DEFAULT_ALT_CHARACTERS): AltText {
+  const { words, mostRepetitions } = collapseRepetitions(withoutOpening(caption).split(" "));
+  const text = cutOnWordEdge(words.join(" "), maxCharacters);
+  return {
+    alt: text.charAt(0).toUpperCase() + text.slice(1),
+    looping: mostRepetitions >= LOOP_REPETITIONS || STUTTER.test(caption),
+  };
+}
+
+/** The public answer made from what a model said of the picture with this hash. */
+export function toCaption(parts: {
+  readonly sha256: string;
+  readonly generated: GeneratedCaption;
+  readonly cached: boolean;
+  readonly maxLength: number | undefined;
+}): Caption {
+  const { sha256, generated, cached, maxLength } = parts;
+  const { caption, score, model } = generated;
+  const { alt, looping } = toAltText(caption, maxLength);
+  const needs_review = score < REVIEW_BELOW_SCORE || looping || alt === "";
+  return { sha256, caption, alt, score, needs_review, model, cached };
+}
+
+function withoutOpening(caption: string): string {
+  const text = caption.replace(/\s+/g, " ").trim();
+  const rest = text.replace(OPENING, "");
+  return rest === text || rest === "" ? text : withoutOpening(rest);
+}
+
+/** Keeps one of each phrase that follows itself, longest phrases last so that "a a" goes before "a dog a dog". */
+function collapseRepetitions(words: readonly string[]): { words: string[]; mostRepetitions: number } {
+  let mostRepetitions = 1;
+  let kept = [...words];
+  for (let size = 1; size <= LONGEST_REPEATED_PHRASE_WORDS; size++) {
+    const next: string[] = [];
+    let repetitions = 1;
+    for (let at = 0; at < kept.length; ) {
+      const phrase = kept.slice(at, at + size);
+      if (phrase.length === size && samePhrase(next.slice(-size), phrase)) {
+        repetitions += 1;
+        mostRepetitions = Math.max(mostRepetitions, repetitions);
+        at += size;
+      } else {
+        repetitions = 1;
+        next.push(kept[at] ?? "");
+        at += 1;
+      }
+    }
+    kept = next;
+  }
+  return { words: kept, mostRepetitions };
+}
+
+function samePhrase(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((word, index) => word.toLowerCase() === b[index]?.toLowerCase());
+}
+
+function cutOnWordEdge(text: string, maxCharacters: number): string {
+  if (text.length <= maxCharacters) return text;
+  const edge = text.lastIndexOf(" ", maxCharacters);
+  // One endless word is cut anywhere, but not inside a surrogate pair.
+  let cut = edge > 0 ? text.slice(0, edge) : text.slice(0, maxCharacters).replace(/[\uD800-\uDBFF]$/, "");
+  while (LEADS_ON.test(cut)) cut = cut.replace(LEADS_ON, "");
+  return cut.replace(/[\s,;:.-]+$/, "");
+}

@@ -1,0 +1,76 @@
+/** Names a picture's format from its first bytes, so that a refusal can say what arrived. Decodes nothing. */
+
+/** Formats that are captioned, with their media types. */
+export const SUPPORTED_FORMATS = {
+  JPEG: "image/jpeg",
+  PNG: "image/png",
+  WebP: "image/webp",
+  AVIF: "image/avif",
+  GIF: "image/gif",
+  TIFF: "image/tiff",
+} as const;
+export type PictureFormat = keyof typeof SUPPORTED_FORMATS;
+
+/** Enough for every signature, a byte order mark and an XML prologue. */
+const SNIFFED_BYTES = 1024;
+
+/** What a file begins with, as Latin-1 text. */
+const SUPPORTED_SIGNATURES: readonly (readonly [string, PictureFormat])[] = [
+  ["\xff\xd8\xff", "JPEG"],
+  ["\x89PNG\r\n\x1a\n", "PNG"],
+  ["GIF87a", "GIF"],
+  ["GIF89a", "GIF"],
+  ["II*\0", "TIFF"],
+  ["MM\0*", "TIFF"],
+  ["II+\0", "TIFF"],
+  ["MM\0+", "TIFF"],
+];
+
+const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
+  ["BM", "BMP"],
+  ["\0\0\x01\0", "ICO"],
+  ["\xff\x0a", "JPEG XL"],
+  ["\0\0\0\x0cJXL ", "JPEG XL"],
+  ["\0\0\0\x0cjP  ", "JPEG 2000"],
+  ["\xff\x4f\xff\x51", "JPEG 2000"],
+  ["8BPS", "Photoshop"],
+  ["%PDF-", "PDF"],
+  ["\x1a\x45\xdf\xa3", "Matroska video"],
+  ["\x1f\x8b", "gzip"],
+  ["PK\x03\x04", "ZIP"],
+];
+
+/** A prologue and comments may stand before the root element. No nested repetition: this runs on hostile text. */
+const SVG = /^(\xef\xbb\xbf)?\s*(<svg[\s>]|<(\?xml|!--|!DOCTYPE svg)[\s\S]*<svg[\s>])/i;
+
+const AVIF_BRANDS = ["avif", "avis"];
+const HEIC_BRANDS = ["heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1"];
+
+export type Recognized =
+  | { readonly supported: PictureFormat }
+  /** Known by name, but not captioned. */
+  | { readonly refused: string };
+
+/** The format of a file that begins with `bytes`; undefined where it is none that we know. */
+export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
+  const head = String.fromCharCode(...bytes.subarray(0, SNIFFED_BYTES));
+  const supported = SUPPORTED_SIGNATURES.find(([signature]) => head.startsWith(signature));
+  if (supported !== undefined) return { supported: supported[1] };
+  if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return { supported: "WebP" };
+  if (head.startsWith("ftyp", 4)) {
+    const format = isoMediaFormat(head);
+    return format === "AVIF" ? { supported: format } : { refused: format };
+  }
+  const refused = REFUSED_SIGNATURES.find(([signature]) => head.startsWith(signature));
+  if (refused !== undefined) return { refused: refused[1] };
+  return SVG.test(head) ? { refused: "SVG" } : undefined;
+}
+
+/** Brands of the `ftyp` box, ISO/IEC 14496-12 section 4.3: they name the format, whichever of them comes first. */
+function isoMediaFormat(head: string): "AVIF" | "HEIC" | "MP4" {
+  const boxBytes = (head.charCodeAt(2) << 8) | head.charCodeAt(3);
+  const box = head.slice(8, Math.min(boxBytes, head.length));
+  const brands = [box.slice(0, 4), ...(box.slice(8).match(/[\s\S]{4}/g) ?? [])];
+  if (brands.some((brand) => AVIF_BRANDS.includes(brand))) return "AVIF";
+  return brands.some((brand) => HEIC_BRANDS.includes(brand)) ? "HEIC" : "MP4";
+}

@@ -1,0 +1,64 @@
+/** Turns what the captioner answered into the HTTP answers of the public API. */
+
+import { toCaption } from "../shared/alt-text.ts";
+import { problemResponse } from "../shared/problem.ts";
+import type { CaptionOptions } from "../shared/schema.ts";
+import type { CaptionAnswer, Provenance } from "./captioner.ts";
+import type { Outcome } from "./outcome.ts";
+import type { RequestScope } from "./request-scope.ts";
+
+export interface AnswerParts {
+  readonly sha256: string;
+  readonly options: CaptionOptions;
+  readonly outcome: Outcome<CaptionAnswer>;
+  readonly scope: RequestScope;
+}
+
+/** 200 with a `Caption`, or the problem. */
+export function captionResponse({ sha256, options, outcome, scope }: AnswerParts): Response {
+  if (!outcome.ok) return problemResponse(outcome.failure);
+  const { generated, provenance } = outcome.value;
+  scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
+  const cached = provenance.kind === "hit";
+  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength: options.max_length }));
+  return new Response(body, {
+    headers: {
+      "content-type": "application/json",
+      "cache-status": cacheStatus(provenance),
+      etag: entityTag(body),
+      // Whoever may ask may keep it, but has to ask whether the model is still the same.
+      "cache-control": "private, no-cache",
+    },
+  });
+}
+
+/** 304 where the client already has this very answer, RFC 9110 section 13.1.2. */
+export function revalidated(request: Request, response: Response): Response {
+  const condition = request.headers.get("if-none-match");
+  const tag = response.headers.get("etag");
+  if (condition === null || tag === null) return response;
+  const tags = condition.split(",").map((candidate) => candidate.trim().replace(/^W\//, ""));
+  if (!tags.includes(tag) && !tags.includes("*")) return response;
+  const headers = new Headers(response.headers);
+  headers.delete("content-type");
+  return new Response(null, { status: 304, headers });
+}
+
+/** `Cache-Status`, RFC 9211: the tier that answered, or that the farthest one missed and what became of the answer. */
+export function cacheStatus(provenance: Provenance): string {
+  if (provenance.kind === "hit") return `${provenance.tier}; hit`;
+  const { stored, collapsed } = provenance;
+  return `kv; fwd=miss${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}`;
+}
+
+/** Strong tag: FNV-1a over the body, twice, 64 bits in all. No secrecy is asked of it. */
+function entityTag(body: string): string {
+  let low = 0x811c9dc5;
+  let high = 0xc9dc5118;
+  for (let index = 0; index < body.length; index++) {
+    const unit = body.charCodeAt(index);
+    low = Math.imul(low ^ unit, 0x01000193);
+    high = Math.imul(high ^ unit, 0x85ebca6b);
+  }
+  return `"${(low >>> 0).toString(36)}${(high >>> 0).toString(36)}"`;
+}

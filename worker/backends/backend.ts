@@ -1,0 +1,216 @@
+/**
+ * One captioner over HTTP: the Hugging Face protocol, spoken by `@huggingface/inference`, and `/v1/model`.
+ * What comes back is judged here; nothing of a foreign error body gets past this file.
+ */
+
+import * as z from "zod";
+import {
+  CAPTION_SCORE_HEADER,
+  DEADLINE_MS_HEADER,
+  MODEL_ID_HEADER,
+  MODEL_REVISION_HEADER,
+  REQUEST_ID_HEADER,
+} from "../../shared/backend-protocol.ts";
+import { type Failure, PROBLEMS, Problem, type ProblemCode } from "../../shared/problem.ts";
+import {
+  BackendModel,
+  type GeneratedCaption,
+  type GenerationOptions,
+  ImageToTextOutput,
+  type ModelIdentity,
+} from "../../shared/schema.ts";
+import type { RequestScope } from "../request-scope.ts";
+
+export interface Picture {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Media type as sniffed from the bytes. */
+  readonly type: string;
+}
+
+export interface BackendRequest {
+  readonly picture: Picture;
+  readonly options: GenerationOptions;
+  readonly timeoutMs: number;
+  readonly scope: RequestScope;
+}
+
+export type BackendAnswer =
+  | { readonly kind: "caption"; readonly generated: GeneratedCaption; readonly versioned: boolean }
+  /** The picture or the options are at fault: every captioner would say the same. */
+  | { readonly kind: "refused"; readonly failure: Failure }
+  /** Alive, but it has no room now. */
+  | { readonly kind: "busy"; readonly retryAfterSeconds: number }
+  /** It does not let us in, or does not know the route: a matter of configuration. */
+  | { readonly kind: "misconfigured"; readonly reason: string }
+  | { readonly kind: "broken"; readonly reason: string };
+
+export interface Backend {
+  readonly url: string;
+  caption(request: BackendRequest): Promise<BackendAnswer>;
+  /** What it serves, or undefined when it does not say. */
+  model(timeoutMs: number): Promise<BackendModel | undefined>;
+  ready(timeoutMs: number): Promise<boolean>;
+}
+
+/** Failures that depend on the request alone. */
+const CALLERS_FAULT: ReadonlySet<ProblemCode> = new Set([
+  ...Object.entries(PROBLEMS).flatMap(([code, { permanent }]) => (permanent ? [code as ProblemCode] : [])),
+  "bad-options",
+  "decode-timeout",
+]);
+
+/** Answers are a sentence; anything this long is not one. */
+const MAX_ANSWER_CHARACTERS = 64 * 1024;
+const DEFAULT_RETRY_SECONDS = 1;
+
+const Answer = z.union([
+  z
+    .array(ImageToTextOutput)
+    .min(1)
+    .transform(([first]) => first as ImageToTextOutput),
+  ImageToTextOutput,
+]);
+const Score = z.coerce.number().min(0).max(1);
+
+/** Carries our judgement of a response out through the client, which knows only "ok" and "error". */
+class Judged extends Error {
+  override readonly name = "Judged";
+  readonly answer: BackendAnswer;
+
+  constructor(answer: BackendAnswer) {
+    super(answer.kind);
+    this.answer = answer;
+  }
+}
+
+export function createBackend(options: {
+  readonly url: string;
+  readonly secret: string | undefined;
+  /** What it serves if its answers do not say. */
+  readonly hostedModel: ModelIdentity | undefined;
+  readonly fetch: typeof fetch;
+}): Backend {
+  const { url, secret, hostedModel } = options;
+  const authorization: Record<string, string> =
+    secret === undefined ? {} : { authorization: `Bearer ${secret}` };
+
+  async function get(path: string, timeoutMs: number): Promise<Response> {
+    return options.fetch(`${url}${path}`, {
+      headers: authorization,
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+  }
+
+  return {
+    url,
+    async caption({ picture, options: generation, timeoutMs, scope }) {
+      let headers = new Headers();
+      const send: typeof fetch = async (input, init) => {
+        const request = new Request(input, { ...init, redirect: "manual" });
+        request.headers.set(DEADLINE_MS_HEADER, String(Math.max(1, Math.floor(timeoutMs))));
+        request.headers.set(REQUEST_ID_HEADER, scope.requestId);
+        request.headers.set("traceparent", scope.traceparent);
+        const response = await options.fetch(request);
+        headers = response.headers;
+        if (!response.ok) throw new Judged(await judgeError(response));
+        return Response.json(await readAnswer(response));
+      };
+      try {
+        // Off the hit path: the client is a large part of the bundle, and only a miss needs it.
+        const { InferenceClient } = await import("@huggingface/inference");
+        const client = new InferenceClient(secret, { retry_on_error: false, fetch: send });
+        const { generated_text } = await client
+          .endpoint(withOptions(url, generation))
+          .imageToText(
+            { data: new Blob([picture.bytes], { type: picture.type }) },
+            { signal: AbortSignal.timeout(timeoutMs) },
+          );
+        const identity = namedModel(headers) ?? hostedModel;
+        const score = Score.safeParse(headers.get(CAPTION_SCORE_HEADER) ?? undefined);
+        return {
+          kind: "caption",
+          versioned: identity !== undefined,
+          generated: {
+            caption: (generated_text ?? "").trim(),
+            score: score.success ? score.data : 0,
+            model: identity ?? { id: "unknown", revision: "unknown" },
+          },
+        };
+      } catch (error) {
+        if (error instanceof Judged) return error.answer;
+        return { kind: "broken", reason: error instanceof Error ? error.name : "unknown" };
+      }
+    },
+    async model(timeoutMs) {
+      try {
+        const response = await get("/v1/model", timeoutMs);
+        if (!response.ok) return undefined;
+        const parsed = BackendModel.safeParse(await response.json());
+        return parsed.success ? parsed.data : undefined;
+      } catch {
+        return undefined;
+      }
+    },
+    async ready(timeoutMs) {
+      try {
+        const response = await get("/readyz", timeoutMs);
+        await response.body?.cancel();
+        return response.ok;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+function withOptions(url: string, options: GenerationOptions): string {
+  const target = new URL(url);
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) target.searchParams.set(name, String(value));
+  }
+  return target.href;
+}
+
+function namedModel(headers: Headers): ModelIdentity | undefined {
+  const id = headers.get(MODEL_ID_HEADER);
+  const revision = headers.get(MODEL_REVISION_HEADER);
+  return id && revision ? { id, revision } : undefined;
+}
+
+async function readAnswer(response: Response): Promise<ImageToTextOutput> {
+  const text = await response.text();
+  if (text.length > MAX_ANSWER_CHARACTERS) throw new Judged({ kind: "broken", reason: "answer too long" });
+  try {
+    return Answer.parse(JSON.parse(text));
+  } catch {
+    throw new Judged({ kind: "broken", reason: "answer is not image-to-text" });
+  }
+}
+
+async function judgeError(response: Response): Promise<BackendAnswer> {
+  const problem = await readProblem(response);
+  if (problem !== undefined && CALLERS_FAULT.has(problem.code)) {
+    return { kind: "refused", failure: { code: problem.code, detail: problem.detail } };
+  }
+  if (response.status === 429 || problem?.code === "shutting-down") {
+    return { kind: "busy", retryAfterSeconds: retryAfterSeconds(response) };
+  }
+  const reason = problem?.code ?? `status ${response.status}`;
+  return response.status < 500 ? { kind: "misconfigured", reason } : { kind: "broken", reason };
+}
+
+async function readProblem(response: Response): Promise<Problem | undefined> {
+  try {
+    const parsed = Problem.safeParse(JSON.parse((await response.text()).slice(0, MAX_ANSWER_CHARACTERS)));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Seconds form of `Retry-After`, RFC 9110 section 10.2.3; our backend never sends a date. */
+function retryAfterSeconds(response: Response): number {
+  const seconds = Number(response.headers.get("retry-after"));
+  return Number.isInteger(seconds) && seconds > 0 ? seconds : DEFAULT_RETRY_SECONDS;
+}

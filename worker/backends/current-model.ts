@@ -1,0 +1,121 @@
+/**
+ * Which model revision is the current one: learnt from the captioners, kept in KV, so that a cached caption is found
+ * while every captioner is down and an old one is not found once new weights are out.
+ *
+ * How old the knowledge may be: fresh for 5 s; up to 30 s it is used while it is checked behind the answer; past that
+ * the request waits for a check, for half a second at most, and then goes on with what is known. An answer that names
+ * another revision is believed at once.
+ */
+
+import * as z from "zod";
+import { BackendModel, type GenerationOptions, type ModelIdentity } from "../../shared/schema.ts";
+import type { RequestScope } from "../request-scope.ts";
+import { timed } from "../request-scope.ts";
+import { TIMED_OUT, within } from "../within.ts";
+
+const FRESH_MS = 5_000;
+const USABLE_MS = 30_000;
+const CHECK_TIMEOUT_MS = 500;
+const ASK_TIMEOUT_MS = 5_000;
+const KV_KEY = "model";
+
+const KnownModel = z.object({
+  id: z.string().min(1),
+  revision: z.string().min(1),
+  /** What the model does with an absent option, where it says. */
+  defaults: BackendModel.shape.defaults.optional(),
+  /** Epoch milliseconds of the last word from a captioner. */
+  checkedAt: z.number(),
+});
+export type KnownModel = z.infer<typeof KnownModel>;
+
+export interface CurrentModel {
+  /** The current model; undefined when none was ever heard of. Never throws. */
+  get(scope: RequestScope): Promise<KnownModel | undefined>;
+  /** Takes note of the model that a captioner's answer names. */
+  observe(identity: ModelIdentity, scope: RequestScope): void;
+}
+
+export function createCurrentModel(options: {
+  readonly ask: (timeoutMs: number) => Promise<BackendModel | undefined>;
+  readonly namespace: KVNamespace;
+  readonly hostedModel: ModelIdentity | undefined;
+  readonly kvTimeoutMs: number;
+  readonly now: () => number;
+}): CurrentModel {
+  const { ask, namespace, hostedModel, kvTimeoutMs, now } = options;
+  let known: KnownModel | undefined;
+  let storedAt = 0;
+  let check: Promise<void> | undefined;
+
+  const age = () => (known === undefined ? Number.POSITIVE_INFINITY : now() - known.checkedAt);
+
+  async function readStored(scope: RequestScope): Promise<void> {
+    try {
+      const value = await timed(scope, "kv", () => within(kvTimeoutMs, namespace.get(KV_KEY, "json")));
+      const parsed = KnownModel.safeParse(value === TIMED_OUT ? undefined : value);
+      if (!parsed.success || parsed.data.checkedAt <= (known?.checkedAt ?? 0)) return;
+      known = parsed.data;
+      storedAt = parsed.data.checkedAt;
+    } catch {
+      scope.log.warnings.push("kv failed: model");
+    }
+  }
+
+  function learn(model: Omit<KnownModel, "checkedAt">, scope: RequestScope): void {
+    const changed = known?.revision !== model.revision || known.id !== model.id;
+    known = { ...model, checkedAt: now() };
+    if (!changed && now() - storedAt < USABLE_MS) return;
+    storedAt = now();
+    const stored = namespace.put(KV_KEY, JSON.stringify(known)).catch(() => {
+      storedAt = 0;
+      scope.log.warnings.push("kv failed: model not stored");
+    });
+    scope.background.waitUntil(stored);
+  }
+
+  /** One check at a time in an isolate, whoever asks. */
+  function checkNow(scope: RequestScope): Promise<void> {
+    check ??= (async () => {
+      const model = await ask(ASK_TIMEOUT_MS);
+      if (model !== undefined)
+        learn({ id: model.id, revision: model.revision, defaults: model.defaults }, scope);
+      else if (known === undefined && hostedModel !== undefined) learn(hostedModel, scope);
+    })().finally(() => {
+      check = undefined;
+    });
+    scope.background.waitUntil(check);
+    return check;
+  }
+
+  return {
+    async get(scope) {
+      if (known === undefined) await readStored(scope);
+      if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checkNow(scope)));
+      else if (age() > FRESH_MS) checkNow(scope);
+      return known;
+    },
+    observe(identity, scope) {
+      if (known?.revision === identity.revision && known.id === identity.id) return;
+      learn(identity, scope);
+      // The answer says which model, not its defaults; those come with the next check.
+      checkNow(scope);
+    },
+  };
+}
+
+/** Leaves out what the model does anyway, so that saying it and not saying it find the same caption. */
+export function withoutDefaults(
+  options: GenerationOptions,
+  model: KnownModel | undefined,
+): GenerationOptions {
+  const { prompt, max_new_tokens, num_beams } = options;
+  const { defaults } = model ?? {};
+  return {
+    ...(prompt === undefined ? {} : { prompt }),
+    ...(max_new_tokens === undefined || max_new_tokens === defaults?.max_new_tokens
+      ? {}
+      : { max_new_tokens }),
+    ...(num_beams === undefined || num_beams === defaults?.num_beams ? {} : { num_beams }),
+  };
+}

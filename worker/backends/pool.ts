@@ -1,0 +1,113 @@
+/**
+ * All captioners as one: the picture's own first, then the others by rendezvous order; one that has just failed comes
+ * last until it has had time to restart.
+ */
+
+import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
+import { failed, type Outcome, success } from "../outcome.ts";
+import type { RequestScope } from "../request-scope.ts";
+import type { Backend, BackendAnswer, Picture } from "./backend.ts";
+import { rendezvousOrder } from "./rendezvous.ts";
+
+const COOLDOWN_MS = 5_000;
+const RETRY_AFTER_SECONDS = 5;
+
+export type PoolCaption = Pick<Extract<BackendAnswer, { kind: "caption" }>, "generated" | "versioned">;
+
+export interface BackendPool {
+  caption(request: PoolRequest): Promise<Outcome<PoolCaption>>;
+  /** The model of the first captioner, in configured order, that says what it serves. */
+  model(timeoutMs: number): Promise<BackendModel | undefined>;
+  /** Whether any captioner is ready. */
+  ready(timeoutMs: number): Promise<boolean>;
+}
+
+export interface PoolRequest {
+  readonly sha256: string;
+  readonly picture: Picture;
+  readonly options: GenerationOptions;
+  readonly scope: RequestScope;
+}
+
+export function createBackendPool(
+  backends: readonly Backend[],
+  options: { readonly attemptTimeoutMs: number; readonly now: () => number },
+): BackendPool {
+  const { attemptTimeoutMs, now } = options;
+  const byUrl = new Map(backends.map((backend) => [backend.url, backend]));
+  const coolingUntil = new Map<string, number>();
+
+  function order(sha256: string): Backend[] {
+    const time = now();
+    const ranked = rendezvousOrder([...byUrl.keys()], sha256);
+    const isCooling = (url: string) => (coolingUntil.get(url) ?? 0) > time;
+    return [...ranked.filter((url) => !isCooling(url)), ...ranked.filter(isCooling)].flatMap(
+      (url) => byUrl.get(url) ?? [],
+    );
+  }
+
+  return {
+    async caption({ sha256, picture, options: generation, scope }) {
+      let last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined;
+      const candidates = order(sha256);
+      for (const [index, backend] of candidates.entries()) {
+        const remainingMs = scope.deadline - now();
+        if (remainingMs <= 0) break;
+        const isLast = index === candidates.length - 1;
+        const timeoutMs = isLast ? remainingMs : Math.min(attemptTimeoutMs, remainingMs);
+        const answer = await backend.caption({ picture, options: generation, timeoutMs, scope });
+        switch (answer.kind) {
+          case "caption":
+            coolingUntil.delete(backend.url);
+            return success(answer);
+          case "refused":
+            return failed(answer.failure);
+          case "busy":
+            last = answer;
+            break;
+          case "broken":
+          case "misconfigured":
+            coolingUntil.set(backend.url, now() + COOLDOWN_MS);
+            scope.log.warnings.push(
+              `captioner ${index + 1} of ${candidates.length}: ${answer.kind}, ${answer.reason}`,
+            );
+            last = answer;
+            break;
+        }
+      }
+      return failed(exhausted(last));
+    },
+    async model(timeoutMs) {
+      const answers = backends.map((backend) => backend.model(timeoutMs));
+      for (const answer of answers) {
+        const model = await answer;
+        if (model !== undefined) return model;
+      }
+      return undefined;
+    },
+    async ready(timeoutMs) {
+      const answers = await Promise.all(backends.map((backend) => backend.ready(timeoutMs)));
+      return answers.includes(true);
+    },
+  };
+}
+
+function exhausted(last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined) {
+  switch (last?.kind) {
+    case "busy":
+      return {
+        code: "overloaded",
+        detail: "Every captioner is at capacity; try again shortly.",
+        retryAfterSeconds: last.retryAfterSeconds,
+      } as const;
+    case "misconfigured":
+      return { code: "backend-error", detail: "The captioner did not accept the request." } as const;
+    case "broken":
+    case undefined:
+      return {
+        code: "unavailable",
+        detail: "No captioner answered; captions already made are still served.",
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      } as const;
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The three tiers as one cache: nearest first, and what a farther tier knew is left in the nearer ones.
+ * It never fails and never waits long: a tier that throws, stalls or answers rubbish is a miss and a warning in the log.
+ */
+
+import type { CacheTierName } from "../config.ts";
+import type { RequestScope } from "../request-scope.ts";
+import { timed } from "../request-scope.ts";
+import { TIMED_OUT, within } from "../within.ts";
+import type { ColoTier } from "./colo.ts";
+import type { CacheEntry } from "./entry.ts";
+import type { KvTier } from "./kv.ts";
+import type { MemoryTier } from "./memory.ts";
+
+export interface CacheHit {
+  readonly entry: CacheEntry;
+  readonly tier: CacheTierName;
+}
+
+export interface CaptionCache {
+  /** Looks in memory only: no I/O, no promise. */
+  recall(key: string): CacheHit | undefined;
+  /** Looks in every tier. */
+  find(key: string, scope: RequestScope): Promise<CacheHit | undefined>;
+  /** Fetches many keys into memory in one KV read, for a batch. */
+  warm(keys: readonly string[], scope: RequestScope): Promise<void>;
+  /** Writes to every tier, the slow ones after the answer; false when there is none. */
+  store(key: string, entry: CacheEntry, scope: RequestScope): boolean;
+}
+
+/** A tier that is absent is skipped. */
+export interface Tiers {
+  readonly memory?: MemoryTier;
+  readonly colo?: ColoTier;
+  readonly kv?: KvTier;
+}
+
+export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: number }): CaptionCache {
+  const { memory, colo, kv } = tiers;
+
+  /** A tier's answer, or undefined when it fails or is too slow. */
+  async function guarded<T>(
+    tier: CacheTierName,
+    scope: RequestScope,
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      const value = await timed(scope, tier, () => within(options.timeoutMs, work()));
+      if (value !== TIMED_OUT) return value;
+      scope.log.warnings.push(`${tier} is slow`);
+    } catch (error) {
+      scope.log.warnings.push(`${tier} failed: ${error instanceof Error ? error.message : "unknown"}`);
+    }
+    return undefined;
+  }
+
+  function writeLater(tier: "colo" | "kv", scope: RequestScope, work: () => Promise<void>): void {
+    scope.background.waitUntil(guarded(tier, scope, work));
+  }
+
+  function recall(key: string): CacheHit | undefined {
+    const entry = memory?.read(key);
+    return entry === undefined ? undefined : { entry, tier: "memory" };
+  }
+
+  return {
+    recall,
+    async find(key, scope) {
+      const recalled = recall(key);
+      if (recalled !== undefined) return recalled;
+      const inColo = colo && (await guarded("colo", scope, () => colo.read(key)));
+      if (inColo !== undefined) {
+        memory?.write(key, inColo);
+        return { entry: inColo, tier: "colo" };
+      }
+      const inKv = kv && (await guarded("kv", scope, () => kv.read(key)));
+      if (inKv === undefined) return undefined;
+      memory?.write(key, inKv);
+      if (colo) writeLater("colo", scope, () => colo.write(key, inKv));
+      return { entry: inKv, tier: "kv" };
+    },
+    async warm(keys, scope) {
+      if (!memory || !kv) return;
+      const unknown = keys.filter((key) => memory.read(key) === undefined);
+      if (unknown.length === 0) return;
+      const found = await guarded("kv", scope, () => kv.readMany(unknown));
+      for (const [key, entry] of found ?? []) memory.write(key, entry);
+    },
+    store(key, entry, scope) {
+      memory?.write(key, entry);
+      if (colo) writeLater("colo", scope, () => colo.write(key, entry));
+      if (kv) writeLater("kv", scope, () => kv.write(key, entry));
+      return memory !== undefined || colo !== undefined || kv !== undefined;
+    },
+  };
+}

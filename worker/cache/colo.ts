@@ -1,0 +1,33 @@
+/**
+ * Second tier: the Cache API of the location.
+ * Why it is here: what one isolate stored, every isolate of the location reads at once, for nothing; KV may still
+ * answer with the miss that it has cached for 60 seconds. Why it is not enough: one location only, evicted at will, and
+ * it does nothing on workers.dev.
+ */
+
+import { type CacheEntry, FAILURE_TTL_SECONDS, parseEntry } from "./entry.ts";
+
+const CAPTION_TTL_SECONDS = 7 * 24 * 3600;
+
+/** The Cache API is keyed by URL; RFC 2606 reserves this name, and a named cache holds nothing but ours. */
+const urlOf = (key: string) => `https://captions.invalid/${key}`;
+
+export interface ColoTier {
+  read(key: string): Promise<CacheEntry | undefined>;
+  write(key: string, entry: CacheEntry): Promise<void>;
+}
+
+/** `open` gives the location's cache, e.g. `() => caches.open("captions")`. */
+export function createColoTier(open: () => Promise<Cache>): ColoTier {
+  return {
+    async read(key) {
+      const response = await (await open()).match(urlOf(key));
+      return response === undefined ? undefined : parseEntry(await response.json());
+    },
+    async write(key, entry) {
+      const seconds = entry.kind === "failure" ? FAILURE_TTL_SECONDS : CAPTION_TTL_SECONDS;
+      const response = Response.json(entry, { headers: { "cache-control": `public, max-age=${seconds}` } });
+      await (await open()).put(urlOf(key), response);
+    },
+  };
+}

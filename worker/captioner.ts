@@ -1,0 +1,152 @@
+/**
+ * The way of a picture: cache, else one captioner, then the cache again. Identical pictures in flight share one answer.
+ * No HTTP here, and no picture is fetched before the cache has missed.
+ */
+
+import { PROBLEMS } from "../shared/problem.ts";
+import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
+import type { Picture } from "./backends/backend.ts";
+import { type CurrentModel, type KnownModel, withoutDefaults } from "./backends/current-model.ts";
+import type { BackendPool } from "./backends/pool.ts";
+import type { CacheHit, CaptionCache } from "./cache/caption-cache.ts";
+import { captionKey } from "./cache/key.ts";
+import type { CacheTierName } from "./config.ts";
+import { failed, type Outcome, success } from "./outcome.ts";
+import { type RequestScope, timed } from "./request-scope.ts";
+import { TIMED_OUT, within } from "./within.ts";
+
+/** How an answer came to be; `Cache-Status` says it to the client. */
+export type Provenance =
+  | { readonly kind: "hit"; readonly tier: CacheTierName }
+  | { readonly kind: "generated"; readonly stored: boolean; readonly collapsed: boolean };
+
+export interface CaptionAnswer {
+  readonly generated: GeneratedCaption;
+  readonly provenance: Provenance;
+}
+
+export interface LookupRequest {
+  readonly sha256: string;
+  readonly options: GenerationOptions;
+  readonly scope: RequestScope;
+}
+
+export interface CaptionRequest extends LookupRequest {
+  readonly picture: Picture;
+  /** Asked once the cache has missed, before the captioner costs anything; throws to refuse. */
+  readonly beforeGenerating?: () => Promise<void>;
+}
+
+export interface Captioner {
+  /** From the cache alone. */
+  lookUp(request: LookupRequest): Promise<Outcome<CaptionAnswer> | undefined>;
+  /** Brings many pictures' captions near in one read, for a batch. */
+  warm(
+    requests: { readonly sha256s: readonly string[]; readonly options: GenerationOptions },
+    scope: RequestScope,
+  ): Promise<void>;
+  /** From the cache, else from a captioner. */
+  caption(request: CaptionRequest): Promise<Outcome<CaptionAnswer>>;
+}
+
+interface Generated {
+  readonly generated: GeneratedCaption;
+  readonly stored: boolean;
+}
+
+export function createCaptioner(parts: {
+  readonly cache: CaptionCache;
+  readonly pool: BackendPool;
+  readonly currentModel: CurrentModel;
+}): Captioner {
+  const { cache, pool, currentModel } = parts;
+  const inFlight = new Map<string, Promise<Outcome<Generated>>>();
+
+  async function find(request: LookupRequest, model: KnownModel | undefined): Promise<CacheHit | undefined> {
+    if (model === undefined) return undefined;
+    const options = withoutDefaults(request.options, model);
+    const key = await captionKey({ revision: model.revision, options, sha256: request.sha256 });
+    return cache.find(key, request.scope);
+  }
+
+  async function generate(
+    request: CaptionRequest,
+    model: KnownModel | undefined,
+  ): Promise<Outcome<Generated>> {
+    const { sha256, picture, scope } = request;
+    const options = withoutDefaults(request.options, model);
+    const outcome = await timed(scope, "captioner", () => pool.caption({ sha256, picture, options, scope }));
+    if (!outcome.ok) {
+      if (PROBLEMS[outcome.failure.code].permanent && model !== undefined) {
+        const key = await captionKey({ revision: model.revision, options, sha256 });
+        cache.store(key, { kind: "failure", failure: outcome.failure }, scope);
+      }
+      return outcome;
+    }
+    const { generated, versioned } = outcome.value;
+    if (!versioned) return success({ generated, stored: false });
+    currentModel.observe(generated.model, scope);
+    // Under the revision that made it, which may be newer than the one that was asked for.
+    const key = await captionKey({ revision: generated.model.revision, options, sha256 });
+    return success({ generated, stored: cache.store(key, { kind: "caption", generated }, scope) });
+  }
+
+  /** Leads or joins the one run for this key. The promise carries plain data, so requests may share it. */
+  async function generateOnce(
+    request: CaptionRequest,
+    model: KnownModel | undefined,
+  ): Promise<Outcome<CaptionAnswer>> {
+    const key = await captionKey({ ...request, revision: model?.revision ?? "unknown" });
+    const { scope } = request;
+    const led = inFlight.get(key);
+    if (led !== undefined) {
+      const joined = await timed(scope, "joined", () => within(scope.deadline - Date.now(), led));
+      // A run whose request was cut off may never settle; then this request asks for itself.
+      if (joined !== TIMED_OUT) return joined.ok ? asAnswer(joined.value, true) : joined;
+    }
+    const run = generate(request, model).finally(() => inFlight.delete(key));
+    inFlight.set(key, run);
+    // The caller may go; those who joined still wait, and the caption is worth keeping.
+    scope.background.waitUntil(run);
+    const outcome = await run;
+    return outcome.ok ? asAnswer(outcome.value, false) : outcome;
+  }
+
+  async function lookUp(request: LookupRequest, model: KnownModel | undefined) {
+    const hit = await find(request, model);
+    return hit === undefined ? undefined : fromHit(hit);
+  }
+
+  return {
+    async lookUp(request) {
+      const model = await currentModel.get(request.scope);
+      return lookUp(request, model);
+    },
+    async warm({ sha256s, options }, scope) {
+      const model = await currentModel.get(scope);
+      if (model === undefined) return;
+      const keyOptions = withoutDefaults(options, model);
+      const keys = await Promise.all(
+        sha256s.map((sha256) => captionKey({ revision: model.revision, options: keyOptions, sha256 })),
+      );
+      await cache.warm(keys, scope);
+    },
+    async caption(request) {
+      const model = await currentModel.get(request.scope);
+      const found = await lookUp(request, model);
+      if (found !== undefined) return found;
+      await request.beforeGenerating?.();
+      return generateOnce(request, model);
+    },
+  };
+}
+
+function fromHit({ entry, tier }: CacheHit): Outcome<CaptionAnswer> {
+  return entry.kind === "failure"
+    ? failed(entry.failure)
+    : success({ generated: entry.generated, provenance: { kind: "hit", tier } });
+}
+
+function asAnswer({ generated, stored }: Generated, collapsed: boolean): Outcome<CaptionAnswer> {
+  return success({ generated, provenance: { kind: "generated", stored, collapsed } });
+}

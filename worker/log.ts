@@ -1,0 +1,39 @@
+/** One JSON line a request. Never holds a picture, a caption, an address that was fetched, or a key. */
+
+import type { Config } from "./config.ts";
+import type { RequestScope } from "./request-scope.ts";
+
+const SEVERITY = { info: 0, warn: 1, error: 2 } as const;
+type Level = keyof typeof SEVERITY;
+
+/** Writes the line of a request that has been answered with `status`. */
+export function logRequest(options: {
+  readonly config: Config;
+  readonly scope: RequestScope;
+  readonly method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly error?: unknown;
+}): void {
+  const { config, scope, method, route, status, error } = options;
+  const level: Level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
+  if (SEVERITY[level] < SEVERITY[config.LOG_LEVEL]) return;
+  const { tier, keyId, bytes, warnings } = scope.log;
+  const line = {
+    level,
+    request_id: scope.requestId,
+    trace_id: scope.traceparent.split("-")[1],
+    method,
+    route,
+    status,
+    tier,
+    key_id: keyId,
+    bytes,
+    ms: Object.fromEntries(Array.from(scope.timings, ([leg, ms]) => [leg, Math.round(ms * 10) / 10])),
+    ...(warnings.length > 0 ? { warnings } : {}),
+    ...(error === undefined
+      ? {}
+      : { error: error instanceof Error ? (error.stack ?? error.message) : "thrown value" }),
+  };
+  console[level](JSON.stringify(line));
+}

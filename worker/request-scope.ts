@@ -1,0 +1,58 @@
+/** What belongs to one request and is handed down to whatever works for it: identity, deadline, timings, log line. */
+
+import type { CacheTierName } from "./config.ts";
+
+/** The part of a Workers execution context that we use. */
+export interface Background {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+export interface RequestScope {
+  readonly requestId: string;
+  /** W3C Trace Context, section 3.2. */
+  readonly traceparent: string;
+  /** Epoch milliseconds after which nobody waits any more. */
+  readonly deadline: number;
+  /** Lets work outlive the answer. */
+  readonly background: Background;
+  /** Milliseconds spent on each leg, in the order of the legs. */
+  readonly timings: Map<string, number>;
+  /** Fields of this request's log line. */
+  readonly log: { tier?: CacheTierName | "none"; keyId?: string; bytes?: number; warnings: string[] };
+}
+
+const REQUEST_ID = /^[\w.-]{1,64}$/;
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** Starts a request's scope; a caller's own request id and trace are kept where they are well formed. */
+export function openScope(options: {
+  readonly requestId: string | undefined;
+  readonly traceparent: string | undefined;
+  readonly timeoutMs: number;
+  readonly background: Background;
+}): RequestScope {
+  const { requestId, traceparent, timeoutMs, background } = options;
+  return {
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : crypto.randomUUID(),
+    traceparent: traceparent !== undefined && TRACEPARENT.test(traceparent) ? traceparent : newTraceparent(),
+    deadline: Date.now() + timeoutMs,
+    background,
+    timings: new Map(),
+    log: { warnings: [] },
+  };
+}
+
+/** Runs `work` and adds its duration to the leg `name`. */
+export async function timed<T>(scope: RequestScope, name: string, work: () => Promise<T>): Promise<T> {
+  const start = performance.now();
+  try {
+    return await work();
+  } finally {
+    scope.timings.set(name, (scope.timings.get(name) ?? 0) + performance.now() - start);
+  }
+}
+
+function newTraceparent(): string {
+  const hex = (crypto.randomUUID() + crypto.randomUUID()).replaceAll("-", "");
+  return `00-${hex.slice(0, 32)}-${hex.slice(32, 48)}-01`;
+}
