@@ -1,0 +1,73 @@
+/** What the commands share: options checked with clear errors, a progress line, a captioner without a server. */
+
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import * as z from "zod";
+import { type Captioner, createCaptioner } from "../backend/captioner.ts";
+import type { Engine } from "../backend/engines/engine.ts";
+import { createOnnxEngine } from "../backend/engines/onnx.ts";
+import { BundleError, openBundle } from "../backend/model/bundle.ts";
+import { openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { createTokenizer } from "../backend/model/tokenizer.ts";
+import { WeightError } from "../backend/model/weights.ts";
+
+/** Wrong use of a command: the message says what was expected. Ends with status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const EXPECTED_ERRORS = [UsageError, BundleError, WeightError];
+
+/** Options and positional arguments of this process, checked by `schema`. @throws UsageError */
+export function parseCommandLine<T>(
+  usage: string,
+  options: NonNullable<ParseArgsConfig["options"]>,
+  schema: z.ZodType<T>,
+): T {
+  let parsed: { values: object; positionals: string[] };
+  try {
+    parsed = parseArgs({ options, allowPositionals: true });
+  } catch (cause) {
+    throw new UsageError(`${cause instanceof Error ? cause.message : cause}\n${usage}`, { cause });
+  }
+  const checked = schema.safeParse({ ...parsed.values, files: parsed.positionals });
+  if (!checked.success) throw new UsageError(`${z.prettifyError(checked.error)}\n${usage}`);
+  return checked.data;
+}
+
+/** Runs a command's body; expected errors print their message, wrong use ends with status 2, the rest with 1. */
+export async function runCommand(body: () => Promise<number | undefined>): Promise<void> {
+  try {
+    process.exitCode = (await body()) ?? 0;
+  } catch (error) {
+    const expected = EXPECTED_ERRORS.some((kind) => error instanceof kind);
+    console.error(expected ? (error as Error).message : error);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** A progress line on standard error, rewritten in place on a terminal. */
+export function progressLine(label: string): (done: number, total: number) => void {
+  let shown = -1;
+  return (done, total) => {
+    const percent = Math.floor((100 * done) / total);
+    const step = process.stderr.isTTY ? 1 : 25;
+    if (percent < shown + step && done < total) return;
+    if (percent === shown) return;
+    shown = percent;
+    const megabytes = (total / 1e6).toFixed(0);
+    process.stderr.write(
+      `${process.stderr.isTTY ? "\r" : ""}${label} ${percent}% of ${megabytes} MB${process.stderr.isTTY && done < total ? "" : "\n"}`,
+    );
+  };
+}
+
+/** A captioner in this process, over the bundle in `folder` or the embedded one; close the engine when done. */
+export async function openCaptioner(
+  folder: string | undefined,
+): Promise<{ captioner: Captioner; engine: Engine }> {
+  const bundle = folder
+    ? await openBundle(folder)
+    : await openEmbeddedBundle(progressLine("Building the embedded model"));
+  const engine = await createOnnxEngine({ bundle });
+  return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
+}
