@@ -1,0 +1,50 @@
+/**
+ * Permits: a request takes one before anything is spent on it, and reserves its body's bytes as they arrive. None left
+ * is an answer, not a queue. So both the number of requests and the memory they hold are bounded.
+ */
+
+export interface AdmissionOptions {
+  readonly maxRequests: number;
+  readonly maxHeldBytes: number;
+}
+
+export interface Permit {
+  /** Reserves memory for `bytes` more; false if that is more than all requests together may hold. */
+  reserve(bytes: number): boolean;
+  /** Gives everything back. */
+  release(): void;
+}
+
+export interface Admission {
+  /** A permit now, or undefined. */
+  tryEnter(): Permit | undefined;
+  /** Requests that hold a permit. */
+  readonly inFlight: number;
+}
+
+export function createAdmission({ maxRequests, maxHeldBytes }: AdmissionOptions): Admission {
+  let inFlight = 0;
+  let heldBytes = 0;
+  return {
+    tryEnter() {
+      if (inFlight >= maxRequests) return undefined;
+      inFlight += 1;
+      let reserved = 0;
+      return {
+        reserve(bytes) {
+          if (heldBytes + bytes > maxHeldBytes) return false;
+          heldBytes += bytes;
+          reserved += bytes;
+          return true;
+        },
+        release() {
+          inFlight -= 1;
+          heldBytes -= reserved;
+        },
+      };
+    },
+    get inFlight() {
+      return inFlight;
+    },
+  };
+}

@@ -1,0 +1,140 @@
+/**
+ * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
+ * lone picture never waits and a crowd is batched. No HTTP, no pictures' files, no ONNX.
+ */
+
+import type { DecodingOptions, Engine, TokenSequence } from "./engines/engine.ts";
+import { failure, type Result, success } from "./result.ts";
+
+export interface BatcherOptions {
+  readonly engine: Engine;
+  /** Most pictures of one forward pass. */
+  readonly maxBatchSize: number;
+  /** Told after every forward pass. */
+  readonly onForwardPass?: (pass: ForwardPass) => void;
+}
+
+export interface ForwardPass {
+  readonly batchSize: number;
+  readonly seconds: number;
+}
+
+export interface Submission {
+  readonly pixels: Uint8Array; // [3, size, size]
+  readonly decoding: DecodingOptions;
+  /** Aborted once nobody waits for this picture any more. */
+  readonly signal: AbortSignal;
+}
+
+export interface BatchedSequence extends TokenSequence {
+  readonly queueMs: number;
+  readonly inferenceMs: number;
+  readonly batchSize: number;
+}
+
+export interface Batcher {
+  /**
+   * Queues one picture. Fails with `deadline-exceeded` if its signal aborts before its forward pass begins; rejects if
+   * the engine throws, which fails the batch but not the ones after it.
+   */
+  submit(submission: Submission): Promise<Result<BatchedSequence>>;
+  /** Pictures that wait for a forward pass. */
+  readonly queueDepth: number;
+}
+
+interface Entry extends Submission {
+  readonly group: string;
+  readonly queuedAt: number;
+  readonly settle: PromiseWithResolvers<Result<BatchedSequence>>;
+}
+
+export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
+  let queue: Entry[] = [];
+  let running = false;
+
+  async function runUntilEmpty(): Promise<void> {
+    running = true;
+    for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) await runBatch(batch);
+    running = false;
+  }
+
+  /** The oldest picture that somebody waits for, and those after it that can share its forward pass. */
+  function takeBatch(): Entry[] {
+    const batch: Entry[] = [];
+    const rest: Entry[] = [];
+    for (const entry of queue) {
+      if (entry.signal.aborted) {
+        entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
+      } else if (batch.length < maxBatchSize && (batch[0]?.group ?? entry.group) === entry.group) {
+        batch.push(entry);
+      } else {
+        rest.push(entry);
+      }
+    }
+    queue = rest;
+    return batch;
+  }
+
+  async function runBatch(batch: readonly Entry[]): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      const sequences = await engine.generate(stack(batch), batch.length, sharedDecoding(batch));
+      const inferenceMs = performance.now() - startedAt;
+      onForwardPass?.({ batchSize: batch.length, seconds: inferenceMs / 1000 });
+      batch.forEach((entry, row) => {
+        const sequence = sequences[row];
+        if (sequence === undefined)
+          throw new Error(`This is a bug: the engine left out row ${row} of its batch.`);
+        const { maxNewTokens } = entry.decoding;
+        entry.settle.resolve(
+          success({
+            tokenIds: sequence.tokenIds.slice(0, maxNewTokens),
+            logProbabilities: sequence.logProbabilities.slice(0, maxNewTokens),
+            queueMs: startedAt - entry.queuedAt,
+            inferenceMs,
+            batchSize: batch.length,
+          }),
+        );
+      });
+    } catch (error) {
+      for (const entry of batch) entry.settle.reject(error);
+    }
+  }
+
+  return {
+    submit(submission) {
+      const settle = Promise.withResolvers<Result<BatchedSequence>>();
+      queue.push({ ...submission, group: groupOf(submission.decoding), queuedAt: performance.now(), settle });
+      if (!running) void runUntilEmpty();
+      return settle.promise;
+    },
+    get queueDepth() {
+      return queue.length;
+    },
+  };
+}
+
+/**
+ * What pictures must have in common to share a forward pass. Greedy decoding is prefix-consistent, so its rows may ask
+ * for different lengths: the longest is generated and the others are cut.
+ */
+function groupOf({ numBeams, promptIds, maxNewTokens }: DecodingOptions): string {
+  return JSON.stringify([numBeams, promptIds, numBeams === 1 ? "any length" : maxNewTokens]);
+}
+
+function sharedDecoding(batch: readonly Entry[]): DecodingOptions {
+  const [first] = batch;
+  if (first === undefined) throw new Error("This is a bug: an empty batch.");
+  return { ...first.decoding, maxNewTokens: Math.max(...batch.map(({ decoding }) => decoding.maxNewTokens)) };
+}
+
+/** uint8 [batch, 3, size, size] */
+function stack(batch: readonly Entry[]): Uint8Array {
+  const [first] = batch;
+  if (first === undefined || batch.length === 1) return first?.pixels ?? new Uint8Array();
+  const pixels = new Uint8Array(batch.length * first.pixels.length);
+  batch.forEach((entry, row) => {
+    pixels.set(entry.pixels, row * first.pixels.length);
+  });
+  return pixels;
+}

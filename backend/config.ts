@@ -1,0 +1,99 @@
+/** The backend's configuration: environment in, checked values out. The only file of the backend that knows its variables. */
+
+import { isIPv4 } from "node:net";
+import { availableParallelism } from "node:os";
+import * as z from "zod";
+
+const MIB = 1024 * 1024;
+
+const Environment = z.object({
+  HOST: z.string().default("127.0.0.1").describe("Address to listen on"),
+  PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .default(8788)
+    .describe("Port to listen on; 0 takes a free one"),
+  BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
+  BACKEND_SECRET: z
+    .string()
+    .min(16, "expected at least 16 characters")
+    .optional()
+    .describe("Bearer token that callers must send; required unless HOST is loopback"),
+  THREADS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(availableParallelism())
+    .describe("Threads of one forward pass; by default as many as the machine has cores"),
+  MAX_BATCH_SIZE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(8)
+    .describe("Most pictures of a forward pass"),
+  MAX_REQUESTS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(256)
+    .describe("Most caption requests at once; the next one is answered 429"),
+  MAX_HELD_BYTES: z.coerce
+    .number()
+    .int()
+    .min(32 * MIB)
+    .default(256 * MIB)
+    .describe("Most bytes of request bodies held at once; a body past it is answered 429"),
+  REQUEST_TIMEOUT_MS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(30_000)
+    .describe("Longest a caption request may take; a caller's shorter deadline goes first"),
+  RECENT_CAPTIONS: z.coerce.number().int().min(0).default(10_000).describe("Captions remembered; 0 for none"),
+  DRAIN_TIMEOUT_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(30_000)
+    .describe("Longest to wait for accepted requests at SIGTERM"),
+  LOG_LEVEL: z
+    .enum(["fatal", "error", "warn", "info", "debug", "silent"])
+    .default("info")
+    .describe("Least severe line logged"),
+});
+
+export type Config = z.infer<typeof Environment>;
+
+/** A variable has a wrong value; the message names each of them. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** @throws ConfigError naming every wrong variable, what was expected, and never a secret's value */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}`);
+    throw new ConfigError(`The backend's configuration is wrong:\n${lines.join("\n")}`);
+  }
+  const config = parsed.data;
+  if (config.BACKEND_SECRET === undefined && !isLoopback(config.HOST)) {
+    throw new ConfigError(
+      `The backend's configuration is wrong:\n  BACKEND_SECRET: required, because HOST ${config.HOST} is not loopback`,
+    );
+  }
+  return config;
+}
+
+/** The configuration as it may be logged. */
+export function printableConfig(config: Config): Record<string, unknown> {
+  return { ...config, BACKEND_SECRET: config.BACKEND_SECRET === undefined ? "not set" : "set" };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+}

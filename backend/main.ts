@@ -1,0 +1,43 @@
+/** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
+
+import { ConfigError, parseConfig, printableConfig } from "./config.ts";
+import { createOnnxEngine } from "./engines/onnx.ts";
+import { createLog } from "./log.ts";
+import { BundleError, openBundle } from "./model/bundle.ts";
+import { createTokenizer } from "./model/tokenizer.ts";
+import { startServer } from "./server.ts";
+
+async function main(): Promise<void> {
+  const config = parseConfig(process.env);
+  const log = createLog(config);
+  log.info({ config: printableConfig(config) }, "configuration");
+
+  const bundle = await openBundle(config.BUNDLE);
+  const [engine, tokenizer] = await Promise.all([
+    createOnnxEngine({ bundle, threads: config.THREADS }),
+    createTokenizer(bundle),
+  ]);
+  const server = await startServer({ config, engine, tokenizer, log });
+  log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
+
+  let stopping: Promise<void> | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping !== undefined) return;
+    log.info({ signal }, "draining");
+    stopping = server.drain().then(() => {
+      log.info("stopped");
+      process.exit(0);
+    });
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+try {
+  await main();
+} catch (error) {
+  // What the operator can correct is said without a stack.
+  const isExpected = error instanceof ConfigError || error instanceof BundleError;
+  console.error(isExpected ? error.message : error);
+  process.exit(1);
+}

@@ -1,0 +1,91 @@
+/** Puts the app on a port, and takes it off again without dropping what it accepted. */
+
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { createAdmission } from "./admission.ts";
+import { createApp } from "./app.ts";
+import { createCaptioner } from "./captioner.ts";
+import type { Config } from "./config.ts";
+import type { Engine } from "./engines/engine.ts";
+import type { Logger } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import type { Tokenizer } from "./model/tokenizer.ts";
+
+export interface ServerOptions {
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  /** Where it listens, e.g. `http://127.0.0.1:8788`. */
+  readonly url: string;
+  /** Refuses new work, finishes what was accepted or waits `DRAIN_TIMEOUT_MS`, then closes server and engine. */
+  drain(): Promise<void>;
+}
+
+/** libuv has four threads; one of them is left to the forward pass. */
+const MAX_DECODE_LANES = 3;
+
+/** Warms the model up, then listens. Rejects if the port is taken. */
+export async function startServer({ config, engine, tokenizer, log }: ServerOptions): Promise<RunningServer> {
+  let draining = false;
+  const admission = createAdmission({
+    maxRequests: config.MAX_REQUESTS,
+    maxHeldBytes: config.MAX_HELD_BYTES,
+  });
+  const captioner = createCaptioner({
+    engine,
+    tokenizer,
+    maxBatchSize: config.MAX_BATCH_SIZE,
+    decodeLanes: Math.min(MAX_DECODE_LANES, config.THREADS),
+    recentCaptions: config.RECENT_CAPTIONS,
+    onForwardPass: (pass) => metrics.forwardPassEnded(pass),
+  });
+  const metrics = createMetrics({
+    model: captioner.model,
+    queueDepth: () => captioner.queueDepth,
+    inFlight: () => admission.inFlight,
+  });
+  const app = createApp({
+    captioner,
+    admission,
+    metrics,
+    log,
+    secret: config.BACKEND_SECRET,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    isDraining: () => draining,
+  });
+  await captioner.warmUp();
+  const server = createServer(getRequestListener(app.fetch));
+  await listen(server, config);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${port}`,
+    async drain() {
+      draining = true;
+      await closeWithin(server, config.DRAIN_TIMEOUT_MS);
+      await engine.close();
+    },
+  };
+}
+
+function listen(server: Server, { HOST, PORT }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(PORT, HOST, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** Stops listening; connections that still wait for an answer keep it, up to `timeoutMs`. */
+async function closeWithin(server: Server, timeoutMs: number): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  await closed;
+  clearTimeout(deadline);
+}
