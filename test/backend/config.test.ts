@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { ConfigError, parseConfig, printableConfig } from "../../backend/config.ts";
+
+const SECRET = "a-secret-of-enough-length";
+
+test("an empty environment is a loopback server with the embedded model", () => {
+  expect(parseConfig({})).toMatchObject({ HOST: "127.0.0.1", PORT: 8788, BUNDLE: "bundles/embedded" });
+  expect(parseConfig({ PORT: "", BACKEND_SECRET: "" }).PORT).toBe(8788);
+});
+
+test("every wrong value is refused by its name", () => {
+  expect.assertions(4);
+  try {
+    parseConfig({ PORT: "eighty", MAX_BATCH_SIZE: "0", LOG_LEVEL: "loud" });
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    for (const name of ["PORT", "MAX_BATCH_SIZE", "LOG_LEVEL"]) expect(String(error)).toContain(name);
+  }
+});
+
+test.each(["0.0.0.0", "::", "10.0.0.4", "example.org"])("a secret is required to listen on %s", (HOST) => {
+  expect(() => parseConfig({ HOST })).toThrow(/BACKEND_SECRET.*required/s);
+  expect(parseConfig({ HOST, BACKEND_SECRET: SECRET }).HOST).toBe(HOST);
+});
+
+test.each(["127.0.0.1", "127.9.9.9", "::1", "localhost"])("none is required on %s", (HOST) => {
+  expect(parseConfig({ HOST }).BACKEND_SECRET).toBeUndefined();
+});
+
+test("no secret is ever printed", () => {
+  expect(JSON.stringify(printableConfig(parseConfig({ BACKEND_SECRET: SECRET })))).not.toContain(SECRET);
+  expect(() => parseConfig({ BACKEND_SECRET: "short-secret" })).toThrow(
+    /^(?!.*short-secret).*BACKEND_SECRET/s,
+  );
+});
