@@ -53,7 +53,7 @@ const SHUTTING_DOWN: Failure = {
 export function createApp(options: AppOptions): Hono<Scope> {
   const { captioner, metrics, log, isDraining } = options;
   const app = new Hono<Scope>();
-  app.use(traceRequest(log));
+  app.use(traceRequest(log), hangUpWhileDraining(isDraining));
   app.onError((error, c) => {
     if (error instanceof FailureError) return problemResponse(error.failure);
     log.error({ err: error, requestId: c.get("requestId") }, "bug");
@@ -90,6 +90,14 @@ function traceRequest(log: Logger): MiddlewareHandler<Scope> {
     const outcome = c.get("outcome");
     if (outcome === undefined) log.debug(line, "request");
     else log.info({ ...line, outcome }, "caption");
+  };
+}
+
+/** A client that kept its connection would keep the process alive until the connection's idle timeout. */
+function hangUpWhileDraining(isDraining: () => boolean): MiddlewareHandler<Scope> {
+  return async (c, next) => {
+    await next();
+    if (isDraining()) c.header("connection", "close");
   };
 }
 

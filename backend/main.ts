@@ -6,6 +6,7 @@ import { createLog } from "./log.ts";
 import { BundleError, openBundle } from "./model/bundle.ts";
 import { createTokenizer } from "./model/tokenizer.ts";
 import { startServer } from "./server.ts";
+import { drainOnSignals } from "./shutdown.ts";
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
@@ -19,18 +20,7 @@ async function main(): Promise<void> {
   ]);
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
-
-  let stopping: Promise<void> | undefined;
-  const stop = (signal: NodeJS.Signals) => {
-    if (stopping !== undefined) return;
-    log.info({ signal }, "draining");
-    stopping = server.drain().then(() => {
-      log.info("stopped");
-      process.exit(0);
-    });
-  };
-  process.on("SIGTERM", stop);
-  process.on("SIGINT", stop);
+  drainOnSignals(server, log);
 }
 
 try {

@@ -1,0 +1,182 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { afterEach, expect, test } from "vitest";
+import { jpegPicture } from "../support/pictures.ts";
+
+interface Backend {
+  readonly url: string;
+  readonly port: number;
+  readonly process: ChildProcess;
+  /** Resolves once `count` forward passes have begun, with their batch sizes. */
+  passes(count: number): Promise<number[]>;
+}
+
+let backend: Backend | undefined;
+
+afterEach(() => {
+  backend?.process.kill("SIGKILL");
+  backend = undefined;
+});
+
+async function start(environment: Record<string, string> = {}): Promise<Backend> {
+  const child = fork(new URL("../support/fake-backend-process.ts", import.meta.url), {
+    env: { PATH: process.env.PATH, PORT: "0", LOG_LEVEL: "error", ...environment },
+    // Vitest's own flags are not the product's.
+    execArgv: [],
+  });
+  let seen: number[] = [];
+  child.on("message", (message: { passes?: number[] }) => {
+    seen = message.passes ?? seen;
+  });
+  const [{ url }] = (await once(child, "message")) as [{ url: string }];
+  backend = {
+    url,
+    port: Number(new URL(url).port),
+    process: child,
+    async passes(count) {
+      while (seen.length < count) await once(child, "message");
+      return seen;
+    },
+  };
+  return backend;
+}
+
+const post = (url: string, body: BodyInit, headers: Record<string, string> = {}) =>
+  fetch(url, { method: "POST", body, headers });
+
+async function exitOf(child: ChildProcess): Promise<number | null> {
+  const [code] = (await once(child, "exit")) as [number | null];
+  return code;
+}
+
+test("200 identical uploads at once cost one forward pass", async () => {
+  const { url, process: child, passes } = await start();
+  child.send("hold");
+  const picture = await jpegPicture(5);
+  const answers = Array.from({ length: 200 }, () => post(url, picture));
+  await passes(1);
+  child.send("release");
+  for (const response of await Promise.all(answers)) expect(response.status).toBe(200);
+  expect(await passes(1)).toEqual([1]);
+});
+
+test("different pictures at once share forward passes, and each gets its own caption", async () => {
+  const { url, process: child, passes } = await start({ MAX_BATCH_SIZE: "8" });
+  child.send("hold");
+  const pictures = await Promise.all(Array.from({ length: 17 }, (_, i) => jpegPicture(10 * i)));
+  const answers = pictures.map((picture) => post(url, picture));
+  await passes(1);
+  await untilMetric(url, "caption_requests_in_flight", 17);
+  child.send("release");
+  const captions = await Promise.all(
+    answers.map(async (answer) => (await (await answer).json())[0].generated_text),
+  );
+  captions.forEach((caption, i) => {
+    expect(Math.abs(Number(caption.split(" ")[0]) - 100 - 10 * i)).toBeLessThan(4);
+  });
+  expect((await passes(1)).reduce((sum, batch) => sum + batch, 0)).toBe(17);
+  expect(await passes(1)).not.toContain(9);
+});
+
+/** Waits until a gauge has a value: the server is then where the test wants it. */
+async function untilMetric(url: string, name: string, value: number): Promise<void> {
+  for (;;) {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    if (new RegExp(`^${name}\\{.*\\} ${value}$`, "m").test(text)) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test("SIGTERM: what was accepted is answered, new work is refused, the process exits 0", async () => {
+  const { url, process: child, passes } = await start();
+  child.send("hold");
+  const accepted = [post(url, await jpegPicture(1)), post(url, await jpegPicture(2))];
+  await passes(1);
+  await untilMetric(url, "caption_requests_in_flight", 2);
+
+  child.kill("SIGTERM");
+  await expect
+    .poll(() =>
+      fetch(`${url}/healthz`, { headers: { connection: "close" } }).then(
+        () => "open",
+        () => "closed",
+      ),
+    )
+    .toBe("closed");
+  const exited = exitOf(child);
+  child.send("release");
+  for (const response of await Promise.all(accepted)) {
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject([{ generated_text: expect.any(String) }]);
+  }
+  expect(await exited).toBe(0);
+});
+
+test("SIGINT without work ends at once, idle connections or not", async () => {
+  const { url, process: child } = await start();
+  await (await fetch(`${url}/healthz`)).text();
+  const exited = exitOf(child);
+  child.kill("SIGINT");
+  expect(await exited).toBe(0);
+});
+
+test("a request that never ends is cut off after DRAIN_TIMEOUT_MS", async () => {
+  const { port, process: child } = await start({ DRAIN_TIMEOUT_MS: "50" });
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nonly this");
+  await once(socket, "connect");
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+});
+
+test("a caller that hangs up while it waits costs no forward pass", async () => {
+  const { url, process: child, passes } = await start();
+  child.send("hold");
+  const busy = post(url, await jpegPicture(1));
+  await passes(1);
+  const leaving = new AbortController();
+  const gone = fetch(url, { method: "POST", body: await jpegPicture(2), signal: leaving.signal });
+  await untilMetric(url, "caption_queue_depth", 1);
+  leaving.abort();
+  await expect(gone).rejects.toThrow();
+  await untilMetric(url, "caption_requests_in_flight", 1);
+  child.send("release");
+  await busy;
+  await untilMetric(url, "caption_queue_depth", 0);
+  expect(await passes(1)).toEqual([1]);
+});
+
+test("an upload past the permits is refused while it is still being sent", async () => {
+  const { url, process: child, passes } = await start({ MAX_REQUESTS: "1" });
+  child.send("hold");
+  const busy = post(url, await jpegPicture(1));
+  await passes(1);
+  const upload = request(url, { method: "POST", headers: { "content-length": "1000000" } });
+  upload.on("error", () => {});
+  upload.write(Buffer.alloc(1000));
+  const [response] = await once(upload, "response");
+  expect(response.statusCode).toBe(429);
+  expect(response.headers["retry-after"]).toBe("1");
+  upload.destroy();
+  child.send("release");
+  expect((await busy).status).toBe(200);
+});
+
+test("a wrong configuration is refused by name before anything is loaded", async () => {
+  const child = fork(new URL("../../backend/main.ts", import.meta.url), {
+    env: { PATH: process.env.PATH, PORT: "http", HOST: "0.0.0.0" },
+    execArgv: [],
+    silent: true,
+  });
+  let said = "";
+  child.stderr?.on("data", (chunk) => {
+    said += chunk;
+  });
+  expect(await exitOf(child)).toBe(1);
+  expect(said).toMatch(/PORT/);
+  expect(said).not.toMatch(/at .*\.ts:/);
+});
