@@ -37,11 +37,16 @@ async function main(): Promise<number> {
   console.log(`Model ${manifest.id}, revision ${manifest.revision}`);
 
   const children = [
-    startChild("backend", ["backend/main.ts"], { BUNDLE: bundle ? resolve(bundle) : EMBEDDED_BUNDLE }),
+    startChild("backend", ["backend/main.ts"], {
+      BUNDLE: bundle ? resolve(bundle) : EMBEDDED_BUNDLE,
+      LOG_LEVEL: "warn",
+    }),
     startChild("worker", [wranglerScript(), "dev", "--env-file", "worker/dev.vars", "--log-level", "warn"], {
       // Nothing leaves this machine: no telemetry, no update check, no login.
       WRANGLER_SEND_METRICS: "false",
+      WRANGLER_SEND_ERROR_REPORTS: "false",
       WRANGLER_HIDE_BANNER: "true",
+      CLOUDFLARE_CF_FETCH_ENABLED: "false",
       CI: "true",
     }),
   ];
