@@ -1,0 +1,115 @@
+/**
+ * Milliseconds of whole captions beside transformers' `generate` on the same weights, threads and length, in one run:
+ * the embedded model, and BLIP-base of random weights at 224 and 384 pixels.
+ */
+
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import * as z from "zod";
+import { createOnnxEngine } from "../backend/engines/onnx.ts";
+import { buildBundle, type ModelFolder } from "../backend/model/build.ts";
+import { openBundle } from "../backend/model/bundle.ts";
+import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
+import { median, type Report, timeMs } from "./report.ts";
+
+const NEW_TOKENS = 12;
+const BATCHES = [1, 4];
+const THREADS = availableParallelism();
+
+export const Options = z.object({
+  /** Python with training/requirements.txt installed. */
+  python: z.string().default("python3"),
+  repeats: z.coerce.number().int().positive().default(7),
+});
+
+const TransformersTimes = z.record(z.string(), z.array(z.number()));
+
+interface Case {
+  readonly name: string;
+  readonly base: ModelFolder;
+  readonly adapter?: ModelFolder;
+  readonly imageSize: number;
+}
+
+export async function run({ python, repeats }: z.infer<typeof Options>): Promise<Report> {
+  const folder = await mkdtemp(join(tmpdir(), "bench-engine-"));
+  const script = (name: string, args: readonly string[]) =>
+    promisify(execFile)(python, [fileURLToPath(new URL(`../training/${name}`, import.meta.url)), ...args]);
+  try {
+    const blipBase = { id: "random/blip-base", folder: join(folder, "base") };
+    await script("random_blip.py", ["--out", blipBase.folder]);
+    await moveEndToken(blipBase.folder);
+    const embedded = { id: EMBEDDED_BASE.id, folder: join(folder, "embedded") };
+    await cp(EMBEDDED_BASE.folder, embedded.folder, { recursive: true });
+    await moveEndToken(embedded.folder);
+    const cases: Case[] = [
+      { name: "embedded, 128 px", base: embedded, adapter: EMBEDDED_ADAPTER, imageSize: 128 },
+      { name: "BLIP-base, 224 px", base: blipBase, imageSize: 224 },
+      { name: "BLIP-base, 384 px", base: blipBase, imageSize: 384 },
+    ];
+    const rows: Report[] = [];
+    for (const { name, base, adapter, imageSize } of cases) {
+      const ours = await timeOurs(
+        { name, base, ...(adapter ? { adapter } : {}), imageSize },
+        folder,
+        repeats,
+      );
+      const { stdout } = await script("time_generate.py", [
+        ...["--base", base.folder],
+        ...(adapter ? ["--adapter", adapter.folder] : []),
+        ...["--image-size", String(imageSize), "--batches", ...BATCHES.map(String)],
+        ...["--new-tokens", String(NEW_TOKENS), "--threads", String(THREADS), "--repeats", String(repeats)],
+      ]);
+      const theirs = TransformersTimes.parse(JSON.parse(stdout.trim().split("\n").at(-1) ?? ""));
+      for (const batch of BATCHES) {
+        const onnx = median(ours.get(batch) ?? []);
+        const transformers = median(theirs[batch] ?? []);
+        rows.push({
+          model: name,
+          batch,
+          onnx_ms: onnx,
+          onnx_ms_per_picture: onnx / batch,
+          transformers_ms: transformers,
+          times_as_fast: transformers / onnx,
+        });
+      }
+    }
+    return { dtype: "fp32", threads: THREADS, new_tokens: NEW_TOKENS, repeats, rows };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const Config = z.looseObject({ text_config: z.looseObject({ vocab_size: z.number() }) });
+
+/** Ends captions by an id that is never chosen ([ENC], the last), so that all have the same length on both sides. */
+async function moveEndToken(folder: string): Promise<void> {
+  const path = join(folder, "config.json");
+  const config = Config.parse(JSON.parse(await readFile(path, "utf8")));
+  const text_config = { ...config.text_config, sep_token_id: config.text_config.vocab_size - 1 };
+  await writeFile(path, JSON.stringify({ ...config, text_config }));
+}
+
+async function timeOurs(
+  { base, adapter, imageSize }: Case,
+  folder: string,
+  repeats: number,
+): Promise<Map<number, number[]>> {
+  const out = join(folder, "bundle");
+  await buildBundle({ base, ...(adapter ? { adapter } : {}), dtype: "fp32", imageSize, out });
+  const bundle = await openBundle(out);
+  const engine = await createOnnxEngine({ bundle, threads: THREADS });
+  const times = new Map<number, number[]>();
+  for (const batch of BATCHES) {
+    const pixels = Uint8Array.from({ length: batch * 3 * imageSize * imageSize }, (_, i) => (i * 7919) % 256);
+    const work = () =>
+      engine.generate(pixels, batch, { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] });
+    times.set(batch, await timeMs(work, { warmUps: 1, repeats }));
+  }
+  await engine.close();
+  return times;
+}

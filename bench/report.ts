@@ -1,0 +1,27 @@
+/** What every measurement returns: plain data, printed as JSON or as lines. */
+
+export type Report = {
+  readonly [name: string]: string | number | boolean | null | Report | readonly Report[];
+};
+
+/** Middle value; of an even number the mean of the two. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] as number;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
+}
+
+/** Milliseconds of each of `repeats` runs, after `warmUps` that do not count. */
+export async function timeMs(
+  work: () => Promise<unknown>,
+  { warmUps, repeats }: { warmUps: number; repeats: number },
+): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < warmUps + repeats; i++) {
+    const startedAt = performance.now();
+    await work();
+    if (i >= warmUps) times.push(performance.now() - startedAt);
+  }
+  return times;
+}

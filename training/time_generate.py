@@ -1,0 +1,47 @@
+"""Times transformers' `generate` for `npm run bench -- engine`; prints milliseconds a run as JSON."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import BlipForConditionalGeneration
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--image-size", type=int, required=True)
+    parser.add_argument("--batches", type=int, nargs="+", required=True)
+    parser.add_argument("--new-tokens", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--repeats", type=int, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=torch.float32).eval()
+    if args.adapter:
+        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
+    interpolate = args.image_size != model.config.vision_config.image_size
+    times: dict[int, list[float]] = {}
+    for batch in args.batches:
+        pixels = torch.randn(batch, 3, args.image_size, args.image_size, generator=torch.Generator().manual_seed(0))
+        for run in range(args.repeats + 1):
+            started = time.perf_counter()
+            model.generate(
+                pixel_values=pixels,
+                max_new_tokens=args.new_tokens,
+                do_sample=False,
+                num_beams=1,
+                interpolate_pos_encoding=interpolate,
+            )
+            if run > 0:
+                times.setdefault(batch, []).append(1000 * (time.perf_counter() - started))
+    print(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main()
