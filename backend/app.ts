@@ -1,53 +1,19 @@
 /** The backend's routes: Hugging Face's image-to-text protocol on `POST /`, and what operates it. No model, no sockets. */
 
 import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
-import { type Context, Hono, type MiddlewareHandler } from "hono";
-import * as z from "zod";
-import {
-  CAPTION_SCORE_HEADER,
-  DEADLINE_MS_HEADER,
-  MODEL_ID_HEADER,
-  MODEL_REVISION_HEADER,
-  REQUEST_ID_HEADER,
-} from "../shared/backend-protocol.ts";
-import { type Failure, FailureError, problemResponse } from "../shared/problem.ts";
-import { GenerationOptions, type ImageToTextOutput } from "../shared/schema.ts";
-import type { Admission } from "./admission.ts";
-import type { Captioner, CaptionerAnswer } from "./captioner.ts";
+import { Hono, type MiddlewareHandler } from "hono";
+import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
+import { FailureError, problemResponse } from "../shared/problem.ts";
+import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 import type { Logger } from "./log.ts";
-import type { Metrics, Outcome } from "./metrics.ts";
-import { readPictureRequest } from "./request-body.ts";
-import { failure, type Result, success } from "./result.ts";
 
-export interface AppOptions {
-  readonly captioner: Captioner;
-  readonly admission: Admission;
-  readonly metrics: Metrics;
+export interface AppOptions extends CaptionRouteOptions {
   readonly log: Logger;
   /** Bearer token of callers; absent where only loopback can call. */
   readonly secret?: string | undefined;
-  /** Longest a caption request may take, milliseconds. */
-  readonly requestTimeoutMs: number;
-  /** True from SIGTERM on: what was accepted is finished, the rest is refused. */
-  readonly isDraining: () => boolean;
-}
-
-interface Scope {
-  Variables: { requestId: string; outcome?: Outcome };
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
-const DeadlineMs = z.coerce.number().int().min(0).optional();
-const OVERLOADED: Failure = {
-  code: "overloaded",
-  detail: "All permits are taken; ask again shortly.",
-  retryAfterSeconds: 1,
-};
-const SHUTTING_DOWN: Failure = {
-  code: "shutting-down",
-  detail: "This server finishes what it accepted and takes nothing new.",
-  retryAfterSeconds: 1,
-};
 
 /** The whole HTTP application. @example `await createApp(options).request("/healthz")` */
 export function createApp(options: AppOptions): Hono<Scope> {
@@ -69,7 +35,7 @@ export function createApp(options: AppOptions): Hono<Scope> {
   app.get("/metrics", async (c) =>
     c.body(await metrics.render(), 200, { "content-type": metrics.contentType }),
   );
-  app.post("/", (c) => answerCaptionRequest(c, options));
+  app.post("/", createCaptionRoute(options));
   app.all("/", () =>
     problemResponse({ code: "method-not-allowed", detail: "Post a picture here." }, { allow: "POST" }),
   );
@@ -114,88 +80,4 @@ function requireSecret(secret: string): MiddlewareHandler<Scope> {
     }
     return next();
   };
-}
-
-/** Takes a permit before anything is spent on the request, and gives it back however the request ends. */
-async function answerCaptionRequest(c: Context<Scope>, options: AppOptions): Promise<Response> {
-  const startedAt = performance.now();
-  let outcome: Outcome = "internal";
-  const permit = options.isDraining() ? undefined : options.admission.tryEnter();
-  try {
-    if (permit === undefined) {
-      const refusal = options.isDraining() ? SHUTTING_DOWN : OVERLOADED;
-      outcome = refusal.code;
-      return problemResponse(refusal);
-    }
-    const limit = requestSignal(c.req.raw, options.requestTimeoutMs);
-    if (!limit.ok) {
-      outcome = limit.failure.code;
-      return problemResponse(limit.failure);
-    }
-    const request = await readRequest(c, permit, limit.value);
-    const answer = request.ok
-      ? await options.captioner.caption(request.value.bytes, request.value.options, limit.value)
-      : request;
-    if (!answer.ok) {
-      outcome = c.req.raw.signal.aborted ? "gone" : answer.failure.code;
-      return problemResponse(answer.failure);
-    }
-    outcome = answer.value.source;
-    options.metrics.captioned(answer.value);
-    return captionResponse(answer.value, options.captioner, performance.now() - startedAt);
-  } finally {
-    permit?.release();
-    options.metrics.requestEnded(outcome, (performance.now() - startedAt) / 1000);
-    c.set("outcome", outcome);
-  }
-}
-
-/** Aborts when the caller leaves, when its deadline passes, or when the server's own limit does. */
-function requestSignal(request: Request, requestTimeoutMs: number): Result<AbortSignal> {
-  const given = DeadlineMs.safeParse(request.headers.get(DEADLINE_MS_HEADER) ?? undefined);
-  if (!given.success) {
-    return failure("bad-request", `${DEADLINE_MS_HEADER}: expected milliseconds, a whole number.`);
-  }
-  const timeoutMs = Math.min(given.data ?? requestTimeoutMs, requestTimeoutMs);
-  return timeoutMs === 0
-    ? failure("deadline-exceeded", "The caller's deadline has passed already.")
-    : success(AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]));
-}
-
-/** The picture and its options: those of the query go before those of a JSON body. */
-async function readRequest(
-  c: Context<Scope>,
-  permit: Parameters<typeof readPictureRequest>[1],
-  signal: AbortSignal,
-) {
-  const query = GenerationOptions.safeParse(c.req.query());
-  if (!query.success) return failure("bad-options", z.prettifyError(query.error));
-  const request = await readPictureRequest(c.req.raw, permit, signal);
-  return request.ok
-    ? success({ bytes: request.value.bytes, options: { ...request.value.options, ...query.data } })
-    : request;
-}
-
-function captionResponse(
-  { caption, score, source, timings }: CaptionerAnswer,
-  { model }: Captioner,
-  totalMs: number,
-) {
-  const output: ImageToTextOutput[] = [{ generated_text: caption }];
-  const stages = timings && {
-    decode: timings.decodeMs,
-    queue: timings.queueMs,
-    inference: timings.inferenceMs,
-  };
-  const serverTiming = Object.entries({ ...stages, total: totalMs })
-    .map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`)
-    .concat(`source;desc="${source}"`);
-  return Response.json(output, {
-    headers: {
-      [MODEL_ID_HEADER]: model.id,
-      [MODEL_REVISION_HEADER]: model.revision,
-      [CAPTION_SCORE_HEADER]: score.toFixed(6),
-      "server-timing": serverTiming.join(", "),
-    },
-  });
 }

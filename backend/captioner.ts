@@ -39,11 +39,13 @@ export interface CaptionerAnswer {
   /** Geometric mean of the token probabilities, end token included, 0..1. */
   readonly score: number;
   readonly source: CaptionSource;
-  /** Milliseconds of each stage; absent where nothing was spent for this caller. */
+  /** What each stage took; absent where nothing was spent for this caller. */
   readonly timings?: StageTimings;
 }
 
 export interface StageTimings {
+  /** When decoding began, milliseconds since the epoch; the stages follow each other without a gap. */
+  readonly startedAtMs: number;
   readonly decodeMs: number;
   readonly queueMs: number;
   readonly inferenceMs: number;
@@ -110,7 +112,7 @@ export function createCaptioner({
     return success({
       caption: tokenizer.decode([...decoding.promptIds, ...tokenIds]).trim(),
       score: geometricMean(logProbabilities),
-      timings: { decodeMs, queueMs, inferenceMs },
+      timings: { startedAtMs: performance.timeOrigin + startedAt, decodeMs, queueMs, inferenceMs },
     });
   }
 

@@ -59,6 +59,10 @@ const Environment = z.object({
     .min(0)
     .default(30_000)
     .describe("Longest to wait for accepted requests at SIGTERM"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
   LOG_LEVEL: z
     .enum(["fatal", "error", "warn", "info", "debug", "silent"])
     .default("info")

@@ -11,6 +11,7 @@ import type { Engine } from "./engines/engine.ts";
 import type { Logger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
+import { createTracing, NO_TRACING } from "./tracing.ts";
 
 export interface ServerOptions {
   readonly config: Config;
@@ -49,10 +50,13 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     queueDepth: () => captioner.queueDepth,
     inFlight: () => admission.inFlight,
   });
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
+  const tracing = endpoint === undefined ? NO_TRACING : createTracing({ endpoint, log });
   const app = createApp({
     captioner,
     admission,
     metrics,
+    tracing,
     log,
     secret: config.BACKEND_SECRET,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -67,7 +71,7 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     async drain() {
       draining = true;
       await closeWithin(server, config.DRAIN_TIMEOUT_MS);
-      await engine.close();
+      await Promise.all([engine.close(), tracing.close()]);
     },
   };
 }

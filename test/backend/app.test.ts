@@ -4,6 +4,7 @@ import { createApp } from "../../backend/app.ts";
 import { createCaptioner } from "../../backend/captioner.ts";
 import { createLog } from "../../backend/log.ts";
 import { createMetrics } from "../../backend/metrics.ts";
+import type { CaptionTrace } from "../../backend/tracing.ts";
 import { MAX_IMAGE_BYTES } from "../../shared/limits.ts";
 import { Problem } from "../../shared/problem.ts";
 import { BackendModel } from "../../shared/schema.ts";
@@ -15,6 +16,7 @@ const SECRET = "a-secret-of-enough-length";
 let engine: FakeEngine;
 let app: ReturnType<typeof createApp>;
 let draining: boolean;
+let traces: CaptionTrace[];
 let picture: Uint8Array<ArrayBuffer>;
 
 function start({
@@ -24,6 +26,7 @@ function start({
 } = {}) {
   engine = createFakeEngine();
   draining = false;
+  traces = [];
   const admission = createAdmission({ maxRequests, maxHeldBytes });
   const captioner = createCaptioner({
     engine,
@@ -40,6 +43,7 @@ function start({
     captioner,
     admission,
     metrics,
+    tracing: { record: (trace) => void traces.push(trace), close: async () => {} },
     log: createLog({ LOG_LEVEL: "silent" }),
     secret,
     requestTimeoutMs: 10_000,
@@ -248,4 +252,19 @@ test("metrics count outcomes, passes, batch sizes and cache hits under the model
   for (const stage of ["decode", "queue", "inference"]) {
     expect(value(`caption_${stage}_seconds_count`)).toMatch(/ 1$/);
   }
+});
+
+test("every request is traced with its caller's traceparent and how it ended", async () => {
+  await post(picture, "/", { traceparent: "00-x", "x-request-id": "one" });
+  await post("text");
+  expect(traces).toMatchObject([
+    {
+      traceparent: "00-x",
+      requestId: "one",
+      status: 200,
+      outcome: "generated",
+      timings: { decodeMs: expect.any(Number) },
+    },
+    { traceparent: undefined, status: 415, outcome: "not-an-image", timings: undefined },
+  ]);
 });

@@ -27,7 +27,7 @@ test("the caption is the decoded tokens, its score the geometric mean of their p
   expect(Math.abs((blue ?? 0) - 228)).toBeLessThan(4);
   expect(answer.score).toBeCloseTo(0.5, 6);
   expect(answer.source).toBe("generated");
-  expect(Object.keys(answer.timings ?? {})).toEqual(["decodeMs", "queueMs", "inferenceMs"]);
+  expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
 });
 
 test("a prompt begins the caption and is not part of the score", async () => {
