@@ -1,18 +1,32 @@
 /** The HTTP surface: middleware, routes, and the one place where a failure becomes a problem document. */
 
 import { Hono } from "hono";
+import { cors } from "hono/cors";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
 import { FailureError, problemResponse } from "../shared/problem.ts";
 import { logRequest } from "./log.ts";
 import { openScope } from "./request-scope.ts";
+import { postBatch } from "./routes/batch.ts";
 import { getCaption, postCaption } from "./routes/captions.ts";
 import type { AppEnv } from "./routes/context.ts";
 import { getHealth, getReadiness } from "./routes/health.ts";
+import { postImageToText } from "./routes/hugging-face.ts";
 import type { Services } from "./services.ts";
+
+/** Headers that a web page of another origin may read. */
+const EXPOSED_HEADERS = [
+  "cache-status",
+  "etag",
+  "ratelimit",
+  "ratelimit-policy",
+  "retry-after",
+  "server-timing",
+  REQUEST_ID_HEADER,
+];
 
 /** The app of one environment. */
 export function createApp(services: Services): Hono<AppEnv> {
-  const { config } = services;
+  const { config, gate } = services;
   const app = new Hono<AppEnv>();
 
   app.use(async (context, next) => {
@@ -27,32 +41,61 @@ export function createApp(services: Services): Hono<AppEnv> {
     const { res, error, req } = context;
     res.headers.set(REQUEST_ID_HEADER, scope.requestId);
     res.headers.set("x-content-type-options", "nosniff");
+    for (const [name, value] of scope.headers) res.headers.set(name, value);
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
     const unexpected = error instanceof FailureError ? undefined : error;
     logRequest({ config, scope, method: req.method, route: req.path, status: res.status, error: unexpected });
   });
+  if (config.CORS_ORIGINS.length > 0) {
+    const origin = config.CORS_ORIGINS.includes("*") ? "*" : [...config.CORS_ORIGINS];
+    app.use(cors({ origin, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+  }
 
-  app.get("/v1/captions/:sha256", getCaption(services));
-  app.post("/v1/captions", postCaption({ ...services, fetchPicture: refuse }));
+  app.get("/v1/captions/:sha256", gate.require("read"), getCaption(services));
+  app.post("/v1/captions", gate.require("caption"), postCaption(services));
+  app.post("/v1/captions/batch", gate.require("batch"), postBatch(services));
+  app.post(
+    "/models/:id{.+}",
+    gate.require("caption"),
+    postImageToText({ ...services, aliases: config.MODEL_ALIASES }),
+  );
   app.get("/healthz", getHealth);
   app.get("/readyz", getReadiness(services));
 
+  // Whatever was not answered above came with a method that its path does not have.
+  for (const [path, methods] of methodsByPath(app)) {
+    app.all(path, () =>
+      problemResponse(
+        { code: "method-not-allowed", detail: `Allowed here: ${methods.join(", ")}.` },
+        { allow: methods.join(", ") },
+      ),
+    );
+  }
   app.notFound(() => problemResponse({ code: "not-found", detail: "See /docs for what there is." }));
   app.onError((error) =>
     problemResponse(
       error instanceof FailureError
         ? error.failure
-        : { code: "internal", detail: "The request met a bug of ours; its id is in x-request-id." },
+        : { code: "internal", detail: `The request met a bug of ours; its id is in ${REQUEST_ID_HEADER}.` },
+      error instanceof FailureError && error.failure.code === "unauthorized"
+        ? { "www-authenticate": "Bearer" }
+        : {},
     ),
   );
   return app;
 }
 
+function methodsByPath(app: Hono<AppEnv>): Map<string, string[]> {
+  const methods = new Map<string, string[]>();
+  for (const { method, path } of app.routes) {
+    if (method === "ALL") continue;
+    const known = methods.get(path) ?? [];
+    if (!known.includes(method)) methods.set(path, [...known, method]);
+  }
+  return methods;
+}
+
 /** `Server-Timing`, W3C: milliseconds of each leg. */
 function serverTiming(timings: ReadonlyMap<string, number>): string {
   return Array.from(timings, ([leg, ms]) => `${leg};dur=${Math.round(ms * 100) / 100}`).join(", ");
-}
-
-async function refuse(): Promise<never> {
-  throw new FailureError({ code: "url-refused", detail: "Addresses are not fetched here." });
 }

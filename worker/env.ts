@@ -1,8 +1,14 @@
 /** The bindings of `wrangler.toml`. Variables are beside them; only `config.ts` reads those. */
 
+import type { QuotaCounter } from "./access/quota-counter.ts";
+
 export interface Bindings {
   /** Captions and the model's revision. */
   readonly CAPTIONS: KVNamespace;
   /** API keys, hashed. */
   readonly KEYS: KVNamespace;
+  /** Requests a key may send a minute, in each location. */
+  readonly RATE_LIMIT: RateLimit;
+  /** New captions of a key a day. */
+  readonly QUOTA: DurableObjectNamespace<QuotaCounter>;
 }

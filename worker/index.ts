@@ -5,6 +5,8 @@ import { createApp } from "./app.ts";
 import type { Bindings } from "./env.ts";
 import { createServices } from "./services.ts";
 
+export { QuotaCounter } from "./access/quota-counter.ts";
+
 /** The platform hands every request of an isolate the same environment. */
 const apps = new WeakMap<Bindings, ReturnType<typeof createApp>>();
 

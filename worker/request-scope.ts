@@ -17,6 +17,8 @@ export interface RequestScope {
   readonly background: Background;
   /** Milliseconds spent on each leg, in the order of the legs. */
   readonly timings: Map<string, number>;
+  /** Added to whatever is answered. */
+  readonly headers: Map<string, string>;
   /** Fields of this request's log line. */
   readonly log: { tier?: CacheTierName | "none"; keyId?: string; bytes?: number; warnings: string[] };
 }
@@ -38,6 +40,7 @@ export function openScope(options: {
     deadline: Date.now() + timeoutMs,
     background,
     timings: new Map(),
+    headers: new Map(),
     log: { warnings: [] },
   };
 }

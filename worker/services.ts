@@ -1,5 +1,7 @@
 /** Puts the parts together for one environment. The only place that knows them all. */
 
+import { createKeyGate, type Gate, OPEN_GATE } from "./access/gate.ts";
+import { createKeyRing } from "./access/key-ring.ts";
 import { createBackend } from "./backends/backend.ts";
 import { type CurrentModel, createCurrentModel } from "./backends/current-model.ts";
 import { type BackendPool, createBackendPool } from "./backends/pool.ts";
@@ -10,18 +12,21 @@ import { createMemoryTier } from "./cache/memory.ts";
 import { type Captioner, createCaptioner } from "./captioner.ts";
 import { type Config, parseConfig } from "./config.ts";
 import type { Bindings } from "./env.ts";
+import type { FetchPicture } from "./intake/picture-request.ts";
 
 export interface Services {
   readonly config: Config;
   readonly captioner: Captioner;
   readonly currentModel: CurrentModel;
   readonly pool: BackendPool;
+  readonly gate: Gate;
+  readonly fetchPicture: FetchPicture;
 }
 
 /** @throws {Error} where the configuration is not valid. */
 export function createServices(env: Bindings): Services {
   const config = parseConfig(env);
-  const now = Date.now;
+  const now = () => Date.now();
   const pool = createBackendPool(
     config.BACKEND_URLS.map((url) =>
       createBackend({
@@ -49,5 +54,25 @@ export function createServices(env: Bindings): Services {
     },
     { timeoutMs: config.KV_TIMEOUT_MS },
   );
-  return { config, captioner: createCaptioner({ cache, pool, currentModel }), currentModel, pool };
+  const keyRing = createKeyRing({ namespace: env.KEYS, timeoutMs: config.KV_TIMEOUT_MS, now });
+  const gate =
+    config.ACCESS === "open"
+      ? OPEN_GATE
+      : createKeyGate({ keyRing, rateLimit: env.RATE_LIMIT, quota: env.QUOTA, now });
+  return {
+    config,
+    captioner: createCaptioner({ cache, pool, currentModel }),
+    currentModel,
+    pool,
+    gate,
+    fetchPicture: async (url) => {
+      // Off the hit path: only a request that names an address needs it.
+      const { fetchPicture } = await import("./intake/url/fetch-picture.ts");
+      return fetchPicture(url, {
+        fetch: (input, init) => fetch(input, init),
+        allowedHosts: config.URL_ALLOWED_HOSTS,
+        timeoutMs: config.URL_TIMEOUT_MS,
+      });
+    },
+  };
 }

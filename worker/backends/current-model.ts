@@ -3,8 +3,9 @@
  * while every captioner is down and an old one is not found once new weights are out.
  *
  * How old the knowledge may be: fresh for 5 s; up to 30 s it is used while it is checked behind the answer; past that
- * the request waits for a check, for half a second at most, and then goes on with what is known. An answer that names
- * another revision is believed at once.
+ * the request waits for a check, for half a second at most, and then goes on with what is known. While no captioner
+ * answers, one request in 5 s waits so. An answer that names another revision brings the check forward: while a
+ * deploy is under way captioners differ, and the first one in configured order decides.
  */
 
 import * as z from "zod";
@@ -46,8 +47,11 @@ export function createCurrentModel(options: {
   const { ask, namespace, hostedModel, kvTimeoutMs, now } = options;
   let known: KnownModel | undefined;
   let storedAt = 0;
+  let attemptedAt = 0;
   let check: Promise<void> | undefined;
 
+  const isHosted = ({ id, revision }: ModelIdentity) =>
+    id === hostedModel?.id && revision === hostedModel.revision;
   const age = () => (known === undefined ? Number.POSITIVE_INFINITY : now() - known.checkedAt);
 
   async function readStored(scope: RequestScope): Promise<void> {
@@ -76,11 +80,12 @@ export function createCurrentModel(options: {
 
   /** One check at a time in an isolate, whoever asks. */
   function checkNow(scope: RequestScope): Promise<void> {
+    attemptedAt = now();
     check ??= (async () => {
       const model = await ask(ASK_TIMEOUT_MS);
       if (model !== undefined)
         learn({ id: model.id, revision: model.revision, defaults: model.defaults }, scope);
-      else if (known === undefined && hostedModel !== undefined) learn(hostedModel, scope);
+      else if (hostedModel && (known === undefined || isHosted(known))) learn(hostedModel, scope);
     })().finally(() => {
       check = undefined;
     });
@@ -91,14 +96,15 @@ export function createCurrentModel(options: {
   return {
     async get(scope) {
       if (known === undefined) await readStored(scope);
-      if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checkNow(scope)));
-      else if (age() > FRESH_MS) checkNow(scope);
+      const justTried = check === undefined && now() - attemptedAt <= FRESH_MS;
+      if (age() <= FRESH_MS || justTried) return known;
+      const checked = checkNow(scope);
+      if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checked));
       return known;
     },
     observe(identity, scope) {
       if (known?.revision === identity.revision && known.id === identity.id) return;
-      learn(identity, scope);
-      // The answer says which model, not its defaults; those come with the next check.
+      if (known === undefined) learn(identity, scope);
       checkNow(scope);
     },
   };

@@ -84,7 +84,8 @@ async function collect(
 
 function declaredLength(headers: Headers): number | undefined {
   const text = headers.get("content-length");
-  if (text === null) return undefined;
+  // Of a coded body it is the coded length.
+  if (text === null || headers.has("content-encoding")) return undefined;
   const length = Number(text);
   return Number.isSafeInteger(length) && length >= 0 ? length : undefined;
 }

@@ -16,7 +16,7 @@ export function postCaption(parts: {
   readonly fetchPicture: FetchPicture;
 }): Handler<AppEnv> {
   return async (context) => {
-    const { scope } = context.var;
+    const { scope, beforeGenerating } = context.var;
     const { sha256, picture, options } = await timed(scope, "intake", () =>
       readPictureRequest(context.req.raw, context.req.query(), parts.fetchPicture),
     );
@@ -26,6 +26,7 @@ export function postCaption(parts: {
       picture,
       options: generationOptions(options),
       scope,
+      ...(beforeGenerating ? { beforeGenerating } : {}),
     });
     return captionResponse({ sha256, options, outcome, scope });
   };

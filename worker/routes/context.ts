@@ -5,5 +5,9 @@ import type { RequestScope } from "../request-scope.ts";
 
 export interface AppEnv {
   readonly Bindings: Bindings;
-  readonly Variables: { readonly scope: RequestScope };
+  readonly Variables: {
+    readonly scope: RequestScope;
+    /** Set by the gate: counts a new caption against the caller's quota, or throws. */
+    readonly beforeGenerating?: () => Promise<void>;
+  };
 }

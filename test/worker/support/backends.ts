@@ -1,0 +1,78 @@
+/** Captioners and picture servers of a test, behind the global `fetch`. They speak the backend protocol and count. */
+
+import { vi } from "vitest";
+
+export interface FakeBackend {
+  revision: string;
+  caption: string;
+  score: string | undefined;
+  /** Replaces the answer to a caption request. */
+  answer: ((request: Request) => Response | Promise<Response>) | undefined;
+  /** Refuses connections. */
+  dead: boolean;
+  /** Caption requests received. */
+  readonly requests: Request[];
+}
+
+export interface FakeNetwork {
+  backend(host: string): FakeBackend;
+  /** Answers of other hosts, by URL. */
+  readonly pages: Map<string, () => Response>;
+}
+
+/** Takes over `fetch` until `vi.restoreAllMocks()`. What is not known is refused like a dead host. */
+export function fakeNetwork(): FakeNetwork {
+  const backends = new Map<string, FakeBackend>();
+  const pages = new Map<string, () => Response>();
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    const request = new Request(input as string | Request, init as RequestInit);
+    const page = pages.get(request.url);
+    if (page !== undefined) return page();
+    const backend = backends.get(new URL(request.url).host);
+    if (backend === undefined || backend.dead) throw new TypeError("connection refused");
+    return answerOf(backend, request);
+  });
+  return {
+    pages,
+    backend(host) {
+      const known = backends.get(host);
+      if (known !== undefined) return known;
+      const backend: FakeBackend = {
+        revision: "r1",
+        caption: "a dog runs on the beach",
+        score: "0.71",
+        answer: undefined,
+        dead: false,
+        requests: [],
+      };
+      backends.set(host, backend);
+      return backend;
+    },
+  };
+}
+
+async function answerOf(backend: FakeBackend, request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/v1/model") return Response.json(modelOf(backend));
+  if (pathname === "/readyz") return Response.json({ status: "ready" });
+  backend.requests.push(request);
+  if (backend.answer !== undefined) return backend.answer(request);
+  return Response.json([{ generated_text: backend.caption }], {
+    headers: {
+      "x-model-id": "tiny/blip",
+      "x-model-revision": backend.revision,
+      ...(backend.score === undefined ? {} : { "x-caption-score": backend.score }),
+    },
+  });
+}
+
+function modelOf({ revision }: FakeBackend) {
+  return {
+    id: "tiny/blip",
+    revision,
+    image_size: 224,
+    dtype: "fp32",
+    limits: { max_image_bytes: 1, max_image_pixels: 1, max_new_tokens: 50, max_num_beams: 8 },
+    defaults: { max_new_tokens: 20, num_beams: 1 },
+  };
+}

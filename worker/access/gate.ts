@@ -1,0 +1,111 @@
+/** Lets a request in or not: its key, what the key allows, how fast, and how much a day. Denies unless configured open. */
+
+import type { MiddlewareHandler } from "hono";
+import type { ApiKeyRecord, ApiKeyScope } from "../../shared/api-key.ts";
+import { FailureError } from "../../shared/problem.ts";
+import type { RequestScope } from "../request-scope.ts";
+import type { AppEnv } from "../routes/context.ts";
+import { TIMED_OUT, within } from "../within.ts";
+import type { KeyRing } from "./key-ring.ts";
+import type { QuotaCounter } from "./quota-counter.ts";
+
+/** `period` of the binding in wrangler.toml. */
+const RATE_LIMIT_PERIOD_SECONDS = 60;
+const KEY_STORE_RETRY_SECONDS = 5;
+
+/** Counting must not hold up or fail a request for long: a slow or broken counter lets it pass. */
+const COUNTER_TIMEOUT_MS = 1_000;
+
+export interface Gate {
+  /** Middleware that lets only callers with `needed` through. */
+  require(needed: ApiKeyScope): MiddlewareHandler<AppEnv>;
+}
+
+/** The gate of an open deployment: everybody may come in, nothing is counted. */
+export const OPEN_GATE: Gate = { require: () => (_context, next) => next() };
+
+export function createKeyGate(parts: {
+  readonly keyRing: KeyRing;
+  readonly rateLimit: RateLimit;
+  readonly quota: DurableObjectNamespace<QuotaCounter>;
+  readonly now: () => number;
+}): Gate {
+  const { keyRing, rateLimit, quota, now } = parts;
+
+  async function holder(authorization: string | undefined): Promise<ApiKeyRecord> {
+    // RFC 6750, section 2.1.
+    const key = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+    if (key === undefined) {
+      throw new FailureError({ code: "unauthorized", detail: "Send a key: Authorization: Bearer ate_..." });
+    }
+    const verdict = await keyRing.verify(key);
+    switch (verdict.kind) {
+      case "valid":
+        return verdict.record;
+      case "invalid":
+        throw new FailureError({ code: "unauthorized", detail: "The key is not valid." });
+      case "unknown-now":
+        throw new FailureError({
+          code: "unavailable",
+          detail: "The key cannot be checked now; try again shortly.",
+          retryAfterSeconds: KEY_STORE_RETRY_SECONDS,
+        });
+    }
+  }
+
+  async function limitRate(record: ApiKeyRecord, scope: RequestScope): Promise<void> {
+    const outcome = await counted(scope, "rate limit", () => rateLimit.limit({ key: record.id }));
+    if (outcome === undefined || outcome.success) return;
+    scope.headers.set("ratelimit", `"rate";r=0;t=${RATE_LIMIT_PERIOD_SECONDS}`);
+    throw new FailureError({
+      code: "rate-limited",
+      detail: "The key sends requests too fast.",
+      retryAfterSeconds: RATE_LIMIT_PERIOD_SECONDS,
+    });
+  }
+
+  async function spendQuota(record: ApiKeyRecord, scope: RequestScope): Promise<void> {
+    const time = new Date(now());
+    const grant = await counted(scope, "quota", () =>
+      quota.getByName(record.id).spend(time.toISOString().slice(0, 10), record.daily_quota),
+    );
+    if (grant === undefined) return;
+    const resetSeconds = Math.ceil(
+      (Date.UTC(time.getUTCFullYear(), time.getUTCMonth(), time.getUTCDate() + 1) - now()) / 1000,
+    );
+    // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10.
+    scope.headers.set("ratelimit-policy", `"daily";q=${record.daily_quota};w=86400`);
+    scope.headers.set("ratelimit", `"daily";r=${grant.remaining};t=${resetSeconds}`);
+    if (grant.granted) return;
+    throw new FailureError({
+      code: "quota-exceeded",
+      detail: `The key's ${record.daily_quota} new captions of today are used; captions already made are still served.`,
+      retryAfterSeconds: resetSeconds,
+    });
+  }
+
+  return {
+    require: (needed) => async (context, next) => {
+      const { scope } = context.var;
+      const record = await holder(context.req.header("authorization"));
+      scope.log.keyId = record.id;
+      if (!record.scopes.includes(needed)) {
+        throw new FailureError({ code: "forbidden", detail: `The key lacks the scope "${needed}".` });
+      }
+      await limitRate(record, scope);
+      context.set("beforeGenerating", () => spendQuota(record, scope));
+      await next();
+    },
+  };
+}
+
+async function counted<T>(scope: RequestScope, what: string, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    const value = await within(COUNTER_TIMEOUT_MS, work());
+    if (value !== TIMED_OUT) return value;
+    scope.log.warnings.push(`${what} is slow`);
+  } catch (error) {
+    scope.log.warnings.push(`${what} failed: ${error instanceof Error ? error.message : "unknown"}`);
+  }
+  return undefined;
+}

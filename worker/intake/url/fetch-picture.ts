@@ -1,0 +1,62 @@
+/**
+ * Fetches a picture from an address a caller gave: every hop is judged, time and size are bounded while it streams, and
+ * nothing that the other side says (status, headers, error) is passed on.
+ */
+
+import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
+import { FailureError } from "../../../shared/problem.ts";
+import { type HashedBytes, readHashed } from "../body.ts";
+import { refuseAddress } from "./address-policy.ts";
+
+const MAX_REDIRECTS = 3;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+export interface FetchOptions {
+  readonly fetch: typeof fetch;
+  /** `host:port` that may be fetched although they are not public. */
+  readonly allowedHosts: readonly string[];
+  readonly timeoutMs: number;
+}
+
+/**
+ * The bytes behind `address`.
+ * @throws {FailureError} `url-refused`, `url-unreachable` or `image-too-large`.
+ */
+export async function fetchPicture(address: string, options: FetchOptions): Promise<HashedBytes> {
+  const signal = AbortSignal.timeout(options.timeoutMs);
+  try {
+    const response = await follow(new URL(address), signal, options);
+    return await readHashed(response, MAX_IMAGE_BYTES);
+  } catch (error) {
+    if (error instanceof FailureError) throw error;
+    throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
+  }
+}
+
+async function follow(start: URL, signal: AbortSignal, options: FetchOptions): Promise<Response> {
+  let url = start;
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+    const failure = refuseAddress(url, options.allowedHosts);
+    if (failure !== undefined) throw new FailureError(failure);
+    const response = await options.fetch(url.href, {
+      redirect: "manual",
+      signal,
+      headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "alt-text-edge" },
+    });
+    if (response.ok) return response;
+    await response.body?.cancel();
+    const location = response.headers.get("location");
+    if (!REDIRECTS.has(response.status) || location === null)
+      throw unreachable("it answered with no picture");
+    if (!URL.canParse(location, url.href)) throw unreachable("it redirects to nowhere");
+    url = new URL(location, url);
+  }
+  throw unreachable(`it redirects more than ${MAX_REDIRECTS} times`);
+}
+
+function unreachable(reason: string, cause?: unknown): FailureError {
+  return new FailureError(
+    { code: "url-unreachable", detail: `The picture was not fetched: ${reason}.` },
+    { cause },
+  );
+}

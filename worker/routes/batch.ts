@@ -1,0 +1,129 @@
+/**
+ * `POST /v1/captions/batch`: many pictures, a line of NDJSON as each is done. A bad one fails alone; when the client
+ * goes, nothing further is begun.
+ */
+
+import type { Handler } from "hono";
+import { toCaption } from "../../shared/alt-text.ts";
+import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
+import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
+import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
+import type { CaptionAnswer, Captioner } from "../captioner.ts";
+import { generationOptions, parsed, parseOptions, spoken } from "../intake/options.ts";
+import { type FetchPicture, identified, pictureFromBase64, readJson } from "../intake/picture-request.ts";
+import type { Outcome } from "../outcome.ts";
+import type { RequestScope } from "../request-scope.ts";
+import type { AppEnv } from "./context.ts";
+
+/** The platform gives a request six connections; two are left to the cache. */
+const CONCURRENT_ITEMS = 4;
+
+const NDJSON = "application/x-ndjson";
+
+interface BatchParts {
+  readonly captioner: Captioner;
+  readonly fetchPicture: FetchPicture;
+}
+
+interface BatchRun extends BatchParts {
+  readonly items: readonly unknown[];
+  readonly options: CaptionOptions;
+  readonly scope: RequestScope;
+  readonly beforeGenerating: (() => Promise<void>) | undefined;
+  readonly refuseUnexpected: (error: unknown) => Failure;
+}
+
+/** Captions up to 100 pictures. */
+export function postBatch(parts: BatchParts): Handler<AppEnv> {
+  return async (context) => {
+    const { scope, beforeGenerating } = context.var;
+    const body = parsed(BatchRequest, await readJson(context.req.raw, MAX_BATCH_BYTES), "bad-request");
+    const { items, ...beside } = body;
+    const options = { ...parseOptions(context.req.query()), ...spoken(beside) };
+    const lines = new TransformStream<Uint8Array, Uint8Array>();
+    const refuseUnexpected = (error: unknown): Failure => {
+      scope.log.warnings.push(`batch item: ${error instanceof Error ? error.message : "thrown value"}`);
+      return { code: "internal", detail: "The item met a bug of ours." };
+    };
+    const run = runBatch(lines.writable, {
+      ...parts,
+      items,
+      options,
+      scope,
+      beforeGenerating,
+      refuseUnexpected,
+    });
+    scope.background.waitUntil(run);
+    return new Response(lines.readable, { headers: { "content-type": NDJSON, "cache-control": "no-store" } });
+  };
+}
+
+async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Promise<void> {
+  const writer = output.getWriter();
+  const encoder = new TextEncoder();
+  const queue = run.items.entries();
+  let gone = false;
+  const work = async () => {
+    for (const [index, item] of queue) {
+      if (gone) return;
+      const line = await lineOf(index, item, run);
+      try {
+        await writer.write(encoder.encode(`${JSON.stringify(line)}\n`));
+      } catch {
+        gone = true;
+      }
+    }
+  };
+  await run.captioner.warm(
+    { sha256s: hashesOf(run.items), options: generationOptions(run.options) },
+    run.scope,
+  );
+  await Promise.all(Array.from({ length: CONCURRENT_ITEMS }, work));
+  await writer.close().catch(() => {});
+}
+
+async function lineOf(index: number, item: unknown, run: BatchRun): Promise<BatchLine> {
+  // Also an item that is not well formed gets its metadata back, where that can be read.
+  const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
+  const base = { index, ...(metadata === undefined ? {} : { metadata }) };
+  try {
+    const { sha256, outcome } = await captionItem(parsed(BatchItem, item, "bad-request"), run);
+    if (!outcome.ok) return { ...base, status: "error", problem: toProblem(outcome.failure) };
+    const { generated, provenance } = outcome.value;
+    const cached = provenance.kind === "hit";
+    const caption = toCaption({ sha256, generated, cached, maxLength: run.options.max_length });
+    return { ...base, ...caption, status: cached ? "cached" : "generated" };
+  } catch (error) {
+    const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);
+    return { ...base, status: "error", problem: toProblem(failure) };
+  }
+}
+
+async function captionItem(
+  item: BatchItem,
+  run: BatchRun,
+): Promise<{ sha256: string; outcome: Outcome<CaptionAnswer> }> {
+  const { captioner, scope, beforeGenerating } = run;
+  const options = generationOptions(run.options);
+  if (item.sha256 !== undefined) {
+    const outcome = await captioner.lookUp({ sha256: item.sha256, options, scope });
+    if (outcome !== undefined) return { sha256: item.sha256, outcome };
+    throw new FailureError({ code: "not-captioned", detail: "Send the picture itself." });
+  }
+  const { sha256, picture } =
+    item.url === undefined
+      ? await pictureFromBase64(item.image ?? "")
+      : identified(await run.fetchPicture(item.url));
+  const outcome = await captioner.caption({
+    sha256,
+    picture,
+    options,
+    scope,
+    ...(beforeGenerating ? { beforeGenerating } : {}),
+  });
+  return { sha256, outcome };
+}
+
+function hashesOf(items: readonly unknown[]): string[] {
+  return items.flatMap((item) => BatchItem.safeParse(item).data?.sha256 ?? []);
+}

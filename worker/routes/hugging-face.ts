@@ -1,0 +1,110 @@
+/**
+ * `POST /models/{id}`: Hugging Face's image-to-text protocol, so that its stock clients work unchanged.
+ *
+ * They disagree about the answer. `@huggingface/inference` accepts only an object, everything else (Python's
+ * `huggingface_hub`, hosted endpoints, curl) has an array. So: an object for a client that names itself
+ * `@huggingface/inference` and for browsers, where that client cannot name itself; an array for all others.
+ */
+
+import type { Context, Handler } from "hono";
+import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
+import { type Failure, FailureError, problemResponse, toProblem } from "../../shared/problem.ts";
+import { type CaptionOptions, ImageToTextRequest } from "../../shared/schema.ts";
+import { cacheStatus } from "../answer.ts";
+import type { CurrentModel } from "../backends/current-model.ts";
+import type { Captioner } from "../captioner.ts";
+import { readHashed } from "../intake/body.ts";
+import { generationOptions, parsed, parseOptions } from "../intake/options.ts";
+import {
+  type IdentifiedPicture,
+  identified,
+  mediaType,
+  pictureFromBase64,
+  readJson,
+} from "../intake/picture-request.ts";
+import { type RequestScope, timed } from "../request-scope.ts";
+import type { AppEnv } from "./context.ts";
+
+const RETRY_AFTER_SECONDS = 5;
+
+/** Captions for Hugging Face clients. */
+export function postImageToText(parts: {
+  readonly captioner: Captioner;
+  readonly currentModel: CurrentModel;
+  readonly aliases: readonly string[];
+}): Handler<AppEnv, "/models/:id{.+}"> {
+  const { captioner, currentModel, aliases } = parts;
+  return async (context) => {
+    const { scope, beforeGenerating } = context.var;
+    try {
+      await requireModel(context.req.param("id"), { currentModel, aliases, scope });
+      const { sha256, picture, options } = await timed(scope, "intake", () => readRequest(context));
+      scope.log.bytes = picture.bytes.length;
+      const outcome = await captioner.caption({
+        sha256,
+        picture,
+        options: generationOptions(options),
+        scope,
+        ...(beforeGenerating ? { beforeGenerating } : {}),
+      });
+      if (!outcome.ok) return errorResponse(outcome.failure);
+      const { generated, provenance } = outcome.value;
+      scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
+      const output = { generated_text: generated.caption };
+      return Response.json(wantsObject(context.req.raw.headers) ? output : [output], {
+        headers: { "cache-status": cacheStatus(provenance), vary: "user-agent" },
+      });
+    } catch (error) {
+      if (error instanceof FailureError) return errorResponse(error.failure);
+      throw error;
+    }
+  };
+}
+
+/** Whether the client can read only an object; see the head of this file. */
+export function wantsObject(headers: Headers): boolean {
+  return (
+    headers.has("sec-fetch-mode") ||
+    /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "")
+  );
+}
+
+async function requireModel(
+  id: string,
+  known: { currentModel: CurrentModel; aliases: readonly string[]; scope: RequestScope },
+): Promise<void> {
+  if (known.aliases.includes(id)) return;
+  const model = await known.currentModel.get(known.scope);
+  if (model?.id === id) return;
+  if (model === undefined) {
+    throw new FailureError({
+      code: "unavailable",
+      detail: "No captioner has said yet which model it serves.",
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  }
+  throw new FailureError({ code: "model-not-found", detail: `The model served here is ${model.id}.` });
+}
+
+async function readRequest(
+  context: Context<AppEnv>,
+): Promise<IdentifiedPicture & { readonly options: CaptionOptions }> {
+  const { raw } = context.req;
+  const query = parseOptions(context.req.query());
+  if (mediaType(raw) !== "application/json") {
+    return { ...identified(await readHashed(raw, MAX_IMAGE_BYTES)), options: query };
+  }
+  const { inputs, parameters } = parsed(
+    ImageToTextRequest,
+    await readJson(raw, MAX_JSON_BYTES),
+    "bad-request",
+  );
+  const { generate_kwargs, ...direct } = parameters ?? {};
+  return { ...(await pictureFromBase64(inputs)), options: { ...query, ...generate_kwargs, ...direct } };
+}
+
+/** A problem document that also has the `error` which Python's client reads. */
+function errorResponse(failure: Failure): Response {
+  const { headers, status } = problemResponse(failure);
+  return new Response(JSON.stringify({ ...toProblem(failure), error: failure.detail }), { status, headers });
+}
