@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 /** Two projects: what runs on Cloudflare is tested inside workerd, everything else in Node. */
 export default defineConfig({
   test: {
+    globalSetup: "./test/support/embedded-bundle.ts",
     projects: [
       {
         test: {

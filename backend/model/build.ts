@@ -1,8 +1,8 @@
 /** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
 
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod";
 import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
 import { type BundleManifest, type Dtype, GRAPH_FILE, MANIFEST_FILE, VOCABULARY_FILE } from "./bundle.ts";
@@ -34,35 +34,43 @@ export interface BuildOptions {
 }
 
 /** Builds a bundle. The same weights and options give the same bytes. @throws WeightError with what to do */
-export async function buildBundle({
-  base,
-  adapter,
-  dtype,
-  imageSize,
-  out,
-  onProgress,
-}: BuildOptions): Promise<BundleManifest> {
-  if (dtype === "int8")
+export async function buildBundle(options: BuildOptions): Promise<BundleManifest> {
+  const out = resolve(options.out);
+  await mkdir(dirname(out), { recursive: true });
+  const partial = await mkdtemp(`${out}.partial-`);
+  try {
+    const manifest = await writeBundle(options, partial);
+    await rm(out, { recursive: true, force: true });
+    await rename(partial, out);
+    return manifest;
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+}
+
+async function writeBundle(
+  { base, adapter, dtype, imageSize, onProgress }: BuildOptions,
+  folder: string,
+): Promise<BundleManifest> {
+  if (dtype === "int8") {
     throw new WeightError("dtype int8 cannot be built yet; use fp32 (CPU) or fp16 (GPU).");
+  }
   const config = await readBlipConfig(base.folder);
   const stored = await readPreprocessing(base.folder);
   const preprocessing: Preprocessing = { ...stored, size: imageSize ?? stored.size };
   const baseWeights = await openWeightFolder(base.folder, "model");
   const weights = adapter ? mergeAdapter(baseWeights, await openAdapter(adapter.folder)) : baseWeights;
-  const graph = buildCaptionGraph(weights, config, preprocessing, dtype === "fp16" ? "float16" : "float");
-
-  const partial = `${resolve(out)}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
-  const graphHash = await writeModel(graph, join(partial, GRAPH_FILE), onProgress);
   const vocabularyPath = join(base.folder, VOCABULARY_FILE);
-  await copyFile(vocabularyPath, join(partial, VOCABULARY_FILE)).catch((cause) => {
+  await copyFile(vocabularyPath, join(folder, VOCABULARY_FILE)).catch((cause) => {
     throw new WeightError(`${base.folder} has no ${VOCABULARY_FILE}.`, { cause });
   });
+  const graph = buildCaptionGraph(weights, config, preprocessing, dtype === "fp16" ? "float16" : "float");
+  const graphHash = await writeModel(graph, join(folder, GRAPH_FILE), onProgress);
 
   const described: Omit<BundleManifest, "revision"> = {
     format: 1,
-    id: adapter ? `${base.id}+${adapter.id}` : base.id,
+    // A merged model is known by its adapter.
+    id: (adapter ?? base).id,
     architecture: "blip",
     dtype,
     image: {
@@ -82,9 +90,7 @@ export async function buildBundle({
     ...described,
     revision: await revisionOf(described, graphHash, vocabularyPath),
   };
-  await writeFile(join(partial, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
-  await rm(out, { recursive: true, force: true });
-  await rename(partial, out);
+  await writeFile(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
 }
 

@@ -34,7 +34,8 @@ describe("buildBundle", () => {
     await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
     const { manifest } = await openBundle(out);
     expect(manifest).toMatchObject({
-      id: "tests/tiny-blip+tests/tiny-adapter",
+      id: "tests/tiny-adapter",
+      base: { id: "tests/tiny-blip" },
       dtype: "fp32",
       image: { size: 32, resampling: "bicubic" },
       tokens: { bos: 29, eos: 3, pad: 0, lower_case: true },

@@ -1,0 +1,74 @@
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { Caption } from "../../shared/schema.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+async function runCommand(command: string, args: readonly string[]) {
+  const child = spawn(process.execPath, [`commands/${command}.ts`, ...args], { cwd: ROOT });
+  const [stdout, stderr, status] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    new Promise<number | null>((done) => child.on("exit", done)),
+  ]);
+  return { stdout, stderr, status };
+}
+
+describe("npm run caption", () => {
+  test("prints a line a file, and goes on after a bad one", async () => {
+    const { stdout, stderr, status } = await runCommand("caption", [
+      "examples/cat.jpg",
+      "package.json",
+      "examples/rocket.jpg",
+    ]);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines.map((line) => line.split("\t")[0])).toEqual(["examples/cat.jpg", "examples/rocket.jpg"]);
+    for (const line of lines) expect(line.split("\t")[1]).toMatch(/^[a-z].* \w+/);
+    expect(stderr).toMatch(/package\.json: .*\(not-an-image\)/);
+    expect(status).toBe(1);
+  });
+
+  test("--json has every field of the API's answer", async () => {
+    const { stdout, status } = await runCommand("caption", [
+      "--json",
+      "--max-length",
+      "20",
+      "examples/cat.jpg",
+    ]);
+    const { file, ...caption } = JSON.parse(stdout);
+    expect(file).toBe("examples/cat.jpg");
+    expect(Caption.parse(caption).alt.length).toBeLessThanOrEqual(20);
+    expect(status).toBe(0);
+  });
+
+  test("a prompt begins the caption", async () => {
+    const { stdout } = await runCommand("caption", ["--prompt", "a photograph of", "examples/cat.jpg"]);
+    expect(stdout).toMatch(/\ta photograph of \w+/);
+  });
+
+  test.each([
+    [[], /at least one file/],
+    [["--num-beams", "99", "a.jpg"], /num-beams/],
+    [["--colour", "a.jpg"], /--colour/],
+    [["--bundle", "nowhere", "a.jpg"], /No bundle in nowhere.*model:build/],
+  ])("wrong use %j ends with what to do", async (args, message) => {
+    const { stderr, status } = await runCommand("caption", args);
+    expect(stderr).toMatch(message);
+    expect(status).not.toBe(0);
+  });
+});
+
+describe("npm run model:build", () => {
+  test("a base that is no folder is refused with the way out", async () => {
+    const { stderr, status } = await runCommand("model-build", [
+      "--base",
+      "nowhere/model",
+      "--out",
+      "bundles/x",
+    ]);
+    expect(stderr).toMatch(/nowhere\/model/);
+    expect(status).toBe(2);
+  });
+});

@@ -1,0 +1,51 @@
+"""Writes test/fixtures/embedded: what transformers and peft make of the sample photographs with the embedded model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+from PIL import Image
+from transformers import BertTokenizerFast, BlipForConditionalGeneration
+
+from train_base import MEAN, STD
+
+ROOT = Path(__file__).parent.parent
+MODEL = ROOT / "models/flickr8k-small"
+FOLDER = ROOT / "test/fixtures/embedded"
+PHOTOGRAPHS = ["astronaut.jpg", "cat.jpg", "rocket.jpg"]
+
+
+@torch.no_grad()
+def main() -> None:
+    model = BlipForConditionalGeneration.from_pretrained(MODEL / "base", dtype=torch.float32)
+    model = PeftModel.from_pretrained(model, MODEL / "lora").merge_and_unload().eval()
+    vocabulary = str(MODEL / "base/vocab.txt")
+    tokenizer = BertTokenizerFast(vocab_file=vocabulary, vocab=vocabulary, do_lower_case=True)
+    size = model.config.vision_config.image_size
+    pictures = [Image.open(ROOT / "examples" / name).convert("RGB").resize((size, size), Image.BICUBIC) for name in PHOTOGRAPHS]
+    pixels = np.ascontiguousarray(np.stack([np.asarray(p) for p in pictures]).transpose(0, 3, 1, 2))
+    values = (torch.from_numpy(pixels).float() / 255 - MEAN) / STD
+    states = model.vision_model(pixel_values=values).last_hidden_state
+    bos = torch.full((len(pixels), 1), model.config.text_config.bos_token_id)
+    logits = model.text_decoder(input_ids=bos, encoder_hidden_states=states).logits[:, 0]
+    ids = model.generate(pixel_values=values, max_new_tokens=30, do_sample=False, num_beams=1)[:, 1:]
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "pixels.bin").write_bytes(pixels.tobytes())
+    report = {
+        "photographs": PHOTOGRAPHS,
+        "shape": list(pixels.shape),
+        "token_ids": ids.tolist(),
+        "captions": tokenizer.batch_decode(ids, skip_special_tokens=True),
+        "first_logits": [round(v, 5) for v in logits.flatten().tolist()],
+        # Every 16th value: enough to notice any error, a tenth of the size.
+        "encoder_every_16th": [round(v, 5) for v in states.flatten()[::16].tolist()],
+    }
+    (FOLDER / "reference.json").write_text(json.dumps(report) + "\n")
+    print(report["captions"])
+
+
+if __name__ == "__main__":
+    main()
