@@ -11,6 +11,12 @@ import { failure, type Result, success } from "./result.ts";
 /** Past this a picture is first reduced by libvips, which streams: memory and the time on our thread stay bounded. */
 const EXACT_RESIZE_PIXELS = 2_000_000;
 
+/**
+ * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took
+ * gigabytes and ten seconds.
+ */
+const MAX_SIDE_PIXELS = 65_535;
+
 // Every picture is another one: libvips' cache of operations would only hold memory.
 sharp.cache(false);
 // Pictures are decoded beside each other, so one thread each.
@@ -68,8 +74,9 @@ export async function inspectPicture(
   } catch {
     return failure("unreadable-image", `The ${format.value} header cannot be read.`);
   }
-  if (width * height > maxPixels) {
-    return failure("too-many-pixels", `${width} x ${height} pixels; at most ${maxPixels} are accepted.`);
+  if (width * height > maxPixels || Math.max(width, height) > MAX_SIDE_PIXELS) {
+    const accepted = `at most ${maxPixels} are accepted, ${MAX_SIDE_PIXELS} on a side`;
+    return failure("too-many-pixels", `${width} x ${height} pixels; ${accepted}.`);
   }
   return success({ bytes, width, height });
 }
