@@ -92,7 +92,7 @@ export const BatchItem = z
     url: PictureUrl.optional(),
     image: PictureBase64.optional(),
     sha256: Sha256.optional().meta({ description: "Hash of a picture that may have been captioned before." }),
-    metadata: z.json().optional(),
+    metadata: z.unknown().optional().meta({ description: "Any JSON; comes back with the item's line." }),
   })
   .refine(
     ({ url, image, sha256 }) => [url, image, sha256].filter((form) => form !== undefined).length === 1,
@@ -110,7 +110,7 @@ export type BatchRequest = z.infer<typeof BatchRequest>;
 
 const BatchLineBase = z.object({
   index: z.number().int().min(0).meta({ description: "Place of the item in the request." }),
-  metadata: z.json().optional(),
+  metadata: z.unknown().optional(),
 });
 
 /** One line of a batch's NDJSON answer. */

@@ -11,6 +11,7 @@ import { getCaption, postCaption } from "./routes/captions.ts";
 import type { AppEnv } from "./routes/context.ts";
 import { getHealth, getReadiness } from "./routes/health.ts";
 import { postImageToText } from "./routes/hugging-face.ts";
+import { getDocs, getOpenApi, getPlayground, getPlaygroundScript, getStyle } from "./routes/pages.ts";
 import type { Services } from "./services.ts";
 
 /** Headers that a web page of another origin may read. */
@@ -61,6 +62,12 @@ export function createApp(services: Services): Hono<AppEnv> {
   );
   app.get("/healthz", getHealth);
   app.get("/readyz", getReadiness(services));
+
+  app.get("/", getPlayground);
+  app.get("/assets/style.css", getStyle);
+  app.get("/assets/playground.js", getPlaygroundScript);
+  app.get("/docs", getDocs);
+  app.get("/openapi.json", getOpenApi);
 
   // Whatever was not answered above came with a method that its path does not have.
   for (const [path, methods] of methodsByPath(app)) {
