@@ -7,6 +7,7 @@ import type { Engine } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx.ts";
 import { BundleError, openBundle } from "../backend/model/bundle.ts";
 import { openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { HubError } from "../backend/model/hub/hub-error.ts";
 import { createTokenizer } from "../backend/model/tokenizer.ts";
 import { WeightError } from "../backend/model/weights.ts";
 
@@ -15,7 +16,7 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-const EXPECTED_ERRORS = [UsageError, BundleError, WeightError];
+const EXPECTED_ERRORS = [UsageError, BundleError, WeightError, HubError];
 
 /** Options and positional arguments of this process, checked by `schema`. @throws UsageError */
 export function parseCommandLine<T>(
@@ -45,19 +46,18 @@ export async function runCommand(body: () => Promise<number | undefined>): Promi
   }
 }
 
-/** A progress line on standard error, rewritten in place on a terminal. */
-export function progressLine(label: string): (done: number, total: number) => void {
+/** A progress line on standard error with size and rate: rewritten in place on a terminal, elsewhere one a quarter. */
+export function progressLine(label: string): (doneBytes: number, totalBytes: number) => void {
+  const terminal = process.stderr.isTTY;
+  const startedAt = performance.now();
   let shown = -1;
   return (done, total) => {
-    const percent = Math.floor((100 * done) / total);
-    const step = process.stderr.isTTY ? 1 : 25;
-    if (percent < shown + step && done < total) return;
-    if (percent === shown) return;
+    const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
+    if (percent === shown || (percent < shown + (terminal ? 1 : 25) && percent < 100)) return;
     shown = percent;
-    const megabytes = (total / 1e6).toFixed(0);
-    process.stderr.write(
-      `${process.stderr.isTTY ? "\r" : ""}${label} ${percent}% of ${megabytes} MB${process.stderr.isTTY && done < total ? "" : "\n"}`,
-    );
+    const rate = done / 1e6 / Math.max(1e-3, (performance.now() - startedAt) / 1000);
+    const line = `${label} ${percent}% of ${(total / 1e6).toFixed(0)} MB, ${rate.toFixed(0)} MB/s`;
+    process.stderr.write(terminal ? `\r${line}\u001b[K${percent === 100 ? "\n" : ""}` : `${line}\n`);
   };
 }
 

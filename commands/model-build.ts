@@ -4,13 +4,18 @@ import { stat } from "node:fs/promises";
 import * as z from "zod";
 import { buildBundle, folderId, type ModelFolder } from "../backend/model/build.ts";
 import { Dtype } from "../backend/model/bundle.ts";
+import { parseHubConfig } from "../backend/model/hub/config.ts";
+import { fetchModel } from "../backend/model/hub/fetch-model.ts";
+import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 
-const USAGE = `usage: npm run -s model:build -- --base DIR [--adapter DIR] [--dtype fp32|fp16] [--image-size N] --out DIR
-  --base        folder of a BlipForConditionalGeneration: config.json, preprocessor_config.json, vocab.txt, *.safetensors
-  --adapter     folder of a PEFT LoRA adapter, merged into the base
+const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32|fp16] [--image-size N] --out DIR
+  --base        a BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with config.json,
+                preprocessor_config.json, vocab.txt and *.safetensors
+  --adapter     a PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder
   --dtype       fp32 (default, CPU) or fp16 (GPU)
-  --image-size  edge of the pictures in pixels; the preprocessor's own by default`;
+  --image-size  edge of the pictures in pixels; the preprocessor's own by default
+Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE.`;
 
 const Options = z.object({
   base: z.string(),
@@ -29,8 +34,8 @@ async function main(): Promise<undefined> {
   );
   const startedAt = performance.now();
   const manifest = await buildBundle({
-    base: await modelFolder(options.base),
-    ...(options.adapter === undefined ? {} : { adapter: await modelFolder(options.adapter) }),
+    base: await modelFolder(options.base, "base"),
+    ...(options.adapter === undefined ? {} : { adapter: await modelFolder(options.adapter, "adapter") }),
     dtype: options.dtype,
     ...(options["image-size"] === undefined ? {} : { imageSize: options["image-size"] }),
     out: options.out,
@@ -42,18 +47,20 @@ async function main(): Promise<undefined> {
   );
 }
 
-async function modelFolder(path: string): Promise<ModelFolder> {
-  const isFolder = await stat(path).then(
+async function modelFolder(source: string, role: ModelRole): Promise<ModelFolder> {
+  const isFolder = await stat(source).then(
     (entry) => entry.isDirectory(),
     () => false,
   );
-  if (!isFolder) {
-    throw new UsageError(
-      `${path} is not a folder. Models are read from folders; get one from the Hugging Face Hub with ` +
-        `'hf download ${path} --local-dir DIR' and give DIR.`,
-    );
-  }
-  return { id: folderId(path), folder: path };
+  if (isFolder) return { id: folderId(source), folder: source };
+  const repository = parseRepository(source);
+  if (!repository) throw new UsageError(`${source} is neither a folder nor OWNER/NAME[@REVISION].\n${USAGE}`);
+  return fetchModel({
+    repository,
+    role,
+    config: parseHubConfig(process.env),
+    onProgress: progressLine(`Downloading ${source}`),
+  });
 }
 
 await runCommand(main);

@@ -1,0 +1,127 @@
+/** The Hugging Face Hub's API, by its own client. The only file that imports it. */
+
+import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
+import type { HubConfig } from "./config.ts";
+import { HubError } from "./hub-error.ts";
+import type { RemoteFile, Repository } from "./repository.ts";
+
+export interface HubClient {
+  /** The commit that the revision means now, 40 hexadecimal digits. */
+  resolveCommit(repository: Repository): Promise<string>;
+  listFiles(repository: Repository, commit: string): Promise<RemoteFile[]>;
+  /** The file's bytes from `offset` on. */
+  read(
+    repository: Repository,
+    commit: string,
+    path: string,
+    offset: number,
+  ): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** @throws HubError from every method, with what to do */
+export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" | "token">): HubClient {
+  const access = { hubUrl: endpoint, ...(token === undefined ? {} : { accessToken: token }) };
+
+  /** Turns what the client and the network throw into what the user can act on. */
+  async function explained<T>(request: () => Promise<T>): Promise<T> {
+    try {
+      return await request();
+    } catch (cause) {
+      if (cause instanceof HubError) throw cause;
+      throw new HubError(`${endpoint} cannot be reached or broke off (${reason(cause)}).`, {
+        cause,
+        retryable: true,
+      });
+    }
+  }
+
+  /** Refusals are explained here: the client drops their headers, one of which says when to come back. */
+  const checkedFetch = (repository: Repository) => async (input: RequestInfo | URL, init?: RequestInit) => {
+    const response = await fetch(input, init);
+    if (response.status >= 400) {
+      await response.body?.cancel();
+      throw explain(repository, response.status, response.headers.get("retry-after") ?? undefined, token);
+    }
+    return response;
+  };
+
+  return {
+    resolveCommit: (repository) =>
+      explained(async () => {
+        const { sha } = await modelInfo({
+          name: repository.id,
+          revision: repository.revision,
+          additionalFields: ["sha"],
+          fetch: checkedFetch(repository),
+          ...access,
+        });
+        return sha;
+      }),
+    listFiles: (repository, commit) =>
+      explained(async () => {
+        const files: RemoteFile[] = [];
+        const entries = listFiles({
+          repo: repository.id,
+          revision: commit,
+          fetch: checkedFetch(repository),
+          ...access,
+        });
+        for await (const { type, path, size, oid, lfs } of entries) {
+          if (type !== "file") continue;
+          if (lfs) files.push({ path, size: lfs.size, digest: { algorithm: "sha256", hex: lfs.oid } });
+          else if (oid) files.push({ path, size, digest: { algorithm: "git-sha1", hex: oid } });
+        }
+        return files;
+      }),
+    read: (repository, commit, path, offset) =>
+      explained(async () => {
+        const blob = await downloadFile({
+          repo: repository.id,
+          revision: commit,
+          path,
+          // Plain ranges of the file: they resume where an earlier run stopped.
+          xet: false,
+          fetch: checkedFetch(repository),
+          ...access,
+        });
+        if (!blob) throw new HubError(`${repository.id} has no ${path} any more.`);
+        return blob.slice(offset).stream();
+      }),
+  };
+}
+
+function explain(
+  { id, revision }: Repository,
+  status: number,
+  retryAfter: string | undefined,
+  token: string | undefined,
+): HubError {
+  switch (status) {
+    case 401:
+    case 403:
+      return new HubError(
+        token === undefined
+          ? `${id} is private, gated or does not exist. If you may see it, set HF_TOKEN to a token that can read it.`
+          : `${id} does not open with this HF_TOKEN: check the token, or accept the model's terms on its page.`,
+      );
+    case 404:
+      return new HubError(`There is no ${id} at revision ${revision}. Check the spelling, or give a folder.`);
+    case 429: {
+      const seconds = Number(retryAfter);
+      return new HubError(
+        `The hub asks for a pause (429). Try again${retryAfter ? ` in ${retryAfter} s` : " later"}.`,
+        {
+          retryable: true,
+          ...(Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {}),
+        },
+      );
+    }
+    default:
+      return new HubError(`The hub answered ${status} for ${id}.`, { retryable: status >= 500 });
+  }
+}
+
+function reason(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
+}

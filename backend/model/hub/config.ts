@@ -1,0 +1,32 @@
+/** Where models come from and are kept, by the variables that every Hugging Face tool reads. */
+
+import { homedir } from "node:os";
+import { join } from "node:path";
+import * as z from "zod";
+
+const Variables = z.object({
+  HF_TOKEN: z.string().min(1).optional(),
+  HF_ENDPOINT: z.url({ protocol: /^https?$/ }).default("https://huggingface.co"),
+  HF_HOME: z.string().min(1).optional(),
+  HF_HUB_CACHE: z.string().min(1).optional(),
+  XDG_CACHE_HOME: z.string().min(1).optional(),
+});
+
+export interface HubConfig {
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  /** Folder of the shared cache. */
+  readonly cache: string;
+}
+
+/** Parses the environment. https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables */
+export function parseHubConfig(environment: Readonly<Record<string, string | undefined>>): HubConfig {
+  const variables = Variables.parse(environment);
+  const home =
+    variables.HF_HOME ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
+  return {
+    endpoint: variables.HF_ENDPOINT.replace(/\/+$/, ""),
+    token: variables.HF_TOKEN,
+    cache: variables.HF_HUB_CACHE ?? join(home, "hub"),
+  };
+}

@@ -1,0 +1,116 @@
+/** One file from the hub to disk: goes on where an earlier run stopped, and is checked before it counts. */
+
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
+import { dirname } from "node:path";
+import { HubError } from "./hub-error.ts";
+import type { RemoteFile } from "./repository.ts";
+
+const ATTEMPTS_WITHOUT_PROGRESS = 4;
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+export interface DownloadOptions {
+  readonly file: RemoteFile;
+  readonly path: string;
+  /** The file's bytes from `offset` on. */
+  readonly read: (offset: number) => Promise<ReadableStream<Uint8Array>>;
+  /** Told of each piece that came, in bytes; what lay on disk already counts as the first. */
+  readonly onBytes: (bytes: number) => void;
+  readonly sleep: (milliseconds: number) => Promise<void>;
+}
+
+/**
+ * Downloads to `path + ".incomplete"`, checks size and digest, then renames.
+ * @throws HubError when the hub refuses, the disk is full, or the bytes are not those that were promised
+ */
+export async function downloadFile({ file, path, read, onBytes, sleep }: DownloadOptions): Promise<void> {
+  const partial = `${path}.incomplete`;
+  await mkdir(dirname(path), { recursive: true });
+  await (await open(partial, "a")).close();
+  let done = (await stat(partial)).size;
+  if (done > file.size) {
+    await truncate(partial);
+    done = 0;
+  }
+  onBytes(done);
+
+  let failures = 0;
+  while (done < file.size) {
+    const before = done;
+    try {
+      done = await append(partial, await read(done), done, onBytes);
+      if (done < file.size) throw new HubError("The connection ended early.", { retryable: true });
+    } catch (error) {
+      done = (await stat(partial)).size;
+      if (isFullDisk(error)) {
+        throw new HubError(
+          `The disk is full at ${dirname(path)}. Make room and run the same command: it goes on.`,
+          {
+            cause: error,
+          },
+        );
+      }
+      failures = done > before ? 1 : failures + 1;
+      const retryable = !(error instanceof HubError) || error.retryable;
+      if (!retryable || failures >= ATTEMPTS_WITHOUT_PROGRESS) {
+        const message = error instanceof Error ? error.message : String(error);
+        throw new HubError(
+          `${file.path}: ${message} ${done} of ${file.size} bytes are kept; run the same command to go on.`,
+          {
+            cause: error,
+          },
+        );
+      }
+      const asked = error instanceof HubError ? error.retryAfterSeconds : undefined;
+      await sleep(
+        Math.min(LONGEST_PAUSE_MS, asked === undefined ? FIRST_PAUSE_MS * 2 ** failures : asked * 1000),
+      );
+    }
+  }
+
+  const actual = await digestOf(partial, file);
+  if (done !== file.size || actual !== file.digest.hex) {
+    await rm(partial, { force: true });
+    throw new HubError(
+      `${file.path} came with the wrong checksum (${actual} instead of ${file.digest.hex}) and was thrown away. ` +
+        "Run the same command again; if it happens twice, something between you and the hub changes the bytes.",
+    );
+  }
+  await rename(partial, path);
+}
+
+/** @returns the file's size after all of `stream` is in it */
+async function append(
+  path: string,
+  stream: ReadableStream<Uint8Array>,
+  from: number,
+  onBytes: (bytes: number) => void,
+): Promise<number> {
+  const target = await open(path, "a");
+  let size = from;
+  try {
+    for await (const chunk of stream) {
+      await target.appendFile(chunk);
+      size += chunk.length;
+      onBytes(chunk.length);
+    }
+  } finally {
+    await target.close();
+  }
+  return size;
+}
+
+async function digestOf(path: string, { size, digest }: RemoteFile): Promise<string> {
+  const hash: Hash = createHash(digest.algorithm === "sha256" ? "sha256" : "sha1");
+  // https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+  if (digest.algorithm === "git-sha1") hash.update(`blob ${size}\0`);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+function isFullDisk(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOSPC" || code === "EDQUOT";
+}

@@ -1,0 +1,17 @@
+/** A download that cannot go on; the message says what to do. */
+
+export class HubError extends Error {
+  override readonly name = "HubError";
+  /** The same request may succeed later. */
+  readonly retryable: boolean;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { retryable?: boolean; retryAfterSeconds?: number } = {},
+  ) {
+    super(message, options);
+    this.retryable = options.retryable ?? false;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+}

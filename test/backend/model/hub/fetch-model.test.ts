@@ -1,0 +1,149 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { buildBundle } from "../../../../backend/model/build.ts";
+import { type FetchModelOptions, fetchModel } from "../../../../backend/model/hub/fetch-model.ts";
+import { COMMIT, type HubServer, startHubServer } from "../../../support/hub-server.ts";
+import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../../support/tiny-blip.ts";
+
+const WEIGHTS = "model.safetensors";
+
+function filesOf(folder: string): Record<string, Buffer> {
+  return Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+}
+
+async function tinyHub(): Promise<HubServer> {
+  return startHubServer({
+    ...filesOf(TINY_BASE.folder),
+    "README.md": Buffer.from("# a card"),
+    "pytorch_model.bin": Buffer.from("not wanted"),
+  });
+}
+
+async function fetchFrom(
+  hub: HubServer,
+  change: Partial<FetchModelOptions> & { cache?: string; token?: string } = {},
+) {
+  const { cache = await temporaryFolder(), token, ...options } = change;
+  return fetchModel({
+    repository: { id: "tests/model", revision: "main" },
+    role: "base",
+    config: { endpoint: hub.url, token, cache },
+    onProgress: () => {},
+    ...options,
+  });
+}
+
+describe("fetchModel", () => {
+  test("fetches only what a bundle needs, into the layout that Hugging Face tools share", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    const { folder } = await fetchFrom(hub, { cache });
+    expect(folder).toBe(join(cache, "models--tests--model", "snapshots", COMMIT));
+    expect(readdirSync(folder).sort()).toEqual(
+      ["config.json", WEIGHTS, "preprocessor_config.json", "vocab.txt"].sort(),
+    );
+    expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
+    expect(await readFile(join(cache, "models--tests--model/refs/main"), "utf8")).toBe(COMMIT);
+  });
+
+  test("what it fetched builds, base and adapter", async () => {
+    const base = await fetchFrom(await tinyHub());
+    const adapter = await fetchFrom(await startHubServer(filesOf(TINY_ADAPTER.folder)), { role: "adapter" });
+    const out = join(await temporaryFolder(), "bundle");
+    const fetched = await buildBundle({ base, adapter, dtype: "fp32", out });
+    const local = await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    expect(fetched.revision).toBe(local.revision);
+  });
+
+  test("fetches nothing twice", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    await fetchFrom(hub, { cache });
+    const before = hub.reads.length;
+    await fetchFrom(hub, { cache, repository: { id: "tests/model", revision: COMMIT } });
+    expect(hub.reads.length).toBe(before);
+  });
+
+  test("reports bytes up to the whole", async () => {
+    const hub = await tinyHub();
+    const seen: [number, number][] = [];
+    await fetchFrom(hub, { onProgress: (done, total) => seen.push([done, total]) });
+    const wanted = ["config.json", WEIGHTS, "preprocessor_config.json", "vocab.txt"];
+    const total = wanted.reduce((sum, name) => sum + (hub.files.get(name)?.length ?? 0), 0);
+    expect(seen.at(-1)).toEqual([total, total]);
+  });
+
+  test("a connection that breaks off is taken up again where it stopped", async () => {
+    const hub = await tinyHub();
+    hub.mishaps.set(WEIGHTS, [{ kind: "break-off", afterBytes: 50_000 }]);
+    const { folder } = await fetchFrom(hub);
+    expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
+    const starts = hub.reads.filter(({ path }) => path === WEIGHTS).map(({ from }) => from);
+    expect(starts[0]).toBe(0);
+    expect(starts[1]).toBeGreaterThan(0);
+  });
+
+  test("a run that was given up goes on in the next one", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    const breaks = Array.from({ length: 4 }, () => ({ kind: "break-off", afterBytes: 0 }) as const);
+    hub.mishaps.set(WEIGHTS, [{ kind: "break-off", afterBytes: 60_000 }, ...breaks]);
+    await expect(fetchFrom(hub, { cache })).rejects.toThrow(/run the same command to go on/);
+    const before = hub.reads.length;
+    await fetchFrom(hub, { cache });
+    const next = hub.reads.slice(before);
+    expect(next.map(({ path }) => path)).toEqual(next.map(() => WEIGHTS));
+    expect(next[0]?.from).toBeGreaterThan(0);
+  }, 30_000);
+
+  test("a pause that the hub asks for is made", async () => {
+    const hub = await tinyHub();
+    hub.mishaps.set(WEIGHTS, [{ kind: "status", status: 429, headers: { "retry-after": "1" } }]);
+    const { folder } = await fetchFrom(hub);
+    expect((await stat(join(folder, WEIGHTS))).size).toBe(hub.files.get(WEIGHTS)?.length);
+  });
+
+  test("wrong bytes are thrown away, with the checksums named", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    hub.mishaps.set(WEIGHTS, [{ kind: "other-bytes" }]);
+    await expect(fetchFrom(hub, { cache })).rejects.toThrow(
+      /model\.safetensors came with the wrong checksum/,
+    );
+    await fetchFrom(hub, { cache });
+  });
+
+  test("a private model without and with a token", async () => {
+    const hub = await tinyHub();
+    hub.token = "hf_secret";
+    await expect(fetchFrom(hub)).rejects.toThrow(/set HF_TOKEN/);
+    await expect(fetchFrom(hub, { token: "hf_wrong" })).rejects.toThrow(/does not open with this HF_TOKEN/);
+    await fetchFrom(hub, { token: "hf_secret" });
+  });
+
+  test("a model or revision that does not exist", async () => {
+    const hub = await tinyHub();
+    const repository = { id: "tests/model", revision: "v9" };
+    await expect(fetchFrom(hub, { repository })).rejects.toThrow(/no tests\/model at revision v9/);
+  });
+
+  test("pickled weights only: refused with the way out", async () => {
+    const hub = await tinyHub();
+    hub.files.delete(WEIGHTS);
+    await expect(fetchFrom(hub)).rejects.toThrow(/pickled .bin file.*safe_serialization/);
+    expect(hub.reads).toEqual([]);
+  });
+
+  test("too little room on the disk is said before anything is fetched", async () => {
+    const hub = await tinyHub();
+    await expect(fetchFrom(hub, { freeBytes: async () => 1000 })).rejects.toThrow(/needs 1 MB.*HF_HOME/);
+    expect(hub.reads).toEqual([]);
+  });
+
+  test("a hub that cannot be reached", async () => {
+    const hub = { ...(await tinyHub()), url: "http://127.0.0.1:9" };
+    await expect(fetchFrom(hub)).rejects.toThrow(/cannot be reached/);
+  });
+});
