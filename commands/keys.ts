@@ -20,7 +20,8 @@ import {
 
 const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch] [--daily-quota N] [--remote] [--json]
        npm run -s keys -- list [--remote] [--json]
-       npm run -s keys -- revoke ID [--remote]`;
+       npm run -s keys -- revoke ID [--remote]
+Local keys are those of \`wrangler dev\`; where that was started with --persist-to DIR, say so here too.`;
 
 const DEFAULT_DAILY_QUOTA = 1_000;
 

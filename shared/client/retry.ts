@@ -1,0 +1,50 @@
+/** When to ask again, and how long to wait before. No I/O but the wait that is passed in. */
+
+const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 503]);
+const FIRST_DELAY_MS = 250;
+const LONGEST_DELAY_MS = 30_000;
+
+export interface RetryOptions {
+  /** Tries after the first. */
+  readonly retries: number;
+  /** A server that asks for a longer wait than this is answered with its error at once. */
+  readonly maxRetryAfterMs: number;
+  readonly wait: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
+  /** 0..1, spreads clients that failed together. */
+  readonly random: () => number;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * Repeats `send` while it answers 429 or 503 or cannot connect. The last answer, or the last error, is the result.
+ * `Retry-After` (seconds or a date, RFC 9110 section 10.2.3) is honoured; without it the wait doubles.
+ */
+export async function withRetries(
+  send: () => Promise<Response>,
+  options: RetryOptions & { readonly signal: AbortSignal | undefined },
+): Promise<Response> {
+  for (let attempt = 0; ; attempt++) {
+    const isLast = attempt >= options.retries;
+    let delayMs = Math.min(FIRST_DELAY_MS * 2 ** attempt, LONGEST_DELAY_MS) * (0.5 + options.random() / 2);
+    try {
+      const response = await send();
+      if (isLast || !RETRIED_STATUSES.has(response.status)) return response;
+      const askedMs = retryAfterMs(response.headers.get("retry-after"), options.now());
+      if (askedMs !== undefined && askedMs > options.maxRetryAfterMs) return response;
+      delayMs = Math.max(delayMs, askedMs ?? 0);
+      await response.body?.cancel();
+    } catch (error) {
+      if (isLast || options.signal?.aborted) throw error;
+    }
+    await options.wait(delayMs, options.signal);
+  }
+}
+
+function retryAfterMs(value: string | null, now: number): number | undefined {
+  if (value === null) return undefined;
+  const seconds = Number(value);
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
