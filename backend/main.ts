@@ -1,7 +1,7 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
 import { ConfigError, parseConfig, printableConfig } from "./config.ts";
-import { createOnnxEngine } from "./engines/onnx.ts";
+import { createThreadedOnnxEngine } from "./engines/threaded.ts";
 import { createLog } from "./log.ts";
 import { BundleError, openBundle } from "./model/bundle.ts";
 import { createTokenizer } from "./model/tokenizer.ts";
@@ -15,7 +15,7 @@ async function main(): Promise<void> {
 
   const bundle = await openBundle(config.BUNDLE);
   const [engine, tokenizer] = await Promise.all([
-    createOnnxEngine({ bundle, threads: config.THREADS }),
+    createThreadedOnnxEngine({ bundle, threads: config.THREADS }),
     createTokenizer(bundle),
   ]);
   const server = await startServer({ config, engine, tokenizer, log });

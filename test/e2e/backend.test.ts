@@ -2,8 +2,11 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { join } from "node:path";
+import { afterEach, expect, onTestFinished, test } from "vitest";
+import { buildBundle } from "../../backend/model/build.ts";
 import { jpegPicture } from "../support/pictures.ts";
+import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
 
 interface Backend {
   readonly url: string;
@@ -164,6 +167,29 @@ test("an upload past the permits is refused while it is still being sent", async
   upload.destroy();
   child.send("release");
   expect((await busy).status).toBe(200);
+});
+
+test("the whole backend on a real model: a picture in, its caption out, and a clean end", async () => {
+  const bundle = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtype: "fp32", out: bundle });
+  const child = fork(new URL("../../backend/main.ts", import.meta.url), {
+    env: { PATH: process.env.PATH, PORT: "0", BUNDLE: bundle, THREADS: "1" },
+    execArgv: [],
+    silent: true,
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let lines = "";
+  child.stdout?.on("data", (chunk) => {
+    lines += chunk;
+  });
+  await expect.poll(() => lines, { timeout: 20_000 }).toContain("listening");
+  const url = /"url":"([^"]+)"/.exec(lines)?.[1] ?? "";
+  const answer = await post(url, await jpegPicture(7));
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toEqual([{ generated_text: expect.any(String) }]);
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
 });
 
 test("a wrong configuration is refused by name before anything is loaded", async () => {

@@ -1,0 +1,29 @@
+/** The thread of threaded.ts: loads the engine, then answers one call after another until it is told to close. */
+
+import { parentPort, workerData } from "node:worker_threads";
+import { createOnnxEngine, type OnnxEngineOptions } from "./onnx.ts";
+import type { EngineCall, EngineReply } from "./threaded.ts";
+
+if (parentPort === null) throw new Error("This is a bug: onnx-thread.ts runs only as a worker thread.");
+const port = parentPort;
+const reply = (message: EngineReply) => port.postMessage(message);
+
+try {
+  const engine = await createOnnxEngine(workerData as OnnxEngineOptions);
+  port.on("message", async (message: EngineCall | "close") => {
+    if (message === "close") {
+      await engine.close();
+      port.close();
+      return;
+    }
+    try {
+      const { pixels, batch, options } = message;
+      reply({ kind: "sequences", sequences: await engine.generate(pixels, batch, options) });
+    } catch (error) {
+      reply({ kind: "error", error });
+    }
+  });
+  reply({ kind: "ready" });
+} catch (error) {
+  reply({ kind: "error", error });
+}

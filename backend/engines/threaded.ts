@@ -1,0 +1,55 @@
+/**
+ * Runs the ONNX engine in a thread of its own. onnxruntime-node's `run` looks asynchronous, but computes on the thread
+ * that calls it: on the server's own thread no request would be read, refused or decoded during a forward pass.
+ */
+
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import type { DecodingOptions, Engine, TokenSequence } from "./engine.ts";
+import type { OnnxEngineOptions } from "./onnx.ts";
+
+/** What the thread is asked. */
+export interface EngineCall {
+  readonly pixels: Uint8Array;
+  readonly batch: number;
+  readonly options: DecodingOptions;
+}
+
+/** What the thread says: that it has loaded, then one answer a call. */
+export type EngineReply =
+  | { readonly kind: "ready" }
+  | { readonly kind: "sequences"; readonly sequences: TokenSequence[] }
+  | { readonly kind: "error"; readonly error: unknown };
+
+/** Loads the bundle in a new thread. Rejects with what `createOnnxEngine` throws there. */
+export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
+  const worker = new Worker(new URL("./onnx-thread.ts", import.meta.url), { workerData: options });
+  let pending = Promise.withResolvers<EngineReply>();
+  worker.on("message", (reply: EngineReply) => pending.resolve(reply));
+  // Reached only by a bug in the thread itself; what a forward pass throws comes as a reply.
+  worker.on("error", (error) => pending.reject(error));
+
+  async function nextReply(): Promise<Exclude<EngineReply, { kind: "error" }>> {
+    const reply = await pending.promise;
+    if (reply.kind === "error") throw reply.error;
+    return reply;
+  }
+
+  await nextReply();
+  return {
+    bundle: options.bundle,
+    async generate(pixels, batch, decoding) {
+      pending = Promise.withResolvers();
+      worker.postMessage({ pixels, batch, options: decoding } satisfies EngineCall);
+      const reply = await nextReply();
+      if (reply.kind !== "sequences")
+        throw new Error(`This is a bug: the engine's thread answered ${reply.kind}.`);
+      return reply.sequences;
+    },
+    async close() {
+      const exited = once(worker, "exit");
+      worker.postMessage("close");
+      await exited;
+    },
+  };
+}

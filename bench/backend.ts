@@ -1,0 +1,180 @@
+/**
+ * What the server adds to its engine: captions a second over HTTP under many clients, and milliseconds of a lone
+ * request, beside the bare engine on the same pictures, threads and batch size, in turns within one run.
+ */
+
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+import * as z from "zod";
+import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
+import { createOnnxEngine } from "../backend/engines/onnx.ts";
+import { openBundle } from "../backend/model/bundle.ts";
+import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { decodePicture, inspectPicture } from "../backend/picture.ts";
+import { median, type Report } from "./report.ts";
+
+const THREADS = availableParallelism();
+const BATCH_SIZE = 8;
+const PICTURES = 64;
+const LIMITS = { maxPixels: 10_000_000, decodeTimeoutSeconds: 60 };
+
+export const Options = z.object({
+  /** Folder of a bundle; the embedded model where absent. */
+  bundle: z.string().optional(),
+  clients: z.coerce.number().int().positive().default(32),
+  /** Captions of each turn. */
+  captions: z.coerce.number().int().positive().default(256),
+  turns: z.coerce.number().int().positive().default(3),
+});
+type Options = z.infer<typeof Options>;
+
+export async function run({ bundle: folder, clients, captions, turns }: Options): Promise<Report> {
+  const bundle = folder === undefined ? await openEmbeddedBundle() : await openBundle(folder);
+  const { size, resampling: filter } = bundle.manifest.image;
+  const { max_new_tokens: maxNewTokens, num_beams: numBeams } = bundle.manifest.generation;
+  const decoding: DecodingOptions = { maxNewTokens, numBeams, promptIds: [] };
+  const files = await Promise.all(Array.from({ length: PICTURES }, (_, seed) => photograph(seed)));
+  const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
+
+  const engine = await createOnnxEngine({ bundle, threads: THREADS });
+  const server = await startBackend(folder ?? EMBEDDED_BUNDLE, clients);
+  try {
+    const rates = { engine: [] as number[], http: [] as number[] };
+    const latencies = { engine: [] as number[], http: [] as number[] };
+    await runEngine(engine, pixels, decoding, { count: BATCH_SIZE, batch: BATCH_SIZE });
+    await runClients(server.url, files, { count: clients, clients });
+    for (let turn = 0; turn < turns; turn++) {
+      rates.engine.push(
+        perSecond(await runEngine(engine, pixels, decoding, { count: captions, batch: BATCH_SIZE })),
+      );
+      rates.http.push(perSecond(await runClients(server.url, files, { count: captions, clients })));
+      const lone = Math.ceil(captions / 8);
+      latencies.engine.push(...(await runEngine(engine, pixels, decoding, { count: lone, batch: 1 })).ms);
+      latencies.http.push(...(await runClients(server.url, files, { count: lone, clients: 1 })).ms);
+    }
+    return {
+      model: bundle.manifest.id,
+      dtype: bundle.manifest.dtype,
+      image_size: size,
+      threads: THREADS,
+      batch_size: BATCH_SIZE,
+      clients,
+      engine_captions_per_second: median(rates.engine),
+      http_captions_per_second: median(rates.http),
+      throughput_ratio: median(rates.http) / median(rates.engine),
+      engine_lone_ms: median(latencies.engine),
+      http_lone_ms: median(latencies.http),
+      latency_ratio: median(latencies.http) / median(latencies.engine),
+    };
+  } finally {
+    await server.stop();
+    await engine.close();
+  }
+}
+
+interface Work {
+  readonly seconds: number;
+  /** Milliseconds of each call. */
+  readonly ms: readonly number[];
+  readonly captions: number;
+}
+
+const perSecond = ({ captions, seconds }: Work) => captions / seconds;
+
+async function runEngine(
+  engine: Engine,
+  pixels: readonly Uint8Array[],
+  decoding: DecodingOptions,
+  { count, batch }: { count: number; batch: number },
+): Promise<Work> {
+  const ms: number[] = [];
+  const startedAt = performance.now();
+  for (let done = 0; done < count; done += batch) {
+    const calledAt = performance.now();
+    const rows = Array.from(
+      { length: batch },
+      (_, row) => pixels[(done + row) % pixels.length] as Uint8Array,
+    );
+    await engine.generate(Uint8Array.from(Buffer.concat(rows)), batch, decoding);
+    ms.push(performance.now() - calledAt);
+  }
+  return { seconds: (performance.now() - startedAt) / 1000, ms, captions: ms.length * batch };
+}
+
+let sent = 0;
+
+/** `clients` that each ask, wait and ask again. No two bodies are alike: nothing is remembered or joined. */
+async function runClients(
+  url: string,
+  files: readonly Uint8Array[],
+  { count, clients }: { count: number; clients: number },
+): Promise<Work> {
+  const ms: number[] = [];
+  let left = count;
+  const startedAt = performance.now();
+  const client = async () => {
+    while (left > 0) {
+      left -= 1;
+      sent += 1;
+      const body = Buffer.concat([files[sent % files.length] as Uint8Array, Buffer.from(String(sent))]);
+      const askedAt = performance.now();
+      const response = await fetch(url, { method: "POST", body });
+      if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+      await response.arrayBuffer();
+      ms.push(performance.now() - askedAt);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  return { seconds: (performance.now() - startedAt) / 1000, ms, captions: count };
+}
+
+async function startBackend(bundle: string, clients: number) {
+  const child = fork(fileURLToPath(new URL("../backend/main.ts", import.meta.url)), {
+    env: {
+      PATH: process.env.PATH,
+      PORT: "0",
+      BUNDLE: bundle,
+      THREADS: String(THREADS),
+      MAX_BATCH_SIZE: String(BATCH_SIZE),
+      MAX_REQUESTS: String(Math.max(256, clients)),
+      REQUEST_TIMEOUT_MS: "600000",
+    },
+    silent: true,
+  });
+  child.stderr?.pipe(process.stderr);
+  let lines = "";
+  for await (const chunk of child.stdout ?? []) {
+    lines += chunk;
+    const url = /"url":"([^"]+)"/.exec(lines)?.[1];
+    if (url === undefined) continue;
+    return {
+      url,
+      async stop() {
+        child.kill("SIGTERM");
+        await once(child, "exit");
+      },
+    };
+  }
+  throw new Error(`The backend did not start:\n${lines}`);
+}
+
+/** A 500 x 375 JPEG of soft colours and some noise, about as heavy as a photograph. */
+async function photograph(seed: number): Promise<Uint8Array> {
+  const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
+  const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 31) % 256 };
+  return sharp({ create: { width: 125, height: 94, channels: 3, background, noise } })
+    .resize(500, 375)
+    .jpeg({ quality: 85 })
+    .toBuffer();
+}
+
+async function decode(file: Uint8Array, format: Parameters<typeof decodePicture>[1]): Promise<Uint8Array> {
+  const inspected = await inspectPicture(file, LIMITS);
+  if (!inspected.ok) throw new Error(inspected.failure.detail);
+  const decoded = await decodePicture(inspected.value, format, LIMITS);
+  if (!decoded.ok) throw new Error(decoded.failure.detail);
+  return decoded.value;
+}
