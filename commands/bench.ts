@@ -7,6 +7,7 @@ import { runCommand, UsageError } from "./command-line.ts";
 
 /** Each is loaded only when it is asked for. */
 const BENCHES = {
+  backend: () => import("../bench/backend.ts"),
   engine: () => import("../bench/engine.ts"),
   parity: () => import("../bench/parity.ts"),
 } as const;
