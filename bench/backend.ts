@@ -3,17 +3,14 @@
  * request, beside the bare engine on the same pictures, threads and batch size, in turns within one run.
  */
 
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { availableParallelism } from "node:os";
-import { fileURLToPath } from "node:url";
-import sharp from "sharp";
 import * as z from "zod";
 import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx.ts";
 import { openBundle } from "../backend/model/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { decodePicture, inspectPicture } from "../backend/picture.ts";
+import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
@@ -40,7 +37,13 @@ export async function run({ bundle: folder, clients, captions, turns }: Options)
   const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
 
   const engine = await createOnnxEngine({ bundle, threads: THREADS });
-  const server = await startBackend(folder ?? EMBEDDED_BUNDLE, clients);
+  const server = await startBackend({
+    BUNDLE: folder ?? EMBEDDED_BUNDLE,
+    THREADS: String(THREADS),
+    MAX_BATCH_SIZE: String(BATCH_SIZE),
+    MAX_REQUESTS: String(clients),
+    REQUEST_TIMEOUT_MS: "600000",
+  });
   try {
     const rates = { engine: [] as number[], http: [] as number[] };
     const latencies = { engine: [] as number[], http: [] as number[] };
@@ -106,7 +109,7 @@ async function runEngine(
 
 let sent = 0;
 
-/** `clients` that each ask, wait and ask again. No two bodies are alike: nothing is remembered or joined. */
+/** `clients` that each ask, wait and ask again. No two bodies are alike: nothing is remembered, nothing is joined. */
 async function runClients(
   url: string,
   files: readonly Uint8Array[],
@@ -119,7 +122,7 @@ async function runClients(
     while (left > 0) {
       left -= 1;
       sent += 1;
-      const body = Buffer.concat([files[sent % files.length] as Uint8Array, Buffer.from(String(sent))]);
+      const body = distinct(files[sent % files.length] as Uint8Array, sent);
       const askedAt = performance.now();
       const response = await fetch(url, { method: "POST", body });
       if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
@@ -129,46 +132,6 @@ async function runClients(
   };
   await Promise.all(Array.from({ length: clients }, client));
   return { seconds: (performance.now() - startedAt) / 1000, ms, captions: count };
-}
-
-async function startBackend(bundle: string, clients: number) {
-  const child = fork(fileURLToPath(new URL("../backend/main.ts", import.meta.url)), {
-    env: {
-      PATH: process.env.PATH,
-      PORT: "0",
-      BUNDLE: bundle,
-      THREADS: String(THREADS),
-      MAX_BATCH_SIZE: String(BATCH_SIZE),
-      MAX_REQUESTS: String(Math.max(256, clients)),
-      REQUEST_TIMEOUT_MS: "600000",
-    },
-    silent: true,
-  });
-  child.stderr?.pipe(process.stderr);
-  let lines = "";
-  for await (const chunk of child.stdout ?? []) {
-    lines += chunk;
-    const url = /"url":"([^"]+)"/.exec(lines)?.[1];
-    if (url === undefined) continue;
-    return {
-      url,
-      async stop() {
-        child.kill("SIGTERM");
-        await once(child, "exit");
-      },
-    };
-  }
-  throw new Error(`The backend did not start:\n${lines}`);
-}
-
-/** A 500 x 375 JPEG of soft colours and some noise, about as heavy as a photograph. */
-async function photograph(seed: number): Promise<Uint8Array> {
-  const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
-  const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 31) % 256 };
-  return sharp({ create: { width: 125, height: 94, channels: 3, background, noise } })
-    .resize(500, 375)
-    .jpeg({ quality: 85 })
-    .toBuffer();
 }
 
 async function decode(file: Uint8Array, format: Parameters<typeof decodePicture>[1]): Promise<Uint8Array> {

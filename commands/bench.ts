@@ -10,6 +10,7 @@ const BENCHES = {
   backend: () => import("../bench/backend.ts"),
   engine: () => import("../bench/engine.ts"),
   parity: () => import("../bench/parity.ts"),
+  soak: () => import("../bench/soak.ts"),
 } as const;
 
 const USAGE = `usage: npm run -s bench -- NAME [--json] [options of that measurement]

@@ -1,0 +1,62 @@
+/** For measurements: a backend in a process of its own, and pictures to send it. */
+
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+
+export interface BackendProcess {
+  readonly url: string;
+  /** One value of its `/metrics`, labels ignored. */
+  metric(name: string): Promise<number>;
+  /** SIGTERM; resolves once the process has ended. */
+  stop(): Promise<void>;
+}
+
+/** Starts `backend/main.ts` on a free port with these variables; resolves once it listens. */
+export async function startBackend(environment: Record<string, string>): Promise<BackendProcess> {
+  const child = fork(fileURLToPath(new URL("../backend/main.ts", import.meta.url)), {
+    env: { PATH: process.env.PATH, PORT: "0", ...environment },
+    silent: true,
+  });
+  child.stderr?.pipe(process.stderr);
+  const url = await new Promise<string>((resolve, reject) => {
+    let lines = "";
+    child.stdout?.on("data", function readAddress(chunk) {
+      lines += chunk;
+      const listening = /"url":"([^"]+)"/.exec(lines)?.[1];
+      if (listening === undefined) return;
+      resolve(listening);
+      // Still read, or the full pipe would stop its logging.
+      child.stdout?.off("data", readAddress).resume();
+    });
+    child.once("exit", (code) => reject(new Error(`The backend ended with ${code} before it listened.`)));
+  });
+  return {
+    url,
+    async metric(name) {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return Number(new RegExp(`^${name}(?:\\{.*\\})? (.+)$`, "m").exec(text)?.[1]);
+    },
+    async stop() {
+      const exited = once(child, "exit");
+      child.kill("SIGTERM");
+      await exited;
+    },
+  };
+}
+
+/** A 500 x 375 JPEG of soft colours and some noise, about as heavy as a photograph. */
+export async function photograph(seed: number): Promise<Uint8Array> {
+  const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
+  const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 31) % 256 };
+  return sharp({ create: { width: 125, height: 94, channels: 3, background, noise } })
+    .resize(500, 375)
+    .jpeg({ quality: 85 })
+    .toBuffer();
+}
+
+/** `file` with bytes after its end, which decoders skip: the same picture under another hash. */
+export function distinct(file: Uint8Array, number: number): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.concat([file, Buffer.from(String(number))]));
+}
