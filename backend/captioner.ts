@@ -11,8 +11,15 @@ import { createBatcher, type ForwardPass } from "./batcher.ts";
 import { createDecodeLanes } from "./decode-lanes.ts";
 import type { DecodingOptions, Engine } from "./engines/engine.ts";
 import { createJoinedWork, LEFT } from "./joined-work.ts";
+import type { Bundle } from "./model/bundle.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
-import { decodePicture, inspectPicture, type PictureLimits } from "./picture.ts";
+import {
+  decodePicture,
+  type InspectedPicture,
+  inspectPicture,
+  type PictureLimits,
+  type PixelFormat,
+} from "./picture.ts";
 import { failure, type Result, success } from "./result.ts";
 
 /** Greedy only: no graph that we emit searches beams yet. */
@@ -24,7 +31,8 @@ export interface CaptionerOptions {
   readonly maxBatchSize?: number;
   /** Pictures decoded at once. */
   readonly decodeLanes?: number;
-  readonly decodeTimeoutSeconds?: number;
+  /** Decodes as `decodePicture` does, which it is where absent; a server brings threads for it. */
+  readonly decode?: (picture: InspectedPicture) => Promise<Result<Uint8Array>>;
   /** Captions remembered; 0 for none. */
   readonly recentCaptions?: number;
   /** Told after every forward pass. */
@@ -71,6 +79,13 @@ export interface Captioner {
 type Words = Pick<CaptionerAnswer, "caption" | "score">;
 type Generated = Result<Words & { readonly timings: StageTimings }>;
 
+export const PICTURE_LIMITS: PictureLimits = { maxPixels: MAX_IMAGE_PIXELS, decodeTimeoutSeconds: 10 };
+
+/** The pixels that a bundle's model takes. */
+export function pixelFormat({ manifest }: Bundle): PixelFormat {
+  return { size: manifest.image.size, filter: manifest.image.resampling };
+}
+
 const NEVER = new AbortController().signal;
 
 export function createCaptioner({
@@ -78,13 +93,10 @@ export function createCaptioner({
   tokenizer,
   maxBatchSize = 8,
   decodeLanes = 2,
-  decodeTimeoutSeconds = 10,
+  decode = (picture) => decodePicture(picture, pixelFormat(engine.bundle), PICTURE_LIMITS),
   recentCaptions = 0,
   onForwardPass,
 }: CaptionerOptions): Captioner {
-  const { manifest } = engine.bundle;
-  const { size, resampling: filter } = manifest.image;
-  const limits: PictureLimits = { maxPixels: MAX_IMAGE_PIXELS, decodeTimeoutSeconds };
   const lanes = createDecodeLanes({ lanes: decodeLanes, maxPixels: MAX_IMAGE_PIXELS });
   const batcher = createBatcher({ engine, maxBatchSize, ...(onForwardPass && { onForwardPass }) });
   const inFlight = createJoinedWork<Generated>();
@@ -96,13 +108,13 @@ export function createCaptioner({
     signal: AbortSignal,
   ): Promise<Generated> {
     const startedAt = performance.now();
-    const inspected = await inspectPicture(bytes, limits);
+    const inspected = await inspectPicture(bytes, PICTURE_LIMITS);
     if (!inspected.ok) return inspected;
     const { width, height } = inspected.value;
     const pixels = await lanes.run(width * height, async () =>
       signal.aborted
         ? failure("deadline-exceeded", "Nobody waits for this caption any more.")
-        : decodePicture(inspected.value, { size, filter }, limits),
+        : decode(inspected.value),
     );
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
@@ -137,6 +149,7 @@ export function createCaptioner({
       return success(joined ? { ...words, source: "joined" } : { ...words, source: "generated", timings });
     },
     async warmUp() {
+      const { size } = engine.bundle.manifest.image;
       const decoding = { maxNewTokens: 2, numBeams: 1, promptIds: [] };
       for (const batch of new Set([1, maxBatchSize])) {
         await engine.generate(new Uint8Array(batch * 3 * size * size), batch, decoding);

@@ -5,8 +5,9 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
-import { createCaptioner } from "./captioner.ts";
+import { createCaptioner, PICTURE_LIMITS, pixelFormat } from "./captioner.ts";
 import type { Config } from "./config.ts";
+import { createDecodeThreads } from "./decode-threads.ts";
 import type { Engine } from "./engines/engine.ts";
 import type { Logger } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -37,11 +38,18 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     maxRequests: config.MAX_REQUESTS,
     maxHeldBytes: config.MAX_HELD_BYTES,
   });
+  const decodeLanes = Math.min(MAX_DECODE_LANES, config.THREADS);
+  const decoders = createDecodeThreads({
+    threads: decodeLanes,
+    format: pixelFormat(engine.bundle),
+    limits: PICTURE_LIMITS,
+  });
   const captioner = createCaptioner({
     engine,
     tokenizer,
     maxBatchSize: config.MAX_BATCH_SIZE,
-    decodeLanes: Math.min(MAX_DECODE_LANES, config.THREADS),
+    decodeLanes,
+    decode: decoders.decode,
     recentCaptions: config.RECENT_CAPTIONS,
     onForwardPass: (pass) => metrics.forwardPassEnded(pass),
   });
@@ -71,7 +79,7 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     async drain() {
       draining = true;
       await closeWithin(server, config.DRAIN_TIMEOUT_MS);
-      await Promise.all([engine.close(), tracing.close()]);
+      await Promise.all([engine.close(), decoders.close(), tracing.close()]);
     },
   };
 }
