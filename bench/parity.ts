@@ -19,6 +19,7 @@ export const Options = z.object({
 
 const Reference = z.object({
   size: z.number(),
+  max_new_tokens: z.number(),
   rows: z.array(
     z.object({
       image: z.string(),
@@ -30,12 +31,12 @@ const Reference = z.object({
 });
 
 export async function run(options: z.infer<typeof Options>): Promise<Report> {
-  const { size, rows } = Reference.parse(
+  const { size, max_new_tokens, rows } = Reference.parse(
     JSON.parse(await readFile(join(options.reference, "reference.json"), "utf8")),
   );
   const pixels = new Uint8Array(await readFile(join(options.reference, "pixels.bin")));
   const { captioner, engine } = await openCaptioner(options.bundle);
-  const { tokens, generation } = engine.bundle.manifest;
+  const { tokens } = engine.bundle.manifest;
   const bytes = 3 * size * size;
 
   const differences: Report[] = [];
@@ -46,7 +47,7 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
       pixels.slice(start * bytes, (start + batch.length) * bytes),
       batch.length,
       {
-        maxNewTokens: generation.max_new_tokens,
+        maxNewTokens: max_new_tokens,
         numBeams: 1,
         promptIds: [],
       },
@@ -68,7 +69,9 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
 
   let sameCaptions = 0;
   for (const row of rows) {
-    const answer = await captioner.caption(new Uint8Array(await readFile(join(options.images, row.image))));
+    const answer = await captioner.caption(new Uint8Array(await readFile(join(options.images, row.image))), {
+      max_new_tokens,
+    });
     if (answer.ok && answer.value.caption === row.caption) sameCaptions++;
   }
   await engine.close();

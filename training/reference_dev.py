@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--split", default="dev")
     parser.add_argument("--max-new-tokens", type=int, default=30)
+    parser.add_argument("--image-size", type=int, help="the trained size by default")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -38,7 +39,7 @@ def main() -> None:
     model.eval()
     vocabulary = str(args.base / "vocab.txt")
     tokenizer = BertTokenizerFast(vocab_file=vocabulary, vocab=vocabulary, do_lower_case=True)
-    size = model.config.vision_config.image_size
+    size = args.image_size or model.config.vision_config.image_size
 
     rows = []
     with (args.out / "pixels.bin").open("wb") as file:
@@ -51,6 +52,7 @@ def main() -> None:
             answer = model.generate(
                 pixel_values=values,
                 max_new_tokens=args.max_new_tokens,
+                interpolate_pos_encoding=size != model.config.vision_config.image_size,
                 do_sample=False,
                 num_beams=1,
                 output_scores=True,
@@ -63,7 +65,7 @@ def main() -> None:
             margins = (best_two[..., 0] - best_two[..., 1]).tolist()
             for image, row, text, margin in zip(batch, ids.tolist(), texts, margins, strict=True):
                 rows.append({"image": image.name, "token_ids": row, "caption": text, "margins": [round(m, 6) for m in margin]})
-    (args.out / "reference.json").write_text(json.dumps({"size": size, "rows": rows}) + "\n")
+    (args.out / "reference.json").write_text(json.dumps({"size": size, "max_new_tokens": args.max_new_tokens, "rows": rows}) + "\n")
     print(f"{len(rows)} pictures")
 
 

@@ -1,7 +1,7 @@
 /** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
 
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod";
 import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
@@ -40,6 +40,8 @@ export async function buildBundle(options: BuildOptions): Promise<BundleManifest
   const partial = await mkdtemp(`${out}.partial-`);
   try {
     const manifest = await writeBundle(options, partial);
+    // Temporary folders are private; a bundle is for whoever runs the server.
+    await chmod(partial, 0o755);
     await rm(out, { recursive: true, force: true });
     await rename(partial, out);
     return manifest;
