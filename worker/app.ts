@@ -11,7 +11,14 @@ import { getCaption, postCaption } from "./routes/captions.ts";
 import type { AppEnv } from "./routes/context.ts";
 import { getHealth, getReadiness } from "./routes/health.ts";
 import { postImageToText } from "./routes/hugging-face.ts";
-import { getDocs, getOpenApi, getPlayground, getPlaygroundScript, getStyle } from "./routes/pages.ts";
+import {
+  getDocs,
+  getIcon,
+  getOpenApi,
+  getPlayground,
+  getPlaygroundScript,
+  getStyle,
+} from "./routes/pages.ts";
 import type { Services } from "./services.ts";
 
 /** Headers that a web page of another origin may read. */
@@ -65,6 +72,7 @@ export function createApp(services: Services): Hono<AppEnv> {
 
   app.get("/", getPlayground);
   app.get("/assets/style.css", getStyle);
+  app.get("/assets/icon.svg", getIcon);
   app.get("/assets/playground.js", getPlaygroundScript);
   app.get("/docs", getDocs);
   app.get("/openapi.json", getOpenApi);

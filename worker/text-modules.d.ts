@@ -12,3 +12,7 @@ declare module "*/playground.js" {
   const text: string;
   export default text;
 }
+declare module "*.svg" {
+  const text: string;
+  export default text;
+}

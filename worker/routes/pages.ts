@@ -1,6 +1,7 @@
 /** What people read: the playground at `/`, the API's page at `/docs`, its OpenAPI document. Loaded only when asked for. */
 
 import type { Handler } from "hono";
+import icon from "../playground/icon.svg";
 import playgroundHtml from "../playground/index.html";
 import playgroundScript from "../playground/playground.js";
 import style from "../playground/style.css";
@@ -12,7 +13,7 @@ const ONE_HOUR = "public, max-age=3600";
 const PAGE_HEADERS = {
   "content-type": "text/html; charset=utf-8",
   "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: https: http:; " +
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: https: http:; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "referrer-policy": "no-referrer",
   "cache-control": ONE_HOUR,
@@ -25,6 +26,7 @@ const text = (content: string, contentType: string): Handler<AppEnv> => {
 
 export const getPlayground: Handler<AppEnv> = () => new Response(playgroundHtml, { headers: PAGE_HEADERS });
 export const getStyle = text(style, "text/css");
+export const getIcon = text(icon, "image/svg+xml");
 export const getPlaygroundScript = text(playgroundScript, "text/javascript");
 
 export const getOpenApi: Handler<AppEnv> = async (context) => {
