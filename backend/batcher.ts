@@ -123,18 +123,22 @@ function groupOf({ numBeams, promptIds, maxNewTokens }: DecodingOptions): string
 }
 
 function sharedDecoding(batch: readonly Entry[]): DecodingOptions {
-  const [first] = batch;
-  if (first === undefined) throw new Error("This is a bug: an empty batch.");
-  return { ...first.decoding, maxNewTokens: Math.max(...batch.map(({ decoding }) => decoding.maxNewTokens)) };
+  const maxNewTokens = Math.max(...batch.map(({ decoding }) => decoding.maxNewTokens));
+  return { ...oldestOf(batch).decoding, maxNewTokens };
 }
 
 /** uint8 [batch, 3, size, size] */
 function stack(batch: readonly Entry[]): Uint8Array {
-  const [first] = batch;
-  if (first === undefined || batch.length === 1) return first?.pixels ?? new Uint8Array();
-  const pixels = new Uint8Array(batch.length * first.pixels.length);
+  const { pixels } = oldestOf(batch);
+  const stacked = new Uint8Array(batch.length * pixels.length);
   batch.forEach((entry, row) => {
-    pixels.set(entry.pixels, row * first.pixels.length);
+    stacked.set(entry.pixels, row * pixels.length);
   });
-  return pixels;
+  return stacked;
+}
+
+function oldestOf(batch: readonly Entry[]): Entry {
+  const [oldest] = batch;
+  if (oldest === undefined) throw new Error("This is a bug: an empty batch.");
+  return oldest;
 }

@@ -25,9 +25,13 @@ export type EngineReply =
 export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const worker = new Worker(new URL("./onnx-thread.ts", import.meta.url), { workerData: options });
   let pending = Promise.withResolvers<EngineReply>();
+  let loaded = false;
   worker.on("message", (reply: EngineReply) => pending.resolve(reply));
-  // Reached only by a bug in the thread itself; what a forward pass throws comes as a reply.
-  worker.on("error", (error) => pending.reject(error));
+  worker.on("error", (error) => {
+    // What a forward pass throws comes as a reply. A thread that is gone makes the process useless: end it, loudly.
+    if (loaded) throw error;
+    pending.reject(error);
+  });
 
   async function nextReply(): Promise<Exclude<EngineReply, { kind: "error" }>> {
     const reply = await pending.promise;
@@ -36,6 +40,7 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
   }
 
   await nextReply();
+  loaded = true;
   return {
     bundle: options.bundle,
     async generate(pixels, batch, decoding) {
