@@ -3,7 +3,7 @@
 import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
-import { FailureError, problemResponse } from "../shared/problem.ts";
+import { problemResponse } from "../shared/problem.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 import type { Logger } from "./log.ts";
 
@@ -19,9 +19,8 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export function createApp(options: AppOptions): Hono<Scope> {
   const { captioner, metrics, log, isDraining } = options;
   const app = new Hono<Scope>();
-  app.use(traceRequest(log), hangUpWhileDraining(isDraining));
+  app.use(identifyRequest(log), hangUpWhileDraining(isDraining));
   app.onError((error, c) => {
-    if (error instanceof FailureError) return problemResponse(error.failure);
     log.error({ err: error, requestId: c.get("requestId") }, "bug");
     return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
   });
@@ -43,7 +42,7 @@ export function createApp(options: AppOptions): Hono<Scope> {
 }
 
 /** Gives every request an id, and every answer a log line. */
-function traceRequest(log: Logger): MiddlewareHandler<Scope> {
+function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
   return async (c, next) => {
     const startedAt = performance.now();
     const given = c.req.header(REQUEST_ID_HEADER);
