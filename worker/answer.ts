@@ -2,7 +2,7 @@
 
 import { toCaption } from "../shared/alt-text.ts";
 import { problemResponse } from "../shared/problem.ts";
-import type { CaptionOptions } from "../shared/schema.ts";
+import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
 import type { CaptionAnswer, Provenance } from "./captioner.ts";
 import type { Outcome } from "./outcome.ts";
 import type { RequestScope } from "./request-scope.ts";
@@ -19,17 +19,41 @@ export function captionResponse({ sha256, options, outcome, scope }: AnswerParts
   if (!outcome.ok) return problemResponse(outcome.failure);
   const { generated, provenance } = outcome.value;
   scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
-  const cached = provenance.kind === "hit";
-  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength: options.max_length }));
+  const { body, etag } = render({ sha256, generated, provenance, maxLength: options.max_length });
   return new Response(body, {
     headers: {
       "content-type": "application/json",
       "cache-status": cacheStatus(provenance),
-      etag: entityTag(body),
+      etag,
       // Whoever may ask may keep it, but has to ask whether the model is still the same.
       "cache-control": "private, no-cache",
     },
   });
+}
+
+interface Rendered {
+  readonly body: string;
+  readonly etag: string;
+}
+
+/** Answers of hits without options. The memory tier hands out one object for each picture, so shaping is done once. */
+const renderedHits = new WeakMap<GeneratedCaption, Rendered>();
+
+function render(parts: {
+  readonly sha256: string;
+  readonly generated: GeneratedCaption;
+  readonly provenance: Provenance;
+  readonly maxLength: number | undefined;
+}): Rendered {
+  const { sha256, generated, provenance, maxLength } = parts;
+  const cached = provenance.kind === "hit";
+  const isPlainHit = cached && maxLength === undefined;
+  const known = isPlainHit ? renderedHits.get(generated) : undefined;
+  if (known !== undefined) return known;
+  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength }));
+  const rendered = { body, etag: entityTag(body) };
+  if (isPlainHit) renderedHits.set(generated, rendered);
+  return rendered;
 }
 
 /** 304 where the client already has this very answer, RFC 9110 section 13.1.2. */

@@ -33,10 +33,15 @@ export function openScope(options: {
   readonly timeoutMs: number;
   readonly background: Background;
 }): RequestScope {
-  const { requestId, traceparent, timeoutMs, background } = options;
+  const { requestId, timeoutMs, background } = options;
+  let traceparent = options.traceparent;
   return {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : crypto.randomUUID(),
-    traceparent: traceparent !== undefined && TRACEPARENT.test(traceparent) ? traceparent : newTraceparent(),
+    // Made when first asked for: a hit calls nobody.
+    get traceparent() {
+      if (traceparent === undefined || !TRACEPARENT.test(traceparent)) traceparent = newTraceparent();
+      return traceparent;
+    },
     deadline: Date.now() + timeoutMs,
     background,
     timings: new Map(),

@@ -1,0 +1,19 @@
+/** The least a worker can do for an upload: Hono, hash the body, read KV under the hash, answer with what is there. */
+
+import { Hono } from "hono";
+import { contentHash } from "../../shared/content-hash.ts";
+
+interface Bindings {
+  readonly CAPTIONS: { get(key: string): Promise<string | null> };
+}
+
+const app = new Hono<{ Bindings: Bindings }>();
+app.post("/v1/captions", async (context) => {
+  const sha256 = await contentHash(new Uint8Array(await context.req.arrayBuffer()));
+  const found = await context.env.CAPTIONS.get(`bare/${sha256}`);
+  return new Response(found, {
+    status: found === null ? 404 : 200,
+    headers: { "content-type": "application/json" },
+  });
+});
+export default app;
