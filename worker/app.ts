@@ -43,7 +43,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.use(async (context, next) => {
     const scope = openScope({
       requestId: context.req.header(REQUEST_ID_HEADER),
-      traceparent: context.req.header("traceparent"),
+      traceparent: () => context.req.header("traceparent"),
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       background: context.executionCtx,
     });

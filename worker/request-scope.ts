@@ -29,17 +29,18 @@ const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}
 /** Starts a request's scope; a caller's own request id and trace are kept where they are well formed. */
 export function openScope(options: {
   readonly requestId: string | undefined;
-  readonly traceparent: string | undefined;
+  /** The caller's, if any; asked for only when it is needed. */
+  readonly traceparent: () => string | undefined;
   readonly timeoutMs: number;
   readonly background: Background;
 }): RequestScope {
   const { requestId, timeoutMs, background } = options;
-  let traceparent = options.traceparent;
+  let traceparent: string | undefined;
   return {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : crypto.randomUUID(),
-    // Made when first asked for: a hit calls nobody.
+    // Settled when first asked for: a hit calls nobody.
     get traceparent() {
-      if (traceparent === undefined || !TRACEPARENT.test(traceparent)) traceparent = newTraceparent();
+      traceparent ??= wellFormed(options.traceparent()) ?? newTraceparent();
       return traceparent;
     },
     deadline: Date.now() + timeoutMs,
@@ -58,6 +59,10 @@ export async function timed<T>(scope: RequestScope, name: string, work: () => Pr
   } finally {
     scope.timings.set(name, (scope.timings.get(name) ?? 0) + performance.now() - start);
   }
+}
+
+function wellFormed(traceparent: string | undefined): string | undefined {
+  return traceparent !== undefined && TRACEPARENT.test(traceparent) ? traceparent : undefined;
 }
 
 function newTraceparent(): string {
