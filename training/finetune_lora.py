@@ -1,0 +1,182 @@
+"""Fine-tunes a LoRA adapter on any BLIP captioner with the card's recipe; its defaults are the card's hyper-parameters.
+
+r 16, alpha 32, dropout 0.05 on `query` and `value`; AdamW 5e-5, batch 128, 5 epochs, bfloat16, 224x224; 80/10/10 by seed
+where captions.jsonl names no split. Resumable: run the same command again. Writes the adapter (PEFT's own files),
+loss.csv, loss.svg and samples.html: pictures of the held-out set with what was said before, after, and by people.
+"""
+
+import argparse
+import csv
+import html
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from PIL import Image
+from transformers import BlipForConditionalGeneration, BertTokenizerFast
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+from captions import LabelledImage, clean
+
+SAMPLES = 24
+
+
+def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Training and held-out pictures: by the file's own splits, else 80/10/10 by seed (the last tenth stays unseen)."""
+    rows = [json.loads(line) for line in path.open()]
+    images = [LabelledImage(r["image"], r.get("split", ""), [clean(c) for c in r["captions"]]) for r in rows]
+    if any(i.split for i in images):
+        return [i for i in images if i.split == "train"], [i for i in images if i.split in ("dev", "val", "validation")]
+    random.Random(seed).shuffle(images)
+    train_end, dev_end = round(0.8 * len(images)), round(0.9 * len(images))
+    return images[:train_end], images[train_end:dev_end]
+
+
+def loss_chart(losses: list[tuple[int, float]]) -> str:
+    """The loss over steps as a small SVG line."""
+    if len(losses) < 2:
+        return ""
+    low, high = min(v for _, v in losses), max(v for _, v in losses)
+    points = " ".join(
+        f"{10 + 580 * i / (len(losses) - 1):.1f},{10 + 180 * (high - v) / max(high - low, 1e-9):.1f}"
+        for i, (_, v) in enumerate(losses)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 220" width="600" height="220">'
+        f'<polyline points="{points}" fill="none" stroke="#2266aa" stroke-width="1.5"/>'
+        f'<text x="10" y="214" font-size="12">loss {high:.3f} to {low:.3f}, steps 1 to {losses[-1][0]}</text></svg>\n'
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", required=True, help="repository id or folder")
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--captions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--micro-batch", type=int, default=128, help="pictures at once; gradients add up to --batch")
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--alpha", type=int, default=32)
+    parser.add_argument("--dropout", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--checkpoint-every", type=int, default=50, help="steps")
+    parser.add_argument("--max-steps", type=int, help="end early, to measure")
+    args = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+
+    train, held_out = read_split(args.captions, args.seed)
+    # A pair is one picture with one of its captions, as the card counts its epochs.
+    pairs = [(image.name, caption) for image in train for caption in image.captions]
+    processor = BlipImageProcessorPil(size={"height": args.image_size, "width": args.image_size})
+    tokenizer = BertTokenizerFast.from_pretrained(args.base)
+    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=torch.float32)
+    interpolate = args.image_size != model.config.vision_config.image_size
+    text = model.config.text_config
+
+    def pixels_of(names: list[str]) -> torch.Tensor:
+        pictures = [Image.open(args.images / name).convert("RGB") for name in names]
+        return processor(pictures, return_tensors="pt")["pixel_values"].to(device)
+
+    @torch.no_grad()
+    def captions_of(network, images: list[LabelledImage]) -> list[str]:
+        network.eval()
+        texts: list[str] = []
+        for start in range(0, len(images), 8):
+            pixels = pixels_of([i.name for i in images[start : start + 8]])
+            ids = network.generate(
+                pixel_values=pixels, max_new_tokens=30, do_sample=False, interpolate_pos_encoding=interpolate
+            )
+            texts += tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return texts
+
+    model.to(device)
+    samples = held_out[:: max(1, len(held_out) // SAMPLES)][:SAMPLES]
+    before = captions_of(model, samples)
+    adapter, state_path = args.out / "adapter", args.out / "state.pt"
+    step, losses = 0, []
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=False)
+        step, losses = state["step"], state["losses"]
+        peft_model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    else:
+        peft_model = get_peft_model(
+            model,
+            LoraConfig(r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=["query", "value"]),
+        )
+    parameters = [p for p in peft_model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=args.lr)
+    if step:
+        optimizer.load_state_dict(state["optimizer"])
+
+    steps_an_epoch = max(1, len(pairs) // args.batch)
+    total = args.epochs * steps_an_epoch
+    last = min(total, args.max_steps or total)
+
+    def checkpoint() -> None:
+        peft_model.save_pretrained(adapter)
+        torch.save({"step": step, "losses": losses, "optimizer": optimizer.state_dict()}, args.out / "state.partial")
+        (args.out / "state.partial").rename(state_path)
+
+    began, first = time.time(), step
+    while step < last:
+        epoch, within = divmod(step, steps_an_epoch)
+        order = random.Random(args.seed + epoch).sample(range(len(pairs)), len(pairs))
+        chosen = [pairs[i] for i in order[within * args.batch : (within + 1) * args.batch]]
+        peft_model.train()
+        optimizer.zero_grad(set_to_none=True)
+        total_loss = 0.0
+        for start in range(0, len(chosen), args.micro_batch):
+            part = chosen[start : start + args.micro_batch]
+            tokens = tokenizer([c for _, c in part], padding=True, return_tensors="pt", truncation=True, max_length=40)
+            ids = tokens["input_ids"].to(device)
+            ids[:, 0] = text.bos_token_id
+            labels = ids.masked_fill(tokens["attention_mask"].to(device) == 0, -100)
+            with torch.autocast(device, torch.bfloat16):
+                states = model.vision_model(
+                    pixel_values=pixels_of([n for n, _ in part]), interpolate_pos_encoding=interpolate
+                ).last_hidden_state
+                loss = model.text_decoder(
+                    input_ids=ids,
+                    attention_mask=tokens["attention_mask"].to(device),
+                    encoder_hidden_states=states,
+                    labels=labels,
+                ).loss
+            weight = len(part) / len(chosen)
+            (loss * weight).backward()
+            total_loss += loss.item() * weight
+        optimizer.step()
+        step += 1
+        losses.append((step, total_loss))
+        rate = (step - first) / (time.time() - began)
+        print(f"step {step}/{total} loss {total_loss:.4f}, {rate * args.batch:.1f} pairs/s", flush=True)
+        if step % args.checkpoint_every == 0 or step == last:
+            checkpoint()
+
+    after = captions_of(peft_model, samples)
+    with (args.out / "loss.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("step", "loss"), *losses])
+    (args.out / "loss.svg").write_text(loss_chart(losses))
+    rows = "".join(
+        f'<tr><td><img src="{html.escape((args.images / image.name).resolve().as_uri())}" width="224" alt=""></td>'
+        f"<td><b>base</b> {html.escape(old)}<br><b>adapter</b> {html.escape(new)}<br><small>"
+        + "<br>".join(html.escape(c) for c in image.captions)
+        + "</small></td></tr>"
+        for image, old, new in zip(samples, before, after, strict=True)
+    )
+    (args.out / "samples.html").write_text(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Samples</title>{loss_chart(losses)}<table>{rows}</table></html>\n"
+    )
+    print(f"{time.time() - began:.0f} s for {step - first} steps; adapter in {adapter}")
+
+
+if __name__ == "__main__":
+    main()
