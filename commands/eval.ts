@@ -1,14 +1,18 @@
 /** `npm run -s eval`: captions a labelled set and scores the captions against what people wrote. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { Caption } from "../shared/schema.ts";
 import { openCaptioner, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
-import { type Scores, scoreCaptions } from "./scores/score.ts";
+import { renderReport } from "./eval-report.ts";
+import { type Calibration, calibrate } from "./scores/calibration.ts";
+import { ciderOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
 
-const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR] [--json]
+const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR]
+                              [--report FILE.html] [--json]
   --captions  lines of {"image": "NAME.jpg", "split": "dev", "captions": ["...", ...]}
+  --report    also write a page: scores, calibration, best and worst pictures with what people said
   --url       score a running API instead of a bundle in this process`;
 
 /** As many as the largest batch of the captioner, and some that decode meanwhile. */
@@ -22,6 +26,7 @@ const Options = z.object({
   url: z.url({ protocol: /^https?$/ }).optional(),
   key: z.string().optional(),
   bundle: z.string().optional(),
+  report: z.string().optional(),
   json: z.boolean().default(false),
 });
 type Options = z.infer<typeof Options>;
@@ -44,6 +49,7 @@ interface Report {
   readonly images_per_second: number;
   readonly model: { readonly id: string; readonly revision: string } | undefined;
   readonly scores: Scores;
+  readonly calibration: Calibration;
 }
 
 async function main(): Promise<number> {
@@ -57,6 +63,7 @@ async function main(): Promise<number> {
       url: text,
       key: text,
       bundle: text,
+      report: text,
       json: { type: "boolean" },
     },
     Options,
@@ -75,18 +82,30 @@ async function main(): Promise<number> {
   const seconds = (performance.now() - startedAt) / 1000;
   await source.close();
 
-  const captioned = set.flatMap(({ captions: references }, i) => {
+  const captioned = set.flatMap(({ image, captions: references }, i) => {
     const generated = captions[i];
-    return generated ? [{ candidate: generated.caption, references }] : [];
+    return generated ? [{ image, candidate: generated.caption, score: generated.score, references }] : [];
   });
   if (captioned.length === 0) throw new UsageError("No picture could be captioned.");
+  const ciders = ciderOfEach(captioned);
+  const judged = captioned.map((picture, i) => ({ ...picture, cider: ciders[i] as number }));
   const report: Report = {
     images: captioned.length,
     failed: set.length - captioned.length,
     images_per_second: captioned.length / seconds,
     model: source.model(),
     scores: scoreCaptions(captioned),
+    calibration: calibrate(judged),
   };
+  if (options.report) {
+    const pictures = judged.map(({ image, candidate, ...rest }) => ({
+      path: join(options.images, image),
+      caption: candidate,
+      ...rest,
+    }));
+    const title = `${report.model?.id} ${report.model?.revision}`;
+    await writeFile(options.report, await renderReport({ ...report, title, pictures }));
+  }
   print(report, options.json);
   return report.failed > 0 ? 1 : 0;
 }

@@ -20,14 +20,19 @@ export interface Scores {
   readonly "CIDEr-D": number;
 }
 
+interface Captioned {
+  readonly candidate: string;
+  readonly references: readonly string[];
+}
+
+/** CIDEr-D of each caption, document frequencies from the whole set. */
+export function ciderOfEach(captions: readonly Captioned[]): number[] {
+  return ciderD(captions.map(inWords));
+}
+
 /** Scores raw captions; at least one picture, each with at least one reference. */
-export function scoreCaptions(
-  captions: readonly { readonly candidate: string; readonly references: readonly string[] }[],
-): Scores {
-  const set = captions.map(({ candidate, references }) => ({
-    candidate: words(candidate),
-    references: references.map(words),
-  }));
+export function scoreCaptions(captions: readonly Captioned[]): Scores {
+  const set = captions.map(inWords);
   const [bleu1, bleu2, bleu3, bleu4] = bleu(set) as [number, number, number, number];
   return {
     "BLEU-1": bleu1,
@@ -37,4 +42,8 @@ export function scoreCaptions(
     "ROUGE-L": rougeL(set),
     "CIDEr-D": mean(ciderD(set)),
   };
+}
+
+function inWords({ candidate, references }: Captioned): Scored {
+  return { candidate: words(candidate), references: references.map(words) };
 }

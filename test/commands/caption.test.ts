@@ -1,20 +1,6 @@
-import { spawn } from "node:child_process";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { Caption } from "../../shared/schema.ts";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-
-async function runCommand(command: string, args: readonly string[]) {
-  const child = spawn(process.execPath, [`commands/${command}.ts`, ...args], { cwd: ROOT });
-  const [stdout, stderr, status] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    new Promise<number | null>((done) => child.on("exit", done)),
-  ]);
-  return { stdout, stderr, status };
-}
+import { runCommand } from "../support/run-command.ts";
 
 describe("npm run caption", () => {
   test("prints a line a file, and goes on after a bad one", async () => {
@@ -57,18 +43,5 @@ describe("npm run caption", () => {
     const { stderr, status } = await runCommand("caption", args);
     expect(stderr).toMatch(message);
     expect(status).not.toBe(0);
-  });
-});
-
-describe("npm run model:build", () => {
-  test("a base that is no folder is refused with the way out", async () => {
-    const { stderr, status } = await runCommand("model-build", [
-      "--base",
-      "nowhere/model",
-      "--out",
-      "bundles/x",
-    ]);
-    expect(stderr).toMatch(/nowhere\/model/);
-    expect(status).toBe(2);
   });
 });

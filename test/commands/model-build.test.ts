@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startHubServer } from "../support/hub-server.ts";
+import { runCommand } from "../support/run-command.ts";
+import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
+
+describe("npm run model:build", () => {
+  test("a repository of the hub and an adapter's folder become a bundle that captions", async () => {
+    const files = readdirSync(TINY_BASE.folder).map((name) => [
+      name,
+      readFileSync(join(TINY_BASE.folder, name)),
+    ]);
+    const hub = await startHubServer(Object.fromEntries(files));
+    const [out, home] = [join(await temporaryFolder(), "bundle"), await temporaryFolder()];
+    const built = await runCommand(
+      "model-build",
+      ["--base", "tests/model@main", "--adapter", TINY_ADAPTER.folder, "--out", out],
+      { HF_ENDPOINT: hub.url, HF_HOME: home },
+    );
+    expect(built.stderr).toMatch(/Downloading tests\/model@main 100% of \d+ MB/);
+    expect(built.stdout).toMatch(/tiny-blip\/adapter, fp32, revision [0-9a-f]{16}/);
+    expect(built.status).toBe(0);
+    const captioned = await runCommand("caption", ["--bundle", out, "examples/cat.jpg"]);
+    expect(captioned.stdout).toMatch(/^examples\/cat\.jpg\t\w+/);
+  });
+
+  test.each([
+    [
+      ["--base", "no/such/thing", "--out", "bundles/x"],
+      /no\/such\/thing is neither a folder nor OWNER\/NAME/,
+    ],
+    [["--base", TINY_BASE.folder, "--dtype", "fp64", "--out", "bundles/x"], /dtype/],
+    [["--base", TINY_BASE.folder], /out/],
+  ])("wrong use %j ends with what to do", async (args, message) => {
+    const { stderr, status } = await runCommand("model-build", args);
+    expect(stderr).toMatch(message);
+    expect(status).toBe(2);
+  });
+
+  test("an adapter where a base belongs is refused by what it lacks", async () => {
+    const args = ["--base", TINY_ADAPTER.folder, "--out", join(await temporaryFolder(), "bundle")];
+    const { stderr, status } = await runCommand("model-build", args);
+    expect(stderr).toMatch(/config\.json cannot be read/);
+    expect(status).toBe(1);
+  });
+});
