@@ -5,7 +5,7 @@ import { cors } from "hono/cors";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
 import { FailureError, problemResponse } from "../shared/problem.ts";
 import { logRequest } from "./log.ts";
-import { openScope } from "./request-scope.ts";
+import { openScope, outlived } from "./request-scope.ts";
 import { postBatch } from "./routes/batch.ts";
 import { getCaption, postCaption } from "./routes/captions.ts";
 import type { AppEnv } from "./routes/context.ts";
@@ -55,7 +55,10 @@ export function createApp(services: Services): Hono<AppEnv> {
     for (const [name, value] of scope.headers) res.headers.set(name, value);
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
     const unexpected = error instanceof FailureError ? undefined : error;
-    logRequest({ config, scope, method: req.method, route: req.path, status: res.status, error: unexpected });
+    const { method, path: route } = req;
+    const log = () => logRequest({ config, scope, method, route, status: res.status, error: unexpected });
+    if (scope.outliving.length === 0) log();
+    else context.executionCtx.waitUntil(outlived(scope).then(log));
   });
   if (config.CORS_ORIGINS.length > 0) {
     const origin = config.CORS_ORIGINS.includes("*") ? "*" : [...config.CORS_ORIGINS];
@@ -64,7 +67,11 @@ export function createApp(services: Services): Hono<AppEnv> {
 
   app.get("/v1/captions/:sha256", gate.require("read"), getCaption(services));
   app.post("/v1/captions", gate.require("caption"), postCaption(services));
-  app.post("/v1/captions/batch", gate.require("batch"), postBatch(services));
+  app.post(
+    "/v1/captions/batch",
+    gate.require("batch"),
+    postBatch({ ...services, itemTimeoutMs: config.REQUEST_TIMEOUT_MS }),
+  );
   app.post(
     "/models/:id{.+}",
     gate.require("caption"),

@@ -15,6 +15,8 @@ export interface RequestScope {
   readonly deadline: number;
   /** Lets work outlive the answer. */
   readonly background: Background;
+  /** What was begun so; the log line waits for it. */
+  readonly outliving: Promise<unknown>[];
   /** Milliseconds spent on each leg, in the order of the legs. */
   readonly timings: Map<string, number>;
   /** Added to whatever is answered. */
@@ -36,6 +38,7 @@ export function openScope(options: {
 }): RequestScope {
   const { requestId, timeoutMs, background } = options;
   let traceparent: string | undefined;
+  const outliving: Promise<unknown>[] = [];
   return {
     requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : crypto.randomUUID(),
     // Settled when first asked for: a hit calls nobody.
@@ -44,11 +47,27 @@ export function openScope(options: {
       return traceparent;
     },
     deadline: Date.now() + timeoutMs,
-    background,
+    background: {
+      waitUntil(work) {
+        outliving.push(work);
+        background.waitUntil(work);
+      },
+    },
+    outliving,
     timings: new Map(),
     headers: new Map(),
     log: { warnings: [] },
   };
+}
+
+/** The same request with a deadline of its own, for one of many parts. */
+export function withDeadline(scope: RequestScope, timeoutMs: number): RequestScope {
+  return { ...scope, deadline: Date.now() + timeoutMs };
+}
+
+/** Resolves when all that outlives the answer is done, whatever it begins itself included. */
+export async function outlived({ outliving }: RequestScope): Promise<void> {
+  for (let next = 0; next < outliving.length; next++) await outliving[next]?.catch(() => {});
 }
 
 /** Runs `work` and adds its duration to the leg `name`. */

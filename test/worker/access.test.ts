@@ -115,6 +115,15 @@ describe("keys", () => {
   });
 });
 
+test("the log also has what went wrong after the answer", async () => {
+  const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+  const CAPTIONS = { get: async () => null, put: () => Promise.reject(new Error("KV is full")) };
+  const edge = startEdge({ CAPTIONS, LOG_LEVEL: "info" });
+  expect((await edge.fetch("/v1/captions", post())).status).toBe(200);
+  const line = JSON.parse(String(warn.mock.calls[0]?.[0]));
+  expect(line.warnings).toContain("kv failed: KV is full");
+});
+
 describe("limits", () => {
   test("a day's quota counts new captions only, and says when it starts anew", async () => {
     const edge = startEdge(KEYED);

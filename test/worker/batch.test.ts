@@ -102,6 +102,19 @@ test("takes options for all items, and identical items share one caption", async
   expect(backend.requests[0]?.url).toContain("num_beams=2");
 });
 
+test("an item may take its time: the clock starts anew for each", async () => {
+  const backend = network.backend("backend-a.test");
+  backend.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    return Response.json([{ generated_text: "a dog" }], {
+      headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1" },
+    });
+  };
+  const items = Array.from({ length: 12 }, () => ({ image: base64Of(newPicture()) }));
+  const lines = await linesOf(await post(startEdge({ REQUEST_TIMEOUT_MS: "90" }), { items }));
+  expect(lines.map(({ status }) => status)).toEqual(items.map(() => "generated"));
+});
+
 test.each([
   ["no items", { items: [] }, "bad-request"],
   ["101 items", { items: Array.from({ length: 101 }, () => ({ sha256: "0".repeat(64) })) }, "bad-request"],

@@ -113,6 +113,7 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
     403: async () => startEdge(KEYED).fetch(`/v1/captions/${SHA}`, { headers: await batchKey() }),
     404: () => startEdge().fetch(`/v1/captions/${SHA}`),
     413: () => knownFailure("too-many-pixels", 413),
+    415: () => knownFailure("unsupported-image", 415),
     422: () => knownFailure("unreadable-image", 422),
     429: async () => startEdge(LIMITED).fetch(`/v1/captions/${SHA}`, { headers: await allKey() }),
     500: () => startEdge(BROKEN).fetch(`/v1/captions/${SHA}`),

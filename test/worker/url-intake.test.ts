@@ -119,6 +119,20 @@ describe("fetchPicture", () => {
     expect((await failureOf("https://a.example.com/")).code).toBe("image-too-large");
   });
 
+  test("says that a picture which breaks off was not fetched", async () => {
+    const broken = new ReadableStream({
+      start(controller) {
+        controller.enqueue(newPicture());
+        controller.error(new Error("reset by peer at 10.0.0.1"));
+      },
+    });
+    network.pages.set("https://a.example.com/", () => new Response(broken));
+    expect(await failureOf("https://a.example.com/")).toEqual({
+      code: "url-unreachable",
+      detail: "The picture was not fetched: it could not be read.",
+    });
+  });
+
   test("believes a declared size, and not a declared type", async () => {
     network.pages.set(
       "https://a.example.com/page",

@@ -96,6 +96,8 @@ const ROUTES: readonly RouteConfig[] = [
         "unsupported-language",
         "not-captioned",
         "too-many-pixels",
+        "unsupported-image",
+        "not-an-image",
         "unreadable-image",
       ]),
     },

@@ -20,12 +20,12 @@ interface Readable {
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
-/** Reads and hashes. @throws {FailureError} `image-too-large` past `maxBytes`. */
+/** Reads and hashes. @throws {FailureError} `image-too-large` past `maxBytes`, `bad-request` where it breaks off. */
 export async function readHashed(message: Readable, maxBytes: number): Promise<HashedBytes> {
   const declared = declaredLength(message.headers);
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes);
   if (declared !== undefined && declared <= HASH_AT_ONCE_BYTES) {
-    const bytes = new Uint8Array(await message.arrayBuffer());
+    const bytes = new Uint8Array(await message.arrayBuffer().catch(refuseBroken));
     if (bytes.length > maxBytes) throw tooLarge(maxBytes);
     return { bytes, sha256: await contentHash(bytes) };
   }
@@ -47,7 +47,7 @@ export async function readHashed(message: Readable, maxBytes: number): Promise<H
   }
 }
 
-/** Reads. @throws {FailureError} `image-too-large` past `maxBytes`. */
+/** Reads. @throws {FailureError} `image-too-large` past `maxBytes`, `bad-request` where it breaks off. */
 export async function readBounded(message: Readable, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const declared = declaredLength(message.headers);
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes);
@@ -66,9 +66,15 @@ async function collect(
   if (body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value: chunk } = await reader.read().catch(refuseBroken);
+    if (done) break;
     length += chunk.length;
-    if (length > maxBytes) throw tooLarge(maxBytes);
+    if (length > maxBytes) {
+      await reader.cancel().catch(() => {});
+      throw tooLarge(maxBytes);
+    }
     await onChunk(chunk);
     chunks.push(chunk);
   }
@@ -98,6 +104,12 @@ function tooLarge(maxBytes: number): FailureError {
   return new FailureError(failure);
 }
 
-function cutShort(): FailureError {
-  return new FailureError({ code: "bad-request", detail: "The body ended before its declared length." });
+function cutShort(cause?: unknown): FailureError {
+  const failure: Failure = { code: "bad-request", detail: "The body ended before its declared length." };
+  return new FailureError(failure, { cause });
+}
+
+/** A body that breaks off is the sender's doing, not a bug of ours. */
+function refuseBroken(cause: unknown): never {
+  throw cutShort(cause);
 }

@@ -12,7 +12,7 @@ import type { CaptionAnswer, Captioner } from "../captioner.ts";
 import { generationOptions, parsed, parseOptions, spoken } from "../intake/options.ts";
 import { type FetchPicture, identified, pictureFromBase64, readJson } from "../intake/picture-request.ts";
 import type { Outcome } from "../outcome.ts";
-import type { RequestScope } from "../request-scope.ts";
+import { type RequestScope, withDeadline } from "../request-scope.ts";
 import type { AppEnv } from "./context.ts";
 
 /** The platform gives a request six connections; two are left to the cache. */
@@ -23,6 +23,8 @@ const NDJSON = "application/x-ndjson";
 interface BatchParts {
   readonly captioner: Captioner;
   readonly fetchPicture: FetchPicture;
+  /** The longest one item may take; a batch as a whole has no deadline. */
+  readonly itemTimeoutMs: number;
 }
 
 interface BatchRun extends BatchParts {
@@ -103,7 +105,8 @@ async function captionItem(
   item: BatchItem,
   run: BatchRun,
 ): Promise<{ sha256: string; outcome: Outcome<CaptionAnswer> }> {
-  const { captioner, scope, beforeGenerating } = run;
+  const { captioner, beforeGenerating } = run;
+  const scope = withDeadline(run.scope, run.itemTimeoutMs);
   const options = generationOptions(run.options);
   if (item.sha256 !== undefined) {
     const outcome = await captioner.lookUp({ sha256: item.sha256, options, scope });

@@ -28,7 +28,8 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     const response = await follow(new URL(address), signal, options);
     return await readHashed(response, MAX_IMAGE_BYTES);
   } catch (error) {
-    if (error instanceof FailureError) throw error;
+    // A body that broke off is not the caller's bad request here.
+    if (error instanceof FailureError && error.failure.code !== "bad-request") throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   }
 }
