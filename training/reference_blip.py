@@ -73,6 +73,10 @@ def expectations(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> d
     prompt = [5, 22]
     # BLIP's generate overwrites the first id with its begin token and drops the last.
     prompted = model.generate(**generate, input_ids=torch.tensor([[2, *prompt, 3]] * len(pixels)))
+    beams = {n: model.generate(**{**generate, "num_beams": n})[:, 1:].tolist() for n in (2, 3, 8)}
+    prompted_beams = model.generate(
+        **{**generate, "num_beams": 3}, input_ids=torch.tensor([[2, *prompt, 3]] * len(pixels))
+    )
     chosen = answer.sequences[:, 1:]
     logs = torch.stack(answer.scores, 1).log_softmax(-1).gather(2, chosen[..., None])[..., 0]
     return {
@@ -83,6 +87,8 @@ def expectations(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> d
         "token_ids": chosen.tolist(),
         "log_probabilities": [[round(v, 6) for v in row] for row in logs.tolist()],
         "prompt_ids": prompt,
+        "beam_token_ids": beams,
+        "prompted_beam_token_ids": prompted_beams[:, 1 + len(prompt) :].tolist(),
         "prompted_token_ids": prompted[:, 1 + len(prompt) :].tolist(),
     }
 

@@ -38,9 +38,10 @@ export async function createOnnxEngine({ bundle, threads }: OnnxEngineOptions): 
   };
 }
 
-function decodingInputs({ maxNewTokens, promptIds }: DecodingOptions): Record<string, Tensor> {
+function decodingInputs({ maxNewTokens, numBeams, promptIds }: DecodingOptions): Record<string, Tensor> {
   return {
     [PORTS.maxNewTokens]: new Tensor("int64", BigInt64Array.of(BigInt(maxNewTokens)), [1]),
+    [PORTS.numBeams]: new Tensor("int64", BigInt64Array.of(BigInt(numBeams)), [1]),
     [PORTS.promptIds]: new Tensor("int64", BigInt64Array.from(promptIds, BigInt), [promptIds.length]),
   };
 }

@@ -70,7 +70,7 @@ async function writeBundle(
   const graphHash = await writeModel(graph, join(folder, GRAPH_FILE), onProgress);
 
   const described: Omit<BundleManifest, "revision"> = {
-    format: 1,
+    format: 2,
     // A merged model is known by its adapter.
     id: (adapter ?? base).id,
     architecture: "blip",

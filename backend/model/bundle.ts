@@ -18,7 +18,7 @@ const Source = z.object({
 
 /** bundle.json */
 export const BundleManifest = z.object({
-  format: z.literal(1),
+  format: z.literal(2),
   id: z.string(),
   revision: z.string().meta({ description: "Hash of everything that can change a caption." }),
   architecture: z.literal("blip"),

@@ -1,9 +1,10 @@
 /** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out. */
 
 import type { BlipConfig, Preprocessing } from "./blip-config.ts";
+import { addDecoding } from "./decoding-graph.ts";
 import { type FloatType, GraphBuilder } from "./graph-builder.ts";
 import type { Graph } from "./onnx-writer.ts";
-import { addCrossKeyValues, addGreedyDecoding } from "./text-graph.ts";
+import { addCrossKeyValues } from "./text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "./vision-graph.ts";
 import type { WeightSource } from "./weights.ts";
 
@@ -13,6 +14,8 @@ export const PORTS = {
   pixels: "pixels",
   /** int64 [1] */
   maxNewTokens: "max_new_tokens",
+  /** int64 [1], 1 for greedy decoding */
+  numBeams: "num_beams",
   /** int64 [prompt], without the begin token; may be empty */
   promptIds: "prompt_ids",
   /** int64 [batch, steps], the end token included, padded after it */
@@ -32,15 +35,17 @@ export function buildCaptionGraph(
   const graph = GraphBuilder.root("blip_caption", weights, floatType);
   const pixels = graph.input(PORTS.pixels, "uint8", ["batch", 3, size, size]);
   const maxNewTokens = graph.input(PORTS.maxNewTokens, "int64", [1]);
+  const numBeams = graph.input(PORTS.numBeams, "int64", [1]);
   const promptIds = graph.input(PORTS.promptIds, "int64", ["prompt"]);
 
   const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, pixels);
   const tokens = encodedTokens(config.vision_config, preprocessing);
   const cross = addCrossKeyValues(graph, config.text_config, encoded, tokens);
   const batch = graph.op("Shape", [pixels], { start: 0, end: 1 });
-  const { tokenIds, logProbabilities } = addGreedyDecoding(graph, config.text_config, {
+  const { tokenIds, logProbabilities } = addDecoding(graph, config.text_config, {
     batch,
     maxNewTokens,
+    numBeams,
     promptIds,
     cross,
   });

@@ -126,6 +126,16 @@ export class GraphBuilder {
     );
   }
 
+  /** A float32 scalar, whatever the graph's precision: log-probabilities are always float32. */
+  scalar(value: number): Value {
+    return this.#initializer({
+      name: `scalar_${value}`,
+      type: "float",
+      shape: [],
+      read: async () => new Uint8Array(Float32Array.of(value).buffer),
+    });
+  }
+
   /** An int64 constant; one number is a scalar, an array a vector. */
   ints(value: number | readonly number[]): Value {
     const values = typeof value === "number" ? [value] : value;

@@ -3,6 +3,7 @@
 import type { Preprocessing, VisionConfig } from "./blip-config.ts";
 import type { GraphBuilder, Value } from "./graph-builder.ts";
 import { attention, feedForward, layerNorm, linear } from "./layers.ts";
+import { ELEMENT_TYPES } from "./onnx-writer.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import { tensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
@@ -66,7 +67,7 @@ function addEmbeddings(
     mean.map((m, i) => -m / (std[i] as number)),
     [1, 3, 1, 1],
   );
-  const values = graph.op("Cast", [pixels], { to: graph.floatType === "float" ? 1 : 10 });
+  const values = graph.op("Cast", [pixels], { to: ELEMENT_TYPES[graph.floatType] });
   const normalized = graph.op("Add", [graph.op("Mul", [values, scale]), shift]);
   const convolved = graph.op(
     "Conv",

@@ -8,7 +8,12 @@ import { GraphBuilder } from "../../backend/model/graph-builder.ts";
 import { mergeAdapter, openAdapter } from "../../backend/model/lora.ts";
 import { writeModel } from "../../backend/model/onnx-writer.ts";
 import { openWeightFolder } from "../../backend/model/safetensors.ts";
-import { addCrossKeyValues, addDecoderStep, addEmptyCache } from "../../backend/model/text-graph.ts";
+import {
+  addCrossKeyValues,
+  addDecoderStep,
+  addEmptyCache,
+  addLanguageHead,
+} from "../../backend/model/text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "../../backend/model/vision-graph.ts";
 import { temporaryFolder } from "./tiny-blip.ts";
 
@@ -31,12 +36,14 @@ export async function runFirstStep(
   const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, input);
   const text = config.text_config;
   const batch = graph.op("Shape", [input], { start: 0, end: 1 });
-  const { logits } = addDecoderStep(graph, text, {
+  const { hidden } = addDecoderStep(graph, text, {
     token: graph.op("Expand", [graph.ints(text.bos_token_id), batch]),
     position: graph.ints(0),
     cache: addEmptyCache(graph, text, batch),
     cross: addCrossKeyValues(graph, text, encoded, encodedTokens(config.vision_config, preprocessing)),
+    rowsPerPicture: graph.ints([1]),
   });
+  const logits = addLanguageHead(graph, text, hidden);
   graph.output(encoded, "encoder", "float", ["tokens", config.vision_config.hidden_size]);
   graph.output(logits, "logits", "float", ["batch", text.vocab_size]);
 

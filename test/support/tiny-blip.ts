@@ -20,6 +20,8 @@ const Expectations = z.object({
   token_ids: z.array(z.array(z.number())),
   log_probabilities: z.array(z.array(z.number())),
   prompt_ids: z.array(z.number()),
+  beam_token_ids: z.record(z.string(), z.array(z.array(z.number()))),
+  prompted_beam_token_ids: z.array(z.array(z.number())),
   prompted_token_ids: z.array(z.array(z.number())),
 });
 

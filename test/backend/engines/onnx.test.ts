@@ -48,6 +48,35 @@ describe("createOnnxEngine", () => {
     });
   });
 
+  test.each([
+    ["the base", reference.base, {}],
+    ["the merged adapter", reference.adapted, { adapted: true }],
+  ])("%s: the beams of transformers' generate", async (_, expected, options) => {
+    const engine = await tinyEngine(options);
+    for (const [beams, ids] of Object.entries(expected.beam_token_ids)) {
+      const numBeams = Number(beams);
+      const rows = await engine.generate(expected.pixels, expected.shape[0], { ...greedy, numBeams });
+      expect(rows.map((row) => row.tokenIds)).toEqual(ids.map(upToEnd));
+    }
+  });
+
+  test("beams after a prompt", async () => {
+    const engine = await tinyEngine();
+    const { pixels, shape, prompt_ids: promptIds, prompted_beam_token_ids } = reference.base;
+    const rows = await engine.generate(pixels, shape[0], { ...greedy, numBeams: 3, promptIds });
+    expect(rows.map((row) => row.tokenIds)).toEqual(prompted_beam_token_ids.map(upToEnd));
+  });
+
+  test("one beam's probabilities are those of greedy decoding; more beams find no less likely a text", async () => {
+    const engine = await tinyEngine();
+    const { pixels, shape } = reference.adapted;
+    const mean = (logs: readonly number[]) => logs.reduce((sum, log) => sum + log, 0) / logs.length;
+    const one = await engine.generate(pixels, shape[0], greedy);
+    const eight = await engine.generate(pixels, shape[0], { ...greedy, numBeams: 8 });
+    const total = (rows: typeof one) => rows.reduce((sum, row) => sum + mean(row.logProbabilities), 0);
+    expect(total(eight)).toBeGreaterThanOrEqual(total(one));
+  });
+
   test("a prompt is forced and left out of the answer", async () => {
     const engine = await tinyEngine();
     const { pixels, shape, prompt_ids: promptIds, prompted_token_ids } = reference.base;
@@ -55,13 +84,16 @@ describe("createOnnxEngine", () => {
     expect(rows.map((row) => row.tokenIds)).toEqual(prompted_token_ids.map(upToEnd));
   });
 
-  test("a row does not depend on the rows beside it", async () => {
-    const engine = await tinyEngine();
-    const { pixels, shape } = reference.base;
-    const together = await engine.generate(pixels, shape[0], greedy);
+  test.each([1, 3])("a row does not depend on the rows beside it, %i beams", async (numBeams) => {
+    const engine = await tinyEngine({ adapted: true });
+    const { pixels, shape } = reference.adapted;
+    const together = await engine.generate(pixels, shape[0], { ...greedy, numBeams });
     const bytes = pixels.length / shape[0];
     for (let row = 0; row < shape[0]; row++) {
-      const [alone] = await engine.generate(pixels.slice(row * bytes, (row + 1) * bytes), 1, greedy);
+      const [alone] = await engine.generate(pixels.slice(row * bytes, (row + 1) * bytes), 1, {
+        ...greedy,
+        numBeams,
+      });
       expect(alone?.tokenIds).toEqual(together[row]?.tokenIds);
     }
   });
