@@ -52,6 +52,26 @@ describe("two captioners", () => {
     expect(new Set(captions).size).toBe(1);
   });
 
+  test("a client that goes leaves the caption to those who wait with it, and to the cache", async () => {
+    const picture = await newPicture();
+    const before = await Promise.all(backends.map(({ passes }) => passes(0)));
+    for (const backend of backends) backend.process.send("hold");
+    const impatient = new AbortController();
+    const gone = fetch(`${edge.url}/v1/captions`, {
+      method: "POST",
+      body: picture,
+      signal: impatient.signal,
+    });
+    await Promise.race(backends.map((backend, index) => backend.passes((before[index]?.length ?? 0) + 1)));
+    const waiting = post(edge, picture);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    impatient.abort();
+    await expect(gone).rejects.toThrow();
+    for (const backend of backends) backend.process.send("release");
+    expect((await waiting).status).toBe(200);
+    expect((await fetch(`${edge.url}/v1/captions/${await contentHash(picture)}`)).status).toBe(200);
+  });
+
   test("one that stalls, and is then killed mid-request, costs nobody the caption", async () => {
     const [first, second] = backends;
     first.process.send("hold");
