@@ -5,7 +5,7 @@
 
 import { LRUCache } from "lru-cache";
 import { contentHash } from "../shared/content-hash.ts";
-import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS } from "../shared/limits.ts";
+import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS, MAX_NUM_BEAMS } from "../shared/limits.ts";
 import type { BackendModel, GenerationOptions } from "../shared/schema.ts";
 import { createBatcher, type ForwardPass } from "./batcher.ts";
 import { createDecodeLanes } from "./decode-lanes.ts";
@@ -21,9 +21,6 @@ import {
   type PixelFormat,
 } from "./picture.ts";
 import { failure, type Result, success } from "./result.ts";
-
-/** Greedy only: no graph that we emit searches beams yet. */
-const MAX_NUM_BEAMS_SERVED = 1;
 
 export interface CaptionerOptions {
   readonly engine: Engine;
@@ -175,7 +172,7 @@ function describe({ bundle: { manifest } }: Engine): BackendModel {
       max_image_bytes: MAX_IMAGE_BYTES,
       max_image_pixels: MAX_IMAGE_PIXELS,
       max_new_tokens: MAX_NEW_TOKENS,
-      max_num_beams: MAX_NUM_BEAMS_SERVED,
+      max_num_beams: MAX_NUM_BEAMS,
     },
     defaults: manifest.generation,
   };
@@ -188,9 +185,6 @@ function resolveOptions(
   tokenizer: Tokenizer,
 ): Result<DecodingOptions> {
   const numBeams = num_beams ?? manifest.generation.num_beams;
-  if (numBeams > MAX_NUM_BEAMS_SERVED) {
-    return failure("bad-options", `num_beams: this model serves at most ${MAX_NUM_BEAMS_SERVED}.`);
-  }
   const promptIds = prompt === undefined ? [] : tokenizer.encodePrompt(prompt);
   const room = manifest.tokens.max_positions - 1 - promptIds.length;
   if (room < 1) {
