@@ -25,14 +25,15 @@ export const Options = z.object({
   /** Captions of each turn. */
   captions: z.coerce.number().int().positive().default(256),
   turns: z.coerce.number().int().positive().default(3),
+  /** Most tokens of a caption; random weights never end one by themselves. */
+  tokens: z.coerce.number().int().positive().default(12),
 });
 type Options = z.infer<typeof Options>;
 
-export async function run({ bundle: folder, clients, captions, turns }: Options): Promise<Report> {
+export async function run({ bundle: folder, clients, captions, turns, tokens }: Options): Promise<Report> {
   const bundle = folder === undefined ? await openEmbeddedBundle() : await openBundle(folder);
   const { size, resampling: filter } = bundle.manifest.image;
-  const { max_new_tokens: maxNewTokens, num_beams: numBeams } = bundle.manifest.generation;
-  const decoding: DecodingOptions = { maxNewTokens, numBeams, promptIds: [] };
+  const decoding: DecodingOptions = { maxNewTokens: tokens, numBeams: 1, promptIds: [] };
   const files = await Promise.all(Array.from({ length: PICTURES }, (_, seed) => photograph(seed)));
   const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
 
@@ -44,19 +45,20 @@ export async function run({ bundle: folder, clients, captions, turns }: Options)
     MAX_REQUESTS: String(clients),
     REQUEST_TIMEOUT_MS: "600000",
   });
+  const url = `${server.url}/?max_new_tokens=${tokens}&num_beams=1`;
   try {
     const rates = { engine: [] as number[], http: [] as number[] };
     const latencies = { engine: [] as number[], http: [] as number[] };
     await runEngine(engine, pixels, decoding, { count: BATCH_SIZE, batch: BATCH_SIZE });
-    await runClients(server.url, files, { count: clients, clients });
+    await runClients(url, files, { count: BATCH_SIZE, clients: BATCH_SIZE });
     for (let turn = 0; turn < turns; turn++) {
       rates.engine.push(
         perSecond(await runEngine(engine, pixels, decoding, { count: captions, batch: BATCH_SIZE })),
       );
-      rates.http.push(perSecond(await runClients(server.url, files, { count: captions, clients })));
+      rates.http.push(perSecond(await runClients(url, files, { count: captions, clients })));
       const lone = Math.ceil(captions / 8);
       latencies.engine.push(...(await runEngine(engine, pixels, decoding, { count: lone, batch: 1 })).ms);
-      latencies.http.push(...(await runClients(server.url, files, { count: lone, clients: 1 })).ms);
+      latencies.http.push(...(await runClients(url, files, { count: lone, clients: 1 })).ms);
     }
     return {
       model: bundle.manifest.id,
@@ -64,6 +66,7 @@ export async function run({ bundle: folder, clients, captions, turns }: Options)
       image_size: size,
       threads: THREADS,
       batch_size: BATCH_SIZE,
+      tokens,
       clients,
       engine_captions_per_second: median(rates.engine),
       http_captions_per_second: median(rates.http),
