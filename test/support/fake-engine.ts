@@ -8,7 +8,7 @@ const SIZE = 16;
 const END_TOKEN = 2;
 
 export const fakeManifest: BundleManifest = {
-  format: 1,
+  format: 2,
   id: "test/fake",
   revision: "r1",
   architecture: "blip",
