@@ -54,13 +54,20 @@ interface Generated {
   readonly stored: boolean;
 }
 
+/** A run that others may join. */
+interface Run {
+  readonly outcome: Promise<Outcome<Generated>>;
+  /** Epoch milliseconds after which it is not waited for. */
+  readonly deadline: number;
+}
+
 export function createCaptioner(parts: {
   readonly cache: CaptionCache;
   readonly pool: BackendPool;
   readonly currentModel: CurrentModel;
 }): Captioner {
   const { cache, pool, currentModel } = parts;
-  const inFlight = new Map<string, Promise<Outcome<Generated>>>();
+  const inFlight = new Map<string, Run>();
 
   async function find(request: LookupRequest, model: KnownModel | undefined): Promise<CacheHit | undefined> {
     if (model === undefined) return undefined;
@@ -73,8 +80,7 @@ export function createCaptioner(parts: {
     request: CaptionRequest,
     model: KnownModel | undefined,
   ): Promise<Outcome<Generated>> {
-    const { sha256, picture, scope } = request;
-    const options = withoutDefaults(request.options, model);
+    const { sha256, picture, options, scope } = request;
     const outcome = await timed(scope, "captioner", () => pool.caption({ sha256, picture, options, scope }));
     if (!outcome.ok) {
       if (PROBLEMS[outcome.failure.code].permanent && model !== undefined) {
@@ -96,19 +102,24 @@ export function createCaptioner(parts: {
     request: CaptionRequest,
     model: KnownModel | undefined,
   ): Promise<Outcome<CaptionAnswer>> {
-    const key = await captionKey({ ...request, revision: model?.revision ?? "unknown" });
-    const { scope } = request;
+    const { sha256, scope } = request;
+    const options = withoutDefaults(request.options, model);
+    const key = await captionKey({ sha256, options, revision: model?.revision ?? "unknown" });
     const led = inFlight.get(key);
-    if (led !== undefined) {
-      const joined = await timed(scope, "joined", () => within(scope.deadline - Date.now(), led));
-      // A run whose request was cut off may never settle; then this request asks for itself.
+    const leftMs = led === undefined ? 0 : Math.min(led.deadline, scope.deadline) - Date.now();
+    if (led !== undefined && leftMs > 0) {
+      const joined = await timed(scope, "joined", () => within(leftMs, led.outcome));
       if (joined !== TIMED_OUT) return joined.ok ? asAnswer(joined.value, true) : joined;
+      // The platform may have cut the leader off: its run never settles, and this request asks for itself.
     }
-    const run = generate(request, model).finally(() => inFlight.delete(key));
+    const run: Run = { outcome: generate({ ...request, options }, model), deadline: scope.deadline };
     inFlight.set(key, run);
+    const settled = run.outcome.finally(() => {
+      if (inFlight.get(key) === run) inFlight.delete(key);
+    });
     // The caller may go; those who joined still wait, and the caption is worth keeping.
-    scope.background.waitUntil(run);
-    const outcome = await run;
+    scope.background.waitUntil(settled);
+    const outcome = await run.outcome;
     return outcome.ok ? asAnswer(outcome.value, false) : outcome;
   }
 

@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Problem } from "../../shared/problem.ts";
 import { BatchLine } from "../../shared/schema.ts";
@@ -90,6 +91,22 @@ test("sends a line as soon as its item is done, and works on four items at a tim
   expect(backend.requests).toHaveLength(5);
   await reader?.cancel();
   for (const release of releases) release();
+});
+
+test("finds a hundred known pictures with one read of KV", async () => {
+  network.backend("backend-a.test");
+  const hashes: string[] = [];
+  const first = startEdge();
+  for (let count = 0; count < 20; count++) {
+    const picture = newPicture();
+    await first.fetch("/v1/captions", { method: "POST", body: picture });
+    hashes.push(await hashOf(picture));
+  }
+  const get = vi.spyOn(env.CAPTIONS, "get");
+  const fresh = startEdge({ CACHE_TIERS: "memory,kv" });
+  const lines = await linesOf(await post(fresh, { items: hashes.map((sha256) => ({ sha256 })) }));
+  expect(lines.map(({ status }) => status)).toEqual(hashes.map(() => "cached"));
+  expect(get.mock.calls.filter(([key]) => key !== ("model" as never))).toHaveLength(1);
 });
 
 test("takes options for all items, and identical items share one caption", async () => {

@@ -144,6 +144,19 @@ describe("identical pictures in flight", () => {
   });
 });
 
+test("a run that never settles holds up nobody who comes after its deadline", async () => {
+  const backend = network.backend("backend-a.test");
+  backend.answer = () => new Promise(() => {});
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+  const edge = startEdge({ REQUEST_TIMEOUT_MS: "100" });
+  const picture = newPicture();
+  void edge.fetchOnly("/v1/captions", post(picture));
+  await vi.waitFor(() => expect(backend.requests).toHaveLength(1));
+  backend.answer = undefined;
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  expect((await edge.fetchOnly("/v1/captions", post(picture))).status).toBe(200);
+});
+
 describe("several captioners", () => {
   const URLS = "http://backend-a.test,http://backend-b.test";
 

@@ -49,6 +49,7 @@ export function createCurrentModel(options: {
   let storedAt = 0;
   let attemptedAt = 0;
   let check: Promise<void> | undefined;
+  let read: Promise<void> | undefined;
 
   const isHosted = ({ id, revision }: ModelIdentity) =>
     id === hostedModel?.id && revision === hostedModel.revision;
@@ -95,7 +96,13 @@ export function createCurrentModel(options: {
 
   return {
     async get(scope) {
-      if (known === undefined) await readStored(scope);
+      if (known === undefined) {
+        // One read at a time too: a burst on a new isolate is one burst less on KV.
+        read ??= readStored(scope).finally(() => {
+          read = undefined;
+        });
+        await within(kvTimeoutMs, read);
+      }
       const justTried = check === undefined && now() - attemptedAt <= FRESH_MS;
       if (age() <= FRESH_MS || justTried) return known;
       const checked = checkNow(scope);

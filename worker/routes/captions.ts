@@ -2,7 +2,7 @@
 
 import type { Handler } from "hono";
 import { SHA256_HEX } from "../../shared/content-hash.ts";
-import { FailureError, problemResponse } from "../../shared/problem.ts";
+import { FailureError } from "../../shared/problem.ts";
 import { captionResponse, revalidated } from "../answer.ts";
 import type { Captioner } from "../captioner.ts";
 import { generationOptions, parseOptions } from "../intake/options.ts";
@@ -48,10 +48,7 @@ export function getCaption(parts: {
     const options = parseOptions(context.req.query());
     const outcome = await parts.captioner.lookUp({ sha256, options: generationOptions(options), scope });
     if (outcome === undefined) {
-      return problemResponse(
-        { code: "not-captioned", detail: "Send its bytes to POST /v1/captions." },
-        { "cache-status": "kv; fwd=miss" },
-      );
+      throw new FailureError({ code: "not-captioned", detail: "Send its bytes to POST /v1/captions." });
     }
     return revalidated(context.req.raw, captionResponse({ sha256, options, outcome, scope }));
   };
