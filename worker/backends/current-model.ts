@@ -12,6 +12,7 @@ import * as z from "zod";
 import { BackendModel, type GenerationOptions, type ModelIdentity } from "../../shared/schema.ts";
 import type { RequestScope } from "../request-scope.ts";
 import { timed } from "../request-scope.ts";
+import { singleFlight } from "../single-flight.ts";
 import { TIMED_OUT, within } from "../within.ts";
 
 const FRESH_MS = 5_000;
@@ -47,9 +48,8 @@ export function createCurrentModel(options: {
   const { ask, namespace, hostedModel, kvTimeoutMs, now } = options;
   let known: KnownModel | undefined;
   let storedAt = 0;
-  let attemptedAt = 0;
-  let check: Promise<void> | undefined;
-  let read: Promise<void> | undefined;
+  let checkedLastAt = 0;
+  let answeredLastAt = 0;
 
   const isHosted = ({ id, revision }: ModelIdentity) =>
     id === hostedModel?.id && revision === hostedModel.revision;
@@ -79,40 +79,39 @@ export function createCurrentModel(options: {
     scope.background.waitUntil(stored);
   }
 
-  /** One check at a time in an isolate, whoever asks. */
-  function checkNow(scope: RequestScope): Promise<void> {
-    attemptedAt = now();
-    check ??= (async () => {
+  const read = singleFlight(readStored, { maxMs: kvTimeoutMs, now });
+  const check = singleFlight(
+    async (scope: RequestScope) => {
+      checkedLastAt = now();
       const model = await ask(ASK_TIMEOUT_MS);
       if (model !== undefined)
         learn({ id: model.id, revision: model.revision, defaults: model.defaults }, scope);
       else if (hostedModel && (known === undefined || isHosted(known))) learn(hostedModel, scope);
-    })().finally(() => {
-      check = undefined;
-    });
-    scope.background.waitUntil(check);
-    return check;
+      answeredLastAt = now();
+    },
+    { maxMs: ASK_TIMEOUT_MS, now },
+  );
+
+  function checkBehind(scope: RequestScope): Promise<void> {
+    const checked = check(scope);
+    scope.background.waitUntil(checked);
+    return checked;
   }
 
   return {
     async get(scope) {
-      if (known === undefined) {
-        // One read at a time too: a burst on a new isolate is one burst less on KV.
-        read ??= readStored(scope).finally(() => {
-          read = undefined;
-        });
-        await within(kvTimeoutMs, read);
-      }
-      const justTried = check === undefined && now() - attemptedAt <= FRESH_MS;
+      if (known === undefined) await within(kvTimeoutMs, read(scope));
+      const isIdle = answeredLastAt >= checkedLastAt;
+      const justTried = isIdle && now() - checkedLastAt <= FRESH_MS;
       if (age() <= FRESH_MS || justTried) return known;
-      const checked = checkNow(scope);
+      const checked = checkBehind(scope);
       if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checked));
       return known;
     },
     observe(identity, scope) {
       if (known?.revision === identity.revision && known.id === identity.id) return;
       if (known === undefined) learn(identity, scope);
-      checkNow(scope);
+      checkBehind(scope);
     },
   };
 }
