@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as z from "zod";
-import { openCaptioner } from "../commands/command-line.ts";
+import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { scoreCaptions } from "../commands/scores/score.ts";
 import { REVIEW_BELOW_SCORE } from "../shared/limits.ts";
 import type { Report } from "./report.ts";
@@ -34,7 +34,7 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
     .filter((line) => line !== "")
     .map((line) => Line.parse(JSON.parse(line)))
     .filter(({ split }) => split === options.split);
-  const { captioner, engine } = await openCaptioner(options.bundle);
+  const { captioner, engine } = await openLocalCaptioner(options.bundle);
   const captioned: Captioned[] = [];
   for (const { image, captions } of lines) {
     const result = await captioner.caption(new Uint8Array(await readFile(path.join(options.images, image))));

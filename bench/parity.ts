@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { openCaptioner } from "../commands/command-line.ts";
+import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import type { Report } from "./report.ts";
 
 const BATCH = 8;
@@ -35,7 +35,7 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
     JSON.parse(await readFile(join(options.reference, "reference.json"), "utf8")),
   );
   const pixels = new Uint8Array(await readFile(join(options.reference, "pixels.bin")));
-  const { captioner, engine } = await openCaptioner(options.bundle);
+  const { captioner, engine } = await openLocalCaptioner(options.bundle);
   const { tokens } = engine.bundle.manifest;
   const bytes = 3 * size * size;
 

@@ -3,10 +3,11 @@
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import type { Captioner } from "../backend/captioner.ts";
+import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { toCaption } from "../shared/alt-text.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { type Caption, CaptionOptions } from "../shared/schema.ts";
-import { openCaptioner, parseCommandLine, runCommand } from "./command-line.ts";
+import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
 
 const USAGE = `usage: npm run -s caption -- FILE... [--json] [--bundle DIR] [--prompt TEXT] [--max-new-tokens N] [--num-beams N]
                                  [--max-length N]`;
@@ -36,7 +37,10 @@ async function main(): Promise<number> {
     },
     Options,
   );
-  const { captioner, engine } = await openCaptioner(options.bundle);
+  const { captioner, engine } = await openLocalCaptioner(
+    options.bundle,
+    progressLine("Building the embedded model"),
+  );
   let failed = 0;
   for (const file of options.files) {
     try {

@@ -2,13 +2,8 @@
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import * as z from "zod";
-import { type Captioner, createCaptioner } from "../backend/captioner.ts";
-import type { Engine } from "../backend/engines/engine.ts";
-import { createOnnxEngine } from "../backend/engines/onnx.ts";
-import { BundleError, openBundle } from "../backend/model/bundle.ts";
-import { openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { BundleError } from "../backend/model/bundle.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
-import { createTokenizer } from "../backend/model/tokenizer.ts";
 import { WeightError } from "../backend/model/weights.ts";
 
 /** Wrong use of a command: the message says what was expected. Ends with status 2. */
@@ -59,15 +54,4 @@ export function progressLine(label: string): (doneBytes: number, totalBytes: num
     const line = `${label} ${percent}% of ${(total / 1e6).toFixed(0)} MB, ${rate.toFixed(0)} MB/s`;
     process.stderr.write(terminal ? `\r${line}\u001b[K${percent === 100 ? "\n" : ""}` : `${line}\n`);
   };
-}
-
-/** A captioner in this process, over the bundle in `folder` or the embedded one; close the engine when done. */
-export async function openCaptioner(
-  folder: string | undefined,
-): Promise<{ captioner: Captioner; engine: Engine }> {
-  const bundle = folder
-    ? await openBundle(folder)
-    : await openEmbeddedBundle(progressLine("Building the embedded model"));
-  const engine = await createOnnxEngine({ bundle });
-  return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
 }

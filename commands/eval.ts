@@ -3,8 +3,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { Caption } from "../shared/schema.ts";
-import { openCaptioner, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
+import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 import { renderReport } from "./eval-report.ts";
 import { type Calibration, calibrate } from "./scores/calibration.ts";
 import { ciderOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
@@ -130,7 +131,7 @@ interface CaptionSource {
 }
 
 async function inProcess(bundle: string | undefined): Promise<CaptionSource> {
-  const { captioner, engine } = await openCaptioner(bundle);
+  const { captioner, engine } = await openLocalCaptioner(bundle, progressLine("Building the embedded model"));
   const { id, revision } = captioner.model;
   return {
     async caption(bytes) {

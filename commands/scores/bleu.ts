@@ -1,7 +1,6 @@
 /** Corpus BLEU with the closest reference length, as COCO's caption code. Papineni et al. 2002. */
 
-import { ngramCounts } from "./ngrams.ts";
-import type { Scored } from "./score.ts";
+import { ngramCounts, type Scored } from "./ngrams.ts";
 
 const ORDERS = 4;
 

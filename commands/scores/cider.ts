@@ -1,7 +1,6 @@
 /** CIDEr-D with document frequencies from the set's own references, as COCO's caption code. Vedantam et al. 2015. */
 
-import { mean, ngramCounts } from "./ngrams.ts";
-import type { Scored } from "./score.ts";
+import { mean, ngramCounts, type Scored } from "./ngrams.ts";
 
 const ORDERS = 4;
 const SIGMA = 6;

@@ -1,5 +1,11 @@
 /** Words and n-grams as all three scores count them. */
 
+/** One picture's caption and what people said of it, as words. */
+export interface Scored {
+  readonly candidate: readonly string[];
+  readonly references: readonly (readonly string[])[];
+}
+
 /** Lower case, no punctuation, single spaces, split into words. */
 export function words(caption: string): string[] {
   return caption

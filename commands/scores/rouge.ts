@@ -1,7 +1,6 @@
 /** ROUGE-L with beta 1.2, best precision and best recall over the references, as COCO's caption code. Lin 2004. */
 
-import { mean } from "./ngrams.ts";
-import type { Scored } from "./score.ts";
+import { mean, type Scored } from "./ngrams.ts";
 
 const BETA_SQUARED = 1.2 ** 2;
 

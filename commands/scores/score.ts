@@ -2,14 +2,8 @@
 
 import { bleu } from "./bleu.ts";
 import { ciderD } from "./cider.ts";
-import { mean, words } from "./ngrams.ts";
+import { mean, type Scored, words } from "./ngrams.ts";
 import { rougeL } from "./rouge.ts";
-
-/** One picture's caption and what people said of it, as words. */
-export interface Scored {
-  readonly candidate: readonly string[];
-  readonly references: readonly (readonly string[])[];
-}
 
 export interface Scores {
   readonly "BLEU-1": number;

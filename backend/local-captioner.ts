@@ -1,0 +1,25 @@
+/** A captioner in this process with no server around it, for commands and measurements. */
+
+import { type Captioner, createCaptioner } from "./captioner.ts";
+import type { Engine } from "./engines/engine.ts";
+import { createOnnxEngine } from "./engines/onnx.ts";
+import type { BuildOptions } from "./model/build.ts";
+import { openBundle } from "./model/bundle.ts";
+import { openEmbeddedBundle } from "./model/embedded.ts";
+import { createTokenizer } from "./model/tokenizer.ts";
+
+export interface LocalCaptioner {
+  readonly captioner: Captioner;
+  /** Close it when done. */
+  readonly engine: Engine;
+}
+
+/** Opens the bundle in `folder`, or the embedded one, which is built first where it is missing. */
+export async function openLocalCaptioner(
+  folder: string | undefined,
+  onProgress?: BuildOptions["onProgress"],
+): Promise<LocalCaptioner> {
+  const bundle = folder ? await openBundle(folder) : await openEmbeddedBundle(onProgress);
+  const engine = await createOnnxEngine({ bundle });
+  return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
+}
