@@ -48,6 +48,7 @@ def tiny_blip() -> BlipForConditionalGeneration:
 
 
 def adapted(model: BlipForConditionalGeneration) -> PeftModel:
+    torch.manual_seed(3)
     peft_model = get_peft_model(
         model, LoraConfig(r=4, lora_alpha=8, lora_dropout=0.05, target_modules=["query", "value"])
     )
