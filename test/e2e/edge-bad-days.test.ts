@@ -52,6 +52,29 @@ describe("two captioners", () => {
     expect(new Set(captions).size).toBe(1);
   });
 
+  test("also across isolates: the same captioner gets them all, and joins them", async () => {
+    const elsewhere = await startEdge({ BACKEND_URLS: backends.map(({ url }) => url).join(",") });
+    try {
+      const picture = await newPicture();
+      const before = await Promise.all(backends.map(({ passes }) => passes(0)));
+      for (const backend of backends) backend.process.send("hold");
+      const sent = Array.from({ length: 40 }, (_, index) =>
+        post(index % 2 === 0 ? edge : elsewhere, picture),
+      );
+      await Promise.race(backends.map((backend, index) => backend.passes((before[index]?.length ?? 0) + 1)));
+      // Long enough for the other isolate's request to arrive, short of the time after which it asks elsewhere.
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      for (const backend of backends) backend.process.send("release");
+      const answers = await Promise.all(sent);
+      expect(answers.map(({ status }) => status)).toEqual(sent.map(() => 200));
+      const after = await Promise.all(backends.map(({ passes }) => passes(0)));
+      const added = after.map((passes, index) => passes.length - (before[index]?.length ?? 0));
+      expect(added.sort()).toEqual([0, 1]);
+    } finally {
+      await elsewhere.stop();
+    }
+  }, 60_000);
+
   test("a client that goes leaves the caption to those who wait with it, and to the cache", async () => {
     const picture = await newPicture();
     const before = await Promise.all(backends.map(({ passes }) => passes(0)));

@@ -9,6 +9,7 @@ const at = (id) => {
 /** @param {string} id */
 const fieldValue = (id) => /** @type {HTMLInputElement} */ (at(id)).value.trim();
 
+/** @type {Readonly<Record<string, string>>} */
 const LEG_NAMES = {
   intake: "Reading and hashing the picture",
   colo: "Location's cache",
@@ -17,6 +18,7 @@ const LEG_NAMES = {
   joined: "Waiting for the same picture of another request",
   captioner: "Captioner",
 };
+/** @type {Readonly<Record<string, string>>} */
 const TIER_NAMES = {
   memory: "the cache in this server's memory",
   colo: "the cache of this location",
@@ -24,6 +26,7 @@ const TIER_NAMES = {
 };
 
 /** @typedef {{ file: File } | { url: string }} Picture */
+/** @typedef {import("../../shared/schema.ts").Caption} Caption */
 /** @type {Picture | undefined} */
 let last;
 /** @type {string | undefined} */
@@ -54,12 +57,8 @@ async function caption(picture) {
 
 function address() {
   const query = new URLSearchParams();
-  for (const [name, id] of [
-    ["max_length", "max-length"],
-    ["num_beams", "num-beams"],
-    ["prompt", "prompt"],
-  ]) {
-    if (fieldValue(id) !== "") query.set(name, fieldValue(id));
+  for (const id of ["max-length", "num-beams", "prompt"]) {
+    if (fieldValue(id) !== "") query.set(id.replace("-", "_"), fieldValue(id));
   }
   return `/v1/captions${query.size > 0 ? `?${query}` : ""}`;
 }
@@ -73,13 +72,19 @@ function headersOf(picture) {
   };
 }
 
+/**
+ * @param {Picture} picture
+ * @param {Caption} answer
+ * @param {Headers} headers
+ * @param {number} totalMs
+ */
 function show(picture, answer, headers, totalMs) {
   at("alt").textContent = answer.alt;
   at("caption").textContent = answer.caption;
   at("score").textContent = answer.score.toFixed(2);
   at("model").textContent = `${answer.model.id}, revision ${answer.model.revision}`;
   at("review").hidden = !answer.needs_review;
-  const tier = (headers.get("cache-status") ?? "").split(";")[0].trim();
+  const tier = (headers.get("cache-status") ?? "").split(";", 1).join("").trim();
   at("tier").textContent = answer.cached ? (TIER_NAMES[tier] ?? tier) : "the captioner, just now";
   at("legs").replaceChildren(...legsOf(headers, totalMs));
   at("curl").textContent = curlLine(picture);
@@ -88,6 +93,7 @@ function show(picture, answer, headers, totalMs) {
   at("status").textContent = `Alt text: ${answer.alt}`;
 }
 
+/** @param {string} message */
 function fail(message) {
   at("result").hidden = true;
   at("status").textContent = "";
@@ -95,12 +101,19 @@ function fail(message) {
   at("problem").hidden = false;
 }
 
+/**
+ * @param {Headers} headers
+ * @param {number} totalMs
+ */
 function legsOf(headers, totalMs) {
-  const legs = (headers.get("server-timing") ?? "").split(",").flatMap((metric) => {
-    const match = /^\s*([\w-]+);dur=([\d.]+)/.exec(metric);
-    return match === null ? [] : [[LEG_NAMES[match[1]] ?? match[1], Number(match[2])]];
-  });
-  return [...legs, ["Everything, as this page saw it", totalMs]].map(([name, ms]) => {
+  /** @type {[name: string, ms: number][]} */
+  const legs = [];
+  for (const metric of (headers.get("server-timing") ?? "").split(",")) {
+    const [, leg, ms] = /^\s*([\w-]+);dur=([\d.]+)/.exec(metric) ?? [];
+    if (leg !== undefined) legs.push([LEG_NAMES[leg] ?? leg, Number(ms)]);
+  }
+  legs.push(["Everything, as this page saw it", totalMs]);
+  return legs.map(([name, ms]) => {
     const row = document.createElement("tr");
     const leg = document.createElement("td");
     leg.textContent = name;
@@ -111,6 +124,10 @@ function legsOf(headers, totalMs) {
   });
 }
 
+/**
+ * @param {Picture} picture
+ * @param {string} alt
+ */
 function showPreview(picture, alt) {
   if (previewUrl !== undefined) URL.revokeObjectURL(previewUrl);
   previewUrl = "file" in picture ? URL.createObjectURL(picture.file) : undefined;
@@ -120,9 +137,10 @@ function showPreview(picture, alt) {
     preview.hidden = true;
   };
   preview.alt = alt;
-  preview.src = previewUrl ?? picture.url;
+  preview.src = "file" in picture ? (previewUrl ?? "") : picture.url;
 }
 
+/** @param {Picture} picture */
 function curlLine(picture) {
   const target = new URL(address(), location.href).href;
   const key = fieldValue("key") === "" ? "" : ` -H "Authorization: Bearer $API_KEY"`;
@@ -132,11 +150,18 @@ function curlLine(picture) {
   return `curl${key} -H "Content-Type: application/json" -d ${body} ${quoted(target)}`;
 }
 
-/** One word of a POSIX shell. */
+/**
+ * One word of a POSIX shell.
+ * @param {string} text
+ */
 function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/**
+ * @param {string} text
+ * @param {string} what
+ */
 async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
