@@ -158,7 +158,8 @@ def main() -> None:
             schedule.step()
             losses.append(loss.item())
         print("epoch", epoch + 1, "loss", round(float(np.mean(losses)), 4), flush=True)
-        keep_if_better(f"epoch {epoch + 1}")
+        if epoch + 1 in (args.epochs // 2, args.epochs):
+            keep_if_better(f"epoch {epoch + 1}")
 
     if args.reward_minutes <= 0:
         return
