@@ -29,7 +29,7 @@ describe("two captioners", () => {
     backends = [await startBackend(), await startBackend()];
     edge = await startEdge({
       BACKEND_URLS: backends.map(({ url }) => url).join(","),
-      ATTEMPT_TIMEOUT_MS: "2000",
+      ATTEMPT_TIMEOUT_MS: "4000",
     });
   }, 60_000);
   afterAll(async () => {
@@ -135,7 +135,7 @@ describe("one captioner and one that is no good", () => {
     good = await startBackend();
     bad = await startServer((request, response) => behaviour(request, response));
     dead = `http://127.0.0.1:${await freePort()}`;
-    edge = await startEdge({ BACKEND_URLS: `${bad.url},${dead},${good.url}`, ATTEMPT_TIMEOUT_MS: "500" });
+    edge = await startEdge({ BACKEND_URLS: `${bad.url},${dead},${good.url}`, ATTEMPT_TIMEOUT_MS: "3000" });
   }, 60_000);
   afterAll(async () => {
     await edge.stop();
@@ -230,7 +230,7 @@ describe("addresses", () => {
     edge = await startEdge({
       BACKEND_URLS: backend.url,
       URL_ALLOWED_HOSTS: new URL(media.url).host,
-      URL_TIMEOUT_MS: "500",
+      URL_TIMEOUT_MS: "2000",
     });
   }, 60_000);
   afterAll(async () => {

@@ -122,13 +122,13 @@ test("takes options for all items, and identical items share one caption", async
 test("an item may take its time: the clock starts anew for each", async () => {
   const backend = network.backend("backend-a.test");
   backend.answer = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     return Response.json([{ generated_text: "a dog" }], {
       headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1" },
     });
   };
   const items = Array.from({ length: 12 }, () => ({ image: base64Of(newPicture()) }));
-  const lines = await linesOf(await post(startEdge({ REQUEST_TIMEOUT_MS: "90" }), { items }));
+  const lines = await linesOf(await post(startEdge({ REQUEST_TIMEOUT_MS: "800" }), { items }));
   expect(lines.map(({ status }) => status)).toEqual(items.map(() => "generated"));
 });
 
