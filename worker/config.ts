@@ -30,7 +30,7 @@ const modelIdentity = z
     return { id, revision };
   });
 
-export const CACHE_TIER_NAMES = ["memory", "colo", "kv"] as const;
+const CACHE_TIER_NAMES = ["memory", "colo", "kv"] as const;
 export type CacheTierName = (typeof CACHE_TIER_NAMES)[number];
 
 const Variables = z.object({

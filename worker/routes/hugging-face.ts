@@ -62,7 +62,7 @@ export function postImageToText(parts: {
 }
 
 /** Whether the client can read only an object; see the head of this file. */
-export function wantsObject(headers: Headers): boolean {
+function wantsObject(headers: Headers): boolean {
   return (
     headers.has("sec-fetch-mode") ||
     /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "")

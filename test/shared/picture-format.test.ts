@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { recognizePicture } from "../../shared/picture-format.ts";
+import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
+
+test("knows every accepted kind by its first bytes, whatever its name says", async () => {
+  for (const { name, bytes } of await acceptedPictures()) {
+    const [format = ""] = /^\w+/.exec(name) ?? [];
+    expect([name, recognizePicture(bytes)]).toEqual([name, { supported: format }]);
+  }
+});
+
+test("names what it refuses, and is not taken in by what only begins like text", async () => {
+  for (const { name, bytes, code, says } of await refusedPictures()) {
+    const recognized = recognizePicture(bytes);
+    if (code === "unsupported-image") expect([name, recognized]).toEqual([name, { refused: says }]);
+    if (code === "not-an-image") expect([name, recognized]).toEqual([name, undefined]);
+  }
+});
+
+test.each([
+  ["nothing", ""],
+  ["half a signature", "\x89PN"],
+  ["RIFF of another kind", "RIFF\0\0\0\0WAVE"],
+  ["a word that begins with svg", "<svgx>"],
+])("%s is no picture", (_name, text) => {
+  expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toBeUndefined();
+});
