@@ -4,22 +4,18 @@
  * requests/s.
  */
 
-import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import * as z from "zod";
 import { contentHash } from "../shared/content-hash.ts";
+import { bundleWorker, type WorkerBundle } from "./edge-bundle.ts";
 import { median, type Report } from "./report.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BARE_CONFIG = "bench/edge-workers/wrangler.toml";
 const COMPATIBILITY_DATE = "2026-11-01";
 const BODY_BYTES = 100 * 1024;
@@ -32,12 +28,6 @@ export const Options = z.object({
   requests: z.coerce.number().int().positive().default(2_000),
   turns: z.coerce.number().int().positive().default(5),
 });
-
-interface Bundle {
-  readonly modules: { type: "ESModule" | "Text"; path: string; contents: string }[];
-  readonly kib: number;
-  readonly gzippedKib: number;
-}
 
 interface Case {
   readonly name: string;
@@ -55,15 +45,15 @@ export async function run({ connections, requests, turns }: z.infer<typeof Optio
   const backend = await startBackend();
   const scratch = await mkdtemp(path.join(tmpdir(), "bench-edge-"));
   try {
-    const edge = await bundle("worker/index.ts", {
+    const edge = await bundleWorker("worker/index.ts", {
       config: "wrangler.toml",
       folder: path.join(scratch, "edge"),
     });
-    const bareJson = await bundle("bench/edge-workers/bare-json.ts", {
+    const bareJson = await bundleWorker("bench/edge-workers/bare-json.ts", {
       config: BARE_CONFIG,
       folder: path.join(scratch, "json"),
     });
-    const bareHash = await bundle("bench/edge-workers/bare-hash.ts", {
+    const bareHash = await bundleWorker("bench/edge-workers/bare-hash.ts", {
       config: BARE_CONFIG,
       folder: path.join(scratch, "hash"),
     });
@@ -114,7 +104,7 @@ function edgeSettings(backendUrl: string, tiers: string) {
   };
 }
 
-function worker(name: string, { modules }: Bundle, settings: object) {
+function worker(name: string, { modules }: WorkerBundle, settings: object) {
   const unsafeDirectSockets = [{ host: "127.0.0.1", port: 0 }];
   return { name, modules, compatibilityDate: COMPATIBILITY_DATE, unsafeDirectSockets, ...settings };
 }
@@ -254,7 +244,7 @@ async function workerdCpuSeconds(): Promise<number | undefined> {
 }
 
 /** Milliseconds from nothing to the first answer, median of three. */
-async function startUpMs(bundled: Bundle, settings: object): Promise<number> {
+async function startUpMs(bundled: WorkerBundle, settings: object): Promise<number> {
   const times: number[] = [];
   for (let repeat = 0; repeat < 3; repeat++) {
     const startedAt = performance.now();
@@ -265,49 +255,6 @@ async function startUpMs(bundled: Bundle, settings: object): Promise<number> {
   }
   return Math.round(median(times));
 }
-
-/** A worker as it would be deployed. */
-async function bundle(
-  script: string,
-  { config, folder }: { config: string; folder: string },
-): Promise<Bundle> {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  const wrangler = path.join(path.dirname(manifest), "bin", "wrangler.js");
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [
-      wrangler,
-      "deploy",
-      path.resolve(ROOT, script),
-      "--config",
-      config,
-      "--dry-run",
-      "--minify",
-      "--outdir",
-      folder,
-    ],
-    { cwd: ROOT, encoding: "utf8", env: { ...process.env, WRANGLER_SEND_METRICS: "false" } },
-  );
-  if (status !== 0) throw new Error(`${script} was not bundled: ${stderr}`);
-  const names = (await readdir(folder)).filter((name) => !/\.(map|md)$/.test(name));
-  const modules = await Promise.all(
-    names.map(async (name) => ({
-      type: name === mainModule(script) ? ("ESModule" as const) : ("Text" as const),
-      path: name,
-      contents: await readFile(path.join(folder, name), "utf8"),
-    })),
-  );
-  // The main module comes first.
-  modules.sort((a, b) => Number(b.type === "ESModule") - Number(a.type === "ESModule"));
-  const all = modules.map(({ contents }) => contents).join("");
-  return {
-    modules,
-    kib: round(Buffer.byteLength(all) / 1024, 1),
-    gzippedKib: round(gzipSync(all).length / 1024, 1),
-  };
-}
-
-const mainModule = (script: string) => `${path.basename(script, ".ts")}.js`;
 
 /** A captioner that says the same of everything: hits never reach it. */
 async function startBackend(): Promise<{ url: string; close(): void }> {

@@ -1,0 +1,61 @@
+/** Workers as they would be deployed: bundled by wrangler, ready for Miniflare. */
+
+import { spawnSync } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+export interface WorkerBundle {
+  readonly modules: { type: "ESModule" | "Text"; path: string; contents: string }[];
+  readonly kib: number;
+  readonly gzippedKib: number;
+}
+
+/** Bundles `script`, a path from the repository's root, into `folder`. @throws {Error} with wrangler's complaint. */
+export async function bundleWorker(
+  script: string,
+  { config, folder }: { config: string; folder: string },
+): Promise<WorkerBundle> {
+  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
+  const wrangler = path.join(path.dirname(manifest), "bin", "wrangler.js");
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [
+      wrangler,
+      "deploy",
+      path.resolve(ROOT, script),
+      "--config",
+      config,
+      "--dry-run",
+      "--minify",
+      "--outdir",
+      folder,
+    ],
+    { cwd: ROOT, encoding: "utf8", env: { ...process.env, WRANGLER_SEND_METRICS: "false" } },
+  );
+  if (status !== 0) throw new Error(`${script} was not bundled: ${stderr}`);
+  const names = (await readdir(folder)).filter((name) => !/\.(map|md)$/.test(name));
+  const modules = await Promise.all(
+    names.map(async (name) => ({
+      type: name === mainModule(script) ? ("ESModule" as const) : ("Text" as const),
+      path: name,
+      contents: await readFile(path.join(folder, name), "utf8"),
+    })),
+  );
+  // The main module comes first.
+  modules.sort((a, b) => Number(b.type === "ESModule") - Number(a.type === "ESModule"));
+  const all = modules.map(({ contents }) => contents).join("");
+  return {
+    modules,
+    kib: kibOf(Buffer.byteLength(all)),
+    gzippedKib: kibOf(gzipSync(all).length),
+  };
+}
+
+const mainModule = (script: string) => `${path.basename(script, ".ts")}.js`;
+
+const kibOf = (bytes: number) => Math.round((bytes / 1024) * 10) / 10;
