@@ -8,6 +8,8 @@ import { runCommand, UsageError } from "./command-line.ts";
 /** Each is loaded only when it is asked for. */
 const BENCHES = {
   backend: () => import("../bench/backend.ts"),
+  edge: () => import("../bench/edge.ts"),
+  "edge-review": () => import("../bench/edge-review.ts"),
   engine: () => import("../bench/engine.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),

@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { html, raw } from "hono/html";
-import type { Calibration } from "./scores/calibration.ts";
-import type { Scores } from "./scores/score.ts";
+import type { Calibration } from "../bench/scores/calibration.ts";
+import type { Scores } from "../bench/scores/score.ts";
 
 const SHOWN = 12;
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
-import { scoreCaptions } from "../../../commands/scores/score.ts";
+import { scoreCaptions } from "../../../bench/scores/score.ts";
 
 /** Made by training/reference_scores.py with pycocoevalcap. */
 const Reference = z.object({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { calibrate } from "../../../commands/scores/calibration.ts";
+import { calibrate } from "../../../bench/scores/calibration.ts";
 
 describe("calibrate", () => {
   test("a score that orders pictures as people do correlates fully", () => {
