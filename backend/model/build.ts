@@ -54,9 +54,6 @@ async function writeBundle(
   { base, adapter, dtype, imageSize, onProgress }: BuildOptions,
   folder: string,
 ): Promise<BundleManifest> {
-  if (dtype === "int8") {
-    throw new WeightError("dtype int8 cannot be built yet; use fp32 (CPU) or fp16 (GPU).");
-  }
   const config = await readBlipConfig(base.folder);
   const stored = await readPreprocessing(base.folder);
   const preprocessing: Preprocessing = { ...stored, size: imageSize ?? stored.size };
@@ -66,7 +63,7 @@ async function writeBundle(
   await copyFile(vocabularyPath, join(folder, VOCABULARY_FILE)).catch((cause) => {
     throw new WeightError(`${base.folder} has no ${VOCABULARY_FILE}.`, { cause });
   });
-  const graph = buildCaptionGraph(weights, config, preprocessing, dtype === "fp16" ? "float16" : "float");
+  const graph = buildCaptionGraph(weights, config, preprocessing, dtype);
   const graphHash = await writeModel(graph, join(folder, GRAPH_FILE), onProgress);
 
   const described: Omit<BundleManifest, "revision"> = {

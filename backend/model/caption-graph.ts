@@ -1,8 +1,9 @@
 /** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out. */
 
 import type { BlipConfig, Preprocessing } from "./blip-config.ts";
+import type { Dtype } from "./bundle.ts";
 import { addDecoding } from "./decoding-graph.ts";
-import { type FloatType, GraphBuilder } from "./graph-builder.ts";
+import { GraphBuilder } from "./graph-builder.ts";
 import type { Graph } from "./onnx-writer.ts";
 import { addCrossKeyValues } from "./text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "./vision-graph.ts";
@@ -29,10 +30,10 @@ export function buildCaptionGraph(
   weights: WeightSource,
   config: BlipConfig,
   preprocessing: Preprocessing,
-  floatType: FloatType,
+  dtype: Dtype,
 ): Graph {
   const { size } = preprocessing;
-  const graph = GraphBuilder.root("blip_caption", weights, floatType);
+  const graph = GraphBuilder.root("blip_caption", weights, dtype);
   const pixels = graph.input(PORTS.pixels, "uint8", ["batch", 3, size, size]);
   const maxNewTokens = graph.input(PORTS.maxNewTokens, "int64", [1]);
   const numBeams = graph.input(PORTS.numBeams, "int64", [1]);

@@ -4,6 +4,7 @@
  * refused when the model comes with external data.
  */
 
+import type { Dtype } from "./bundle.ts";
 import type { Attribute, ElementType, Graph, Initializer, Node, Port } from "./onnx-writer.ts";
 import { tensorInfo, type WeightSource } from "./weights.ts";
 
@@ -17,9 +18,17 @@ type AttributeInput = Attribute | number | string | readonly number[];
 /** A float attribute; a plain number means an int. */
 export const float = (value: number): Attribute => ({ kind: "float", value });
 
+/** A matrix of the weights, or several stacked along their first axis; read when the graph is written. */
+export interface Matrix {
+  readonly name: string;
+  /** [out, in] */
+  readonly shape: readonly [number, number];
+  readonly read: () => Promise<Float32Array>;
+}
+
 interface Shared {
   readonly weights: WeightSource;
-  readonly floatType: FloatType;
+  readonly dtype: Dtype;
   readonly initializers: Map<string, Initializer>;
   counter: number;
 }
@@ -37,8 +46,8 @@ export class GraphBuilder {
   }
 
   /** A new root graph over `weights`. */
-  static root(name: string, weights: WeightSource, floatType: FloatType): GraphBuilder {
-    return new GraphBuilder(name, { weights, floatType, initializers: new Map(), counter: 0 });
+  static root(name: string, weights: WeightSource, dtype: Dtype): GraphBuilder {
+    return new GraphBuilder(name, { weights, dtype, initializers: new Map(), counter: 0 });
   }
 
   /** A body for Loop or If; it sees every value of this graph by name. */
@@ -46,8 +55,13 @@ export class GraphBuilder {
     return new GraphBuilder(name, this.#shared);
   }
 
+  get dtype(): Dtype {
+    return this.#shared.dtype;
+  }
+
+  /** Type of the activations: int8 is for weights, and for activations only inside a matrix product. */
   get floatType(): FloatType {
-    return this.#shared.floatType;
+    return this.#shared.dtype === "fp16" ? "float16" : "float";
   }
 
   input(name: string, type: ElementType, shape: readonly (number | string)[]): Value {
@@ -97,21 +111,23 @@ export class GraphBuilder {
     return this.#float(name, tensorInfo(weights, name).shape, () => weights.read(name));
   }
 
-  /** Tensors of the weights stacked along their first axis under one name. */
-  stackedWeights(name: string, parts: readonly string[]): Value {
+  /** Matrices of the weights stacked along their first axis. */
+  matrix(parts: readonly string[]): Matrix {
     const { weights } = this.#shared;
     const shapes = parts.map((part) => tensorInfo(weights, part).shape);
     const rows = shapes.reduce((sum, shape) => sum + (shape[0] as number), 0);
-    return this.#float(name, [rows, ...(shapes[0] as readonly number[]).slice(1)], async () => {
-      const arrays = await Promise.all(parts.map((part) => weights.read(part)));
-      const whole = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
-      let at = 0;
-      for (const array of arrays) {
-        whole.set(array, at);
-        at += array.length;
-      }
-      return whole;
-    });
+    return {
+      name: parts.join("+"),
+      shape: [rows, shapes[0]?.[1] as number],
+      read: () => readStacked(weights, parts),
+    };
+  }
+
+  /** Vectors of the weights, one after the other, in the graph's precision. */
+  vector(parts: readonly string[]): Value {
+    const { weights } = this.#shared;
+    const size = parts.reduce((sum, part) => sum + (tensorInfo(weights, part).shape[0] as number), 0);
+    return this.#float(parts.join("+"), [size], () => readStacked(weights, parts));
   }
 
   /** A constant computed when the graph is written, in the graph's precision. */
@@ -128,7 +144,7 @@ export class GraphBuilder {
 
   /** A float32 scalar, whatever the graph's precision: log-probabilities are always float32. */
   scalar(value: number): Value {
-    return this.#initializer({
+    return this.constant({
       name: `scalar_${value}`,
       type: "float",
       shape: [],
@@ -141,7 +157,7 @@ export class GraphBuilder {
     const values = typeof value === "number" ? [value] : value;
     const shape = typeof value === "number" ? [] : [values.length];
     const name = `int_${shape.length}_${values.join("_")}`;
-    return this.#initializer({
+    return this.constant({
       name,
       type: "int64",
       shape,
@@ -150,7 +166,7 @@ export class GraphBuilder {
   }
 
   bool(value: boolean): Value {
-    return this.#initializer({
+    return this.constant({
       name: `bool_${value}`,
       type: "bool",
       shape: [],
@@ -171,15 +187,27 @@ export class GraphBuilder {
 
   #float(name: string, shape: readonly number[], read: () => Promise<Float32Array>): Value {
     const type = this.floatType;
-    return this.#initializer({ name, type, shape, read: async () => toBytes(await read(), type) });
+    return this.constant({ name, type, shape, read: async () => toBytes(await read(), type) });
   }
 
-  #initializer(initializer: Initializer): Value {
+  /** A constant of any type. */
+  constant(initializer: Initializer): Value {
     if (!this.#shared.initializers.has(initializer.name)) {
       this.#shared.initializers.set(initializer.name, initializer);
     }
     return initializer.name;
   }
+}
+
+async function readStacked(weights: WeightSource, parts: readonly string[]): Promise<Float32Array> {
+  const arrays = await Promise.all(parts.map((part) => weights.read(part)));
+  const whole = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    whole.set(array, at);
+    at += array.length;
+  }
+  return whole;
 }
 
 function toAttribute(value: AttributeInput): Attribute {

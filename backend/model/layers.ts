@@ -1,23 +1,24 @@
 /** The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]. */
 
-import { float, type GraphBuilder, type Value } from "./graph-builder.ts";
+import { float, type GraphBuilder, type Matrix, type Value } from "./graph-builder.ts";
+import { addQuantizedProduct } from "./quantize.ts";
 
-/** x W^T + b, with the weight as PyTorch stores it, [out, in]. @returns [rows, out] */
+/** x W^T + b. @returns [rows, out] */
 export function linear(graph: GraphBuilder, x: Value, module: string): Value {
-  return graph.op("Gemm", [x, graph.weight(`${module}.weight`), graph.weight(`${module}.bias`)], {
-    transB: 1,
-  });
+  return product(graph, x, graph.matrix([`${module}.weight`]), graph.weight(`${module}.bias`));
 }
 
 /** Several linears of the same input in one matrix product. @returns one [rows, out] each */
-export function linears(graph: GraphBuilder, x: Value, parent: string, modules: readonly string[]): Value[] {
-  const stacked = (kind: string) =>
-    graph.stackedWeights(
-      `${parent}.${modules.join("+")}.${kind}`,
-      modules.map((module) => `${parent}.${module}.${kind}`),
-    );
-  const product = graph.op("Gemm", [x, stacked("weight"), stacked("bias")], { transB: 1 });
-  return graph.ops("Split", modules.length, [product], { axis: 1, num_outputs: modules.length });
+export function linears(graph: GraphBuilder, x: Value, modules: readonly string[]): Value[] {
+  const weight = graph.matrix(modules.map((module) => `${module}.weight`));
+  const all = product(graph, x, weight, graph.vector(modules.map((module) => `${module}.bias`)));
+  return graph.ops("Split", modules.length, [all], { axis: 1, num_outputs: modules.length });
+}
+
+/** x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in]. */
+export function product(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
+  if (graph.dtype === "int8") return addQuantizedProduct(graph, x, weight, bias);
+  return graph.op("Gemm", [x, graph.computed(weight.name, weight.shape, weight.read), bias], { transB: 1 });
 }
 
 export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon: number): Value {

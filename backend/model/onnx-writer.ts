@@ -9,12 +9,21 @@ import { basename } from "node:path";
 import { elementCount } from "./weights.ts";
 
 /** TensorProto.DataType */
-export const ELEMENT_TYPES = { float: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 } as const;
+export const ELEMENT_TYPES = {
+  float: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+} as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 export const BYTES_PER_ELEMENT: Record<ElementType, number> = {
   float: 4,
   uint8: 1,
+  int8: 1,
   int32: 4,
   int64: 8,
   bool: 1,

@@ -2,7 +2,7 @@
 
 import type { TextConfig } from "./blip-config.ts";
 import type { GraphBuilder, Value } from "./graph-builder.ts";
-import { attention, feedForward, layerNorm, linear, linears } from "./layers.ts";
+import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
 import { ELEMENT_TYPES } from "./onnx-writer.ts";
 
 const LAYER = "text_decoder.bert.encoder.layer";
@@ -28,7 +28,10 @@ export function addCrossKeyValues(
     graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm: [0, 2, 1, 3] });
   return Array.from({ length: config.num_hidden_layers }, (_, i) => {
     const parent = `${LAYER}.${i}.crossattention.self`;
-    const [key, value] = linears(graph, encoded, parent, ["key", "value"]).map(byHead) as [Value, Value];
+    const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]).map(byHead) as [
+      Value,
+      Value,
+    ];
     return { key, value };
   });
 }
@@ -80,7 +83,8 @@ export function addDecoderStep(
       return layerNorm(graph, graph.op("Add", [projected, x]), `${module}.output.LayerNorm`, epsilon);
     };
 
-    const qkv = linears(graph, x, `${layer}.attention.self`, ["query", "key", "value"]);
+    const own = `${layer}.attention.self`;
+    const qkv = linears(graph, x, [`${own}.query`, `${own}.key`, `${own}.value`]);
     const [context, key, value] = graph.ops(
       "com.microsoft:MultiHeadAttention",
       3,
@@ -112,11 +116,12 @@ export function addLanguageHead(
 ): Value {
   const transformed = graph.op("Gelu", [linear(graph, hidden, `${HEAD}.transform.dense`)]);
   const normed = layerNorm(graph, transformed, `${HEAD}.transform.LayerNorm`, epsilon);
-  // The output matrix is the word embedding (tied weights), so it is stored once.
-  const logits = graph.op(
-    "Gemm",
-    [normed, graph.weight(`${EMBEDDINGS}.word_embeddings.weight`), graph.weight(`${HEAD}.bias`)],
-    { transB: 1 },
+  // The output matrix is the word embedding (tied weights); in floats it is stored once for both.
+  const logits = product(
+    graph,
+    normed,
+    graph.matrix([`${EMBEDDINGS}.word_embeddings.weight`]),
+    graph.weight(`${HEAD}.bias`),
   );
   return graph.floatType === "float" ? logits : graph.op("Cast", [logits], { to: ELEMENT_TYPES.float });
 }

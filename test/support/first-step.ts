@@ -31,7 +31,7 @@ export async function runFirstStep(
   const baseWeights = await openWeightFolder(base.folder, "model");
   const weights = adapter ? mergeAdapter(baseWeights, await openAdapter(adapter.folder)) : baseWeights;
 
-  const graph = GraphBuilder.root("first_step", weights, "float");
+  const graph = GraphBuilder.root("first_step", weights, "fp32");
   const input = graph.input("pixels", "uint8", ["batch", 3, preprocessing.size, preprocessing.size]);
   const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, input);
   const text = config.text_config;

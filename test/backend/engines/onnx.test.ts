@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Engine } from "../../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../../backend/engines/onnx.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
-import { openBundle } from "../../../backend/model/bundle.ts";
+import { type Dtype, openBundle } from "../../../backend/model/bundle.ts";
 import {
   largestDifference,
   readTinyReference,
@@ -16,13 +16,15 @@ const reference = readTinyReference();
 const EOS = 3;
 const greedy = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
 
-async function tinyEngine(options: { adapted?: boolean; imageSize?: number } = {}): Promise<Engine> {
+async function tinyEngine(
+  options: { adapted?: boolean; imageSize?: number; dtype?: Dtype } = {},
+): Promise<Engine> {
   const out = join(await temporaryFolder(), "bundle");
   await buildBundle({
     base: TINY_BASE,
     ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
     ...(options.imageSize ? { imageSize: options.imageSize } : {}),
-    dtype: "fp32",
+    dtype: options.dtype ?? "fp32",
     out,
   });
   return createOnnxEngine({ bundle: await openBundle(out), threads: 1 });
@@ -84,8 +86,14 @@ describe("createOnnxEngine", () => {
     expect(rows.map((row) => row.tokenIds)).toEqual(prompted_token_ids.map(upToEnd));
   });
 
-  test.each([1, 3])("a row does not depend on the rows beside it, %i beams", async (numBeams) => {
-    const engine = await tinyEngine({ adapted: true });
+  test.each([
+    ["fp32", 1],
+    ["fp32", 3],
+    ["fp16", 1],
+    ["int8", 1],
+    ["int8", 3],
+  ] as const)("a row does not depend on the rows beside it: %s, %i beams", async (dtype, numBeams) => {
+    const engine = await tinyEngine({ adapted: true, dtype });
     const { pixels, shape } = reference.adapted;
     const together = await engine.generate(pixels, shape[0], { ...greedy, numBeams });
     const bytes = pixels.length / shape[0];
