@@ -184,6 +184,9 @@ function print(report: Report, json: boolean): void {
   );
   for (const [name, value] of Object.entries(report.scores))
     console.log(`${name.padEnd(8)} ${value.toFixed(4)}`);
+  console.log(
+    `rank correlation of the model's score with CIDEr-D: ${report.calibration.rank_correlation.toFixed(3)}`,
+  );
 }
 
 await runCommand(main);
