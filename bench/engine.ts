@@ -84,14 +84,15 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
   }
 }
 
-const Config = z.looseObject({ text_config: z.looseObject({ vocab_size: z.number() }) });
+const Config = z.object({ text_config: z.object({ vocab_size: z.number() }) });
 
 /** Ends captions by an id that is never chosen ([ENC], the last), so that all have the same length on both sides. */
 async function moveEndToken(folder: string): Promise<void> {
   const path = join(folder, "config.json");
-  const config = Config.parse(JSON.parse(await readFile(path, "utf8")));
-  const text_config = { ...config.text_config, sep_token_id: config.text_config.vocab_size - 1 };
-  await writeFile(path, JSON.stringify({ ...config, text_config }));
+  const text = await readFile(path, "utf8");
+  const last = Config.parse(JSON.parse(text)).text_config.vocab_size - 1;
+  // In place: transformers tells 0.0 from 0, which a rewritten JSON does not.
+  await writeFile(path, text.replace(/"sep_token_id": \d+/, `"sep_token_id": ${last}`));
 }
 
 async function timeOurs(
