@@ -50,12 +50,12 @@ interface Entry extends Submission {
 
 export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
   let queue: Entry[] = [];
-  let running = false;
+  let running = 0;
 
   async function runUntilEmpty(): Promise<void> {
-    running = true;
+    running += 1;
     for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) await runBatch(batch);
-    running = false;
+    running -= 1;
   }
 
   /** The oldest picture that somebody waits for, and those after it that can share its forward pass. */
@@ -78,7 +78,12 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   async function runBatch(batch: readonly Entry[]): Promise<void> {
     const startedAt = performance.now();
     try {
-      const sequences = await engine.generate(stack(batch), batch.length, sharedDecoding(batch));
+      const sequences = await engine.generate(
+        stack(batch),
+        batch.length,
+        sharedDecoding(batch),
+        allAborted(batch.map(({ signal }) => signal)),
+      );
       const inferenceMs = performance.now() - startedAt;
       onForwardPass?.({ batchSize: batch.length, seconds: inferenceMs / 1000 });
       batch.forEach((entry, row) => {
@@ -105,7 +110,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     submit(submission) {
       const settle = Promise.withResolvers<Result<BatchedSequence>>();
       queue.push({ ...submission, group: groupOf(submission.decoding), queuedAt: performance.now(), settle });
-      if (!running) void runUntilEmpty();
+      if (running < engine.concurrency) void runUntilEmpty();
       return settle.promise;
     },
     get queueDepth() {
@@ -125,6 +130,16 @@ function groupOf({ numBeams, promptIds, maxNewTokens }: DecodingOptions): string
 function sharedDecoding(batch: readonly Entry[]): DecodingOptions {
   const maxNewTokens = Math.max(...batch.map(({ decoding }) => decoding.maxNewTokens));
   return { ...oldestOf(batch).decoding, maxNewTokens };
+}
+
+/** Aborts once every one of `signals` has. */
+function allAborted(signals: readonly AbortSignal[]): AbortSignal {
+  const all = new AbortController();
+  let open = signals.length;
+  for (const signal of signals) {
+    signal.addEventListener("abort", () => --open === 0 && all.abort(signal.reason), { once: true });
+  }
+  return all.signal;
 }
 
 /** uint8 [batch, 3, size, size] */

@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--start-from", type=Path, help="an adapter to go on from, in place of a new one")
+    parser.add_argument("--epochs", type=int, default=5, help="of cross-entropy; 0 leaves that phase out")
     parser.add_argument("--lr", type=float, default=5e-4, help="the card's 5e-5 moves a model this small too little")
     parser.add_argument("--reward-minutes", type=float, default=0)
     parser.add_argument("--reward-lr", type=float, default=2e-4)
@@ -111,9 +112,15 @@ def main() -> None:
             states.append(encode(model.eval(), pixels.flip(3) if mirrored else pixels))
     states = torch.cat(states).unflatten(0, (2, len(train)))
 
-    peft_model = get_peft_model(
-        model, LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules=["query", "value"])
-    )
+    if args.start_from:
+        peft_model = PeftModel.from_pretrained(model, args.start_from, is_trainable=True)
+        for parameter in peft_model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    else:
+        peft_model = get_peft_model(
+            model, LoraConfig(r=16, lora_alpha=32, lora_dropout=0.05, target_modules=["query", "value"])
+        )
     peft_model.print_trainable_parameters()
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     best = -1.0
@@ -140,10 +147,13 @@ def main() -> None:
                 use_cache=False,
             ).logits
 
+    if args.start_from:
+        keep_if_better("start")
+
     # 128 captions are 32 pictures with four of their captions each.
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
     steps = args.epochs * (len(train) // 32)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps, pct_start=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=max(1, steps), pct_start=0.05)
     for epoch in range(args.epochs):
         peft_model.train()
         losses = []

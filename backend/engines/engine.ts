@@ -19,13 +19,21 @@ export interface TokenSequence {
   readonly logProbabilities: readonly number[];
 }
 
-/** Runs the model on batches of pictures. One `generate` at a time; the caller batches. */
+/** Runs the model on batches of pictures; the caller batches. */
 export interface Engine {
   readonly bundle: Bundle;
+  /** Most calls of `generate` at once. */
+  readonly concurrency: number;
   /**
    * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph
+   * @param signal aborts when nobody waits for any row any more; an engine that can stop then rejects
    * @returns one sequence a row, in order
    */
-  generate(pixels: Uint8Array, batch: number, options: DecodingOptions): Promise<TokenSequence[]>;
+  generate(
+    pixels: Uint8Array,
+    batch: number,
+    options: DecodingOptions,
+    signal?: AbortSignal,
+  ): Promise<TokenSequence[]>;
   close(): Promise<void>;
 }

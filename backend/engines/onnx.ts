@@ -23,6 +23,7 @@ export async function createOnnxEngine({ bundle, threads }: OnnxEngineOptions): 
   const { size } = bundle.manifest.image;
   return {
     bundle,
+    concurrency: 1,
     async generate(pixels, batch, options) {
       const shape = [batch, 3, size, size];
       if (batch < 1 || pixels.length !== batch * 3 * size * size) {

@@ -43,6 +43,7 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
   loaded = true;
   return {
     bundle: options.bundle,
+    concurrency: 1,
     async generate(pixels, batch, decoding) {
       pending = Promise.withResolvers();
       worker.postMessage({ pixels, batch, options: decoding } satisfies EngineCall);

@@ -60,6 +60,7 @@ export function createFakeEngine(): FakeEngine {
 
   return {
     bundle: { manifest: fakeManifest, graphPath: "", vocabularyPath: "" },
+    concurrency: 1,
     passes,
     get closed() {
       return closed;
