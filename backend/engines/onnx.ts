@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Bundle } from "../model/bundle.ts";
 import { PORTS } from "../model/caption-graph.ts";
-import type { DecodingOptions, Engine, TokenSequence } from "./engine.ts";
+import type { DecodingOptions, Engine } from "./engine.ts";
+import { type DecodedBatch, toSequences } from "./sequences.ts";
 
 export interface OnnxEngineOptions {
   readonly bundle: Bundle;
@@ -33,7 +34,7 @@ export async function createOnnxEngine({ bundle, threads }: OnnxEngineOptions): 
         [PORTS.pixels]: new Tensor("uint8", pixels, shape),
         ...decodingInputs(options),
       });
-      return toSequences(results, batch, bundle.manifest.tokens.eos);
+      return toSequences(decodedBatch(results), batch, bundle.manifest.tokens.eos);
     },
     close: () => session.release(),
   };
@@ -47,27 +48,14 @@ function decodingInputs({ maxNewTokens, numBeams, promptIds }: DecodingOptions):
   };
 }
 
-/** Cuts each row of [batch, steps] after its end token. */
-function toSequences(
-  results: InferenceSession.OnnxValueMapType,
-  batch: number,
-  eos: number,
-): TokenSequence[] {
-  const ids = results[PORTS.tokenIds]?.data;
-  const logs = results[PORTS.logProbabilities]?.data;
-  if (!(ids instanceof BigInt64Array) || !(logs instanceof Float32Array)) {
+/** The graph's outputs, checked. */
+function decodedBatch(results: InferenceSession.OnnxValueMapType): DecodedBatch {
+  const tokenIds = results[PORTS.tokenIds]?.data;
+  const logProbabilities = results[PORTS.logProbabilities]?.data;
+  if (!(tokenIds instanceof BigInt64Array) || !(logProbabilities instanceof Float32Array)) {
     throw new Error(
       "This is a bug: the graph's outputs are not int64 token ids and float32 log-probabilities.",
     );
   }
-  const steps = ids.length / batch;
-  return Array.from({ length: batch }, (_, row) => {
-    const tokenIds = Array.from(ids.subarray(row * steps, (row + 1) * steps), Number);
-    const end = tokenIds.indexOf(eos);
-    const length = end === -1 ? steps : end + 1;
-    return {
-      tokenIds: tokenIds.slice(0, length),
-      logProbabilities: Array.from(logs.subarray(row * steps, row * steps + length)),
-    };
-  });
+  return { tokenIds, logProbabilities };
 }

@@ -1,0 +1,29 @@
+/** From the graph's outputs to one sequence a picture. No ONNX Runtime, no gRPC. */
+
+import type { TokenSequence } from "./engine.ts";
+
+/** What one forward pass returned, rows one after the other. */
+export interface DecodedBatch {
+  /** [batch, steps] */
+  readonly tokenIds: BigInt64Array;
+  /** [batch, steps], natural logarithm */
+  readonly logProbabilities: Float32Array;
+}
+
+/** Cuts each row after its end token, which stays. */
+export function toSequences(
+  { tokenIds, logProbabilities }: DecodedBatch,
+  batch: number,
+  eos: number,
+): TokenSequence[] {
+  const steps = tokenIds.length / batch;
+  return Array.from({ length: batch }, (_, row) => {
+    const ids = Array.from(tokenIds.subarray(row * steps, (row + 1) * steps), Number);
+    const end = ids.indexOf(eos);
+    const length = end === -1 ? steps : end + 1;
+    return {
+      tokenIds: ids.slice(0, length),
+      logProbabilities: Array.from(logProbabilities.subarray(row * steps, row * steps + length)),
+    };
+  });
+}
