@@ -101,7 +101,7 @@ async function timeOurs(
   repeats: number,
 ): Promise<Map<number, number[]>> {
   const out = join(folder, "bundle");
-  await buildBundle({ base, ...(adapter ? { adapter } : {}), dtype: "fp32", imageSize, out });
+  await buildBundle({ base, ...(adapter ? { adapter } : {}), dtypes: ["fp32"], imageSize, out });
   const bundle = await openBundle(out);
   const engine = await createOnnxEngine({ bundle, threads: THREADS });
   const times = new Map<number, number[]>();

@@ -3,24 +3,28 @@
 import { stat } from "node:fs/promises";
 import * as z from "zod";
 import { buildBundle, folderId, type ModelFolder } from "../backend/model/build.ts";
-import { Dtype } from "../backend/model/bundle.ts";
+import { Dtype, variantsOf } from "../backend/model/bundle.ts";
 import { parseHubConfig } from "../backend/model/hub/config.ts";
 import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 
-const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32|fp16] [--image-size N] --out DIR
+const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] --out DIR
   --base        a BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with config.json,
                 preprocessor_config.json, vocab.txt and *.safetensors
   --adapter     a PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder
-  --dtype       fp32 (default, CPU) or fp16 (GPU)
+  --dtype       precisions, a graph each: fp32 (default), int8 (CPU), fp16 (GPU); a backend takes the best for its device
   --image-size  edge of the pictures in pixels; the preprocessor's own by default
 Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE.`;
 
 const Options = z.object({
   base: z.string(),
   adapter: z.string().optional(),
-  dtype: Dtype.default("fp32"),
+  dtype: z
+    .string()
+    .default("fp32")
+    .transform((list) => [...new Set(list.split(","))])
+    .pipe(z.tuple([Dtype], Dtype)),
   "image-size": z.coerce.number().int().min(16).max(1024).optional(),
   out: z.string(),
 });
@@ -36,15 +40,15 @@ async function main(): Promise<undefined> {
   const manifest = await buildBundle({
     base: await modelFolder(options.base, "base"),
     ...(options.adapter === undefined ? {} : { adapter: await modelFolder(options.adapter, "adapter") }),
-    dtype: options.dtype,
+    dtypes: options.dtype,
     ...(options["image-size"] === undefined ? {} : { imageSize: options["image-size"] }),
     out: options.out,
     onProgress: progressLine("Writing the graph"),
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(
-    `${options.out}: ${manifest.id}, ${manifest.dtype}, revision ${manifest.revision}, ${seconds} s`,
-  );
+  for (const { dtype, revision } of variantsOf(manifest)) {
+    console.log(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`);
+  }
 }
 
 async function modelFolder(source: string, role: ModelRole): Promise<ModelFolder> {

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers import BertTokenizerFast, BlipForConditionalGeneration
 
 from captions import MAX_CAPTION_TOKENS, LabelledImage, pack, read_captions
+from precision import autocast
 from score import normalize
 from train_base import evaluate, load_pixels
 
@@ -33,7 +34,7 @@ def encode(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> torch.T
     """[n, 65, hidden] bfloat16 of normalized pixels [n, 3, size, size]."""
     parts = []
     for start in range(0, len(pixels), 200):
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             states = model.vision_model(pixel_values=pixels[start : start + 200]).last_hidden_state
         parts.append(states.to(torch.bfloat16))
     return torch.cat(parts)
@@ -138,7 +139,7 @@ def main() -> None:
             (args.out.parent / "scores.json").write_text(json.dumps(log, indent=2) + "\n")
 
     def decode(packed, encoded: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return model.text_decoder(
                 input_ids=packed.input_ids,
                 position_ids=packed.position_ids,
@@ -186,7 +187,7 @@ def main() -> None:
         pick = rng.choice(len(train), 32, replace=False)
         encoded = states[int(rng.integers(2)), pick].float()
         model.eval()
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast():
             sampled = model.text_decoder.generate(
                 input_ids=torch.full((len(pick) * SAMPLES, 1), bos),
                 encoder_hidden_states=encoded.repeat_interleave(SAMPLES, 0),

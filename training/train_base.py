@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
 
 from captions import MAX_CAPTION_TOKENS, LabelledImage, pack, read_captions, write_vocabulary
+from precision import autocast
 from score import score
 
 IMAGE_SIZE = 128
@@ -220,7 +221,7 @@ def main() -> None:
             with torch.no_grad():
                 pooled = torch.from_numpy(view["pooled"][pick]).float()
                 classes = F.log_softmax((pooled @ views.fc_weight.T + views.fc_bias) / 2, 1)
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 states = model.vision_model(pixel_values=pixels).last_hidden_state
                 logits = model.text_decoder(
                     input_ids=packed.input_ids,

@@ -5,7 +5,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from
 import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod";
 import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
-import { type BundleManifest, type Dtype, GRAPH_FILE, MANIFEST_FILE, VOCABULARY_FILE } from "./bundle.ts";
+import { type BundleManifest, type Dtype, MANIFEST_FILE, type Variant, VOCABULARY_FILE } from "./bundle.ts";
 import { buildCaptionGraph } from "./caption-graph.ts";
 import { mergeAdapter, openAdapter } from "./lora.ts";
 import { type WriteProgress, writeModel } from "./onnx-writer.ts";
@@ -25,7 +25,8 @@ export interface ModelFolder {
 export interface BuildOptions {
   readonly base: ModelFolder;
   readonly adapter?: ModelFolder;
-  readonly dtype: Dtype;
+  /** A graph for each; the first is `model.onnx`. */
+  readonly dtypes: readonly [Dtype, ...Dtype[]];
   /** Edge of the pictures in pixels; the preprocessor's own where absent. */
   readonly imageSize?: number;
   /** Folder of the bundle; replaced when it exists. */
@@ -50,8 +51,11 @@ export async function buildBundle(options: BuildOptions): Promise<BundleManifest
   }
 }
 
+/** What the graphs of a bundle have in common. */
+type Described = Omit<BundleManifest, keyof Variant | "variants">;
+
 async function writeBundle(
-  { base, adapter, dtype, imageSize, onProgress }: BuildOptions,
+  { base, adapter, dtypes, imageSize, onProgress }: BuildOptions,
   folder: string,
 ): Promise<BundleManifest> {
   const config = await readBlipConfig(base.folder);
@@ -63,15 +67,11 @@ async function writeBundle(
   await copyFile(vocabularyPath, join(folder, VOCABULARY_FILE)).catch((cause) => {
     throw new WeightError(`${base.folder} has no ${VOCABULARY_FILE}.`, { cause });
   });
-  const graph = buildCaptionGraph(weights, config, preprocessing, dtype);
-  const graphHash = await writeModel(graph, join(folder, GRAPH_FILE), onProgress);
-
-  const described: Omit<BundleManifest, "revision"> = {
+  const described: Described = {
     format: 2,
     // A merged model is known by its adapter.
     id: (adapter ?? base).id,
     architecture: "blip",
-    dtype,
     image: {
       size: preprocessing.size,
       mean: [...preprocessing.mean],
@@ -85,10 +85,16 @@ async function writeBundle(
       ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, "adapter_model") }
       : null,
   };
-  const manifest: BundleManifest = {
-    ...described,
-    revision: await revisionOf(described, graphHash, vocabularyPath),
-  };
+  const variants: Variant[] = [];
+  for (const dtype of dtypes) {
+    const file = variants.length === 0 ? "model.onnx" : `model.${dtype}.onnx`;
+    const graph = buildCaptionGraph(weights, config, preprocessing, dtype);
+    const graphHash = await writeModel(graph, join(folder, file), onProgress);
+    const revision = await revisionOf(described, dtype, graphHash, vocabularyPath);
+    variants.push({ dtype, graph: file, revision });
+  }
+  const [first, ...others] = variants as [Variant, ...Variant[]];
+  const manifest: BundleManifest = { ...described, ...first, variants: others };
   await writeFile(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
 }
@@ -116,7 +122,8 @@ async function tokenSettings(
 
 /** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */
 async function revisionOf(
-  { image, tokens, generation, dtype }: Omit<BundleManifest, "revision">,
+  { image, tokens, generation }: Described,
+  dtype: Dtype,
   graphHash: string,
   vocabularyPath: string,
 ): Promise<string> {

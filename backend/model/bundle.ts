@@ -4,12 +4,31 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 
-export const GRAPH_FILE = "model.onnx";
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
 export type Dtype = z.infer<typeof Dtype>;
+
+/** What runs the graph: each has precisions it is fast in, and some that it cannot run. */
+export const Device = z.enum(["cpu", "cuda", "tensorrt", "webgpu"]);
+export type Device = z.infer<typeof Device>;
+
+/** Best first. The 8-bit products are operators of the CPU alone. */
+const DTYPES_BY_DEVICE: Readonly<Record<Device, readonly Dtype[]>> = {
+  cpu: ["int8", "fp32", "fp16"],
+  cuda: ["fp16", "fp32"],
+  tensorrt: ["fp16", "fp32"],
+  webgpu: ["fp16", "fp32"],
+};
+
+/** One graph of a bundle. */
+const Variant = z.object({
+  dtype: Dtype,
+  graph: z.string().regex(/^[\w.-]+$/, "expected a file beside bundle.json"),
+  revision: z.string().meta({ description: "Hash of everything that can change a caption." }),
+});
+export type Variant = z.infer<typeof Variant>;
 
 const Source = z.object({
   id: z.string().meta({ description: "Repository id or folder name." }),
@@ -20,9 +39,13 @@ const Source = z.object({
 export const BundleManifest = z.object({
   format: z.literal(2),
   id: z.string(),
-  revision: z.string().meta({ description: "Hash of everything that can change a caption." }),
   architecture: z.literal("blip"),
-  dtype: Dtype,
+  ...Variant.shape,
+  graph: Variant.shape.graph.default("model.onnx"),
+  variants: z
+    .array(Variant)
+    .default([])
+    .meta({ description: "The same model in other precisions; the one above is model.onnx." }),
   image: z.object({
     size: z.number().int().positive(),
     mean: z.tuple([z.number(), z.number(), z.number()]),
@@ -42,7 +65,7 @@ export const BundleManifest = z.object({
 });
 export type BundleManifest = z.infer<typeof BundleManifest>;
 
-/** A bundle on disk, opened. */
+/** A bundle on disk, opened in one precision: `dtype` and `revision` of its manifest are those of that graph. */
 export interface Bundle {
   readonly manifest: BundleManifest;
   readonly graphPath: string;
@@ -54,8 +77,18 @@ export class BundleError extends Error {
   override readonly name = "BundleError";
 }
 
+export interface OpenOptions {
+  /** Where it shall run; the CPU where absent. */
+  readonly device?: Device;
+  /** This precision and no other; the best one for the device where absent. */
+  readonly dtype?: Dtype | undefined;
+}
+
 /** Opens the bundle in `folder`; reads only its manifest. @throws BundleError with what to do */
-export async function openBundle(folder: string): Promise<Bundle> {
+export async function openBundle(
+  folder: string,
+  { device = "cpu", dtype }: OpenOptions = {},
+): Promise<Bundle> {
   const path = join(folder, MANIFEST_FILE);
   let text: string;
   try {
@@ -74,9 +107,25 @@ export async function openBundle(folder: string): Promise<Bundle> {
       `${path} is not a bundle this version reads; build it again with 'npm run model:build'.\n${z.prettifyError(parsed.error)}`,
     );
   }
+  const variant = chooseVariant(parsed.data, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
+  if (variant === undefined) {
+    throw new BundleError(
+      `${folder} holds ${variantsOf(parsed.data).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
+    );
+  }
   return {
-    manifest: parsed.data,
-    graphPath: join(folder, GRAPH_FILE),
+    manifest: { ...parsed.data, ...variant },
+    graphPath: join(folder, variant.graph),
     vocabularyPath: join(folder, VOCABULARY_FILE),
   };
+}
+
+/** Every graph of a bundle, `model.onnx` first. */
+export function variantsOf({ dtype, graph, revision, variants }: BundleManifest): Variant[] {
+  return [{ dtype, graph, revision }, ...variants];
+}
+
+function chooseVariant(manifest: BundleManifest, wanted: readonly Dtype[]): Variant | undefined {
+  const held = variantsOf(manifest);
+  return wanted.flatMap((dtype) => held.filter((variant) => variant.dtype === dtype))[0];
 }

@@ -19,7 +19,7 @@ export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]
   await buildBundle({
     base: EMBEDDED_BASE,
     adapter: EMBEDDED_ADAPTER,
-    dtype: "fp32",
+    dtypes: ["fp32"],
     out: EMBEDDED_BUNDLE,
     ...(onProgress ? { onProgress } : {}),
   });

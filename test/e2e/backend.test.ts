@@ -171,7 +171,7 @@ test("an upload past the permits is refused while it is still being sent", async
 
 test("the whole backend on a real model: a picture in, its caption out, and a clean end", async () => {
   const bundle = join(await temporaryFolder(), "bundle");
-  await buildBundle({ base: TINY_BASE, dtype: "fp32", out: bundle });
+  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
   const child = fork(new URL("../../backend/main.ts", import.meta.url), {
     env: { PATH: process.env.PATH, PORT: "0", BUNDLE: bundle, THREADS: "1" },
     execArgv: [],

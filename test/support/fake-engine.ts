@@ -13,6 +13,8 @@ export const fakeManifest: BundleManifest = {
   revision: "r1",
   architecture: "blip",
   dtype: "fp32",
+  graph: "model.onnx",
+  variants: [],
   image: { size: SIZE, mean: [0, 0, 0], std: [1, 1, 1], resampling: "bicubic" },
   tokens: { bos: 1, eos: END_TOKEN, pad: 0, lower_case: true, max_positions: 24 },
   generation: { max_new_tokens: 10, num_beams: 1 },

@@ -24,7 +24,7 @@ async function tinyEngine(
     base: TINY_BASE,
     ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
     ...(options.imageSize ? { imageSize: options.imageSize } : {}),
-    dtype: options.dtype ?? "fp32",
+    dtypes: [options.dtype ?? "fp32"],
     out,
   });
   return createOnnxEngine({ bundle: await openBundle(out), threads: 1 });

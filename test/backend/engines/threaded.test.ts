@@ -10,7 +10,7 @@ const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
 
 async function tinyBundle(): Promise<Bundle> {
   const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({ base: TINY_BASE, dtype: "fp32", out });
+  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
   return openBundle(out);
 }
 

@@ -9,7 +9,7 @@ describe("buildBundle", () => {
   test("the same inputs give the same bytes and the same revision", async () => {
     const folder = await temporaryFolder();
     const outs = [join(folder, "one"), join(folder, "two")];
-    for (const out of outs) await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    for (const out of outs) await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
     for (const file of ["model.onnx", "bundle.json", "vocab.txt"]) {
       const [one, two] = await Promise.all(outs.map((out) => readFile(join(out, file))));
       expect(one?.equals(two as Buffer)).toBe(true);
@@ -22,7 +22,7 @@ describe("buildBundle", () => {
       [{}, { adapter: TINY_ADAPTER }, { dtype: "fp16" as const }, { imageSize: 64 }].map(
         async (change, i) => {
           const out = join(folder, String(i));
-          return (await buildBundle({ base: TINY_BASE, dtype: "fp32", out, ...change })).revision;
+          return (await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out, ...change })).revision;
         },
       ),
     );
@@ -31,12 +31,12 @@ describe("buildBundle", () => {
 
   test("writes what the engine needs to know", async () => {
     const out = join(await temporaryFolder(), "bundle");
-    await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
     const { manifest } = await openBundle(out);
     expect(manifest).toMatchObject({
       id: "tests/tiny-adapter",
       base: { id: "tests/tiny-blip" },
-      dtype: "fp32",
+      dtypes: ["fp32"],
       image: { size: 32, resampling: "bicubic" },
       tokens: { bos: 29, eos: 3, pad: 0, lower_case: true },
     });
@@ -44,7 +44,7 @@ describe("buildBundle", () => {
 
   test("refuses an image size that the patches do not divide", async () => {
     const out = join(await temporaryFolder(), "bundle");
-    await expect(buildBundle({ base: TINY_BASE, dtype: "fp32", imageSize: 33, out })).rejects.toThrow(
+    await expect(buildBundle({ base: TINY_BASE, dtypes: ["fp32"], imageSize: 33, out })).rejects.toThrow(
       /patch size, 8/,
     );
     await expect(openBundle(out)).rejects.toThrow(BundleError);

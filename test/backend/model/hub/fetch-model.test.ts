@@ -52,8 +52,8 @@ describe("fetchModel", () => {
     const base = await fetchFrom(await tinyHub());
     const adapter = await fetchFrom(await startHubServer(filesOf(TINY_ADAPTER.folder)), { role: "adapter" });
     const out = join(await temporaryFolder(), "bundle");
-    const fetched = await buildBundle({ base, adapter, dtype: "fp32", out });
-    const local = await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtype: "fp32", out });
+    const fetched = await buildBundle({ base, adapter, dtypes: ["fp32"], out });
+    const local = await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
     expect(fetched.revision).toBe(local.revision);
   });
 
