@@ -207,7 +207,7 @@ function encodeModelHead(): Uint8Array {
 }
 
 /** GraphProto without its initializers. */
-function encodeGraph(graph: Graph): Uint8Array {
+export function encodeGraph(graph: Graph): Uint8Array {
   return concat([
     ...graph.nodes.map((node) => messageField(1, encodeNode(node))),
     textField(2, graph.name),
@@ -292,12 +292,12 @@ function intField(field: number, value: number): Uint8Array {
   return Uint8Array.from([...tag(field, VARINT), ...varint(value)]);
 }
 
-function tag(field: number, wireType: number): number[] {
+export function tag(field: number, wireType: number): number[] {
   return varint((field << 3) | wireType);
 }
 
 /** Base-128, least significant group first; negative numbers as 64-bit two's complement, as int64 wants them. */
-function varint(value: number): number[] {
+export function varint(value: number): number[] {
   let rest = BigInt.asUintN(64, BigInt(value));
   const groups: number[] = [];
   do {

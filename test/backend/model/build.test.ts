@@ -9,7 +9,8 @@ describe("buildBundle", () => {
   test("the same inputs give the same bytes and the same revision", async () => {
     const folder = await temporaryFolder();
     const outs = [join(folder, "one"), join(folder, "two")];
-    for (const out of outs) await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
+    for (const out of outs)
+      await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
     for (const file of ["model.onnx", "bundle.json", "vocab.txt"]) {
       const [one, two] = await Promise.all(outs.map((out) => readFile(join(out, file))));
       expect(one?.equals(two as Buffer)).toBe(true);
@@ -19,7 +20,7 @@ describe("buildBundle", () => {
   test("an adapter, a dtype or an image size each make another revision", async () => {
     const folder = await temporaryFolder();
     const revisions = await Promise.all(
-      [{}, { adapter: TINY_ADAPTER }, { dtype: "fp16" as const }, { imageSize: 64 }].map(
+      [{}, { adapter: TINY_ADAPTER }, { dtypes: ["fp16"] as const }, { imageSize: 64 }].map(
         async (change, i) => {
           const out = join(folder, String(i));
           return (await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out, ...change })).revision;
@@ -36,7 +37,7 @@ describe("buildBundle", () => {
     expect(manifest).toMatchObject({
       id: "tests/tiny-adapter",
       base: { id: "tests/tiny-blip" },
-      dtypes: ["fp32"],
+      dtype: "fp32",
       image: { size: 32, resampling: "bicubic" },
       tokens: { bos: 29, eos: 3, pad: 0, lower_case: true },
     });
