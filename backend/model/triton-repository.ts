@@ -31,9 +31,15 @@ export interface TritonRepositoryOptions {
 const MAX_QUEUED_REQUESTS = 256;
 /** A request that waited this long is refused: its caller has given up. */
 const MAX_QUEUED_MICROSECONDS = 30_000_000;
-/** Tokens generated at warm-up: the first step, and one with a cache. */
-const WARM_UP_TOKENS = 2;
-const WARM_UP_BEAMS = 2;
+/**
+ * What the warm-up asks for, by input; an input that is not here gets zeros. Two tokens are the first step and one with
+ * a cache.
+ */
+const WARM_UP_VALUES: Readonly<Record<string, number>> = {
+  [ROW_MAX_NEW_TOKENS]: 2,
+  [PORTS.maxNewTokens]: 2,
+  [PORTS.numBeams]: 2,
+};
 
 /** Folder and file names that Triton gives a meaning. */
 const CONFIG_FILE = "config.pbtxt";
@@ -45,7 +51,7 @@ const WARM_UP_FOLDER = "warmup";
  * the file system can, else copies.
  */
 export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
-  const { bundle, folder, model } = options;
+  const { bundle, model } = options;
   const { batched, unbatched } = servedModels(model, bundle.manifest.image.size);
   await writeModel(options, batched, batchedConfig(batched), (path) =>
     writeBatchableGraph(bundle.graphPath, path),
@@ -53,23 +59,18 @@ export async function writeTritonRepository(options: TritonRepositoryOptions): P
   await writeModel(options, unbatched, unbatchedConfig(unbatched), (path) =>
     linkOrCopy(bundle.graphPath, path),
   );
-  for (const { name } of [batched, unbatched]) {
-    for (const [file, value] of Object.entries(WARM_UP_VALUES)) {
-      await writeFile(join(folder, name, WARM_UP_FOLDER, file), BigInt64Array.of(BigInt(value)));
-    }
-  }
 }
 
 async function writeModel(
   { bundle, folder, device }: TritonRepositoryOptions,
-  { name }: ServedModel,
+  { name, inputs }: ServedModel,
   config: string,
   writeGraph: (path: string) => Promise<void>,
 ): Promise<void> {
   const { id, revision } = bundle.manifest;
   const version = join(folder, name, modelVersion(revision));
   await mkdir(version, { recursive: true });
-  await mkdir(join(folder, name, WARM_UP_FOLDER), { recursive: true });
+  await writeWarmUpFiles(join(folder, name, WARM_UP_FOLDER), inputs);
   await rm(join(version, GRAPH_FILE), { force: true });
   await writeGraph(join(version, GRAPH_FILE));
   const weights = `${bundle.graphPath}.data`;
@@ -91,7 +92,7 @@ parameters { key: "revision" value: { string_value: "${revision}" } }
 
 function batchedConfig({ name, inputs, outputs }: ServedModel): string {
   const warmUp = (rows: number) => `  {
-    name: "${rows} rows"
+    name: "batch of ${rows}"
     batch_size: ${rows}
 ${warmUpInputs(inputs.map(withoutBatch))}
   }`;
@@ -123,6 +124,7 @@ ${ports("output", outputs)}
 model_warmup [
   {
     name: "beams after a prompt"
+    batch_size: 1
 ${warmUpInputs(inputs)}
   }
 ]`;
@@ -141,21 +143,11 @@ function ports(kind: "input" | "output", served: readonly ServedPort[]): string 
   return `${kind} [\n${lines.join(",\n")}\n]`;
 }
 
-/** Raw int64 files, by name. */
-const WARM_UP_VALUES = { tokens: WARM_UP_TOKENS, beams: WARM_UP_BEAMS } as const;
-
-const WARM_UP_FILES: Readonly<Record<string, keyof typeof WARM_UP_VALUES>> = {
-  [ROW_MAX_NEW_TOKENS]: "tokens",
-  [PORTS.maxNewTokens]: "tokens",
-  [PORTS.numBeams]: "beams",
-};
-
 /** Black pictures, and a prompt of one token where there is one. */
 function warmUpInputs(inputs: readonly ServedPort[]): string {
   return inputs
     .map(({ name, datatype, shape }) => {
-      const file = WARM_UP_FILES[name];
-      const data = file === undefined ? "zero_data: true" : `input_data_file: "${file}"`;
+      const data = name in WARM_UP_VALUES ? `input_data_file: "${name}"` : "zero_data: true";
       const dims = shape.map((size) => (size === -1 ? 1 : size)).join(", ");
       return `    inputs {
       key: "${name}"
@@ -163,6 +155,15 @@ function warmUpInputs(inputs: readonly ServedPort[]): string {
     }`;
     })
     .join("\n");
+}
+
+/** An int64 each, raw. */
+async function writeWarmUpFiles(folder: string, inputs: readonly ServedPort[]): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const { name } of inputs) {
+    const value = WARM_UP_VALUES[name];
+    if (value !== undefined) await writeFile(join(folder, name), BigInt64Array.of(BigInt(value)));
+  }
 }
 
 async function exists(path: string): Promise<boolean> {
