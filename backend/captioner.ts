@@ -67,7 +67,7 @@ export interface Captioner {
     options?: GenerationOptions,
     signal?: AbortSignal,
   ): Promise<Result<CaptionerAnswer>>;
-  /** Runs the model at its smallest and largest batch, so that the first caller does not pay for it. */
+  /** Runs the model at every batch size that costs a first time, so that the first caller does not pay for it. */
   warmUp(): Promise<void>;
   /** Pictures that wait for a forward pass. */
   readonly queueDepth: number;
@@ -148,7 +148,7 @@ export function createCaptioner({
     async warmUp() {
       const { size } = engine.bundle.manifest.image;
       const decoding = { maxNewTokens: 2, numBeams: 1, promptIds: [] };
-      for (const batch of new Set([1, maxBatchSize])) {
+      for (const batch of new Set(engine.buckets ?? [1, maxBatchSize])) {
         await engine.generate(new Uint8Array(batch * 3 * size * size), batch, decoding);
       }
     },

@@ -3,6 +3,7 @@
 import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
+import { Device, Dtype } from "./model/bundle.ts";
 
 const MIB = 1024 * 1024;
 
@@ -15,6 +16,29 @@ const Environment = z.object({
     .max(65535)
     .default(8788)
     .describe("Port to listen on; 0 takes a free one"),
+  ENGINE: z
+    .enum(["onnx", "triton"])
+    .default("onnx")
+    .describe("onnx runs the bundle in this process, triton on NVIDIA Triton servers"),
+  DEVICE: Device.default("cpu").describe("What the onnx engine computes on"),
+  DEVICE_ID: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Which of several GPUs; with DEVICE cuda and tensorrt"),
+  DTYPE: Dtype.optional().describe("Precision to open of the bundle; the best one for the device by default"),
+  TRITON_ENDPOINTS: z
+    .string()
+    .default("")
+    .transform((list) => list.split(",").filter((endpoint) => endpoint !== ""))
+    .pipe(z.array(z.string().regex(/^[\w.-]+:\d+$|^\[[\da-f:]+\]:\d+$/i, "expected HOST:PORT,HOST:PORT")))
+    .describe("gRPC addresses of the triton engine's servers, by commas"),
+  TRITON_MODEL: z
+    .string()
+    .regex(/^[\w.-]+$/)
+    .default("blip_caption")
+    .describe("Name of the model in Triton's repository"),
   BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
   BACKEND_SECRET: z
     .string()
@@ -88,6 +112,11 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   if (config.BACKEND_SECRET === undefined && !isLoopback(config.HOST)) {
     throw new ConfigError(
       `The backend's configuration is wrong:\n  BACKEND_SECRET: required, because HOST ${config.HOST} is not loopback`,
+    );
+  }
+  if (config.ENGINE === "triton" && config.TRITON_ENDPOINTS.length === 0) {
+    throw new ConfigError(
+      "The backend's configuration is wrong:\n  TRITON_ENDPOINTS: required with ENGINE=triton, e.g. 127.0.0.1:8001",
     );
   }
   return config;

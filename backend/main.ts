@@ -1,6 +1,7 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
 import { ConfigError, parseConfig, printableConfig } from "./config.ts";
+import { DeviceError } from "./engines/onnx-device.ts";
 import { createThreadedOnnxEngine } from "./engines/threaded.ts";
 import { createLog } from "./log.ts";
 import { BundleError, openBundle } from "./model/bundle.ts";
@@ -13,9 +14,15 @@ async function main(): Promise<void> {
   const log = createLog(config);
   log.info({ config: printableConfig(config) }, "configuration");
 
-  const bundle = await openBundle(config.BUNDLE);
+  const bundle = await openBundle(config.BUNDLE, { device: config.DEVICE, dtype: config.DTYPE });
   const [engine, tokenizer] = await Promise.all([
-    createThreadedOnnxEngine({ bundle, threads: config.THREADS }),
+    createThreadedOnnxEngine({
+      bundle,
+      device: config.DEVICE,
+      deviceId: config.DEVICE_ID,
+      threads: config.THREADS,
+      maxBatchSize: config.MAX_BATCH_SIZE,
+    }),
     createTokenizer(bundle),
   ]);
   const server = await startServer({ config, engine, tokenizer, log });
@@ -27,7 +34,7 @@ try {
   await main();
 } catch (error) {
   // What the operator can correct is said without a stack.
-  const isExpected = error instanceof ConfigError || error instanceof BundleError;
-  console.error(isExpected ? error.message : error);
+  const isExpected = [ConfigError, BundleError, DeviceError].some((kind) => error instanceof kind);
+  console.error(isExpected ? (error as Error).message : error);
   process.exit(1);
 }

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { createOnnxEngine, type OnnxEngineOptions } from "./onnx.ts";
+import { DeviceError } from "./onnx-device.ts";
 import type { EngineCall, EngineReply } from "./threaded.ts";
 
 if (parentPort === null) throw new Error("This is a bug: onnx-thread.ts runs only as a worker thread.");
@@ -23,7 +24,11 @@ try {
       reply({ kind: "error", error });
     }
   });
-  reply({ kind: "ready" });
+  reply({ kind: "ready", buckets: engine.buckets });
 } catch (error) {
-  reply({ kind: "error", error });
+  reply(
+    error instanceof DeviceError
+      ? { kind: "unusable-device", message: error.message }
+      : { kind: "error", error },
+  );
 }

@@ -2,39 +2,61 @@
 
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { Bundle } from "../model/bundle.ts";
+import type { Bundle, Device } from "../model/bundle.ts";
 import { PORTS } from "../model/caption-graph.ts";
+import { bucketsUpTo, fillBucket } from "./buckets.ts";
 import type { DecodingOptions, Engine } from "./engine.ts";
+import { explainDeviceError, sessionOptions } from "./onnx-device.ts";
 import { type DecodedBatch, toSequences } from "./sequences.ts";
 
 export interface OnnxEngineOptions {
   readonly bundle: Bundle;
+  /** The CPU where absent. */
+  readonly device?: Device;
+  /** Which of several GPUs; the first where absent. */
+  readonly deviceId?: number;
   /** Threads of one forward pass; as many as the machine has where absent. */
   readonly threads?: number;
+  /** Most rows of a call; on a GPU batches are filled up to fixed sizes below it. */
+  readonly maxBatchSize?: number;
 }
 
-/** Loads the bundle's graph. One session for the process: sessions that come and go leave memory behind. */
-export async function createOnnxEngine({ bundle, threads }: OnnxEngineOptions): Promise<Engine> {
-  const session = await InferenceSession.create(bundle.graphPath, {
-    executionProviders: ["cpu"],
-    intraOpNumThreads: threads ?? availableParallelism(),
-    graphOptimizationLevel: "all",
-    logSeverityLevel: 3,
+/**
+ * Loads the bundle's graph. One session for the process: sessions that come and go leave memory behind.
+ * @throws DeviceError with what to install
+ */
+export async function createOnnxEngine({
+  bundle,
+  device = "cpu",
+  deviceId = 0,
+  threads = availableParallelism(),
+  maxBatchSize = 8,
+}: OnnxEngineOptions): Promise<Engine> {
+  const session = await InferenceSession.create(
+    bundle.graphPath,
+    sessionOptions({ device, deviceId, threads }),
+  ).catch((error: unknown) => {
+    throw explainDeviceError(error, device);
   });
   const { size } = bundle.manifest.image;
+  const buckets = device === "cpu" ? undefined : bucketsUpTo(maxBatchSize);
   return {
     bundle,
     concurrency: 1,
+    ...(buckets && { buckets }),
     async generate(pixels, batch, options) {
-      const shape = [batch, 3, size, size];
       if (batch < 1 || pixels.length !== batch * 3 * size * size) {
-        throw new Error(`This is a bug: ${pixels.length} bytes of pixels for a batch of [${shape}].`);
+        throw new Error(
+          `This is a bug: ${pixels.length} bytes of pixels for a batch of ${batch} at ${size} pixels.`,
+        );
       }
+      const filled = buckets ? fillBucket(pixels, batch, buckets) : { pixels, rows: batch };
       const results = await session.run({
-        [PORTS.pixels]: new Tensor("uint8", pixels, shape),
+        [PORTS.pixels]: new Tensor("uint8", filled.pixels, [filled.rows, 3, size, size]),
         ...decodingInputs(options),
       });
-      return toSequences(decodedBatch(results), batch, bundle.manifest.tokens.eos);
+      const sequences = toSequences(decodedBatch(results), filled.rows, bundle.manifest.tokens.eos);
+      return sequences.slice(0, batch);
     },
     close: () => session.release(),
   };

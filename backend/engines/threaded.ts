@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { DecodingOptions, Engine, TokenSequence } from "./engine.ts";
 import type { OnnxEngineOptions } from "./onnx.ts";
+import { DeviceError } from "./onnx-device.ts";
 
 /** What the thread is asked. */
 export interface EngineCall {
@@ -17,8 +18,10 @@ export interface EngineCall {
 
 /** What the thread says: that it has loaded, then one answer a call. */
 export type EngineReply =
-  | { readonly kind: "ready" }
+  | { readonly kind: "ready"; readonly buckets: readonly number[] | undefined }
   | { readonly kind: "sequences"; readonly sequences: TokenSequence[] }
+  // An error's class does not survive the way between threads.
+  | { readonly kind: "unusable-device"; readonly message: string }
   | { readonly kind: "error"; readonly error: unknown };
 
 /** Loads the bundle in a new thread. Rejects with what `createOnnxEngine` throws there. */
@@ -33,24 +36,26 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
     pending.reject(error);
   });
 
-  async function nextReply(): Promise<Exclude<EngineReply, { kind: "error" }>> {
+  async function nextReply<K extends "ready" | "sequences">(
+    kind: K,
+  ): Promise<Extract<EngineReply, { kind: K }>> {
     const reply = await pending.promise;
     if (reply.kind === "error") throw reply.error;
-    return reply;
+    if (reply.kind === "unusable-device") throw new DeviceError(reply.message);
+    if (reply.kind !== kind) throw new Error(`This is a bug: the engine's thread answered ${reply.kind}.`);
+    return reply as Extract<EngineReply, { kind: K }>;
   }
 
-  await nextReply();
+  const { buckets } = await nextReply("ready");
   loaded = true;
   return {
     bundle: options.bundle,
     concurrency: 1,
+    ...(buckets && { buckets }),
     async generate(pixels, batch, decoding) {
       pending = Promise.withResolvers();
       worker.postMessage({ pixels, batch, options: decoding } satisfies EngineCall);
-      const reply = await nextReply();
-      if (reply.kind !== "sequences")
-        throw new Error(`This is a bug: the engine's thread answered ${reply.kind}.`);
-      return reply.sequences;
+      return (await nextReply("sequences")).sequences;
     },
     async close() {
       const exited = once(worker, "exit");

@@ -33,3 +33,11 @@ test("no secret is ever printed", () => {
     /^(?!.*short-secret).*BACKEND_SECRET/s,
   );
 });
+
+test("a Triton engine needs to know where its servers are", () => {
+  expect(() => parseConfig({ ENGINE: "triton" })).toThrow(/TRITON_ENDPOINTS: required/);
+  expect(() => parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1" })).toThrow(/HOST:PORT/);
+  expect(
+    parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1:8001,[::1]:8001" }).TRITON_ENDPOINTS,
+  ).toEqual(["gpu-1:8001", "[::1]:8001"]);
+});

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { buildBundle } from "../../../backend/model/build.ts";
-import { BundleError, openBundle } from "../../../backend/model/bundle.ts";
+import { BundleError, type OpenOptions, openBundle, variantsOf } from "../../../backend/model/bundle.ts";
 import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 
 describe("buildBundle", () => {
@@ -41,6 +41,29 @@ describe("buildBundle", () => {
       image: { size: 32, resampling: "bicubic" },
       tokens: { bos: 29, eos: 3, pad: 0, lower_case: true },
     });
+  });
+
+  test("of several precisions the device decides, or the caller", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    const built = await buildBundle({ base: TINY_BASE, dtypes: ["fp32", "fp16", "int8"], out });
+    const opened = async (options?: OpenOptions) => {
+      const { manifest, graphPath } = await openBundle(out, options);
+      return [manifest.dtype, basename(graphPath)];
+    };
+    expect(await opened()).toEqual(["int8", "model.int8.onnx"]);
+    expect(await opened({ device: "cuda" })).toEqual(["fp16", "model.fp16.onnx"]);
+    expect(await opened({ dtype: "fp32" })).toEqual(["fp32", "model.onnx"]);
+    expect(new Set(variantsOf(built).map(({ revision }) => revision)).size).toBe(3);
+    expect((await openBundle(out, { dtype: "fp16" })).manifest.revision).toBe(built.variants[0]?.revision);
+  });
+
+  test("a precision that is not there, or that the device cannot run, is answered with how to build it", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    await buildBundle({ base: TINY_BASE, dtypes: ["int8"], out });
+    await expect(openBundle(out, { dtype: "fp16" })).rejects.toThrow(
+      /holds int8; fp16 is wanted.*--dtype fp16/,
+    );
+    await expect(openBundle(out, { device: "cuda" })).rejects.toThrow(/fp16 or fp32 is wanted on cuda/);
   });
 
   test("refuses an image size that the patches do not divide", async () => {
