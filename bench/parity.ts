@@ -20,6 +20,7 @@ export const Options = z.object({
 const Reference = z.object({
   size: z.number(),
   max_new_tokens: z.number(),
+  num_beams: z.number(),
   rows: z.array(
     z.object({
       image: z.string(),
@@ -31,7 +32,7 @@ const Reference = z.object({
 });
 
 export async function run(options: z.infer<typeof Options>): Promise<Report> {
-  const { size, max_new_tokens, rows } = Reference.parse(
+  const { size, max_new_tokens, num_beams, rows } = Reference.parse(
     JSON.parse(await readFile(join(options.reference, "reference.json"), "utf8")),
   );
   const pixels = new Uint8Array(await readFile(join(options.reference, "pixels.bin")));
@@ -48,7 +49,7 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
       batch.length,
       {
         maxNewTokens: max_new_tokens,
-        numBeams: 1,
+        numBeams: num_beams,
         promptIds: [],
       },
     );
@@ -71,12 +72,14 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
   for (const row of rows) {
     const answer = await captioner.caption(new Uint8Array(await readFile(join(options.images, row.image))), {
       max_new_tokens,
+      num_beams,
     });
     if (answer.ok && answer.value.caption === row.caption) sameCaptions++;
   }
   await engine.close();
   return {
     pictures: rows.length,
+    num_beams,
     same_tokens: sameTokens,
     same_captions_from_files: sameCaptions,
     differences,

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--split", default="dev")
     parser.add_argument("--max-new-tokens", type=int, default=30)
+    parser.add_argument("--num-beams", type=int, default=1)
     parser.add_argument("--image-size", type=int, help="the trained size by default")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--out", type=Path, required=True)
@@ -54,18 +55,22 @@ def main() -> None:
                 max_new_tokens=args.max_new_tokens,
                 interpolate_pos_encoding=size != model.config.vision_config.image_size,
                 do_sample=False,
-                num_beams=1,
+                num_beams=args.num_beams,
                 output_scores=True,
                 return_dict_in_generate=True,
             )
             ids = answer.sequences[:, 1:]
             texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
             # How near the runner-up came at each step: where two tokens tie, either implementation may take either.
-            best_two = torch.stack(answer.scores, 1).topk(2).values
-            margins = (best_two[..., 0] - best_two[..., 1]).tolist()
+            # (With beams the scores of a step are those of all beams, not of the one that won.)
+            if args.num_beams == 1:
+                best_two = torch.stack(answer.scores, 1).topk(2).values
+                margins = (best_two[..., 0] - best_two[..., 1]).tolist()
+            else:
+                margins = [[] for _ in batch]
             for image, row, text, margin in zip(batch, ids.tolist(), texts, margins, strict=True):
                 rows.append({"image": image.name, "token_ids": row, "caption": text, "margins": [round(m, 6) for m in margin]})
-    (args.out / "reference.json").write_text(json.dumps({"size": size, "max_new_tokens": args.max_new_tokens, "rows": rows}) + "\n")
+    (args.out / "reference.json").write_text(json.dumps({"size": size, "max_new_tokens": args.max_new_tokens, "num_beams": args.num_beams, "rows": rows}) + "\n")
     print(f"{len(rows)} pictures")
 
 
