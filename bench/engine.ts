@@ -1,6 +1,7 @@
 /**
- * Milliseconds of whole captions beside transformers' `generate` on the same weights, threads and length, in one run:
- * the embedded model, and BLIP-base of random weights at 224 and 384 pixels.
+ * Milliseconds of whole captions, in float32 and int8, beside transformers' `generate` on the same weights, threads and
+ * length, in one run: the embedded model, and BLIP-base of random weights at 224 and 384 pixels. Beside each stands its
+ * floor: operations over the machine's matrix rate, and bytes of weights over its bandwidth, both measured in the same run.
  */
 
 import { execFile } from "node:child_process";
@@ -11,14 +12,19 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import * as z from "zod";
 import { createOnnxEngine } from "../backend/engines/onnx.ts";
+import { readBlipConfig } from "../backend/model/blip-config.ts";
 import { buildBundle, type ModelFolder } from "../backend/model/build.ts";
-import { openBundle } from "../backend/model/bundle.ts";
+import { type Bundle, openBundle } from "../backend/model/bundle.ts";
 import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
+import { type MachineRates, measureMachine } from "./floor/machine.ts";
+import { captionCost } from "./floor/operations.ts";
 import { median, type Report, timeMs } from "./report.ts";
 
 const NEW_TOKENS = 12;
-const BATCHES = [1, 4];
+const BATCHES = [1, 8];
+const DTYPES = ["fp32", "int8"] as const;
 const THREADS = availableParallelism();
+const BYTES_PER_WEIGHT = { fp32: 4, int8: 1 };
 
 export const Options = z.object({
   /** Python with training/requirements.txt installed. */
@@ -51,13 +57,15 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
       { name: "BLIP-base, 224 px", base: blipBase, imageSize: 224 },
       { name: "BLIP-base, 384 px", base: blipBase, imageSize: 384 },
     ];
+    const machine = {
+      fp32: await measureMachine("fp32", THREADS, folder),
+      int8: await measureMachine("int8", THREADS, folder),
+    };
     const rows: Report[] = [];
-    for (const { name, base, adapter, imageSize } of cases) {
-      const ours = await timeOurs(
-        { name, base, ...(adapter ? { adapter } : {}), imageSize },
-        folder,
-        repeats,
-      );
+    for (const each of cases) {
+      const out = join(folder, "bundle");
+      const { base, adapter, imageSize } = each;
+      await buildBundle({ base, ...(adapter && { adapter }), dtypes: DTYPES, imageSize, out });
       const { stdout } = await script("time_generate.py", [
         ...["--base", base.folder],
         ...(adapter ? ["--adapter", adapter.folder] : []),
@@ -65,20 +73,35 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
         ...["--new-tokens", String(NEW_TOKENS), "--threads", String(THREADS), "--repeats", String(repeats)],
       ]);
       const theirs = TransformersTimes.parse(JSON.parse(stdout.trim().split("\n").at(-1) ?? ""));
-      for (const batch of BATCHES) {
-        const onnx = median(ours.get(batch) ?? []);
-        const transformers = median(theirs[batch] ?? []);
-        rows.push({
-          model: name,
-          batch,
-          onnx_ms: onnx,
-          onnx_ms_per_picture: onnx / batch,
-          transformers_ms: transformers,
-          times_as_fast: transformers / onnx,
-        });
+      const cost = captionCost(await readBlipConfig(base.folder), imageSize);
+      for (const dtype of DTYPES) {
+        const ours = await timeOurs(await openBundle(out, { dtype }), repeats);
+        for (const batch of BATCHES) {
+          const onnx = median(ours.get(batch) ?? []);
+          const transformers = median(theirs[batch] ?? []);
+          const floor = floorMs(cost, machine[dtype], batch, BYTES_PER_WEIGHT[dtype]);
+          rows.push({
+            model: each.name,
+            dtype,
+            batch,
+            onnx_ms: onnx,
+            floor_ms: floor,
+            of_floor: floor / onnx,
+            transformers_ms: transformers,
+            times_as_fast: transformers / onnx,
+          });
+        }
       }
     }
-    return { dtype: "fp32", threads: THREADS, new_tokens: NEW_TOKENS, repeats, rows };
+    return {
+      threads: THREADS,
+      new_tokens: NEW_TOKENS,
+      repeats,
+      fp32_operations_per_second: machine.fp32.operationsPerSecond,
+      int8_operations_per_second: machine.int8.operationsPerSecond,
+      bytes_per_second: machine.fp32.bytesPerSecond,
+      rows,
+    };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -95,18 +118,27 @@ async function moveEndToken(folder: string): Promise<void> {
   await writeFile(path, text.replace(/"sep_token_id": \d+/, `"sep_token_id": ${last}`));
 }
 
-async function timeOurs(
-  { base, adapter, imageSize }: Case,
-  folder: string,
-  repeats: number,
-): Promise<Map<number, number[]>> {
-  const out = join(folder, "bundle");
-  await buildBundle({ base, ...(adapter ? { adapter } : {}), dtypes: ["fp32"], imageSize, out });
-  const bundle = await openBundle(out);
+/** Least time of a batch: each part takes as long as its operations or its weights, whichever is longer. */
+function floorMs(
+  { encoderOperations, stepOperations, stepWeights }: ReturnType<typeof captionCost>,
+  { operationsPerSecond, bytesPerSecond }: MachineRates,
+  batch: number,
+  bytesPerWeight: number,
+): number {
+  const encoder = (batch * encoderOperations) / operationsPerSecond;
+  const step = Math.max(
+    (batch * stepOperations) / operationsPerSecond,
+    (bytesPerWeight * stepWeights) / bytesPerSecond,
+  );
+  return 1000 * (encoder + NEW_TOKENS * step);
+}
+
+async function timeOurs(bundle: Bundle, repeats: number): Promise<Map<number, number[]>> {
+  const { size } = bundle.manifest.image;
   const engine = await createOnnxEngine({ bundle, threads: THREADS });
   const times = new Map<number, number[]>();
   for (const batch of BATCHES) {
-    const pixels = Uint8Array.from({ length: batch * 3 * imageSize * imageSize }, (_, i) => (i * 7919) % 256);
+    const pixels = Uint8Array.from({ length: batch * 3 * size * size }, (_, i) => (i * 7919) % 256);
     const work = () =>
       engine.generate(pixels, batch, { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] });
     times.set(batch, await timeMs(work, { warmUps: 1, repeats }));

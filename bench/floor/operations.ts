@@ -1,0 +1,38 @@
+/** What a caption costs on paper: multiply-adds and bytes of weights, counted from the model's configuration. */
+
+import type { BlipConfig, TextConfig } from "../../backend/model/blip-config.ts";
+
+export interface CaptionCost {
+  /** Operations of everything that happens once a picture; a multiply-add counts as two. */
+  readonly encoderOperations: number;
+  /** Operations of one decode step of one row. */
+  readonly stepOperations: number;
+  /** Values of all weights that one decode step reads, whatever the batch. */
+  readonly stepWeights: number;
+}
+
+/** @param imageSize edge of the pictures in pixels */
+export function captionCost(
+  { vision_config: vision, text_config: text }: BlipConfig,
+  imageSize: number,
+): CaptionCost {
+  const tokens = (imageSize / vision.patch_size) ** 2 + 1;
+  const { hidden_size: width, intermediate_size: inner } = vision;
+  const layer = tokens * (4 * width * width + 2 * width * inner) + 2 * tokens * tokens * width;
+  const patches = (tokens - 1) * width * 3 * vision.patch_size ** 2;
+  const crossKeyValues = text.num_hidden_layers * tokens * 2 * width * text.hidden_size;
+  const stepWeights = decoderStepWeights(text);
+  // Its own few tokens are left out; those of the picture are read by every step.
+  const crossAttention = text.num_hidden_layers * 2 * tokens * text.hidden_size;
+  return {
+    encoderOperations: 2 * (vision.num_hidden_layers * layer + patches + crossKeyValues),
+    stepOperations: 2 * (stepWeights + crossAttention),
+    stepWeights,
+  };
+}
+
+/** Cross-attention keys and values are no part of it: they are projected once a picture. */
+function decoderStepWeights({ hidden_size: width, intermediate_size: inner, ...text }: TextConfig): number {
+  const layer = 4 * width * width + 2 * width * width + 2 * width * inner;
+  return text.num_hidden_layers * layer + width * width + text.vocab_size * width;
+}
