@@ -1,0 +1,168 @@
+/** Runs a bundle on NVIDIA Triton Inference Servers, over KServe v2 gRPC. docs/triton.md has the design. */
+
+import type { Bundle } from "../../model/bundle.ts";
+import { PORTS } from "../../model/caption-graph.ts";
+import {
+  MAX_BATCHED_ROWS,
+  modelVersion,
+  ROW_MAX_NEW_TOKENS,
+  servedModels,
+} from "../../model/triton-models.ts";
+import type { DecodingOptions, Engine } from "../engine.ts";
+import { type DecodedBatch, toSequences } from "../sequences.ts";
+import { checkModels } from "./check-models.ts";
+import { createEndpoints } from "./endpoints.ts";
+import {
+  createKserveClient,
+  type InferResponse,
+  type KserveClient,
+  type RawTensor,
+} from "./kserve-client.ts";
+import { TritonError } from "./triton-error.ts";
+
+export interface TritonEngineOptions {
+  readonly bundle: Bundle;
+  /** HOST:PORT of each server's gRPC; without TLS, so inside a private network. */
+  readonly endpoints: readonly [string, ...string[]];
+  /** The name that the model repository was written with. */
+  readonly model: string;
+  /** Longest that a call may take, a second server included. */
+  readonly timeoutMs: number;
+  /** Calls at once over all endpoints; two for each where absent. */
+  readonly concurrency?: number;
+}
+
+/** One runs while the next is on its way. */
+const CALLS_PER_ENDPOINT = 2;
+
+/**
+ * Checks every server before it returns. Servers that cannot be reached are forgiven while one can: every call names the
+ * bundle's revision, so one that comes later with another answers nothing.
+ * @throws TritonError with what to do
+ */
+export async function createTritonEngine({
+  bundle,
+  endpoints,
+  model,
+  timeoutMs,
+  concurrency = CALLS_PER_ENDPOINT * endpoints.length,
+}: TritonEngineOptions): Promise<Engine> {
+  const { image, revision, tokens } = bundle.manifest;
+  const { batched, unbatched } = servedModels(model, image.size);
+  const version = modelVersion(revision);
+  const clients = endpoints.map(createKserveClient);
+  const close = () => {
+    for (const client of clients) client.close();
+  };
+  try {
+    const wanted = { model, imageSize: image.size, revision };
+    await checkAll(clients, (client) => checkModels(client, wanted, { deadline: Date.now() + timeoutMs }));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const servers = createEndpoints(clients);
+
+  return {
+    bundle,
+    concurrency,
+    async generate(pixels, batch, options, signal) {
+      const shape = [batch, 3, image.size, image.size];
+      if (batch < 1 || pixels.length !== batch * 3 * image.size * image.size) {
+        throw new Error(`This is a bug: ${pixels.length} bytes of pixels for a batch of [${shape}].`);
+      }
+      const picture: RawTensor = { name: PORTS.pixels, datatype: "UINT8", shape, bytes: pixels };
+      const request = {
+        version,
+        outputs: [PORTS.tokenIds, PORTS.logProbabilities],
+        ...(mayShare(batch, options)
+          ? { model: batched.name, inputs: [picture, rowLengths(batch, options)] }
+          : { model: unbatched.name, inputs: [picture, ...decodingInputs(options)] }),
+      };
+      const deadline = Date.now() + timeoutMs;
+      return servers.run(async (client) => {
+        const response = await client.infer(request, { deadline, signal });
+        const decoded = decodedBatch(client.endpoint, response, { ...request, batch });
+        return toSequences(decoded, batch, tokens.eos).map(({ tokenIds, logProbabilities }) => ({
+          // A row of somebody else's request in the same forward pass may have asked for more.
+          tokenIds: tokenIds.slice(0, options.maxNewTokens),
+          logProbabilities: logProbabilities.slice(0, options.maxNewTokens),
+        }));
+      });
+    },
+    close: async () => close(),
+  };
+}
+
+/** Rejects with what is wrong with a server that answers, or with the first failure when none does. */
+async function checkAll(
+  clients: readonly KserveClient[],
+  check: (client: KserveClient) => Promise<void>,
+): Promise<void> {
+  const failures = (await Promise.allSettled(clients.map(check))).flatMap((result) =>
+    result.status === "rejected" ? [result.reason] : [],
+  );
+  const answered = failures.find((error) => !isAbsent(error));
+  if (answered !== undefined) throw answered;
+  if (failures.length === clients.length) throw failures[0];
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof TritonError && (error.failure === "unreachable" || error.failure === "timeout");
+}
+
+/** Whether Triton may add rows of other requests: greedy decoding, where only the lengths can differ. */
+function mayShare(batch: number, { numBeams, promptIds }: DecodingOptions): boolean {
+  return numBeams === 1 && promptIds.length === 0 && batch <= MAX_BATCHED_ROWS;
+}
+
+function rowLengths(batch: number, { maxNewTokens }: DecodingOptions): RawTensor {
+  return int64(ROW_MAX_NEW_TOKENS, Array<number>(batch).fill(maxNewTokens), [batch, 1]);
+}
+
+function decodingInputs({ maxNewTokens, numBeams, promptIds }: DecodingOptions): RawTensor[] {
+  return [
+    int64(PORTS.maxNewTokens, [maxNewTokens], [1]),
+    int64(PORTS.numBeams, [numBeams], [1]),
+    int64(PORTS.promptIds, promptIds, [promptIds.length]),
+  ];
+}
+
+/** Byte order is the machine's, which is the protocol's on every processor that Node runs on but s390x. */
+function int64(name: string, values: readonly number[], shape: readonly number[]): RawTensor {
+  const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+  return { name, datatype: "INT64", shape, bytes };
+}
+
+/** The answer's tensors. @throws TritonError `bad-answer` when it is not an answer to what was asked */
+function decodedBatch(
+  endpoint: string,
+  response: InferResponse,
+  asked: { readonly model: string; readonly version: string; readonly batch: number },
+): DecodedBatch {
+  const wrong = (message: string) => new TritonError("bad-answer", endpoint, message);
+  if (response.model !== asked.model || response.version !== asked.version) {
+    throw wrong(
+      `'${response.model}' version ${response.version} answered for '${asked.model}' version ${asked.version}.`,
+    );
+  }
+  function output(name: string, datatype: string, bytesPerElement: number): ArrayBuffer {
+    const found = response.outputs.find((tensor) => tensor.name === name);
+    if (found === undefined) throw wrong(`output '${name}' is missing.`);
+    const [rows, steps = -1, ...more] = found.shape;
+    const isRows = rows === asked.batch && steps >= 0 && more.length === 0;
+    if (found.datatype !== datatype || !isRows || found.bytes.length !== rows * steps * bytesPerElement) {
+      throw wrong(
+        `output '${name}' is ${found.datatype} [${found.shape.join(", ")}] in ${found.bytes.length} bytes, expected ${datatype} [${asked.batch}, steps].`,
+      );
+    }
+    // A copy: the bytes lie anywhere in the message, typed arrays want their alignment.
+    return Uint8Array.from(found.bytes).buffer;
+  }
+  const tokenIds = new BigInt64Array(output(PORTS.tokenIds, "INT64", 8));
+  const logProbabilities = new Float32Array(output(PORTS.logProbabilities, "FP32", 4));
+  if (tokenIds.length !== logProbabilities.length) {
+    throw wrong(`${tokenIds.length} token ids came with ${logProbabilities.length} log-probabilities.`);
+  }
+  return { tokenIds, logProbabilities };
+}

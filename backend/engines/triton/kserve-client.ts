@@ -1,0 +1,187 @@
+/** One inference server over gRPC: health, metadata and inference, each answer checked. No choice of server, no retries. */
+
+import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import * as z from "zod";
+import { KSERVE_SERVICE, type KserveMethod } from "./kserve-service.ts";
+import { TritonError } from "./triton-error.ts";
+
+/** Room for 256 pictures of 512 x 512 pixels, and for no answer of ours to be refused. */
+const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
+/**
+ * A connection that died without a word is found within 15 s while a call waits. Not sooner: by default Triton hangs up
+ * on a client that pings more than twice without getting data, and a call may take 30 s.
+ */
+const KEEPALIVE_MS = 10_000;
+const KEEPALIVE_TIMEOUT_MS = 5_000;
+/** A server that is back is found again within this. */
+const FIRST_RECONNECT_MS = 200;
+const LAST_RECONNECT_MS = 5_000;
+
+export interface CallOptions {
+  /** Milliseconds since the epoch. */
+  readonly deadline: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A tensor with its bytes, little-endian and row-major. */
+export interface RawTensor {
+  readonly name: string;
+  readonly datatype: string;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+export interface InferRequest {
+  readonly model: string;
+  readonly version: string;
+  readonly inputs: readonly RawTensor[];
+  readonly outputs: readonly string[];
+}
+
+const Ready = z.object({ ready: z.boolean() });
+
+const Tensor = z.object({
+  name: z.string(),
+  datatype: z.string(),
+  shape: z.array(z.coerce.number().int()),
+});
+
+const ModelMetadata = z.object({
+  versions: z.array(z.string()),
+  inputs: z.array(Tensor),
+  outputs: z.array(Tensor),
+});
+export type ModelMetadata = z.infer<typeof ModelMetadata>;
+
+const InferResponse = z
+  .object({
+    modelName: z.string(),
+    modelVersion: z.string(),
+    outputs: z.array(Tensor),
+    rawOutputContents: z.array(z.instanceof(Uint8Array)),
+  })
+  .refine(({ outputs, rawOutputContents }) => outputs.length === rawOutputContents.length, {
+    error: "expected as many raw contents as outputs",
+  })
+  .transform(({ modelName, modelVersion, outputs, rawOutputContents }) => ({
+    model: modelName,
+    version: modelVersion,
+    outputs: outputs.map((tensor, i) => ({ ...tensor, bytes: rawOutputContents[i] ?? new Uint8Array() })),
+  }));
+export type InferResponse = z.infer<typeof InferResponse>;
+
+/** Every call rejects with TritonError, or with the signal's reason once that has aborted. */
+export interface KserveClient {
+  readonly endpoint: string;
+  serverReady(options: CallOptions): Promise<boolean>;
+  /** False also where the server does not know the model. */
+  modelReady(model: string, version: string, options: CallOptions): Promise<boolean>;
+  /** Of the newest version, where none is named. */
+  modelMetadata(model: string, version: string | undefined, options: CallOptions): Promise<ModelMetadata>;
+  infer(request: InferRequest, options: CallOptions): Promise<InferResponse>;
+  close(): void;
+}
+
+/** Connects when first called, and again whenever the connection is lost. @param endpoint HOST:PORT, without TLS */
+export function createKserveClient(endpoint: string): KserveClient {
+  const client = new Client(endpoint, credentials.createInsecure(), {
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.keepalive_time_ms": KEEPALIVE_MS,
+    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
+    "grpc.max_reconnect_backoff_ms": LAST_RECONNECT_MS,
+    // Its own connection, gone when it is closed.
+    "grpc.use_local_subchannel_pool": 1,
+  });
+
+  async function call<Answer>(
+    method: KserveMethod,
+    request: object,
+    schema: z.ZodType<Answer>,
+    { deadline, signal }: CallOptions,
+  ): Promise<Answer> {
+    signal?.throwIfAborted();
+    const { path, requestSerialize, responseDeserialize } = KSERVE_SERVICE[method];
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const running = client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      { deadline },
+      (error, answer) => (error ? reject(error) : resolve(answer)),
+    );
+    const cancel = () => running.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    let answer: unknown;
+    try {
+      answer = await promise;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw toTritonError(endpoint, error as ServiceError);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+    const parsed = schema.safeParse(answer);
+    if (parsed.success) return parsed.data;
+    throw new TritonError("bad-answer", endpoint, `${method}: ${z.prettifyError(parsed.error)}`);
+  }
+
+  return {
+    endpoint,
+    serverReady: async (options) => (await call("ServerReady", {}, Ready, options)).ready,
+    async modelReady(name, version, options) {
+      try {
+        return (await call("ModelReady", { name, version }, Ready, options)).ready;
+      } catch (error) {
+        if (error instanceof TritonError && error.failure === "not-loaded") return false;
+        throw error;
+      }
+    },
+    modelMetadata: (name, version = "", options) =>
+      call("ModelMetadata", { name, version }, ModelMetadata, options),
+    infer: ({ model, version, inputs, outputs }, options) =>
+      call(
+        "ModelInfer",
+        {
+          modelName: model,
+          modelVersion: version,
+          inputs: inputs.map(({ name, datatype, shape }) => ({ name, datatype, shape })),
+          outputs: outputs.map((name) => ({ name })),
+          rawInputContents: inputs.map(({ bytes }) => bytes),
+        },
+        InferResponse,
+        options,
+      ),
+    close: () => client.close(),
+  };
+}
+
+/** What Triton says, under UNAVAILABLE, of requests that its scheduler drops. */
+const QUEUE_REFUSALS = /exceeds maximum queue size|timeout expired/i;
+
+function toTritonError(endpoint: string, error: ServiceError): TritonError {
+  const { code, details } = error;
+  const failed = (failure: TritonError["failure"], message: string) =>
+    new TritonError(failure, endpoint, message, { cause: error });
+  switch (code) {
+    case status.UNAVAILABLE:
+      return QUEUE_REFUSALS.test(details)
+        ? failed("overloaded", `too much to do (${details}).`)
+        : failed("unreachable", `not reachable, is it running? (${details})`);
+    // The server gave the call up, as one does that stops.
+    case status.CANCELLED:
+      return failed("unreachable", `the call was cut off (${details}).`);
+    case status.NOT_FOUND:
+      return failed("not-loaded", `${details}. Is the model repository the one that model:build wrote?`);
+    case status.RESOURCE_EXHAUSTED:
+      return failed("overloaded", `too much to do (${details}).`);
+    case status.DEADLINE_EXCEEDED:
+      return failed("timeout", "no answer in time.");
+    case status.INVALID_ARGUMENT:
+      return failed("refused", `This is a bug: the request was refused (${details}).`);
+    default:
+      return failed("failed", `${status[code]}: ${details}`);
+  }
+}
