@@ -40,7 +40,12 @@ export interface Batcher {
   submit(submission: Submission): Promise<Result<BatchedSequence>>;
   /** Pictures that wait for a forward pass. */
   readonly queueDepth: number;
+  /** How long the pictures that wait now will keep the engine busy, seconds, judged by its last forward passes. */
+  readonly backlogSeconds: number;
 }
+
+/** Weight of the newest forward pass in the mean. */
+const NEWEST = 0.2;
 
 interface Entry extends Submission {
   readonly group: string;
@@ -51,6 +56,7 @@ interface Entry extends Submission {
 export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
   let queue: Entry[] = [];
   let running = 0;
+  let secondsAPicture = 0;
 
   async function runUntilEmpty(): Promise<void> {
     running += 1;
@@ -85,6 +91,8 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
         allAborted(batch.map(({ signal }) => signal)),
       );
       const inferenceMs = performance.now() - startedAt;
+      const seconds = inferenceMs / 1000 / batch.length;
+      secondsAPicture = secondsAPicture === 0 ? seconds : (1 - NEWEST) * secondsAPicture + NEWEST * seconds;
       onForwardPass?.({ batchSize: batch.length, seconds: inferenceMs / 1000 });
       batch.forEach((entry, row) => {
         const sequence = sequences[row];
@@ -115,6 +123,9 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     },
     get queueDepth() {
       return queue.length;
+    },
+    get backlogSeconds() {
+      return (queue.length * secondsAPicture) / engine.concurrency;
     },
   };
 }

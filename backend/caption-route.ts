@@ -88,7 +88,9 @@ async function captionWithPermit(
   if (isDraining()) return { ok: false, failure: SHUTTING_DOWN };
   const permit = admission.tryEnter();
   if (permit === undefined) {
-    return failure("overloaded", "All permits are taken; ask again shortly.", { retryAfterSeconds: 1 });
+    return failure("overloaded", "All permits are taken; ask again when some of their work is done.", {
+      retryAfterSeconds: Math.max(1, Math.ceil(captioner.backlogSeconds)),
+    });
   }
   try {
     const signal = requestSignal(c.req.raw, requestTimeoutMs);

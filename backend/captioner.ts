@@ -71,6 +71,8 @@ export interface Captioner {
   warmUp(): Promise<void>;
   /** Pictures that wait for a forward pass. */
   readonly queueDepth: number;
+  /** How long they will keep the engine busy, seconds. */
+  readonly backlogSeconds: number;
 }
 
 type Words = Pick<CaptionerAnswer, "caption" | "score">;
@@ -154,6 +156,9 @@ export function createCaptioner({
     },
     get queueDepth() {
       return batcher.queueDepth;
+    },
+    get backlogSeconds() {
+      return batcher.backlogSeconds;
     },
   };
 }

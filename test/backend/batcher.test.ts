@@ -112,3 +112,43 @@ test("an engine that throws fails its batch and not the next", async () => {
   await expect(failed).rejects.toThrow("out of memory");
   expect(await tokens(next)).toEqual([102, 102, 102, 2]);
 });
+
+test("an engine that takes two batches at once gets two", async () => {
+  engine = createFakeEngine({ concurrency: 2 });
+  batcher = createBatcher({ engine, maxBatchSize: 4 });
+  engine.hold();
+  const results = [0, 1, 2, 3].map((value) => tokens(submit(value)));
+  await engine.started(2);
+  expect(batcher.queueDepth).toBe(2);
+  engine.release();
+  await Promise.all(results);
+  expect(engine.passes.map(({ batch }) => batch)).toEqual([1, 1, 2]);
+});
+
+test("a pass is told to stop once nobody waits for any of its pictures, and not before", async () => {
+  engine.hold();
+  const callers = [0, 1, 2].map(() => new AbortController());
+  const results = callers.map(({ signal }, value) => submit(value, GREEDY, signal));
+  await engine.started(1);
+  engine.releaseOne();
+  await engine.started(2);
+  const second = engine.passes[1]?.signal;
+  callers[1]?.abort();
+  expect(second?.aborted).toBe(false);
+  callers[2]?.abort();
+  expect(second?.aborted).toBe(true);
+  engine.release();
+  await Promise.all(results);
+});
+
+test("the backlog is what waits, at the pace of the last passes", async () => {
+  expect(batcher.backlogSeconds).toBe(0);
+  await tokens(submit(1));
+  engine.hold();
+  const results = [0, 1, 2].map((value) => tokens(submit(value)));
+  await engine.started(2);
+  const [pass] = forwardPasses;
+  expect(batcher.backlogSeconds).toBeCloseTo(2 * (pass?.seconds ?? Number.NaN), 10);
+  engine.release();
+  await Promise.all(results);
+});

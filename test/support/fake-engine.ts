@@ -28,6 +28,7 @@ export interface HeldPass {
   readonly options: DecodingOptions;
   /** Mean of red, green and blue of each row, rounded: what the fake tells pictures apart by. */
   readonly colours: readonly string[];
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface FakeEngine extends Engine {
@@ -47,12 +48,12 @@ export interface FakeEngine extends Engine {
 }
 
 /** Says the colour of each picture as three tokens (100 + red, 100 + green, 100 + blue) and the end token, each of probability 0.5. */
-export function createFakeEngine(): FakeEngine {
+export function createFakeEngine({ concurrency = 1 } = {}): FakeEngine {
   const passes: HeldPass[] = [];
   const waiters: { count: number; resolve: () => void }[] = [];
   let gate: PromiseWithResolvers<void> | undefined;
   let failure: Error | undefined;
-  let busy = false;
+  let busy = 0;
   let closed = false;
 
   function begin(pass: HeldPass): void {
@@ -62,21 +63,21 @@ export function createFakeEngine(): FakeEngine {
 
   return {
     bundle: { manifest: fakeManifest, graphPath: "", vocabularyPath: "" },
-    concurrency: 1,
+    concurrency,
     passes,
     get closed() {
       return closed;
     },
-    async generate(pixels, batch, options) {
+    async generate(pixels, batch, options, signal) {
       if (closed) throw new Error("generate after close");
-      if (busy) throw new Error("two forward passes at once");
+      if (busy >= concurrency) throw new Error("more forward passes at once than it takes");
       if (batch < 1 || pixels.length !== batch * 3 * SIZE * SIZE)
         throw new Error(`wrong shape for batch ${batch}`);
-      busy = true;
+      busy += 1;
       const colours = Array.from({ length: batch }, (_, row) => meanColour(pixels, row));
-      begin({ batch, options, colours: colours.map(String) });
+      begin({ batch, options, colours: colours.map(String), signal });
       await gate?.promise;
-      busy = false;
+      busy -= 1;
       if (failure !== undefined) {
         const error = failure;
         failure = undefined;
