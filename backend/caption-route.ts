@@ -8,7 +8,7 @@ import {
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
 } from "../shared/backend-protocol.ts";
-import { type Failure, problemResponse } from "../shared/problem.ts";
+import { type Failure, FailureError, problemResponse } from "../shared/problem.ts";
 import { GenerationOptions, type ImageToTextOutput } from "../shared/schema.ts";
 import type { Admission, Permit } from "./admission.ts";
 import type { Captioner, CaptionerAnswer } from "./captioner.ts";
@@ -98,6 +98,9 @@ async function captionWithPermit(
     const request = await readRequest(c, permit, signal.value);
     if (!request.ok) return request;
     return await captioner.caption(request.value.bytes, request.value.options, signal.value);
+  } catch (error) {
+    if (error instanceof FailureError) return { ok: false, failure: error.failure };
+    throw error;
   } finally {
     permit.release();
   }

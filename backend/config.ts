@@ -7,6 +7,8 @@ import { Device, Dtype } from "./model/bundle.ts";
 
 const MIB = 1024 * 1024;
 
+const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:]+\]):\d+$/i, "expected HOST:PORT, several by commas");
+
 const Environment = z.object({
   HOST: z.string().default("127.0.0.1").describe("Address to listen on"),
   PORT: z.coerce
@@ -30,14 +32,14 @@ const Environment = z.object({
   DTYPE: Dtype.optional().describe("Precision to open of the bundle; the best one for the device by default"),
   TRITON_ENDPOINTS: z
     .string()
-    .default("")
-    .transform((list) => list.split(",").filter((endpoint) => endpoint !== ""))
-    .pipe(z.array(z.string().regex(/^[\w.-]+:\d+$|^\[[\da-f:]+\]:\d+$/i, "expected HOST:PORT,HOST:PORT")))
+    .transform((list) => list.split(","))
+    .pipe(z.tuple([Endpoint], Endpoint))
+    .optional()
     .describe("gRPC addresses of the triton engine's servers, by commas"),
   TRITON_MODEL: z
     .string()
     .regex(/^[\w.-]+$/)
-    .default("blip_caption")
+    .default("caption")
     .describe("Name of the model in Triton's repository"),
   BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
   BACKEND_SECRET: z
@@ -114,7 +116,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       `The backend's configuration is wrong:\n  BACKEND_SECRET: required, because HOST ${config.HOST} is not loopback`,
     );
   }
-  if (config.ENGINE === "triton" && config.TRITON_ENDPOINTS.length === 0) {
+  if (config.ENGINE === "triton" && config.TRITON_ENDPOINTS === undefined) {
     throw new ConfigError(
       "The backend's configuration is wrong:\n  TRITON_ENDPOINTS: required with ENGINE=triton, e.g. 127.0.0.1:8001",
     );

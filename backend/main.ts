@@ -2,7 +2,8 @@
 
 import { ConfigError, parseConfig, printableConfig } from "./config.ts";
 import { DeviceError } from "./engines/onnx-device.ts";
-import { createThreadedOnnxEngine } from "./engines/threaded.ts";
+import { engineDevice, openEngine } from "./engines/open-engine.ts";
+import { TritonError } from "./engines/triton/triton-error.ts";
 import { createLog } from "./log.ts";
 import { BundleError, openBundle } from "./model/bundle.ts";
 import { createTokenizer } from "./model/tokenizer.ts";
@@ -14,17 +15,8 @@ async function main(): Promise<void> {
   const log = createLog(config);
   log.info({ config: printableConfig(config) }, "configuration");
 
-  const bundle = await openBundle(config.BUNDLE, { device: config.DEVICE, dtype: config.DTYPE });
-  const [engine, tokenizer] = await Promise.all([
-    createThreadedOnnxEngine({
-      bundle,
-      device: config.DEVICE,
-      deviceId: config.DEVICE_ID,
-      threads: config.THREADS,
-      maxBatchSize: config.MAX_BATCH_SIZE,
-    }),
-    createTokenizer(bundle),
-  ]);
+  const bundle = await openBundle(config.BUNDLE, { device: engineDevice(config), dtype: config.DTYPE });
+  const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
   drainOnSignals(server, log);
@@ -34,7 +26,9 @@ try {
   await main();
 } catch (error) {
   // What the operator can correct is said without a stack.
-  const isExpected = [ConfigError, BundleError, DeviceError].some((kind) => error instanceof kind);
+  const isExpected = [ConfigError, BundleError, DeviceError, TritonError].some(
+    (kind) => error instanceof kind,
+  );
   console.error(isExpected ? (error as Error).message : error);
   process.exit(1);
 }

@@ -1,0 +1,64 @@
+/** The engine that the configuration names, and its failures as the server's own. */
+
+import { type Failure, FailureError } from "../../shared/problem.ts";
+import type { Config } from "../config.ts";
+import type { Bundle, Device } from "../model/bundle.ts";
+import type { Engine } from "./engine.ts";
+import { createThreadedOnnxEngine } from "./threaded.ts";
+import { createTritonEngine } from "./triton/engine.ts";
+import { TritonError } from "./triton/triton-error.ts";
+
+/** What the engine computes on, for choosing the bundle's precision; a Triton server is there for its GPU. */
+export function engineDevice({ ENGINE, DEVICE }: Pick<Config, "ENGINE" | "DEVICE">): Device {
+  return ENGINE === "triton" ? "cuda" : DEVICE;
+}
+
+/** @throws DeviceError or TritonError with what to do */
+export async function openEngine(config: Config, bundle: Bundle): Promise<Engine> {
+  if (config.ENGINE === "triton" && config.TRITON_ENDPOINTS !== undefined) {
+    return withFailures(
+      await createTritonEngine({
+        bundle,
+        endpoints: config.TRITON_ENDPOINTS,
+        model: config.TRITON_MODEL,
+        timeoutMs: config.REQUEST_TIMEOUT_MS,
+      }),
+    );
+  }
+  return createThreadedOnnxEngine({
+    bundle,
+    device: config.DEVICE,
+    deviceId: config.DEVICE_ID,
+    threads: config.THREADS,
+    maxBatchSize: config.MAX_BATCH_SIZE,
+  });
+}
+
+/** Failures that pass, or that another server may not have, are told to the caller as such; the rest are bugs. */
+function withFailures(engine: Engine): Engine {
+  return {
+    ...engine,
+    async generate(...call) {
+      try {
+        return await engine.generate(...call);
+      } catch (error) {
+        const failure = error instanceof TritonError ? failureOf(error) : undefined;
+        throw failure ? new FailureError(failure, { cause: error }) : error;
+      }
+    },
+  };
+}
+
+function failureOf({ failure }: TritonError): Failure | undefined {
+  switch (failure) {
+    case "overloaded":
+      return { code: "overloaded", detail: "The inference servers are at capacity.", retryAfterSeconds: 1 };
+    case "timeout":
+      return { code: "deadline-exceeded", detail: "The inference servers did not answer in time." };
+    case "unreachable":
+    case "not-loaded":
+      return { code: "unavailable", detail: "No inference server is available.", retryAfterSeconds: 5 };
+    default:
+      return undefined;
+  }
+}
