@@ -4,6 +4,7 @@ import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
 import { Device, Dtype } from "./model/bundle.ts";
+import { TRITON_MODEL } from "./model/triton-models.ts";
 
 const MIB = 1024 * 1024;
 
@@ -39,7 +40,7 @@ const Environment = z.object({
   TRITON_MODEL: z
     .string()
     .regex(/^[\w.-]+$/)
-    .default("caption")
+    .default(TRITON_MODEL)
     .describe("Name of the model in Triton's repository"),
   BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
   BACKEND_SECRET: z

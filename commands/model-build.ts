@@ -3,18 +3,21 @@
 import { stat } from "node:fs/promises";
 import * as z from "zod";
 import { buildBundle, folderId, type ModelFolder } from "../backend/model/build.ts";
-import { Dtype, variantsOf } from "../backend/model/bundle.ts";
+import { Dtype, openBundle, variantsOf } from "../backend/model/bundle.ts";
 import { parseHubConfig } from "../backend/model/hub/config.ts";
 import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
+import { TRITON_MODEL } from "../backend/model/triton-models.ts";
+import { writeTritonRepository } from "../backend/model/triton-repository.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 
-const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] --out DIR
+const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] [--triton DIR] --out DIR
   --base        a BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with config.json,
                 preprocessor_config.json, vocab.txt and *.safetensors
   --adapter     a PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder
   --dtype       precisions, a graph each: fp32 (default), int8 (CPU), fp16 (GPU); a backend takes the best for its device
   --image-size  edge of the pictures in pixels; the preprocessor's own by default
+  --triton      also write a model repository for NVIDIA Triton, of the precision that a GPU takes
 Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE.`;
 
 const Options = z.object({
@@ -26,6 +29,7 @@ const Options = z.object({
     .transform((list) => [...new Set(list.split(","))])
     .pipe(z.tuple([Dtype], Dtype)),
   "image-size": z.coerce.number().int().min(16).max(1024).optional(),
+  triton: z.string().optional(),
   out: z.string(),
 });
 
@@ -33,7 +37,7 @@ async function main(): Promise<undefined> {
   const text = { type: "string" } as const;
   const options = parseCommandLine(
     USAGE,
-    { base: text, adapter: text, dtype: text, "image-size": text, out: text },
+    { base: text, adapter: text, dtype: text, "image-size": text, triton: text, out: text },
     Options,
   );
   const startedAt = performance.now();
@@ -48,6 +52,11 @@ async function main(): Promise<undefined> {
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   for (const { dtype, revision } of variantsOf(manifest)) {
     console.log(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`);
+  }
+  if (options.triton !== undefined) {
+    const bundle = await openBundle(options.out, { device: "cuda" });
+    await writeTritonRepository({ bundle, folder: options.triton, model: TRITON_MODEL, device: "gpu" });
+    console.log(`${options.triton}: model '${TRITON_MODEL}' for Triton, ${bundle.manifest.dtype}`);
   }
 }
 

@@ -25,6 +25,9 @@ export interface ServedModels {
   readonly unbatched: ServedModel;
 }
 
+/** What the batched model is called where nobody names it. */
+export const TRITON_MODEL = "caption";
+
 /** Most rows of one forward pass of the batched model; a larger request goes to the unbatched one. */
 export const MAX_BATCHED_ROWS = 32;
 
