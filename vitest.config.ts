@@ -1,6 +1,11 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+/** Runs where test/triton/install.sh has put a Triton server. */
+const triton = {
+  test: { name: "triton", include: ["test/triton/*.test.ts"], testTimeout: 120_000, fileParallelism: false },
+};
+
 /** Two projects: what runs on Cloudflare is tested inside workerd, everything else in Node. */
 export default defineConfig({
   test: {
@@ -10,7 +15,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/worker/**"],
+          exclude: ["test/worker/**", "test/triton/**"],
           testTimeout: 30_000,
         },
       },
@@ -18,6 +23,7 @@ export default defineConfig({
         plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000 },
       },
+      ...(process.env.TRITON_VENV ? [triton] : []),
     ],
   },
 });

@@ -1,10 +1,11 @@
 """Triton's onnxruntime backend in Python, for a server that comes without the real one: runs a model's model.onnx.
 
-Takes the place of libtriton_onnxruntime.so, so that the model repository is tested as it was written. Like the real
+It takes the place of libtriton_onnxruntime.so, so that a model repository is tested as it was written. Like the real
 backend it joins the requests that Triton's batcher hands over into one run and cuts the outputs by row. Unlike it, it
-runs on the CPU only and knows none of its parameters. Inputs named `batch_log` and the like do not exist: each run is a
-line of the file that TRITON_TEST_LOG names, as JSON: model, version, rows of each request. A number of milliseconds in
-the file TRITON_TEST_DELAY is waited before every run.
+knows the CPU only and none of the real one's parameters.
+
+For the tests, every run is a line in the file that TRITON_TEST_LOG names, and takes the milliseconds longer that the
+file TRITON_TEST_DELAY_MS holds.
 """
 
 import json
@@ -19,8 +20,7 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
         config = json.loads(args["model_config"])
-        self.name = args["model_name"]
-        self.version = args["model_version"]
+        self.model = {"model": args["model_name"], "version": args["model_version"]}
         self.batches = config["max_batch_size"] > 0
         self.inputs = [port["name"] for port in config["input"]]
         self.outputs = [port["name"] for port in config["output"]]
@@ -35,17 +35,17 @@ class TritonPythonModel:
         return [response for request in requests for response in self.run([request])]
 
     def run(self, requests):
+        """One run over the rows of all `requests`; their responses."""
         feeds = {
             name: np.concatenate([pb_utils.get_input_tensor_by_name(r, name).as_numpy() for r in requests])
             for name in self.inputs
         }
-        rows = [len(pb_utils.get_input_tensor_by_name(r, self.inputs[0]).as_numpy()) for r in requests]
+        rows = [len(pb_utils.get_input_tensor_by_name(r, "pixels").as_numpy()) for r in requests]
         with open(os.environ["TRITON_TEST_LOG"], "a") as log:
-            log.write(json.dumps({"model": self.name, "version": self.version, "rows": rows}) + "\n")
-        with open(os.environ["TRITON_TEST_DELAY"]) as delay:
-            time.sleep(float(delay.read()) / 1000)
+            log.write(json.dumps({**self.model, "rows": rows}) + "\n")
+        with open(os.environ["TRITON_TEST_DELAY_MS"]) as delay:
+            time.sleep(float(delay.read() or 0) / 1000)
         results = self.session.run(self.outputs, feeds)
-        ends = np.cumsum(rows)
         return [
             pb_utils.InferenceResponse(
                 [
@@ -53,5 +53,5 @@ class TritonPythonModel:
                     for name, result in zip(self.outputs, results)
                 ]
             )
-            for count, end in zip(rows, ends)
+            for count, end in zip(rows, np.cumsum(rows))
         ]
