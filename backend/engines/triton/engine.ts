@@ -128,7 +128,7 @@ function decodingInputs({ maxNewTokens, numBeams, promptIds }: DecodingOptions):
   ];
 }
 
-/** Byte order is the machine's, which is the protocol's on every processor that Node runs on but s390x. */
+/** Little-endian, as the protocol wants it and every machine is that we run on. */
 function int64(name: string, values: readonly number[], shape: readonly number[]): RawTensor {
   const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
   return { name, datatype: "INT64", shape, bytes };
