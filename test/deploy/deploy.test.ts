@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { TRITON_MODEL } from "../../backend/model/triton-models.ts";
+
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+const FILES = [
+  "deploy/Dockerfile",
+  "deploy/compose.yaml",
+  ...readdirSync(new URL("../../deploy/kubernetes", import.meta.url)).map(
+    (name) => `deploy/kubernetes/${name}`,
+  ),
+];
+/** Variables that are none of the backend's: Node's own, compose's, and the tunnel's. */
+const FOREIGN = ["NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "ONNXRUNTIME_NODE_INSTALL"];
+
+const settings = new Set(
+  read("backend/config.ts")
+    .match(/^ {2}[A-Z][A-Z_]+(?=: )/gm)
+    ?.map((name) => name.trim()),
+);
+
+/** Names as `NAME: value`, `name: NAME, value`, `ENV NAME=value` and `${NAME`. */
+function variablesIn(text: string): string[] {
+  const uncommented = text.replace(/^\s*#.*$/gm, "");
+  return [
+    ...uncommented.matchAll(
+      /^\s+([A-Z][A-Z_]{3,}): |name: ([A-Z][A-Z_]+)\b|\b([A-Z][A-Z_]+)=|\$\{([A-Z_]+)/gm,
+    ),
+  ].map((match) => match.slice(1).find(Boolean) ?? "");
+}
+
+describe("deploy/", () => {
+  test.each(FILES)("%s sets only what the backend knows", (path) => {
+    const unknown = variablesIn(read(path)).filter((name) => !settings.has(name) && !FOREIGN.includes(name));
+    expect(unknown).toEqual([]);
+  });
+
+  test("the settings it sets are seen at all", () => {
+    expect(variablesIn(read("deploy/compose.yaml"))).toContain("TRITON_ENDPOINTS");
+    expect(variablesIn(read("deploy/Dockerfile"))).toContain("BUNDLE");
+    expect(variablesIn(read("deploy/kubernetes/backend.yaml"))).toContain("DRAIN_TIMEOUT_MS");
+  });
+
+  test("probes ask routes that the backend has", () => {
+    const routes = read("backend/app.ts");
+    const asked = FILES.filter((path) => !path.includes("tunnel"))
+      .flatMap((path) => [...read(path).matchAll(/(?:path: |8788)(\/\w+)/g)])
+      .map(([, route]) => route);
+    expect(new Set(asked)).toEqual(new Set(["/readyz", "/healthz"]));
+    for (const route of asked) expect(routes).toContain(`"${route}"`);
+  });
+
+  test("a pod gets the time that draining takes", () => {
+    const manifest = read("deploy/kubernetes/backend.yaml");
+    const number = (pattern: RegExp) => Number(pattern.exec(manifest)?.[1]);
+    const grace = number(/terminationGracePeriodSeconds: (\d+)/);
+    const drain = number(/DRAIN_TIMEOUT_MS, value: "(\d+)"/) / 1000;
+    const pause = number(/command: \[sleep, "(\d+)"\]/);
+    expect(grace).toBeGreaterThan(drain + pause);
+  });
+
+  test("autoscaling reads a metric that the backend writes", () => {
+    const [, metric] = /metric: \{ name: (\w+) \}/.exec(read("deploy/kubernetes/autoscaling.yaml")) ?? [];
+    expect(read("backend/metrics.ts")).toContain(`"${metric}"`);
+  });
+
+  test("compose's backend calls the model that model:build names", () => {
+    expect(read("deploy/compose.yaml")).not.toContain("TRITON_MODEL");
+    expect(TRITON_MODEL).toBe("caption");
+  });
+});
