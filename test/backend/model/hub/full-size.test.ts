@@ -58,7 +58,9 @@ test("a disk that fills up on the way is named, and what came is kept", async ({
   const cache = await temporaryFolder();
   if (!mountDisk(cache, SMALL_DISK_MIB)) skip("this machine lets no test mount a disk");
   const hub = await startHubServer(blipBaseFiles());
-  await expect(fetchFrom(hub.url, cache)).rejects.toThrow(/disk is full.*Make room and run the same command/s);
+  await expect(fetchFrom(hub.url, cache)).rejects.toThrow(
+    /disk is full.*Make room and run the same command/s,
+  );
 
   const before = hub.reads.length;
   execFileSync("mount", ["-o", `remount,size=${LARGE_DISK_MIB}m`, cache]);
