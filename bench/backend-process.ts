@@ -11,6 +11,8 @@ export interface BackendProcess {
   metric(name: string): Promise<number>;
   /** SIGTERM; resolves once the process has ended. */
   stop(): Promise<void>;
+  /** SIGKILL, as a crash would be. */
+  kill(): Promise<void>;
 }
 
 /** Starts `backend/main.ts` on a free port with these variables; resolves once it listens. */
@@ -32,17 +34,21 @@ export async function startBackend(environment: Record<string, string>): Promise
     });
     child.once("exit", (code) => reject(new Error(`The backend ended with ${code} before it listened.`)));
   });
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill(signal);
+    await exited;
+  }
+
   return {
     url,
     async metric(name) {
       const text = await (await fetch(`${url}/metrics`)).text();
       return Number(new RegExp(`^${name}(?:\\{.*\\})? (.+)$`, "m").exec(text)?.[1]);
     },
-    async stop() {
-      const exited = once(child, "exit");
-      child.kill("SIGTERM");
-      await exited;
-    },
+    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
   };
 }
 

@@ -11,6 +11,7 @@ const BENCHES = {
   edge: () => import("../bench/edge.ts"),
   "edge-review": () => import("../bench/edge-review.ts"),
   engine: () => import("../bench/engine.ts"),
+  failover: () => import("../bench/failover.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),
 } as const;
