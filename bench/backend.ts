@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import * as z from "zod";
 import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx.ts";
-import { openBundle } from "../backend/model/bundle.ts";
+import { Device, openBundle } from "../backend/model/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { decodePicture, inspectPicture } from "../backend/picture.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
@@ -21,6 +21,8 @@ const LIMITS = { maxPixels: 10_000_000, decodeTimeoutSeconds: 60 };
 export const Options = z.object({
   /** Folder of a bundle; the embedded model where absent. */
   bundle: z.string().optional(),
+  /** Where both compute. */
+  device: Device.default("cpu"),
   clients: z.coerce.number().int().positive().default(32),
   /** Captions of each turn. */
   captions: z.coerce.number().int().positive().default(256),
@@ -30,16 +32,24 @@ export const Options = z.object({
 });
 type Options = z.infer<typeof Options>;
 
-export async function run({ bundle: folder, clients, captions, turns, tokens }: Options): Promise<Report> {
-  const bundle = folder === undefined ? await openEmbeddedBundle() : await openBundle(folder);
+export async function run({
+  bundle: folder,
+  device,
+  clients,
+  captions,
+  turns,
+  tokens,
+}: Options): Promise<Report> {
+  const bundle = folder === undefined ? await openEmbeddedBundle() : await openBundle(folder, { device });
   const { size, resampling: filter } = bundle.manifest.image;
   const decoding: DecodingOptions = { maxNewTokens: tokens, numBeams: 1, promptIds: [] };
   const files = await Promise.all(Array.from({ length: PICTURES }, (_, seed) => photograph(seed)));
   const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
 
-  const engine = await createOnnxEngine({ bundle, threads: THREADS });
+  const engine = await createOnnxEngine({ bundle, device, threads: THREADS, maxBatchSize: BATCH_SIZE });
   const server = await startBackend({
     BUNDLE: folder ?? EMBEDDED_BUNDLE,
+    DEVICE: device,
     THREADS: String(THREADS),
     MAX_BATCH_SIZE: String(BATCH_SIZE),
     MAX_REQUESTS: String(clients),

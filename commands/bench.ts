@@ -12,6 +12,7 @@ const BENCHES = {
   "edge-review": () => import("../bench/edge-review.ts"),
   engine: () => import("../bench/engine.ts"),
   failover: () => import("../bench/failover.ts"),
+  gpu: () => import("../bench/gpu/captions.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),
 } as const;

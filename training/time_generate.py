@@ -20,15 +20,18 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--repeats", type=int, required=True)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="float32 on the one, bfloat16 on the other")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=torch.float32).eval()
+    dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
+    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=dtype).eval().to(args.device)
     if args.adapter:
         model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
     interpolate = args.image_size != model.config.vision_config.image_size
     times: dict[int, list[float]] = {}
     for batch in args.batches:
         pixels = torch.randn(batch, 3, args.image_size, args.image_size, generator=torch.Generator().manual_seed(0))
+        pixels = pixels.to(args.device, dtype)
         for run in range(args.repeats + 1):
             started = time.perf_counter()
             model.generate(
@@ -38,6 +41,8 @@ def main() -> None:
                 num_beams=1,
                 interpolate_pos_encoding=interpolate,
             )
+            if args.device == "cuda":
+                torch.cuda.synchronize()
             if run > 0:
                 times.setdefault(batch, []).append(1000 * (time.perf_counter() - started))
     print(json.dumps(times))

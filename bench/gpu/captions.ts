@@ -1,0 +1,138 @@
+/**
+ * Whole captions on a GPU beside transformers in bfloat16, the encoder's share of the matrix rate measured there, and how
+ * many pictures the node's CPU decodes. With `--device cpu --base models/flickr8k-small/base` the same runs anywhere, small.
+ */
+
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import * as z from "zod";
+import { PICTURE_LIMITS, pixelFormat } from "../../backend/captioner.ts";
+import { createDecodeThreads } from "../../backend/decode-threads.ts";
+import type { Engine } from "../../backend/engines/engine.ts";
+import { createOnnxEngine } from "../../backend/engines/onnx.ts";
+import { readBlipConfig, readPreprocessing } from "../../backend/model/blip-config.ts";
+import { buildBundle } from "../../backend/model/build.ts";
+import { type Bundle, Device, openBundle } from "../../backend/model/bundle.ts";
+import { inspectPicture } from "../../backend/picture.ts";
+import { photograph } from "../backend-process.ts";
+import { captionCost } from "../floor/operations.ts";
+import { median, type Report, timeMs } from "../report.ts";
+
+const NEW_TOKENS = 12;
+const DECODED = 256;
+const WARM_UPS = 3;
+
+export const Options = z.object({
+  /** Python with training/requirements.txt installed, and PyTorch for the device. */
+  python: z.string().default("python3"),
+  device: Device.default("cuda"),
+  /** Folder of the model; BLIP-base of random weights where absent. */
+  base: z.string().optional(),
+  /** Pictures a batch, by commas. */
+  batches: z
+    .string()
+    .default("1,8,32")
+    .transform((list) => list.split(",").map(Number))
+    .pipe(z.array(z.number().int().positive())),
+  repeats: z.coerce.number().int().positive().default(9),
+});
+
+const Rate = z.object({ operations_per_second: z.number() });
+const Times = z.record(z.string(), z.array(z.number()));
+
+export async function run({
+  python,
+  device,
+  base,
+  batches,
+  repeats,
+}: z.infer<typeof Options>): Promise<Report> {
+  const scratch = await mkdtemp(join(tmpdir(), "bench-gpu-"));
+  const torchDevice = device === "cpu" ? "cpu" : "cuda";
+  async function script(path: string, args: readonly string[]): Promise<unknown> {
+    const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
+    const { stdout } = await promisify(execFile)(python, [file, ...args]);
+    return JSON.parse(stdout.trim().split("\n").at(-1) || "null");
+  }
+  try {
+    const model = base ?? join(scratch, "base");
+    if (base === undefined) {
+      const file = fileURLToPath(new URL("../../training/random_blip.py", import.meta.url));
+      await promisify(execFile)(python, [file, "--out", model]);
+    }
+    const { size } = await readPreprocessing(model);
+    const out = join(scratch, "bundle");
+    const dtypes = [device === "cpu" ? "fp32" : "fp16"] as const;
+    await buildBundle({ base: { id: "bench/model", folder: model }, dtypes, out });
+    const bundle = await openBundle(out, { device });
+    const { operations_per_second: matrixRate } = Rate.parse(
+      await script("bench/gpu/matrix_rate.py", ["--device", torchDevice]),
+    );
+    const theirs = Times.parse(
+      await script("training/time_generate.py", [
+        ...["--base", model, "--image-size", String(size), "--batches", ...batches.map(String)],
+        ...["--new-tokens", String(NEW_TOKENS), "--threads", String(availableParallelism())],
+        ...["--repeats", String(repeats), "--device", torchDevice],
+      ]),
+    );
+    const { encoderOperations, stepOperations } = captionCost(await readBlipConfig(model), size);
+    const engine = await createOnnxEngine({ bundle, device, maxBatchSize: Math.max(...batches) });
+    const rows: Report[] = [];
+    for (const batch of batches) {
+      const first = await timeCaptions(engine, { batch, size, tokens: 1, repeats });
+      const whole = await timeCaptions(engine, { batch, size, tokens: NEW_TOKENS, repeats });
+      rows.push({
+        batch,
+        first_token_ms: first,
+        first_token_of_matrix_rate:
+          (batch * (encoderOperations + stepOperations)) / (first / 1000) / matrixRate,
+        ms_a_further_token: (whole - first) / (NEW_TOKENS - 1),
+        caption_ms: whole,
+        captions_per_second: (1000 * batch) / whole,
+        transformers_ms: median(theirs[batch] ?? []),
+        times_as_fast: median(theirs[batch] ?? []) / whole,
+      });
+    }
+    await engine.close();
+    return {
+      device,
+      image_size: size,
+      dtype: bundle.manifest.dtype,
+      transformers_dtype: torchDevice === "cuda" ? "bfloat16" : "float32",
+      matrix_operations_per_second: matrixRate,
+      decoded_pictures_per_second: await decodeRate(bundle),
+      rows,
+    };
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Median milliseconds of a batch; captions of random weights end only at their last token. */
+async function timeCaptions(
+  engine: Engine,
+  { batch, size, tokens, repeats }: { batch: number; size: number; tokens: number; repeats: number },
+): Promise<number> {
+  const pixels = Uint8Array.from({ length: batch * 3 * size * size }, (_, i) => (i * 7919) % 256);
+  const work = () => engine.generate(pixels, batch, { maxNewTokens: tokens, numBeams: 1, promptIds: [] });
+  return median(await timeMs(work, { warmUps: WARM_UPS, repeats }));
+}
+
+/** Pictures a second, a thread on every core. */
+async function decodeRate(bundle: Bundle): Promise<number> {
+  const threads = availableParallelism();
+  const decoders = createDecodeThreads({ threads, format: pixelFormat(bundle), limits: PICTURE_LIMITS });
+  const inspected = await inspectPicture(await photograph(1), PICTURE_LIMITS);
+  if (!inspected.ok) throw new Error(inspected.failure.detail);
+  const decodeSome = async () => {
+    for (let i = 0; i < DECODED / threads; i++) await decoders.decode(inspected.value);
+  };
+  const all = () => Promise.all(Array.from({ length: threads }, decodeSome));
+  const [ms] = await timeMs(all, { warmUps: 1, repeats: 1 });
+  await decoders.close();
+  return (1000 * DECODED) / (ms as number);
+}
