@@ -46,7 +46,11 @@ test("the configured engine answers as the other does; a Triton server stands fo
 });
 
 test("a server that is not there ends the start with its address", async () => {
-  const config = parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "127.0.0.1:9", REQUEST_TIMEOUT_MS: "2000" });
+  const config = parseConfig({
+    ENGINE: "triton",
+    TRITON_ENDPOINTS: "127.0.0.1:9",
+    REQUEST_TIMEOUT_MS: "2000",
+  });
   const error = await openEngine(config, await tinyBundle()).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(TritonError);
   expect(String(error)).toContain("127.0.0.1:9");
