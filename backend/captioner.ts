@@ -6,6 +6,7 @@
 import { LRUCache } from "lru-cache";
 import { contentHash } from "../shared/content-hash.ts";
 import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS, MAX_NUM_BEAMS } from "../shared/limits.ts";
+import { FailureError } from "../shared/problem.ts";
 import type { BackendModel, GenerationOptions } from "../shared/schema.ts";
 import { createBatcher, type ForwardPass } from "./batcher.ts";
 import { createDecodeLanes } from "./decode-lanes.ts";
@@ -14,6 +15,7 @@ import { createJoinedWork, LEFT } from "./joined-work.ts";
 import type { Bundle } from "./model/bundle.ts";
 import type { Tokenizer } from "./model/tokenizer.ts";
 import {
+  blankPicture,
   decodePicture,
   type InspectedPicture,
   inspectPicture,
@@ -67,7 +69,7 @@ export interface Captioner {
     options?: GenerationOptions,
     signal?: AbortSignal,
   ): Promise<Result<CaptionerAnswer>>;
-  /** Runs the model at every batch size that costs a first time, so that the first caller does not pay for it. */
+  /** Decodes in every lane and runs the model at every batch size that costs a first time: no caller pays for it. */
   warmUp(): Promise<void>;
   /** Pictures that wait for a forward pass. */
   readonly queueDepth: number;
@@ -149,6 +151,13 @@ export function createCaptioner({
     },
     async warmUp() {
       const { size } = engine.bundle.manifest.image;
+      const picture = await blankPicture(size);
+      const decodings = Array.from({ length: decodeLanes }, () =>
+        lanes.run(size * size, () => decode(picture)),
+      );
+      for (const decoded of await Promise.all(decodings)) {
+        if (!decoded.ok) throw new FailureError(decoded.failure);
+      }
       const decoding = { maxNewTokens: 2, numBeams: 1, promptIds: [] };
       for (const batch of new Set(engine.buckets ?? [1, maxBatchSize])) {
         await engine.generate(new Uint8Array(batch * 3 * size * size), batch, decoding);

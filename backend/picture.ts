@@ -3,6 +3,7 @@
  * checked before it is decoded, and decoding has a time limit. No HTTP, no model.
  */
 
+import { isMainThread } from "node:worker_threads";
 import sharp, { type Sharp } from "sharp";
 import { pictureFormat } from "./picture-format.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
@@ -17,22 +18,26 @@ const EXACT_RESIZE_PIXELS = 2_000_000;
  */
 const MAX_SIDE_PIXELS = 65_535;
 
-// Every picture is another one: libvips' cache of operations would only hold memory.
-sharp.cache(false);
-// Pictures are decoded beside each other, so one thread each.
-sharp.concurrency(1);
-// Only the decoders of the accepted formats can be reached, whatever a file pretends to be.
-sharp.block({ operation: ["VipsForeignLoad"] });
-sharp.unblock({
-  operation: [
-    "VipsForeignLoadJpegBuffer",
-    "VipsForeignLoadPngBuffer",
-    "VipsForeignLoadWebpBuffer",
-    "VipsForeignLoadHeifBuffer",
-    "VipsForeignLoadNsgifBuffer",
-    "VipsForeignLoadTiffBuffer",
-  ],
-});
+// libvips keeps these settings for the whole process. A thread that sets them again takes every decoder away from the
+// others for a moment, and pictures in flight would be called unreadable.
+if (isMainThread) {
+  // Every picture is another one: libvips' cache of operations would only hold memory.
+  sharp.cache(false);
+  // Pictures are decoded beside each other, so one thread each.
+  sharp.concurrency(1);
+  // Only the decoders of the accepted formats can be reached, whatever a file pretends to be.
+  sharp.block({ operation: ["VipsForeignLoad"] });
+  sharp.unblock({
+    operation: [
+      "VipsForeignLoadJpegBuffer",
+      "VipsForeignLoadPngBuffer",
+      "VipsForeignLoadWebpBuffer",
+      "VipsForeignLoadHeifBuffer",
+      "VipsForeignLoadNsgifBuffer",
+      "VipsForeignLoadTiffBuffer",
+    ],
+  });
+}
 
 export interface PictureLimits {
   /** Most width x height of a file. */
@@ -53,6 +58,12 @@ export interface InspectedPicture {
   /** As it is shown, EXIF orientation applied. */
   readonly width: number;
   readonly height: number;
+}
+
+/** A white picture of `size` x `size` pixels, for warming decoders up. */
+export async function blankPicture(size: number): Promise<InspectedPicture> {
+  const blank = sharp({ create: { width: size, height: size, channels: 3, background: "#ffffff" } });
+  return { bytes: await blank.jpeg().toBuffer(), width: size, height: size };
 }
 
 /**

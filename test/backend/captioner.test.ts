@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { type Captioner, type CaptionerOptions, createCaptioner } from "../../backend/captioner.ts";
+import { failure } from "../../backend/result.ts";
 import { createFakeEngine, type FakeEngine, fakeTokenizer } from "../support/fake-engine.ts";
 import { jpegPicture } from "../support/pictures.ts";
 
@@ -138,4 +139,17 @@ test("warm-up runs the smallest and the largest batch", async () => {
   start({ maxBatchSize: 6 });
   await captioner.warmUp();
   expect(engine.passes.map(({ batch }) => batch)).toEqual([1, 6]);
+});
+
+test("warm-up decodes in every lane at once, and fails where no picture can be decoded", async () => {
+  let atOnce = 0;
+  start({
+    decodeLanes: 3,
+    decode: async () => {
+      atOnce += 1;
+      await expect.poll(() => atOnce).toBe(3);
+      return failure("decode-timeout", "Decoding took more than 10 s.");
+    },
+  });
+  await expect(captioner.warmUp()).rejects.toThrow("Decoding took more than 10 s.");
 });

@@ -1,3 +1,4 @@
+import sharp from "sharp";
 import { expect, onTestFinished, test } from "vitest";
 import { createDecodeThreads } from "../../backend/decode-threads.ts";
 import { decodePicture, type InspectedPicture, inspectPicture } from "../../backend/picture.ts";
@@ -43,4 +44,14 @@ test("a thread that fails by a bug fails one picture, not the next", async () =>
   const failed = await pool.decode(nonsense).catch((error: unknown) => error);
   expect(failed).toBeDefined();
   expect((await pool.decode(await inspected(await jpegPicture(1)))).ok).toBe(true);
+});
+
+test("a thread that starts leaves libvips' settings alone: decoding elsewhere goes on", async () => {
+  const decoder = { operation: ["VipsForeignLoadJpegBuffer"] };
+  const picture = await inspected(await jpegPicture(1));
+  const png = await sharp(picture.bytes).png().toBuffer();
+  sharp.block(decoder);
+  onTestFinished(() => sharp.unblock(decoder));
+  expect((await start(1).decode({ bytes: png, width: 32, height: 24 })).ok).toBe(true);
+  await expect(sharp(picture.bytes).metadata()).rejects.toThrow();
 });

@@ -57,6 +57,11 @@ test.each(resizeReference.jpeg)(
   },
 );
 
+test("no decoder but those of the accepted formats can be reached", async () => {
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
+  await expect(sharp(Buffer.from(svg)).metadata()).rejects.toThrow("unsupported image format");
+});
+
 test("a huge picture is reduced before the exact resize and looks the same", async () => {
   const stripes = Buffer.alloc(3000 * 2000 * 3, 255);
   for (let i = 0; i < 3000 * 2000; i++) if (i % 3000 < 1500) stripes.fill(0, i * 3, i * 3 + 3);
