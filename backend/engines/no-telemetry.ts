@@ -1,0 +1,7 @@
+/**
+ * Imported before ONNX Runtime, which otherwise keeps a device id in the user's home and reports its use to Microsoft. A
+ * thread has only a copy of the environment, so whoever starts one that loads ONNX Runtime imports this too.
+ * https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
+ */
+
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
