@@ -1,5 +1,6 @@
 /** Runs a bundle in this process. The only file that imports ONNX Runtime. */
 
+import "./no-telemetry.ts";
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Bundle, Device } from "../model/bundle.ts";

@@ -3,6 +3,7 @@
  * that calls it: on the server's own thread no request would be read, refused or decoded during a forward pass.
  */
 
+import "./no-telemetry.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { DecodingOptions, Engine, TokenSequence } from "./engine.ts";

@@ -1,5 +1,6 @@
 /** What this machine can do at most: matrix rates by ONNX Runtime's own product at its best shape, and memory bandwidth. */
 
+import "../../backend/engines/no-telemetry.ts";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import type { Dtype } from "../../backend/model/bundle.ts";

@@ -1,6 +1,8 @@
+import { readdir } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { Caption } from "../../shared/schema.ts";
 import { runCommand } from "../support/run-command.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
 
 describe("npm run caption", () => {
   test("prints a line a file, and goes on after a bad one", async () => {
@@ -27,6 +29,14 @@ describe("npm run caption", () => {
     expect(file).toBe("examples/cat.jpg");
     expect(Caption.parse(caption).alt.length).toBeLessThanOrEqual(20);
     expect(status).toBe(0);
+  });
+
+  test("ONNX Runtime's telemetry leaves nothing in the user's home", async () => {
+    const home = await temporaryFolder();
+    // ONNX Runtime keeps quiet in CI by itself.
+    const environment = { HOME: home, CI: undefined, ORT_DISABLE_TELEMETRY: undefined };
+    expect((await runCommand("caption", ["examples/cat.jpg"], environment)).status).toBe(0);
+    expect(await readdir(home)).toEqual([]);
   });
 
   test("a prompt begins the caption", async () => {

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { readdir } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -168,11 +169,12 @@ test("an upload past the permits is refused while it is still being sent", async
   expect((await busy).status).toBe(200);
 });
 
-test("the whole backend on a real model: a picture in, its caption out, and a clean end", async () => {
+test("the whole backend on a real model: a picture in, its caption out, nothing left behind", async () => {
   const bundle = join(await temporaryFolder(), "bundle");
+  const home = await temporaryFolder();
   await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
   const child = fork(new URL("../../backend/main.ts", import.meta.url), {
-    env: { PATH: process.env.PATH, PORT: "0", BUNDLE: bundle, THREADS: "1" },
+    env: { PATH: process.env.PATH, PORT: "0", BUNDLE: bundle, THREADS: "1", HOME: home },
     execArgv: [],
     silent: true,
   });
@@ -189,6 +191,7 @@ test("the whole backend on a real model: a picture in, its caption out, and a cl
   const exited = exitOf(child);
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
+  expect(await readdir(home)).toEqual([]);
 });
 
 test("a wrong configuration is refused by name before anything is loaded", async () => {

@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export async function runCommand(
   command: string,
   args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
+  environment: Readonly<Record<string, string | undefined>> = {},
 ): Promise<{ stdout: string; stderr: string; status: number | null }> {
   const child = spawn(process.execPath, [`commands/${command}.ts`, ...args], {
     cwd: ROOT,
