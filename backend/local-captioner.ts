@@ -4,7 +4,7 @@ import { type Captioner, createCaptioner } from "./captioner.ts";
 import type { Engine } from "./engines/engine.ts";
 import { createOnnxEngine } from "./engines/onnx.ts";
 import type { BuildOptions } from "./model/build.ts";
-import { openBundle } from "./model/bundle.ts";
+import { type Device, openBundle } from "./model/bundle.ts";
 import { openEmbeddedBundle } from "./model/embedded.ts";
 import { createTokenizer } from "./model/tokenizer.ts";
 
@@ -17,9 +17,9 @@ export interface LocalCaptioner {
 /** Opens the bundle in `folder`, or the embedded one, which is built first where it is missing. */
 export async function openLocalCaptioner(
   folder: string | undefined,
-  onProgress?: BuildOptions["onProgress"],
+  { device = "cpu", onProgress }: { device?: Device; onProgress?: BuildOptions["onProgress"] } = {},
 ): Promise<LocalCaptioner> {
-  const bundle = folder ? await openBundle(folder) : await openEmbeddedBundle(onProgress);
-  const engine = await createOnnxEngine({ bundle });
+  const bundle = folder ? await openBundle(folder, { device }) : await openEmbeddedBundle(onProgress);
+  const engine = await createOnnxEngine({ bundle, device });
   return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
 }

@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { Device } from "../backend/model/bundle.ts";
 import type { Report } from "./report.ts";
 
 const BATCH = 8;
@@ -15,6 +16,7 @@ export const Options = z.object({
   reference: z.string("expected --reference DIR, as training/reference_dev.py wrote it"),
   images: z.string("expected --images DIR"),
   bundle: z.string().optional(),
+  device: Device.default("cpu"),
 });
 
 const Reference = z.object({
@@ -36,7 +38,7 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
     JSON.parse(await readFile(join(options.reference, "reference.json"), "utf8")),
   );
   const pixels = new Uint8Array(await readFile(join(options.reference, "pixels.bin")));
-  const { captioner, engine } = await openLocalCaptioner(options.bundle);
+  const { captioner, engine } = await openLocalCaptioner(options.bundle, { device: options.device });
   const { tokens } = engine.bundle.manifest;
   const bytes = 3 * size * size;
 
@@ -79,6 +81,8 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
   await engine.close();
   return {
     pictures: rows.length,
+    device: options.device,
+    dtype: engine.bundle.manifest.dtype,
     num_beams,
     same_tokens: sameTokens,
     same_captions_from_files: sameCaptions,

@@ -37,10 +37,9 @@ async function main(): Promise<number> {
     },
     Options,
   );
-  const { captioner, engine } = await openLocalCaptioner(
-    options.bundle,
-    progressLine("Building the embedded model"),
-  );
+  const { captioner, engine } = await openLocalCaptioner(options.bundle, {
+    onProgress: progressLine("Building the embedded model"),
+  });
   let failed = 0;
   for (const file of options.files) {
     try {

@@ -131,7 +131,9 @@ interface CaptionSource {
 }
 
 async function inProcess(bundle: string | undefined): Promise<CaptionSource> {
-  const { captioner, engine } = await openLocalCaptioner(bundle, progressLine("Building the embedded model"));
+  const { captioner, engine } = await openLocalCaptioner(bundle, {
+    onProgress: progressLine("Building the embedded model"),
+  });
   const { id, revision } = captioner.model;
   return {
     async caption(bytes) {

@@ -33,37 +33,45 @@ const modelIdentity = z
 const CACHE_TIER_NAMES = ["memory", "colo", "kv"] as const;
 export type CacheTierName = (typeof CACHE_TIER_NAMES)[number];
 
-const Variables = z.object({
-  /** Captioners; each picture has one that it is sent to first. */
-  BACKEND_URLS: backendUrls,
-  /** Bearer token of the captioners. */
-  BACKEND_SECRET: z.string().min(1).optional(),
-  /** What a captioner serves that does not name its own model, such as a hosted endpoint: `id@revision`. */
-  HOSTED_MODEL: modelIdentity.optional(),
-  /** Further names under which `POST /models/{id}` serves the model. */
-  MODEL_ALIASES: optionalList,
-  /** Who may come in: callers with a key, or everybody. */
-  ACCESS: z.enum(["keys", "open"]).default("keys"),
-  /** Origins of web pages that may call the API, or `*`. */
-  CORS_ORIGINS: optionalList,
-  /** `host:port` of media servers whose pictures may be fetched although their address is not public. */
-  URL_ALLOWED_HOSTS: optionalList,
-  /** Cache tiers in use; on workers.dev the Cache API does nothing, so leave `colo` out there. */
-  CACHE_TIERS: z
-    .string()
-    .default("memory,colo,kv")
-    .pipe(commaList.pipe(z.array(z.enum(CACHE_TIER_NAMES)))),
-  /** The longest a caller waits for a new caption. */
-  REQUEST_TIMEOUT_MS: milliseconds(30_000),
-  /** The longest one captioner is waited for while another is left to ask. */
-  ATTEMPT_TIMEOUT_MS: milliseconds(10_000),
-  /** A slower KV read counts as a miss. */
-  KV_TIMEOUT_MS: milliseconds(500),
-  /** The longest a picture's address may take to deliver it. */
-  URL_TIMEOUT_MS: milliseconds(10_000),
-  /** The least severe log line that is written. */
-  LOG_LEVEL: z.enum(["info", "warn", "error"]).default("info"),
-});
+const Variables = z
+  .object({
+    /** Captioners; each picture has one that it is sent to first. */
+    BACKEND_URLS: backendUrls,
+    /** Bearer token of the captioners. */
+    BACKEND_SECRET: z.string().min(1).optional(),
+    /** Service token for Cloudflare Access, where it guards the captioners' tunnels. */
+    CF_ACCESS_CLIENT_ID: z.string().min(1).optional(),
+    CF_ACCESS_CLIENT_SECRET: z.string().min(1).optional(),
+    /** What a captioner serves that does not name its own model, such as a hosted endpoint: `id@revision`. */
+    HOSTED_MODEL: modelIdentity.optional(),
+    /** Further names under which `POST /models/{id}` serves the model. */
+    MODEL_ALIASES: optionalList,
+    /** Who may come in: callers with a key, or everybody. */
+    ACCESS: z.enum(["keys", "open"]).default("keys"),
+    /** Origins of web pages that may call the API, or `*`. */
+    CORS_ORIGINS: optionalList,
+    /** `host:port` of media servers whose pictures may be fetched although their address is not public. */
+    URL_ALLOWED_HOSTS: optionalList,
+    /** Cache tiers in use; on workers.dev the Cache API does nothing, so leave `colo` out there. */
+    CACHE_TIERS: z
+      .string()
+      .default("memory,colo,kv")
+      .pipe(commaList.pipe(z.array(z.enum(CACHE_TIER_NAMES)))),
+    /** The longest a caller waits for a new caption. */
+    REQUEST_TIMEOUT_MS: milliseconds(30_000),
+    /** The longest one captioner is waited for while another is left to ask. */
+    ATTEMPT_TIMEOUT_MS: milliseconds(10_000),
+    /** A slower KV read counts as a miss. */
+    KV_TIMEOUT_MS: milliseconds(500),
+    /** The longest a picture's address may take to deliver it. */
+    URL_TIMEOUT_MS: milliseconds(10_000),
+    /** The least severe log line that is written. */
+    LOG_LEVEL: z.enum(["info", "warn", "error"]).default("info"),
+  })
+  .refine(
+    (given) => (given.CF_ACCESS_CLIENT_ID === undefined) === (given.CF_ACCESS_CLIENT_SECRET === undefined),
+    { path: ["CF_ACCESS_CLIENT_ID"], message: "expected together with CF_ACCESS_CLIENT_SECRET, or neither" },
+  );
 
 export type Config = Readonly<z.infer<typeof Variables>>;
 

@@ -23,6 +23,14 @@ export interface Services {
   readonly fetchPicture: FetchPicture;
 }
 
+/** https://developers.cloudflare.com/cloudflare-one/access-controls/service-credentials/service-tokens/ */
+function accessHeaders({
+  CF_ACCESS_CLIENT_ID: id,
+  CF_ACCESS_CLIENT_SECRET: secret,
+}: Config): Record<string, string> {
+  return id && secret ? { "cf-access-client-id": id, "cf-access-client-secret": secret } : {};
+}
+
 /** @throws {Error} where the configuration is not valid. */
 export function createServices(env: Bindings): Services {
   const config = parseConfig(env);
@@ -32,6 +40,7 @@ export function createServices(env: Bindings): Services {
       createBackend({
         url,
         secret: config.BACKEND_SECRET,
+        accessHeaders: accessHeaders(config),
         hostedModel: config.HOSTED_MODEL,
         fetch: (input, init) => fetch(input, init),
       }),

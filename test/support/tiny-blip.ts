@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import * as z from "zod";
+import { buildBundle } from "../../backend/model/build.ts";
+import { type Bundle, type Device, type Dtype, openBundle } from "../../backend/model/bundle.ts";
 
 const FOLDER = fileURLToPath(new URL("../fixtures/tiny-blip", import.meta.url));
 export const TINY_BASE = { id: "tests/tiny-blip", folder: join(FOLDER, "base") };
@@ -41,6 +43,27 @@ export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "blip-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
+}
+
+export interface TinyBundleOptions {
+  readonly adapted?: boolean;
+  readonly imageSize?: number;
+  readonly dtype?: Dtype;
+  /** Opened as for this device. */
+  readonly device?: Device;
+}
+
+/** The tiny BLIP as a bundle, gone when the test is. */
+export async function tinyBundle(options: TinyBundleOptions = {}): Promise<Bundle> {
+  const out = join(await temporaryFolder(), "bundle");
+  await buildBundle({
+    base: TINY_BASE,
+    ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
+    ...(options.imageSize ? { imageSize: options.imageSize } : {}),
+    dtypes: [options.dtype ?? "fp32"],
+    out,
+  });
+  return openBundle(out, { device: options.device ?? "cpu" });
 }
 
 /** Largest absolute difference of two arrays of the same length. */

@@ -1,32 +1,18 @@
 /** The triton engine against a real Triton server; install.sh says how to run it. */
 
-import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { DecodingOptions, Engine } from "../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../backend/engines/onnx.ts";
 import { createTritonEngine, type TritonEngineOptions } from "../../backend/engines/triton/engine.ts";
-import { buildBundle } from "../../backend/model/build.ts";
-import { type Bundle, openBundle } from "../../backend/model/bundle.ts";
+import type { Bundle } from "../../backend/model/bundle.ts";
 import { openEmbeddedBundle } from "../../backend/model/embedded.ts";
 import { modelVersion } from "../../backend/model/triton-models.ts";
 import { writeTritonRepository } from "../../backend/model/triton-repository.ts";
-import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
+import { temporaryFolder, tinyBundle } from "../support/tiny-blip.ts";
 import { startTritonServer, type TritonServer } from "./triton-server.ts";
 
 const GREEDY: DecodingOptions = { maxNewTokens: 20, numBeams: 1, promptIds: [] };
 const WORDS: readonly number[] = [20, 143];
-
-async function tinyBundle(options: { adapted?: boolean; imageSize?: number } = {}): Promise<Bundle> {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({
-    base: TINY_BASE,
-    ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
-    ...(options.imageSize ? { imageSize: options.imageSize } : {}),
-    dtypes: ["fp32"],
-    out,
-  });
-  return openBundle(out);
-}
 
 async function repositoryOf(...bundles: readonly Bundle[]): Promise<string> {
   const folder = await temporaryFolder();

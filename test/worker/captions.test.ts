@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
+import { parseConfig } from "../../worker/config.ts";
 import { type FakeNetwork, fakeNetwork } from "./support/backends.ts";
 import { startEdge } from "./support/edge.ts";
 import { base64Of, hashOf, newPicture } from "./support/pictures.ts";
@@ -72,6 +73,23 @@ describe("POST /v1/captions", () => {
       prompt: "a photo of",
       num_beams: "3",
     });
+  });
+
+  test("shows Cloudflare Access its service token, and refuses to run with half of one", async () => {
+    network.backend("backend-a.test");
+    const token = { CF_ACCESS_CLIENT_ID: "worker.access", CF_ACCESS_CLIENT_SECRET: "hush" };
+    await startEdge(token).fetch("/v1/captions", post(newPicture()));
+    const requests = vi
+      .mocked(fetch)
+      .mock.calls.map(([input, init]) => (input instanceof Request ? input : new Request(input, init)));
+    expect(requests.map(({ url }) => new URL(url).pathname).sort()).toEqual(["/", "/v1/model"]);
+    for (const { headers } of requests) {
+      expect(headers.get("cf-access-client-id")).toBe("worker.access");
+      expect(headers.get("cf-access-client-secret")).toBe("hush");
+    }
+    expect(() =>
+      parseConfig({ BACKEND_URLS: "http://a.test", CF_ACCESS_CLIENT_ID: "worker.access" }),
+    ).toThrow(/CF_ACCESS_CLIENT_SECRET/);
   });
 
   test("finds one picture by all its forms", async () => {

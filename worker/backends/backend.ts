@@ -86,17 +86,19 @@ class Judged extends Error {
 export function createBackend(options: {
   readonly url: string;
   readonly secret: string | undefined;
+  /** What a gate before the captioner asks for; empty where there is none. */
+  readonly accessHeaders: Readonly<Record<string, string>>;
   /** What it serves if its answers do not say. */
   readonly hostedModel: ModelIdentity | undefined;
   readonly fetch: typeof fetch;
 }): Backend {
-  const { url, secret, hostedModel } = options;
+  const { url, secret, accessHeaders, hostedModel } = options;
   const authorization: Record<string, string> =
     secret === undefined ? {} : { authorization: `Bearer ${secret}` };
 
   async function get(path: string, timeoutMs: number): Promise<Response> {
     return options.fetch(`${url}${path}`, {
-      headers: authorization,
+      headers: { ...accessHeaders, ...authorization },
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
     });
@@ -111,6 +113,7 @@ export function createBackend(options: {
         request.headers.set(DEADLINE_MS_HEADER, String(Math.max(1, Math.floor(timeoutMs))));
         request.headers.set(REQUEST_ID_HEADER, scope.requestId);
         request.headers.set("traceparent", scope.traceparent);
+        for (const [name, value] of Object.entries(accessHeaders)) request.headers.set(name, value);
         const response = await options.fetch(request);
         headers = response.headers;
         if (!response.ok) throw new Judged(await judgeError(response));

@@ -1,21 +1,12 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { listSupportedBackends } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import { createOnnxEngine } from "../../../backend/engines/onnx.ts";
 import { DeviceError, explainDeviceError, sessionOptions } from "../../../backend/engines/onnx-device.ts";
 import { createThreadedOnnxEngine } from "../../../backend/engines/threaded.ts";
-import { buildBundle } from "../../../backend/model/build.ts";
-import { openBundle } from "../../../backend/model/bundle.ts";
-import { readTinyReference, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+import { readTinyReference, tinyBundle } from "../../support/tiny-blip.ts";
 
 const greedy = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
-
-async function tinyBundle() {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
-  return openBundle(out);
-}
 
 describe("sessionOptions", () => {
   test("a GPU comes before the CPU, TensorRT before CUDA", () => {

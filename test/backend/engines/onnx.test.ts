@@ -1,33 +1,19 @@
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Engine } from "../../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../../backend/engines/onnx.ts";
-import { buildBundle } from "../../../backend/model/build.ts";
-import { type Dtype, openBundle } from "../../../backend/model/bundle.ts";
 import {
   largestDifference,
   readTinyReference,
-  TINY_ADAPTER,
-  TINY_BASE,
-  temporaryFolder,
+  type TinyBundleOptions,
+  tinyBundle,
 } from "../../support/tiny-blip.ts";
 
 const reference = readTinyReference();
 const EOS = 3;
 const greedy = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
 
-async function tinyEngine(
-  options: { adapted?: boolean; imageSize?: number; dtype?: Dtype } = {},
-): Promise<Engine> {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({
-    base: TINY_BASE,
-    ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
-    ...(options.imageSize ? { imageSize: options.imageSize } : {}),
-    dtypes: [options.dtype ?? "fp32"],
-    out,
-  });
-  return createOnnxEngine({ bundle: await openBundle(out), threads: 1 });
+async function tinyEngine(options?: TinyBundleOptions): Promise<Engine> {
+  return createOnnxEngine({ bundle: await tinyBundle(options), threads: 1 });
 }
 
 function upToEnd(ids: readonly number[]): number[] {

@@ -1,27 +1,18 @@
-import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
 import { parseConfig } from "../../../backend/config.ts";
 import { engineDevice, openEngine } from "../../../backend/engines/open-engine.ts";
 import { TritonError } from "../../../backend/engines/triton/triton-error.ts";
-import { buildBundle } from "../../../backend/model/build.ts";
-import { openBundle } from "../../../backend/model/bundle.ts";
 import { TRITON_MODEL } from "../../../backend/model/triton-models.ts";
 import { writeTritonRepository } from "../../../backend/model/triton-repository.ts";
 import { FailureError } from "../../../shared/problem.ts";
-import { readTinyReference, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+import { readTinyReference, temporaryFolder, tinyBundle } from "../../support/tiny-blip.ts";
 import { startTritonStandIn } from "../../support/triton-stand-in.ts";
 
 const greedy = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
 
-async function tinyBundle() {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
-  return openBundle(out, { device: "cuda" });
-}
-
 test("the configured engine answers as the other does; a Triton server stands for a GPU", async () => {
-  const bundle = await tinyBundle();
+  const bundle = await tinyBundle({ device: "cuda" });
   const folder = await temporaryFolder();
   await writeTritonRepository({ bundle, folder, model: TRITON_MODEL, device: "cpu" });
   const server = await startTritonStandIn(folder);
@@ -51,7 +42,9 @@ test("a server that is not there ends the start with its address", async () => {
     TRITON_ENDPOINTS: "127.0.0.1:9",
     REQUEST_TIMEOUT_MS: "2000",
   });
-  const error = await openEngine(config, await tinyBundle()).catch((thrown: unknown) => thrown);
+  const error = await openEngine(config, await tinyBundle({ device: "cuda" })).catch(
+    (thrown: unknown) => thrown,
+  );
   expect(error).toBeInstanceOf(TritonError);
   expect(String(error)).toContain("127.0.0.1:9");
 });

@@ -1,18 +1,9 @@
-import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createOnnxEngine } from "../../../backend/engines/onnx.ts";
 import { createThreadedOnnxEngine } from "../../../backend/engines/threaded.ts";
-import { buildBundle } from "../../../backend/model/build.ts";
-import { type Bundle, openBundle } from "../../../backend/model/bundle.ts";
-import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+import { tinyBundle } from "../../support/tiny-blip.ts";
 
 const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
-
-async function tinyBundle(): Promise<Bundle> {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
-  return openBundle(out);
-}
 
 const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7919) % 251);
 

@@ -1,30 +1,16 @@
-import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { DecodingOptions, Engine } from "../../../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../../../backend/engines/onnx.ts";
 import { createTritonEngine, type TritonEngineOptions } from "../../../../backend/engines/triton/engine.ts";
-import { buildBundle } from "../../../../backend/model/build.ts";
-import { type Bundle, openBundle } from "../../../../backend/model/bundle.ts";
+import type { Bundle } from "../../../../backend/model/bundle.ts";
 import { modelVersion } from "../../../../backend/model/triton-models.ts";
 import { writeTritonRepository } from "../../../../backend/model/triton-repository.ts";
-import { readTinyReference, TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../../support/tiny-blip.ts";
+import { readTinyReference, temporaryFolder, tinyBundle } from "../../../support/tiny-blip.ts";
 import { startTritonStandIn, type TritonStandIn } from "../../../support/triton-stand-in.ts";
 
 const { base } = readTinyReference();
 const GREEDY: DecodingOptions = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
-
-async function tinyBundle(options: { adapted?: boolean; imageSize?: number } = {}): Promise<Bundle> {
-  const out = join(await temporaryFolder(), "bundle");
-  await buildBundle({
-    base: TINY_BASE,
-    ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
-    ...(options.imageSize ? { imageSize: options.imageSize } : {}),
-    dtypes: ["fp32"],
-    out,
-  });
-  return openBundle(out);
-}
 
 async function repositoryOf(bundle: Bundle): Promise<string> {
   const folder = await temporaryFolder();
