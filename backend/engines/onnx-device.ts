@@ -51,11 +51,11 @@ function providers(device: Device, deviceId: number): InferenceSession.Execution
 
 const INSTALL: Readonly<Record<Exclude<Device, "cpu">, string>> = {
   cuda:
-    "It needs an NVIDIA driver, CUDA 12 and cuDNN 9 on the library path, and ONNX Runtime's CUDA libraries: " +
-    "'ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node --ignore-scripts=false'.",
+    "It needs an NVIDIA driver, CUDA 13 and cuDNN 9 on the library path, and ONNX Runtime's CUDA libraries: " +
+    "'npm run cuda:install'.",
   tensorrt:
-    "It needs what DEVICE=cuda needs (ONNX Runtime's libraries come with the same command: " +
-    "'ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node --ignore-scripts=false') and TensorRT 10 on the library path.",
+    "It needs what DEVICE=cuda needs (ONNX Runtime's libraries come with the same command, 'npm run cuda:install') " +
+    "and TensorRT 10 on the library path.",
   webgpu:
     "It needs a Vulkan driver and its loader (Debian: libvulkan1 and the GPU's driver); 'vulkaninfo --summary' lists what there is.",
 };

@@ -34,7 +34,7 @@ describe("a device that cannot be used", () => {
     for (const create of [createOnnxEngine, createThreadedOnnxEngine]) {
       const error = await create({ bundle, device: "cuda" }).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(DeviceError);
-      expect(String(error)).toMatch(/DEVICE=cuda cannot be used here.*npm rebuild onnxruntime-node/s);
+      expect(String(error)).toMatch(/DEVICE=cuda cannot be used here.*npm run cuda:install/s);
     }
   });
 
