@@ -53,7 +53,9 @@ const Environment = z.object({
     .int()
     .min(1)
     .default(availableParallelism())
-    .describe("Threads of one forward pass; by default as many as the machine has cores"),
+    .describe(
+      "Threads of one forward pass, and most pictures decoded at once; by default as many as the machine has cores",
+    ),
   MAX_BATCH_SIZE: z.coerce
     .number()
     .int()

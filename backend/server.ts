@@ -28,8 +28,8 @@ export interface RunningServer {
   drain(): Promise<void>;
 }
 
-/** libuv has four threads; one of them is left to the forward pass. */
-const MAX_DECODE_LANES = 3;
+/** Each lane is a thread with a heap of its own. */
+const MAX_DECODE_LANES = 16;
 
 /** Warms the model up, then listens. Rejects if the port is taken. */
 export async function startServer({ config, engine, tokenizer, log }: ServerOptions): Promise<RunningServer> {

@@ -18,7 +18,8 @@ export interface BackendProcess {
 /** Starts `backend/main.ts` on a free port with these variables; resolves once it listens. */
 export async function startBackend(environment: Record<string, string>): Promise<BackendProcess> {
   const child = fork(fileURLToPath(new URL("../backend/main.ts", import.meta.url)), {
-    env: { PATH: process.env.PATH, PORT: "0", ...environment },
+    // The whole environment: CUDA and Vulkan are found by it.
+    env: { ...process.env, PORT: "0", ...environment },
     silent: true,
   });
   child.stderr?.pipe(process.stderr);

@@ -14,7 +14,6 @@ import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
-const BATCH_SIZE = 8;
 const PICTURES = 64;
 const LIMITS = { maxPixels: 10_000_000, decodeTimeoutSeconds: 60 };
 
@@ -23,6 +22,8 @@ export const Options = z.object({
   bundle: z.string().optional(),
   /** Where both compute. */
   device: Device.default("cpu"),
+  /** Most pictures of a forward pass, on both sides. */
+  batch: z.coerce.number().int().positive().default(8),
   clients: z.coerce.number().int().positive().default(32),
   /** Captions of each turn. */
   captions: z.coerce.number().int().positive().default(256),
@@ -35,6 +36,7 @@ type Options = z.infer<typeof Options>;
 export async function run({
   bundle: folder,
   device,
+  batch: batchSize,
   clients,
   captions,
   turns,
@@ -46,12 +48,12 @@ export async function run({
   const files = await Promise.all(Array.from({ length: PICTURES }, (_, seed) => photograph(seed)));
   const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
 
-  const engine = await createOnnxEngine({ bundle, device, threads: THREADS, maxBatchSize: BATCH_SIZE });
+  const engine = await createOnnxEngine({ bundle, device, threads: THREADS, maxBatchSize: batchSize });
   const server = await startBackend({
     BUNDLE: folder ?? EMBEDDED_BUNDLE,
     DEVICE: device,
     THREADS: String(THREADS),
-    MAX_BATCH_SIZE: String(BATCH_SIZE),
+    MAX_BATCH_SIZE: String(batchSize),
     MAX_REQUESTS: String(clients),
     REQUEST_TIMEOUT_MS: "600000",
   });
@@ -59,11 +61,11 @@ export async function run({
   try {
     const rates = { engine: [] as number[], http: [] as number[] };
     const latencies = { engine: [] as number[], http: [] as number[] };
-    await runEngine(engine, pixels, decoding, { count: BATCH_SIZE, batch: BATCH_SIZE });
-    await runClients(url, files, { count: BATCH_SIZE, clients: BATCH_SIZE });
+    await runEngine(engine, pixels, decoding, { count: batchSize, batch: batchSize });
+    await runClients(url, files, { count: batchSize, clients: batchSize });
     for (let turn = 0; turn < turns; turn++) {
       rates.engine.push(
-        perSecond(await runEngine(engine, pixels, decoding, { count: captions, batch: BATCH_SIZE })),
+        perSecond(await runEngine(engine, pixels, decoding, { count: captions, batch: batchSize })),
       );
       rates.http.push(perSecond(await runClients(url, files, { count: captions, clients })));
       const lone = Math.ceil(captions / 8);
@@ -75,7 +77,7 @@ export async function run({
       dtype: bundle.manifest.dtype,
       image_size: size,
       threads: THREADS,
-      batch_size: BATCH_SIZE,
+      batch_size: batchSize,
       tokens,
       clients,
       engine_captions_per_second: median(rates.engine),
