@@ -11,7 +11,7 @@ const FILES = [
   ),
 ];
 /** Variables that are none of the backend's: Node's own, compose's, and the tunnel's. */
-const FOREIGN = ["NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN"];
+const FOREIGN = ["NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "UV_THREADPOOL_SIZE"];
 
 const settings = new Set(
   read("backend/config.ts")
