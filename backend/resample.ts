@@ -143,10 +143,8 @@ function runPass(
 function resampleHorizontally({ data, width, height }: RgbImage, outWidth: number, filter: Filter): RgbImage {
   const taps = computeTaps(width, outWidth, filter);
   const out = runPass(data, taps, outWidth * height * CHANNELS, (at) =>
-    horizontal(
-      ...[at.source, at.target, height, width * CHANNELS, outWidth],
-      ...[at.first, at.count, at.weights, at.stride],
-    ),
+    // biome-ignore format: as in its declaration
+    horizontal(at.source, at.target, height, width * CHANNELS, outWidth, at.first, at.count, at.weights, at.stride),
   );
   return { data: out, width: outWidth, height };
 }
