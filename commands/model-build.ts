@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import * as z from "zod";
 import { buildBundle, folderId, type ModelFolder } from "../backend/model/build.ts";
 import { Dtype, openBundle, variantsOf } from "../backend/model/bundle.ts";
+import { requireReplaceable } from "../backend/model/bundle-folder.ts";
 import { parseHubConfig } from "../backend/model/hub/config.ts";
 import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
@@ -16,6 +17,7 @@ const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_O
                 preprocessor_config.json, vocab.txt and *.safetensors
   --adapter     a PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder
   --dtype       precisions, a graph each: fp32 (default), int8 (CPU), fp16 (GPU); a backend takes the best for its device
+  --out         folder of the bundle: new, empty, or a bundle that this one replaces
   --image-size  edge of the pictures in pixels; the preprocessor's own by default
   --triton      also write a model repository for NVIDIA Triton, of the precision that a GPU takes
 Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE.`;
@@ -40,6 +42,7 @@ async function main(): Promise<undefined> {
     { base: text, adapter: text, dtype: text, "image-size": text, triton: text, out: text },
     Options,
   );
+  await requireReplaceable(options.out);
   const startedAt = performance.now();
   const manifest = await buildBundle({
     base: await modelFolder(options.base, "base"),

@@ -1,11 +1,12 @@
 /** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
 
 import { createHash } from "node:crypto";
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
 import * as z from "zod";
 import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
 import { type BundleManifest, type Dtype, MANIFEST_FILE, type Variant, VOCABULARY_FILE } from "./bundle.ts";
+import { replaceBundleFolder } from "./bundle-folder.ts";
 import { buildCaptionGraph } from "./caption-graph.ts";
 import { mergeAdapter, openAdapter } from "./lora.ts";
 import { type WriteProgress, writeModel } from "./onnx-writer.ts";
@@ -29,26 +30,17 @@ export interface BuildOptions {
   readonly dtypes: readonly [Dtype, ...Dtype[]];
   /** Edge of the pictures in pixels; the preprocessor's own where absent. */
   readonly imageSize?: number;
-  /** Folder of the bundle; replaced when it exists. */
+  /** Folder of the bundle; one that is there already is replaced, anything else is refused. */
   readonly out: string;
   readonly onProgress?: WriteProgress;
 }
 
-/** Builds a bundle. The same weights and options give the same bytes. @throws WeightError with what to do */
+/**
+ * Builds a bundle. The same weights and options give the same bytes.
+ * @throws WeightError with what to do; BundleError if `out` holds anything but a bundle
+ */
 export async function buildBundle(options: BuildOptions): Promise<BundleManifest> {
-  const out = resolve(options.out);
-  await mkdir(dirname(out), { recursive: true });
-  const partial = await mkdtemp(`${out}.partial-`);
-  try {
-    const manifest = await writeBundle(options, partial);
-    // Temporary folders are private; a bundle is for whoever runs the server.
-    await chmod(partial, 0o755);
-    await rm(out, { recursive: true, force: true });
-    await rename(partial, out);
-    return manifest;
-  } finally {
-    await rm(partial, { recursive: true, force: true });
-  }
+  return replaceBundleFolder(options.out, (partial) => writeBundle(options, partial));
 }
 
 /** What the graphs of a bundle have in common. */

@@ -1,0 +1,70 @@
+/** Where a bundle is written: beside its place first, then moved there. Never replaces what is not a bundle. */
+
+import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { BundleError, MANIFEST_FILE } from "./bundle.ts";
+
+/** Names of the files that make up a bundle. */
+const BUNDLE_FILE = /^(bundle\.json|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
+
+/**
+ * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before anything
+ * expensive is done for that folder. @throws BundleError naming what lies there
+ */
+export async function requireReplaceable(folder: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") return;
+    if (code === "ENOTDIR")
+      throw new BundleError(`${folder} is a file. Name a folder for the bundle.`, { cause });
+    throw new BundleError(`${folder} cannot be read (${code}). Name another folder for the bundle.`, {
+      cause,
+    });
+  }
+  const foreign = names.filter((name) => !BUNDLE_FILE.test(name));
+  const isBundle = names.includes(MANIFEST_FILE) && foreign.length === 0;
+  if (names.length === 0 || isBundle) return;
+  const [example = names[0]] = foreign;
+  throw new BundleError(
+    `${folder} is neither empty nor a bundle: it holds '${example}'. Nothing was changed; name another folder.`,
+  );
+}
+
+/**
+ * Makes `folder` hold what `write` puts into the folder it is given, once that is complete: until then, and if it
+ * fails, `folder` stays as it was. @throws BundleError where `folder` holds anything but a bundle
+ */
+export async function replaceBundleFolder<T>(
+  folder: string,
+  write: (partial: string) => Promise<T>,
+): Promise<T> {
+  await requireReplaceable(folder);
+  const out = await realpath(folder).catch(() => resolve(folder));
+  await mkdir(dirname(out), { recursive: true });
+  const partial = await mkdtemp(`${out}.partial-`);
+  const replaced = `${partial}-replaced`;
+  try {
+    const written = await write(partial);
+    // Temporary folders are private; a bundle is for whoever runs the server.
+    await chmod(partial, 0o755);
+    // Files may have come while the bundle was written.
+    await requireReplaceable(out);
+    const existed = await rename(out, replaced).then(
+      () => true,
+      () => false,
+    );
+    try {
+      await rename(partial, out);
+    } catch (error) {
+      if (existed) await rename(replaced, out);
+      throw error;
+    }
+    return written;
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+    await rm(replaced, { recursive: true, force: true });
+  }
+}

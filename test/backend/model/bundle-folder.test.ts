@@ -1,0 +1,57 @@
+import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { buildBundle } from "../../../backend/model/build.ts";
+import { openBundle } from "../../../backend/model/bundle.ts";
+import { replaceBundleFolder, requireReplaceable } from "../../../backend/model/bundle-folder.ts";
+import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+
+const build = (out: string) => buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
+
+describe("a bundle's folder", () => {
+  test("a folder of photographs stays as it was, and the error names one", async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, "photographs");
+    await mkdir(out);
+    await writeFile(join(out, "holiday.jpg"), "a photograph");
+    await expect(build(out)).rejects.toThrow(/neither empty nor a bundle: it holds 'holiday.jpg'/);
+    expect(await readFile(join(out, "holiday.jpg"), "utf8")).toBe("a photograph");
+    expect(await readdir(folder)).toEqual(["photographs"]);
+  });
+
+  test("a base's folder is never replaced, nor a bundle that somebody keeps other files in", async () => {
+    await expect(requireReplaceable(TINY_BASE.folder)).rejects.toThrow(/neither empty nor a bundle/);
+    const out = join(await temporaryFolder(), "bundle");
+    await build(out);
+    await writeFile(join(out, "notes.md"), "mine");
+    await expect(build(out)).rejects.toThrow(/'notes.md'/);
+    await expect(requireReplaceable(join(out, "notes.md"))).rejects.toThrow(/is a file/);
+  });
+
+  test("model files without a manifest are somebody's export, not a bundle", async () => {
+    const out = await temporaryFolder();
+    await writeFile(join(out, "model.onnx"), "weights of somebody");
+    await expect(build(out)).rejects.toThrow(/'model.onnx'/);
+  });
+
+  test("an absent folder, an empty one, a bundle and a link to one are written", async () => {
+    const folder = await temporaryFolder();
+    const [absent, empty, link] = [join(folder, "absent"), join(folder, "empty"), join(folder, "link")];
+    await mkdir(empty);
+    for (const out of [absent, empty, absent]) await build(out);
+    await symlink(absent, link);
+    await build(link);
+    expect((await openBundle(link)).manifest.id).toBe(TINY_BASE.id);
+    expect((await readdir(folder)).sort()).toEqual(["absent", "empty", "link"]);
+  });
+
+  test("a build that fails leaves the bundle that was there", async () => {
+    const folder = await temporaryFolder();
+    const out = join(folder, "bundle");
+    await build(out);
+    const failing = replaceBundleFolder(out, () => Promise.reject(new Error("disk full")));
+    await expect(failing).rejects.toThrow("disk full");
+    expect((await openBundle(out)).manifest.id).toBe(TINY_BASE.id);
+    expect(await readdir(folder)).toEqual(["bundle"]);
+  });
+});
