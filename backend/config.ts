@@ -3,8 +3,8 @@
 import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
-import { Device, Dtype } from "./model/bundle.ts";
-import { TRITON_MODEL } from "./model/triton-models.ts";
+import { Device, Dtype } from "./bundle/bundle.ts";
+import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
 const MIB = 1024 * 1024;
 

@@ -1,12 +1,12 @@
 /** A captioner in this process with no server around it, for commands and measurements. */
 
-import { type Captioner, createCaptioner } from "./captioner.ts";
+import { type Device, openBundle } from "./bundle/bundle.ts";
+import { createTokenizer } from "./bundle/tokenizer.ts";
+import { type Captioner, createCaptioner } from "./captioner/captioner.ts";
 import type { Engine } from "./engines/engine.ts";
-import { createOnnxEngine } from "./engines/onnx.ts";
+import { createOnnxEngine } from "./engines/onnx/engine.ts";
 import type { BuildOptions } from "./model/build.ts";
-import { type Device, openBundle } from "./model/bundle.ts";
 import { openEmbeddedBundle } from "./model/embedded.ts";
-import { createTokenizer } from "./model/tokenizer.ts";
 
 export interface LocalCaptioner {
   readonly captioner: Captioner;

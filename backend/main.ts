@@ -1,18 +1,18 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
+import { BundleError, openBundle } from "./bundle/bundle.ts";
+import { createTokenizer } from "./bundle/tokenizer.ts";
 import { ConfigError, parseConfig, printableConfig } from "./config.ts";
-import { DeviceError } from "./engines/onnx-device.ts";
+import { DeviceError } from "./engines/onnx/device.ts";
 import { engineDevice, openEngine } from "./engines/open-engine.ts";
 import { TritonError } from "./engines/triton/triton-error.ts";
-import { createLog } from "./log.ts";
-import { BundleError, openBundle } from "./model/bundle.ts";
-import { createTokenizer } from "./model/tokenizer.ts";
-import { startServer } from "./server.ts";
-import { drainOnSignals } from "./shutdown.ts";
+import { startServer } from "./http/server.ts";
+import { drainOnSignals } from "./http/shutdown.ts";
+import { createLog } from "./telemetry/log.ts";
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
-  const log = createLog(config);
+  const log = createLog(config.LOG_LEVEL);
   log.info({ config: printableConfig(config) }, "configuration");
 
   const bundle = await openBundle(config.BUNDLE, { device: engineDevice(config), dtype: config.DTYPE });

@@ -5,11 +5,11 @@
 
 import { availableParallelism } from "node:os";
 import * as z from "zod";
+import { Device, openBundle } from "../backend/bundle/bundle.ts";
 import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
-import { createOnnxEngine } from "../backend/engines/onnx.ts";
-import { Device, openBundle } from "../backend/model/bundle.ts";
+import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
-import { decodePicture, inspectPicture } from "../backend/picture.ts";
+import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { median, type Report } from "./report.ts";
 

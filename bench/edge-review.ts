@@ -7,9 +7,9 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { scoreCaptions } from "../evaluation/scores/score.ts";
 import { REVIEW_BELOW_SCORE } from "../shared/limits.ts";
 import type { Report } from "./report.ts";
-import { scoreCaptions } from "./scores/score.ts";
 
 const GROUPS = 10;
 

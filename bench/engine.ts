@@ -11,11 +11,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import * as z from "zod";
-import { createOnnxEngine } from "../backend/engines/onnx.ts";
-import { readBlipConfig } from "../backend/model/blip-config.ts";
-import { buildBundle, type ModelFolder } from "../backend/model/build.ts";
-import { type Bundle, openBundle } from "../backend/model/bundle.ts";
+import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
+import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
+import { readBlipConfig } from "../backend/model/blip/config.ts";
+import { buildBundle } from "../backend/model/build.ts";
 import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
+import type { ModelFolder } from "../backend/model/weights/model-folder.ts";
 import { type MachineRates, measureMachine } from "./floor/machine.ts";
 import { captionCost } from "./floor/operations.ts";
 import { median, type Report, timeMs } from "./report.ts";
@@ -44,7 +45,7 @@ interface Case {
 export async function run({ python, repeats }: z.infer<typeof Options>): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), "bench-engine-"));
   const script = (name: string, args: readonly string[]) =>
-    promisify(execFile)(python, [fileURLToPath(new URL(`../training/${name}`, import.meta.url)), ...args]);
+    promisify(execFile)(python, [fileURLToPath(new URL(`../reference/${name}`, import.meta.url)), ...args]);
   try {
     const blipBase = { id: "random/blip-base", folder: join(folder, "base") };
     await script("random_blip.py", ["--out", blipBase.folder]);

@@ -9,7 +9,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { decodePicture, inspectPicture } from "../backend/picture.ts";
+import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
 import { acceptedPictures, refusedPictures } from "../test/support/pictures.ts";
 
 const LIMITS = { maxPixels: 100_000_000, decodeTimeoutSeconds: 5 };

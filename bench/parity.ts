@@ -1,19 +1,19 @@
 /**
  * How many pictures get the same tokens as from transformers, on the same pixels, and the same caption from the same
- * files. Reads what training/reference_dev.py wrote.
+ * files. Reads what reference/dev.py wrote.
  */
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { Device } from "../backend/bundle/bundle.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import { Device } from "../backend/model/bundle.ts";
 import type { Report } from "./report.ts";
 
 const BATCH = 8;
 
 export const Options = z.object({
-  reference: z.string("expected --reference DIR, as training/reference_dev.py wrote it"),
+  reference: z.string("expected --reference DIR, as reference/dev.py wrote it"),
   images: z.string("expected --images DIR"),
   bundle: z.string().optional(),
   device: Device.default("cpu"),

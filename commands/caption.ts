@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
-import type { Captioner } from "../backend/captioner.ts";
+import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { toCaption } from "../shared/alt-text.ts";
 import { contentHash } from "../shared/content-hash.ts";

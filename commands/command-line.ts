@@ -2,9 +2,9 @@
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import * as z from "zod";
-import { BundleError } from "../backend/model/bundle.ts";
+import { BundleError } from "../backend/bundle/bundle.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
-import { WeightError } from "../backend/model/weights.ts";
+import { WeightError } from "../backend/model/weights/weights.ts";
 
 /** Wrong use of a command: the message says what was expected. Ends with status 2. */
 export class UsageError extends Error {

@@ -4,11 +4,11 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import { type Calibration, calibrate } from "../bench/scores/calibration.ts";
-import { ciderOfEach, type Scores, scoreCaptions } from "../bench/scores/score.ts";
+import { type Calibration, calibrate } from "../evaluation/calibration.ts";
+import { renderReport } from "../evaluation/report.ts";
+import { ciderOfEach, type Scores, scoreCaptions } from "../evaluation/scores/score.ts";
 import { Caption } from "../shared/schema.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
-import { renderReport } from "./eval-report.ts";
 
 const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR]
                               [--report FILE.html] [--json]

@@ -2,14 +2,15 @@
 
 import { stat } from "node:fs/promises";
 import * as z from "zod";
-import { buildBundle, folderId, type ModelFolder } from "../backend/model/build.ts";
-import { Dtype, openBundle, variantsOf } from "../backend/model/bundle.ts";
+import { Dtype, openBundle, variantsOf } from "../backend/bundle/bundle.ts";
+import { TRITON_MODEL } from "../backend/bundle/triton-models.ts";
+import { buildBundle } from "../backend/model/build.ts";
 import { requireReplaceable } from "../backend/model/bundle-folder.ts";
 import { parseHubConfig } from "../backend/model/hub/config.ts";
 import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
-import { TRITON_MODEL } from "../backend/model/triton-models.ts";
-import { writeTritonRepository } from "../backend/model/triton-repository.ts";
+import { writeTritonRepository } from "../backend/model/triton/repository.ts";
+import { folderId, type ModelFolder } from "../backend/model/weights/model-folder.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 
 const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] [--triton DIR] --out DIR

@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
-import { openBundle } from "../backend/model/bundle.ts";
+import { openBundle } from "../backend/bundle/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
 

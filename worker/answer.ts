@@ -2,15 +2,15 @@
 
 import { toCaption } from "../shared/alt-text.ts";
 import { problemResponse } from "../shared/problem.ts";
+import type { Result } from "../shared/result.ts";
 import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
 import type { CaptionAnswer, Provenance } from "./captioner.ts";
-import type { Outcome } from "./outcome.ts";
 import type { RequestScope } from "./request-scope.ts";
 
 export interface AnswerParts {
   readonly sha256: string;
   readonly options: CaptionOptions;
-  readonly outcome: Outcome<CaptionAnswer>;
+  readonly outcome: Result<CaptionAnswer>;
   readonly scope: RequestScope;
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { PROBLEMS } from "../shared/problem.ts";
+import { failed, type Result, success } from "../shared/result.ts";
 import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
 import type { Picture } from "./backends/backend.ts";
 import { type CurrentModel, type KnownModel, withoutDefaults } from "./backends/current-model.ts";
@@ -11,7 +12,6 @@ import type { BackendPool } from "./backends/pool.ts";
 import type { CacheHit, CaptionCache } from "./cache/caption-cache.ts";
 import { captionKey } from "./cache/key.ts";
 import type { CacheTierName } from "./config.ts";
-import { failed, type Outcome, success } from "./outcome.ts";
 import { type RequestScope, timed } from "./request-scope.ts";
 import { TIMED_OUT, within } from "./within.ts";
 
@@ -39,14 +39,14 @@ export interface CaptionRequest extends LookupRequest {
 
 export interface Captioner {
   /** From the cache alone. */
-  lookUp(request: LookupRequest): Promise<Outcome<CaptionAnswer> | undefined>;
+  lookUp(request: LookupRequest): Promise<Result<CaptionAnswer> | undefined>;
   /** Brings many pictures' captions near in one read, for a batch. */
   warm(
     requests: { readonly sha256s: readonly string[]; readonly options: GenerationOptions },
     scope: RequestScope,
   ): Promise<void>;
   /** From the cache, else from a captioner. */
-  caption(request: CaptionRequest): Promise<Outcome<CaptionAnswer>>;
+  caption(request: CaptionRequest): Promise<Result<CaptionAnswer>>;
 }
 
 interface Generated {
@@ -56,7 +56,7 @@ interface Generated {
 
 /** A run that others may join. */
 interface Run {
-  readonly outcome: Promise<Outcome<Generated>>;
+  readonly outcome: Promise<Result<Generated>>;
   /** Epoch milliseconds after which it is not waited for. */
   readonly deadline: number;
 }
@@ -79,7 +79,7 @@ export function createCaptioner(parts: {
   async function generate(
     request: CaptionRequest,
     model: KnownModel | undefined,
-  ): Promise<Outcome<Generated>> {
+  ): Promise<Result<Generated>> {
     const { sha256, picture, options, scope } = request;
     const outcome = await timed(scope, "captioner", () => pool.caption({ sha256, picture, options, scope }));
     if (!outcome.ok) {
@@ -101,7 +101,7 @@ export function createCaptioner(parts: {
   async function generateOnce(
     request: CaptionRequest,
     model: KnownModel | undefined,
-  ): Promise<Outcome<CaptionAnswer>> {
+  ): Promise<Result<CaptionAnswer>> {
     const { sha256, scope } = request;
     const options = withoutDefaults(request.options, model);
     const key = await captionKey({ sha256, options, revision: model?.revision ?? "unknown" });
@@ -152,12 +152,12 @@ export function createCaptioner(parts: {
   };
 }
 
-function fromHit({ entry, tier }: CacheHit): Outcome<CaptionAnswer> {
+function fromHit({ entry, tier }: CacheHit): Result<CaptionAnswer> {
   return entry.kind === "failure"
     ? failed(entry.failure)
     : success({ generated: entry.generated, provenance: { kind: "hit", tier } });
 }
 
-function asAnswer({ generated, stored }: Generated, collapsed: boolean): Outcome<CaptionAnswer> {
+function asAnswer({ generated, stored }: Generated, collapsed: boolean): Result<CaptionAnswer> {
   return success({ generated, provenance: { kind: "generated", stored, collapsed } });
 }

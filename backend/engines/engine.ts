@@ -1,6 +1,6 @@
 /** The interface between the server and whatever runs the model. Types only: no ONNX, no HTTP. */
 
-import type { Bundle } from "../model/bundle.ts";
+import type { Bundle } from "../bundle/bundle.ts";
 
 /** Options that all pictures of one forward pass share. */
 export interface DecodingOptions {

@@ -1,20 +1,31 @@
 /** The engine that the configuration names, and its failures as the server's own. */
 
 import { type Failure, FailureError } from "../../shared/problem.ts";
-import type { Config } from "../config.ts";
-import type { Bundle, Device } from "../model/bundle.ts";
+import type { Bundle, Device } from "../bundle/bundle.ts";
 import type { Engine } from "./engine.ts";
-import { createThreadedOnnxEngine } from "./threaded.ts";
+import { createThreadedOnnxEngine } from "./onnx/threaded.ts";
 import { createTritonEngine } from "./triton/engine.ts";
 import { TritonError } from "./triton/triton-error.ts";
 
+/** The settings of backend/config.ts that an engine is opened by. */
+export interface EngineConfig {
+  readonly ENGINE: "onnx" | "triton";
+  readonly DEVICE: Device;
+  readonly DEVICE_ID: number;
+  readonly THREADS: number;
+  readonly MAX_BATCH_SIZE: number;
+  readonly TRITON_ENDPOINTS?: readonly [string, ...string[]] | undefined;
+  readonly TRITON_MODEL: string;
+  readonly REQUEST_TIMEOUT_MS: number;
+}
+
 /** What the engine computes on, for choosing the bundle's precision; a Triton server is there for its GPU. */
-export function engineDevice({ ENGINE, DEVICE }: Pick<Config, "ENGINE" | "DEVICE">): Device {
+export function engineDevice({ ENGINE, DEVICE }: Pick<EngineConfig, "ENGINE" | "DEVICE">): Device {
   return ENGINE === "triton" ? "cuda" : DEVICE;
 }
 
 /** @throws DeviceError or TritonError with what to do */
-export async function openEngine(config: Config, bundle: Bundle): Promise<Engine> {
+export async function openEngine(config: EngineConfig, bundle: Bundle): Promise<Engine> {
   if (config.ENGINE === "triton" && config.TRITON_ENDPOINTS !== undefined) {
     return withFailures(
       await createTritonEngine({

@@ -2,26 +2,26 @@
 
 import { createHash } from "node:crypto";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { join } from "node:path";
 import * as z from "zod";
-import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip-config.ts";
-import { type BundleManifest, type Dtype, MANIFEST_FILE, type Variant, VOCABULARY_FILE } from "./bundle.ts";
+import {
+  type BundleManifest,
+  type Dtype,
+  MANIFEST_FILE,
+  type Variant,
+  VOCABULARY_FILE,
+} from "../bundle/bundle.ts";
+import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip/config.ts";
 import { replaceBundleFolder } from "./bundle-folder.ts";
 import { buildCaptionGraph } from "./caption-graph.ts";
-import { mergeAdapter, openAdapter } from "./lora.ts";
-import { type WriteProgress, writeModel } from "./onnx-writer.ts";
-import { openWeightFolder, weightFolderHash } from "./safetensors.ts";
-import { WeightError } from "./weights.ts";
+import { type WriteProgress, writeModel } from "./onnx/onnx-writer.ts";
+import { mergeAdapter, openAdapter } from "./weights/lora.ts";
+import type { ModelFolder } from "./weights/model-folder.ts";
+import { openWeightFolder, weightFolderHash } from "./weights/safetensors.ts";
+import { WeightError } from "./weights/weights.ts";
 
 /** Captions of the training data end well before this; rows stop at their end token. */
 const DEFAULT_MAX_NEW_TOKENS = 30;
-
-/** Weights in a folder, under the name they are known by. */
-export interface ModelFolder {
-  /** Repository id, or the folder's name. */
-  readonly id: string;
-  readonly folder: string;
-}
 
 export interface BuildOptions {
   readonly base: ModelFolder;
@@ -89,11 +89,6 @@ async function writeBundle(
   const manifest: BundleManifest = { ...described, ...first, variants: others };
   await writeFile(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
-}
-
-/** Names a folder of weights by its last two parts, as a repository would be. */
-export function folderId(folder: string): string {
-  return resolve(folder).split("/").slice(-2).join("/") || basename(folder);
 }
 
 const TokenizerConfig = z.object({ do_lower_case: z.boolean().default(true) });

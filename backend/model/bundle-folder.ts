@@ -2,7 +2,7 @@
 
 import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { BundleError, MANIFEST_FILE } from "./bundle.ts";
+import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
 /** Names of the files that make up a bundle. */
 const BUNDLE_FILE = /^(bundle\.json|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;

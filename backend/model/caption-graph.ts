@@ -1,29 +1,14 @@
 /** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out. */
 
-import type { BlipConfig, Preprocessing } from "./blip-config.ts";
-import type { Dtype } from "./bundle.ts";
-import { addDecoding } from "./decoding-graph.ts";
-import { GraphBuilder } from "./graph-builder.ts";
-import type { Graph } from "./onnx-writer.ts";
-import { addCrossKeyValues } from "./text-graph.ts";
-import { addVisionEncoder, encodedTokens } from "./vision-graph.ts";
-import type { WeightSource } from "./weights.ts";
-
-/** Names of the graph's inputs and outputs. */
-export const PORTS = {
-  /** uint8 [batch, 3, size, size], RGB */
-  pixels: "pixels",
-  /** int64 [1] */
-  maxNewTokens: "max_new_tokens",
-  /** int64 [1], 1 for greedy decoding */
-  numBeams: "num_beams",
-  /** int64 [prompt], without the begin token; may be empty */
-  promptIds: "prompt_ids",
-  /** int64 [batch, steps], the end token included, padded after it */
-  tokenIds: "token_ids",
-  /** float32 [batch, steps], natural logarithm */
-  logProbabilities: "log_probabilities",
-} as const;
+import type { Dtype } from "../bundle/bundle.ts";
+import { PORTS } from "../bundle/ports.ts";
+import type { BlipConfig, Preprocessing } from "./blip/config.ts";
+import { addCrossKeyValues } from "./blip/text-graph.ts";
+import { addVisionEncoder, encodedTokens } from "./blip/vision-graph.ts";
+import { GraphBuilder } from "./onnx/graph-builder.ts";
+import type { Graph } from "./onnx/onnx-writer.ts";
+import { addDecoding } from "./search/decoding-graph.ts";
+import type { WeightSource } from "./weights/weights.ts";
 
 /** Builds the graph; no weight is read before it is written. */
 export function buildCaptionGraph(

@@ -1,9 +1,9 @@
 /** The model that comes with the project: weights in models/, its bundle built from them when it is needed. */
 
 import { fileURLToPath } from "node:url";
+import { type Bundle, openBundle } from "../bundle/bundle.ts";
 import { type BuildOptions, buildBundle } from "./build.ts";
-import { type Bundle, openBundle } from "./bundle.ts";
-import { weightFolderHash } from "./safetensors.ts";
+import { weightFolderHash } from "./weights/safetensors.ts";
 
 const MODEL = "flickr8k-small";
 const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));

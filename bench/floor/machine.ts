@@ -1,12 +1,12 @@
 /** What this machine can do at most: matrix rates by ONNX Runtime's own product at its best shape, and memory bandwidth. */
 
-import "../../backend/engines/no-telemetry.ts";
+import "../../backend/engines/onnx/no-telemetry.ts";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { Dtype } from "../../backend/model/bundle.ts";
-import { GraphBuilder } from "../../backend/model/graph-builder.ts";
-import { product } from "../../backend/model/layers.ts";
-import { writeModel } from "../../backend/model/onnx-writer.ts";
+import type { Dtype } from "../../backend/bundle/bundle.ts";
+import { product } from "../../backend/model/blip/layers.ts";
+import { GraphBuilder } from "../../backend/model/onnx/graph-builder.ts";
+import { writeModel } from "../../backend/model/onnx/onnx-writer.ts";
 import { median, timeMs } from "../report.ts";
 
 const ROWS = 1024;

@@ -1,6 +1,6 @@
 /** What a caption costs on paper: multiply-adds and bytes of weights, counted from the model's configuration. */
 
-import type { BlipConfig, TextConfig } from "../../backend/model/blip-config.ts";
+import type { BlipConfig, TextConfig } from "../../backend/model/blip/config.ts";
 
 export interface CaptionCost {
   /** Operations of everything that happens once a picture; a multiply-add counts as two. */

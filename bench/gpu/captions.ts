@@ -10,14 +10,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import * as z from "zod";
-import { PICTURE_LIMITS, pixelFormat } from "../../backend/captioner.ts";
-import { createDecodeThreads } from "../../backend/decode-threads.ts";
+import { type Bundle, Device, openBundle } from "../../backend/bundle/bundle.ts";
+import { PICTURE_LIMITS, pixelFormat } from "../../backend/captioner/captioner.ts";
 import type { Engine } from "../../backend/engines/engine.ts";
-import { createOnnxEngine } from "../../backend/engines/onnx.ts";
-import { readBlipConfig, readPreprocessing } from "../../backend/model/blip-config.ts";
+import { createOnnxEngine } from "../../backend/engines/onnx/engine.ts";
+import { readBlipConfig, readPreprocessing } from "../../backend/model/blip/config.ts";
 import { buildBundle } from "../../backend/model/build.ts";
-import { type Bundle, Device, openBundle } from "../../backend/model/bundle.ts";
-import { inspectPicture } from "../../backend/picture.ts";
+import { inspectPicture } from "../../backend/picture/decode.ts";
+import { createDecodeThreads } from "../../backend/picture/decode-threads.ts";
 import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
 import { measureMachine } from "../floor/machine.ts";
@@ -63,7 +63,7 @@ export async function run({
   try {
     const model = base ?? join(scratch, "base");
     if (base === undefined) {
-      const file = fileURLToPath(new URL("../../training/random_blip.py", import.meta.url));
+      const file = fileURLToPath(new URL("../../reference/random_blip.py", import.meta.url));
       await promisify(execFile)(python, [file, "--out", model]);
     }
     const { size } = await readPreprocessing(model);
@@ -78,7 +78,7 @@ export async function run({
         : Rate.parse(await script("bench/gpu/matrix_rate.py", ["--device", torchDevice]))
             .operations_per_second;
     const theirs = Times.parse(
-      await script("training/time_generate.py", [
+      await script("reference/time_generate.py", [
         ...["--base", model, "--image-size", String(size), "--batches", ...batches.map(String)],
         ...["--new-tokens", String(NEW_TOKENS), "--threads", String(availableParallelism())],
         ...["--repeats", String(repeats), "--device", torchDevice],

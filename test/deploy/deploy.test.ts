@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { TRITON_MODEL } from "../../backend/model/triton-models.ts";
+import { TRITON_MODEL } from "../../backend/bundle/triton-models.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 const FILES = [
@@ -42,7 +42,7 @@ describe("deploy/", () => {
   });
 
   test("probes ask routes that the backend has", () => {
-    const routes = read("backend/app.ts");
+    const routes = read("backend/http/app.ts");
     const asked = FILES.filter((path) => !path.includes("tunnel"))
       .flatMap((path) => [...read(path).matchAll(/(?:path: |8788)(\/\w+)/g)])
       .map(([, route]) => route);
@@ -61,7 +61,7 @@ describe("deploy/", () => {
 
   test("autoscaling reads a metric that the backend writes", () => {
     const [, metric] = /metric: \{ name: (\w+) \}/.exec(read("deploy/kubernetes/autoscaling.yaml")) ?? [];
-    expect(read("backend/metrics.ts")).toContain(`"${metric}"`);
+    expect(read("backend/telemetry/metrics.ts")).toContain(`"${metric}"`);
   });
 
   test("compose's backend calls the model that model:build names", () => {

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { InferenceClient } from "@huggingface/inference";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { CaptionApiError, createCaptionClient } from "../../shared/client/index.ts";
+import { CaptionApiError, createCaptionClient } from "../../client/index.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
 

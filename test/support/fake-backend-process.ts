@@ -4,13 +4,13 @@
  */
 
 import { parseConfig } from "../../backend/config.ts";
-import { createLog } from "../../backend/log.ts";
-import { startServer } from "../../backend/server.ts";
-import { drainOnSignals } from "../../backend/shutdown.ts";
+import { startServer } from "../../backend/http/server.ts";
+import { drainOnSignals } from "../../backend/http/shutdown.ts";
+import { createLog } from "../../backend/telemetry/log.ts";
 import { createFakeEngine, fakeTokenizer } from "./fake-engine.ts";
 
 const config = parseConfig(process.env);
-const log = createLog(config);
+const log = createLog(config.LOG_LEVEL);
 const engine = createFakeEngine();
 const server = await startServer({ config, engine, tokenizer: fakeTokenizer, log });
 drainOnSignals(server, log);

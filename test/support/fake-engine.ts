@@ -1,8 +1,8 @@
 /** An engine that answers when the test says so, and refuses what the real one refuses. */
 
+import type { BundleManifest } from "../../backend/bundle/bundle.ts";
+import type { Tokenizer } from "../../backend/bundle/tokenizer.ts";
 import type { DecodingOptions, Engine, TokenSequence } from "../../backend/engines/engine.ts";
-import type { BundleManifest } from "../../backend/model/bundle.ts";
-import type { Tokenizer } from "../../backend/model/tokenizer.ts";
 
 const SIZE = 16;
 const END_TOKEN = 2;

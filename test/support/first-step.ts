@@ -2,19 +2,19 @@
 
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { readBlipConfig, readPreprocessing } from "../../backend/model/blip-config.ts";
-import type { ModelFolder } from "../../backend/model/build.ts";
-import { GraphBuilder } from "../../backend/model/graph-builder.ts";
-import { mergeAdapter, openAdapter } from "../../backend/model/lora.ts";
-import { writeModel } from "../../backend/model/onnx-writer.ts";
-import { openWeightFolder } from "../../backend/model/safetensors.ts";
+import { readBlipConfig, readPreprocessing } from "../../backend/model/blip/config.ts";
 import {
   addCrossKeyValues,
   addDecoderStep,
   addEmptyCache,
   addLanguageHead,
-} from "../../backend/model/text-graph.ts";
-import { addVisionEncoder, encodedTokens } from "../../backend/model/vision-graph.ts";
+} from "../../backend/model/blip/text-graph.ts";
+import { addVisionEncoder, encodedTokens } from "../../backend/model/blip/vision-graph.ts";
+import { GraphBuilder } from "../../backend/model/onnx/graph-builder.ts";
+import { writeModel } from "../../backend/model/onnx/onnx-writer.ts";
+import { mergeAdapter, openAdapter } from "../../backend/model/weights/lora.ts";
+import type { ModelFolder } from "../../backend/model/weights/model-folder.ts";
+import { openWeightFolder } from "../../backend/model/weights/safetensors.ts";
 import { temporaryFolder } from "./tiny-blip.ts";
 
 /**

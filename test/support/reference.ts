@@ -1,8 +1,8 @@
-/** Reads test/fixtures/resize.json, which training/reference_resize.py wrote with Pillow. */
+/** Reads test/fixtures/resize.json, which reference/resize.py wrote with Pillow. */
 
 import { readFileSync } from "node:fs";
 import * as z from "zod";
-import type { RgbImage } from "../../backend/resample.ts";
+import type { RgbImage } from "../../backend/picture/resample.ts";
 
 const Size = z.tuple([z.number(), z.number()]);
 

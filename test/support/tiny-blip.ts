@@ -1,4 +1,4 @@
-/** The tiny BLIP of test/fixtures and what transformers and peft computed on it (training/reference_blip.py). */
+/** The tiny BLIP of test/fixtures and what transformers and peft computed on it (reference/blip.py). */
 
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import * as z from "zod";
+import { type Bundle, type Device, type Dtype, openBundle } from "../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../backend/model/build.ts";
-import { type Bundle, type Device, type Dtype, openBundle } from "../../backend/model/bundle.ts";
 
 const FOLDER = fileURLToPath(new URL("../fixtures/tiny-blip", import.meta.url));
 export const TINY_BASE = { id: "tests/tiny-blip", folder: join(FOLDER, "base") };

@@ -21,8 +21,8 @@ import {
 } from "@grpc/grpc-js";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import * as z from "zod";
+import { MAX_BATCHED_ROWS } from "../../backend/bundle/triton-models.ts";
 import { KSERVE_SERVICE } from "../../backend/engines/triton/kserve-service.ts";
-import { MAX_BATCHED_ROWS } from "../../backend/model/triton-models.ts";
 
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 const UNBATCHED = /_unbatched$/;

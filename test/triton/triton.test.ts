@@ -1,13 +1,13 @@
 /** The triton engine against a real Triton server; install.sh says how to run it. */
 
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { Bundle } from "../../backend/bundle/bundle.ts";
+import { modelVersion } from "../../backend/bundle/triton-models.ts";
 import type { DecodingOptions, Engine } from "../../backend/engines/engine.ts";
-import { createOnnxEngine } from "../../backend/engines/onnx.ts";
+import { createOnnxEngine } from "../../backend/engines/onnx/engine.ts";
 import { createTritonEngine, type TritonEngineOptions } from "../../backend/engines/triton/engine.ts";
-import type { Bundle } from "../../backend/model/bundle.ts";
 import { openEmbeddedBundle } from "../../backend/model/embedded.ts";
-import { modelVersion } from "../../backend/model/triton-models.ts";
-import { writeTritonRepository } from "../../backend/model/triton-repository.ts";
+import { writeTritonRepository } from "../../backend/model/triton/repository.ts";
 import { temporaryFolder, tinyBundle } from "../support/tiny-blip.ts";
 import { startTritonServer, type TritonServer } from "./triton-server.ts";
 

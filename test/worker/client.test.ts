@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { createCaptionClient } from "../../shared/client/index.ts";
+import { createCaptionClient } from "../../client/index.ts";
 import { fakeNetwork } from "./support/backends.ts";
 import { startEdge } from "./support/edge.ts";
 import { newPicture } from "./support/pictures.ts";

@@ -3,8 +3,8 @@
  * last until it has had time to restart.
  */
 
+import { failed, type Result, success } from "../../shared/result.ts";
 import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
-import { failed, type Outcome, success } from "../outcome.ts";
 import type { RequestScope } from "../request-scope.ts";
 import type { Backend, BackendAnswer, Picture } from "./backend.ts";
 import { rendezvousOrder } from "./rendezvous.ts";
@@ -15,7 +15,7 @@ const RETRY_AFTER_SECONDS = 5;
 export type PoolCaption = Pick<Extract<BackendAnswer, { kind: "caption" }>, "generated" | "versioned">;
 
 export interface BackendPool {
-  caption(request: PoolRequest): Promise<Outcome<PoolCaption>>;
+  caption(request: PoolRequest): Promise<Result<PoolCaption>>;
   /** The model of the first captioner, in configured order, that says what it serves. */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
   /** Whether any captioner is ready. */

@@ -1,6 +1,6 @@
 /**
  * The OpenAPI 3.1 document, made from the schemas that validate and from the table of problems.
- * `test/worker/docs.test.ts` holds every status in it against a real answer.
+ * `test/worker/docs/openapi.test.ts` holds every status in it against a real answer.
  */
 
 import { createRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";

@@ -7,11 +7,11 @@ import type { Handler } from "hono";
 import { toCaption } from "../../shared/alt-text.ts";
 import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
+import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { CaptionAnswer, Captioner } from "../captioner.ts";
 import { generationOptions, parsed, parseOptions, spoken } from "../intake/options.ts";
 import { type FetchPicture, identified, pictureFromBase64, readJson } from "../intake/picture-request.ts";
-import type { Outcome } from "../outcome.ts";
 import { type RequestScope, withDeadline } from "../request-scope.ts";
 import type { AppEnv } from "./context.ts";
 
@@ -104,7 +104,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Batc
 async function captionItem(
   item: BatchItem,
   run: BatchRun,
-): Promise<{ sha256: string; outcome: Outcome<CaptionAnswer> }> {
+): Promise<{ sha256: string; outcome: Result<CaptionAnswer> }> {
   const { captioner, beforeGenerating } = run;
   const scope = withDeadline(run.scope, run.itemTimeoutMs);
   const options = generationOptions(run.options);

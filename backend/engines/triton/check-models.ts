@@ -1,6 +1,6 @@
 /** Checks, before anything is captioned, that a server holds this bundle's models. */
 
-import { modelVersion, type ServedModel, type ServedPort, servedModels } from "../../model/triton-models.ts";
+import { modelVersion, type ServedModel, type ServedPort, servedModels } from "../../bundle/triton-models.ts";
 import type { CallOptions, KserveClient, ModelMetadata } from "./kserve-client.ts";
 import { TritonError } from "./triton-error.ts";
 

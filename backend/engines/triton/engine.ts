@@ -1,13 +1,13 @@
 /** Runs a bundle on NVIDIA Triton Inference Servers, over KServe v2 gRPC. docs/triton.md has the design. */
 
-import type { Bundle } from "../../model/bundle.ts";
-import { PORTS } from "../../model/caption-graph.ts";
+import type { Bundle } from "../../bundle/bundle.ts";
+import { PORTS } from "../../bundle/ports.ts";
 import {
   MAX_BATCHED_ROWS,
   modelVersion,
   ROW_MAX_NEW_TOKENS,
   servedModels,
-} from "../../model/triton-models.ts";
+} from "../../bundle/triton-models.ts";
 import type { DecodingOptions, Engine } from "../engine.ts";
 import { type DecodedBatch, toSequences } from "../sequences.ts";
 import { checkModels } from "./check-models.ts";

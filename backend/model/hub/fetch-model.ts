@@ -2,7 +2,7 @@
 
 import { mkdir, statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ModelFolder } from "../build.ts";
+import type { ModelFolder } from "../weights/model-folder.ts";
 import { openRepositoryCache } from "./cache.ts";
 import { createHubClient } from "./client.ts";
 import type { HubConfig } from "./config.ts";

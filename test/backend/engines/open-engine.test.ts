@@ -1,10 +1,10 @@
 import { status } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
+import { TRITON_MODEL } from "../../../backend/bundle/triton-models.ts";
 import { parseConfig } from "../../../backend/config.ts";
 import { engineDevice, openEngine } from "../../../backend/engines/open-engine.ts";
 import { TritonError } from "../../../backend/engines/triton/triton-error.ts";
-import { TRITON_MODEL } from "../../../backend/model/triton-models.ts";
-import { writeTritonRepository } from "../../../backend/model/triton-repository.ts";
+import { writeTritonRepository } from "../../../backend/model/triton/repository.ts";
 import { FailureError } from "../../../shared/problem.ts";
 import { readTinyReference, temporaryFolder, tinyBundle } from "../../support/tiny-blip.ts";
 import { startTritonStandIn } from "../../support/triton-stand-in.ts";

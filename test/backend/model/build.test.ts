@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { BundleError, type OpenOptions, openBundle, variantsOf } from "../../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
-import { BundleError, type OpenOptions, openBundle, variantsOf } from "../../../backend/model/bundle.ts";
 import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 
 describe("buildBundle", () => {

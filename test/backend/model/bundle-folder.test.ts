@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { openBundle } from "../../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
-import { openBundle } from "../../../backend/model/bundle.ts";
 import { replaceBundleFolder, requireReplaceable } from "../../../backend/model/bundle-folder.ts";
 import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 

@@ -2,15 +2,15 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { type Captioner, createCaptioner } from "../../../backend/captioner.ts";
+import { createTokenizer } from "../../../backend/bundle/tokenizer.ts";
+import { type Captioner, createCaptioner } from "../../../backend/captioner/captioner.ts";
 import type { Engine } from "../../../backend/engines/engine.ts";
-import { createOnnxEngine } from "../../../backend/engines/onnx.ts";
+import { createOnnxEngine } from "../../../backend/engines/onnx/engine.ts";
 import { EMBEDDED_ADAPTER, EMBEDDED_BASE, openEmbeddedBundle } from "../../../backend/model/embedded.ts";
-import { createTokenizer } from "../../../backend/model/tokenizer.ts";
 import { runFirstStep } from "../../support/first-step.ts";
 import { largestDifference } from "../../support/tiny-blip.ts";
 
-/** Made by training/reference_embedded.py with transformers and peft. */
+/** Made by reference/embedded.py with transformers and peft. */
 const Reference = z.object({
   photographs: z.array(z.string()),
   shape: z.tuple([z.number(), z.literal(3), z.number(), z.number()]),

@@ -1,11 +1,11 @@
 import { status } from "@grpc/grpc-js";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { Bundle } from "../../../../backend/bundle/bundle.ts";
+import { modelVersion } from "../../../../backend/bundle/triton-models.ts";
 import type { DecodingOptions, Engine } from "../../../../backend/engines/engine.ts";
-import { createOnnxEngine } from "../../../../backend/engines/onnx.ts";
+import { createOnnxEngine } from "../../../../backend/engines/onnx/engine.ts";
 import { createTritonEngine, type TritonEngineOptions } from "../../../../backend/engines/triton/engine.ts";
-import type { Bundle } from "../../../../backend/model/bundle.ts";
-import { modelVersion } from "../../../../backend/model/triton-models.ts";
-import { writeTritonRepository } from "../../../../backend/model/triton-repository.ts";
+import { writeTritonRepository } from "../../../../backend/model/triton/repository.ts";
 import { readTinyReference, temporaryFolder, tinyBundle } from "../../../support/tiny-blip.ts";
 import { startTritonStandIn, type TritonStandIn } from "../../../support/triton-stand-in.ts";
 

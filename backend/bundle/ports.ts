@@ -1,0 +1,17 @@
+/** Inputs and outputs of the graph: what the exporter writes and the engines call. Names only. */
+
+/** Names of the graph's inputs and outputs. */
+export const PORTS = {
+  /** uint8 [batch, 3, size, size], RGB */
+  pixels: "pixels",
+  /** int64 [1] */
+  maxNewTokens: "max_new_tokens",
+  /** int64 [1], 1 for greedy decoding */
+  numBeams: "num_beams",
+  /** int64 [prompt], without the begin token; may be empty */
+  promptIds: "prompt_ids",
+  /** int64 [batch, steps], the end token included, padded after it */
+  tokenIds: "token_ids",
+  /** float32 [batch, steps], natural logarithm */
+  logProbabilities: "log_probabilities",
+} as const;

@@ -1,0 +1,170 @@
+/**
+ * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
+ * lone picture never waits and a crowd is batched. No HTTP, no pictures' files, no ONNX.
+ */
+
+import { failure, type Result, success } from "../../shared/result.ts";
+import type { DecodingOptions, Engine, TokenSequence } from "../engines/engine.ts";
+
+export interface BatcherOptions {
+  readonly engine: Engine;
+  /** Most pictures of one forward pass. */
+  readonly maxBatchSize: number;
+  /** Told after every forward pass. */
+  readonly onForwardPass?: (pass: ForwardPass) => void;
+}
+
+export interface ForwardPass {
+  readonly batchSize: number;
+  readonly seconds: number;
+}
+
+export interface Submission {
+  readonly pixels: Uint8Array; // [3, size, size]
+  readonly decoding: DecodingOptions;
+  /** Aborted once nobody waits for this picture any more. */
+  readonly signal: AbortSignal;
+}
+
+export interface BatchedSequence extends TokenSequence {
+  readonly queueMs: number;
+  readonly inferenceMs: number;
+  readonly batchSize: number;
+}
+
+export interface Batcher {
+  /**
+   * Queues one picture. Fails with `deadline-exceeded` if its signal aborts before its forward pass begins; rejects if
+   * the engine throws, which fails the batch but not the ones after it.
+   */
+  submit(submission: Submission): Promise<Result<BatchedSequence>>;
+  /** Pictures that wait for a forward pass. */
+  readonly queueDepth: number;
+  /** How long the pictures that wait now will keep the engine busy, seconds, judged by its last forward passes. */
+  readonly backlogSeconds: number;
+}
+
+/** Weight of the newest forward pass in the mean. */
+const NEWEST = 0.2;
+
+interface Entry extends Submission {
+  readonly group: string;
+  readonly queuedAt: number;
+  readonly settle: PromiseWithResolvers<Result<BatchedSequence>>;
+}
+
+export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
+  let queue: Entry[] = [];
+  let running = 0;
+  let secondsAPicture = 0;
+
+  async function runUntilEmpty(): Promise<void> {
+    running += 1;
+    for (let batch = takeBatch(); batch.length > 0; batch = takeBatch()) await runBatch(batch);
+    running -= 1;
+  }
+
+  /** The oldest picture that somebody waits for, and those after it that can share its forward pass. */
+  function takeBatch(): Entry[] {
+    const batch: Entry[] = [];
+    const rest: Entry[] = [];
+    for (const entry of queue) {
+      if (entry.signal.aborted) {
+        entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
+      } else if (batch.length < maxBatchSize && (batch[0]?.group ?? entry.group) === entry.group) {
+        batch.push(entry);
+      } else {
+        rest.push(entry);
+      }
+    }
+    queue = rest;
+    return batch;
+  }
+
+  async function runBatch(batch: readonly Entry[]): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      const sequences = await engine.generate(
+        stack(batch),
+        batch.length,
+        sharedDecoding(batch),
+        allAborted(batch.map(({ signal }) => signal)),
+      );
+      const inferenceMs = performance.now() - startedAt;
+      const seconds = inferenceMs / 1000 / batch.length;
+      secondsAPicture = secondsAPicture === 0 ? seconds : (1 - NEWEST) * secondsAPicture + NEWEST * seconds;
+      onForwardPass?.({ batchSize: batch.length, seconds: inferenceMs / 1000 });
+      batch.forEach((entry, row) => {
+        const sequence = sequences[row];
+        if (sequence === undefined)
+          throw new Error(`This is a bug: the engine left out row ${row} of its batch.`);
+        const { maxNewTokens } = entry.decoding;
+        entry.settle.resolve(
+          success({
+            tokenIds: sequence.tokenIds.slice(0, maxNewTokens),
+            logProbabilities: sequence.logProbabilities.slice(0, maxNewTokens),
+            queueMs: startedAt - entry.queuedAt,
+            inferenceMs,
+            batchSize: batch.length,
+          }),
+        );
+      });
+    } catch (error) {
+      for (const entry of batch) entry.settle.reject(error);
+    }
+  }
+
+  return {
+    submit(submission) {
+      const settle = Promise.withResolvers<Result<BatchedSequence>>();
+      queue.push({ ...submission, group: groupOf(submission.decoding), queuedAt: performance.now(), settle });
+      if (running < engine.concurrency) void runUntilEmpty();
+      return settle.promise;
+    },
+    get queueDepth() {
+      return queue.length;
+    },
+    get backlogSeconds() {
+      return (queue.length * secondsAPicture) / engine.concurrency;
+    },
+  };
+}
+
+/**
+ * What pictures must have in common to share a forward pass. Greedy decoding is prefix-consistent, so its rows may ask
+ * for different lengths: the longest is generated and the others are cut.
+ */
+function groupOf({ numBeams, promptIds, maxNewTokens }: DecodingOptions): string {
+  return JSON.stringify([numBeams, promptIds, numBeams === 1 ? "any length" : maxNewTokens]);
+}
+
+function sharedDecoding(batch: readonly Entry[]): DecodingOptions {
+  const maxNewTokens = Math.max(...batch.map(({ decoding }) => decoding.maxNewTokens));
+  return { ...oldestOf(batch).decoding, maxNewTokens };
+}
+
+/** Aborts once every one of `signals` has. */
+function allAborted(signals: readonly AbortSignal[]): AbortSignal {
+  const all = new AbortController();
+  let open = signals.length;
+  for (const signal of signals) {
+    signal.addEventListener("abort", () => --open === 0 && all.abort(signal.reason), { once: true });
+  }
+  return all.signal;
+}
+
+/** uint8 [batch, 3, size, size] */
+function stack(batch: readonly Entry[]): Uint8Array {
+  const { pixels } = oldestOf(batch);
+  const stacked = new Uint8Array(batch.length * pixels.length);
+  batch.forEach((entry, row) => {
+    stacked.set(entry.pixels, row * pixels.length);
+  });
+  return stacked;
+}
+
+function oldestOf(batch: readonly Entry[]): Entry {
+  const [oldest] = batch;
+  if (oldest === undefined) throw new Error("This is a bug: an empty batch.");
+  return oldest;
+}

@@ -1,0 +1,214 @@
+/**
+ * A picture's bytes in, its caption out: recent captions, joining of identical pictures, decoding, batching, text.
+ * No HTTP and no environment: the server and the command line share it.
+ */
+
+import { LRUCache } from "lru-cache";
+import { contentHash } from "../../shared/content-hash.ts";
+import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS, MAX_NUM_BEAMS } from "../../shared/limits.ts";
+import { FailureError } from "../../shared/problem.ts";
+import { failure, type Result, success } from "../../shared/result.ts";
+import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
+import type { Bundle } from "../bundle/bundle.ts";
+import type { Tokenizer } from "../bundle/tokenizer.ts";
+import type { DecodingOptions, Engine } from "../engines/engine.ts";
+import {
+  blankPicture,
+  decodePicture,
+  type InspectedPicture,
+  inspectPicture,
+  type PictureLimits,
+  type PixelFormat,
+} from "../picture/decode.ts";
+import { createDecodeLanes } from "../picture/decode-lanes.ts";
+import { createBatcher, type ForwardPass } from "./batcher.ts";
+import { createJoinedWork, LEFT } from "./joined-work.ts";
+
+export interface CaptionerOptions {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly maxBatchSize?: number;
+  /** Pictures decoded at once. */
+  readonly decodeLanes?: number;
+  /** Decodes as `decodePicture` does, which it is where absent; a server brings threads for it. */
+  readonly decode?: (picture: InspectedPicture) => Promise<Result<Uint8Array>>;
+  /** Captions remembered; 0 for none. */
+  readonly recentCaptions?: number;
+  /** Told after every forward pass. */
+  readonly onForwardPass?: (pass: ForwardPass) => void;
+}
+
+/** Where a caption came from: a forward pass, somebody else's forward pass in flight, or memory. */
+export type CaptionSource = "generated" | "joined" | "recent";
+
+export interface CaptionerAnswer {
+  readonly caption: string;
+  /** Geometric mean of the token probabilities, end token included, 0..1. */
+  readonly score: number;
+  readonly source: CaptionSource;
+  /** What each stage took; absent where nothing was spent for this caller. */
+  readonly timings?: StageTimings;
+}
+
+export interface StageTimings {
+  /** When decoding began, milliseconds since the epoch; the stages follow each other without a gap. */
+  readonly startedAtMs: number;
+  readonly decodeMs: number;
+  readonly queueMs: number;
+  readonly inferenceMs: number;
+}
+
+export interface Captioner {
+  readonly model: BackendModel;
+  /**
+   * Captions one picture.
+   * Fails with the codes of picture.ts, `image-too-large`, `bad-options`, or `deadline-exceeded` when `signal` aborts.
+   */
+  caption(
+    bytes: Uint8Array<ArrayBuffer>,
+    options?: GenerationOptions,
+    signal?: AbortSignal,
+  ): Promise<Result<CaptionerAnswer>>;
+  /** Decodes in every lane and runs the model at every batch size that costs a first time: no caller pays for it. */
+  warmUp(): Promise<void>;
+  /** Pictures that wait for a forward pass. */
+  readonly queueDepth: number;
+  /** How long they will keep the engine busy, seconds. */
+  readonly backlogSeconds: number;
+}
+
+type Words = Pick<CaptionerAnswer, "caption" | "score">;
+type Generated = Result<Words & { readonly timings: StageTimings }>;
+
+export const PICTURE_LIMITS: PictureLimits = { maxPixels: MAX_IMAGE_PIXELS, decodeTimeoutSeconds: 10 };
+
+/** The pixels that a bundle's model takes. */
+export function pixelFormat({ manifest }: Bundle): PixelFormat {
+  return { size: manifest.image.size, filter: manifest.image.resampling };
+}
+
+const NEVER = new AbortController().signal;
+
+export function createCaptioner({
+  engine,
+  tokenizer,
+  maxBatchSize = 8,
+  decodeLanes = 2,
+  decode = (picture) => decodePicture(picture, pixelFormat(engine.bundle), PICTURE_LIMITS),
+  recentCaptions = 0,
+  onForwardPass,
+}: CaptionerOptions): Captioner {
+  const lanes = createDecodeLanes({ lanes: decodeLanes, maxPixels: MAX_IMAGE_PIXELS });
+  const batcher = createBatcher({ engine, maxBatchSize, ...(onForwardPass && { onForwardPass }) });
+  const inFlight = createJoinedWork<Generated>();
+  const recent = recentCaptions > 0 ? new LRUCache<string, Words>({ max: recentCaptions }) : undefined;
+
+  async function generate(
+    bytes: Uint8Array,
+    decoding: DecodingOptions,
+    signal: AbortSignal,
+  ): Promise<Generated> {
+    const startedAt = performance.now();
+    const inspected = await inspectPicture(bytes, PICTURE_LIMITS);
+    if (!inspected.ok) return inspected;
+    const { width, height } = inspected.value;
+    const pixels = await lanes.run(width * height, async () =>
+      signal.aborted
+        ? failure("deadline-exceeded", "Nobody waits for this caption any more.")
+        : decode(inspected.value),
+    );
+    if (!pixels.ok) return pixels;
+    const decodeMs = performance.now() - startedAt;
+    const row = await batcher.submit({ pixels: pixels.value, decoding, signal });
+    if (!row.ok) return row;
+    const { tokenIds, logProbabilities, queueMs, inferenceMs } = row.value;
+    return success({
+      caption: tokenizer.decode([...decoding.promptIds, ...tokenIds]).trim(),
+      score: geometricMean(logProbabilities),
+      timings: { startedAtMs: performance.timeOrigin + startedAt, decodeMs, queueMs, inferenceMs },
+    });
+  }
+
+  return {
+    model: describe(engine),
+    async caption(bytes, options = {}, signal = NEVER) {
+      if (bytes.length > MAX_IMAGE_BYTES) return tooManyBytes();
+      const decoding = resolveOptions(options, engine, tokenizer);
+      if (!decoding.ok) return decoding;
+      const key = `${await contentHash(bytes)} ${JSON.stringify(decoding.value)}`;
+      const remembered = recent?.get(key);
+      if (remembered !== undefined) return success({ ...remembered, source: "recent" });
+
+      const { joined, result } = inFlight.run(key, signal, (abandoned) =>
+        generate(bytes, decoding.value, abandoned),
+      );
+      const generated = await result;
+      if (generated === LEFT) return failure("deadline-exceeded", "The caption was not ready in time.");
+      if (!generated.ok) return generated;
+      const { timings, ...words } = generated.value;
+      recent?.set(key, words);
+      return success(joined ? { ...words, source: "joined" } : { ...words, source: "generated", timings });
+    },
+    async warmUp() {
+      const { size } = engine.bundle.manifest.image;
+      const picture = await blankPicture(size);
+      const decodings = Array.from({ length: decodeLanes }, () =>
+        lanes.run(size * size, () => decode(picture)),
+      );
+      for (const decoded of await Promise.all(decodings)) {
+        if (!decoded.ok) throw new FailureError(decoded.failure);
+      }
+      const decoding = { maxNewTokens: 2, numBeams: 1, promptIds: [] };
+      for (const batch of new Set(engine.buckets ?? [1, maxBatchSize])) {
+        await engine.generate(new Uint8Array(batch * 3 * size * size), batch, decoding);
+      }
+    },
+    get queueDepth() {
+      return batcher.queueDepth;
+    },
+    get backlogSeconds() {
+      return batcher.backlogSeconds;
+    },
+  };
+}
+
+export function tooManyBytes(): Result<never> {
+  return failure("image-too-large", `At most ${MAX_IMAGE_BYTES} bytes are accepted.`);
+}
+
+function describe({ bundle: { manifest } }: Engine): BackendModel {
+  return {
+    id: manifest.id,
+    revision: manifest.revision,
+    image_size: manifest.image.size,
+    dtype: manifest.dtype,
+    limits: {
+      max_image_bytes: MAX_IMAGE_BYTES,
+      max_image_pixels: MAX_IMAGE_PIXELS,
+      max_new_tokens: MAX_NEW_TOKENS,
+      max_num_beams: MAX_NUM_BEAMS,
+    },
+    defaults: manifest.generation,
+  };
+}
+
+/** The caller's options with the model's defaults, as far as its positions reach. */
+function resolveOptions(
+  { prompt, max_new_tokens, num_beams }: GenerationOptions,
+  { bundle: { manifest } }: Engine,
+  tokenizer: Tokenizer,
+): Result<DecodingOptions> {
+  const numBeams = num_beams ?? manifest.generation.num_beams;
+  const promptIds = prompt === undefined ? [] : tokenizer.encodePrompt(prompt);
+  const room = manifest.tokens.max_positions - 1 - promptIds.length;
+  if (room < 1) {
+    return failure("bad-options", `prompt: ${promptIds.length} tokens leave no room for a caption.`);
+  }
+  const maxNewTokens = Math.min(max_new_tokens ?? manifest.generation.max_new_tokens, room);
+  return success({ maxNewTokens, numBeams, promptIds });
+}
+
+function geometricMean(logProbabilities: readonly number[]): number {
+  const sum = logProbabilities.reduce((total, value) => total + value, 0);
+  return logProbabilities.length === 0 ? 0 : Math.min(1, Math.exp(sum / logProbabilities.length));
+}

@@ -1,0 +1,79 @@
+/**
+ * What ONNX Runtime needs to know of each device. Its Node binding passes only a device's number to CUDA and TensorRT
+ * (`js/node/src/session_options_helper.cc`), so their other settings are ONNX Runtime's defaults, and memory is kept
+ * from creeping by the shapes that it sees: see buckets.ts.
+ */
+
+import type { InferenceSession } from "onnxruntime-node";
+import type { Device } from "../../bundle/bundle.ts";
+
+/** A device cannot be used; the message says what to install. */
+export class DeviceError extends Error {
+  override readonly name = "DeviceError";
+}
+
+export interface DeviceOptions {
+  readonly device: Device;
+  /** Which of several; of CUDA and TensorRT only. */
+  readonly deviceId: number;
+  /** Threads of what runs on the CPU. */
+  readonly threads: number;
+}
+
+export function sessionOptions({
+  device,
+  deviceId,
+  threads,
+}: DeviceOptions): InferenceSession.SessionOptions {
+  return {
+    executionProviders: providers(device, deviceId),
+    intraOpNumThreads: threads,
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 3,
+    // A device's own allocator would round every weight up to a power of two of its arena.
+    ...(device === "cpu" ? {} : { extra: { session: { use_device_allocator_for_initializers: "1" } } }),
+  };
+}
+
+/** Best first: what one provider cannot run falls to the next. */
+function providers(device: Device, deviceId: number): InferenceSession.ExecutionProviderConfig[] {
+  switch (device) {
+    case "cpu":
+      return ["cpu"];
+    case "cuda":
+      return [{ name: "cuda", deviceId }, "cpu"];
+    case "tensorrt":
+      return [{ name: "tensorrt", deviceId }, { name: "cuda", deviceId }, "cpu"];
+    case "webgpu":
+      return ["webgpu", "cpu"];
+  }
+}
+
+const INSTALL: Readonly<Record<Exclude<Device, "cpu">, string>> = {
+  cuda:
+    "It needs an NVIDIA driver, CUDA 13 and cuDNN 9 on the library path, and ONNX Runtime's CUDA libraries: " +
+    "'npm run cuda:install'.",
+  tensorrt:
+    "It needs what DEVICE=cuda needs (ONNX Runtime's libraries come with the same command, 'npm run cuda:install') " +
+    "and TensorRT 10 on the library path.",
+  webgpu:
+    "It needs a Vulkan driver and its loader (Debian: libvulkan1 and the GPU's driver); 'vulkaninfo --summary' lists what there is.",
+};
+
+/** @returns what to do about a session that could not be made on `device`, or `error` itself if that is no matter of the device */
+export function explainDeviceError(error: unknown, device: Device): unknown {
+  if (device === "cpu" || !(error instanceof Error)) return error;
+  const [reason] = error.message.split("\n");
+  if (/ExecutionProvider_|shared library|adapter|CUDA|cuDNN|CUDNN|driver/.test(error.message)) {
+    return new DeviceError(`DEVICE=${device} cannot be used here. ${INSTALL[device]}\n  ${reason}`, {
+      cause: error,
+    });
+  }
+  if (/requires f16/.test(error.message)) {
+    return new DeviceError(
+      `This ${device} device does not compute in float16; build the bundle with '--dtype fp32', or set DTYPE=fp32.\n  ${reason}`,
+      { cause: error },
+    );
+  }
+  return error;
+}

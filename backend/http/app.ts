@@ -1,0 +1,82 @@
+/** The backend's routes: Hugging Face's image-to-text protocol on `POST /`, and what operates it. No model, no sockets. */
+
+import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
+import { Hono, type MiddlewareHandler } from "hono";
+import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
+
+export interface AppOptions extends CaptionRouteOptions {
+  readonly log: Logger;
+  /** Bearer token of callers; absent where only loopback can call. */
+  readonly secret?: string | undefined;
+}
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** The whole HTTP application. @example `await createApp(options).request("/healthz")` */
+export function createApp(options: AppOptions): Hono<Scope> {
+  const { captioner, metrics, log, isDraining } = options;
+  const app = new Hono<Scope>();
+  app.use(identifyRequest(log), hangUpWhileDraining(isDraining));
+  app.onError((error, c) => {
+    log.error({ err: error, requestId: c.get("requestId") }, "bug");
+    return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
+  });
+  app.notFound(() => problemResponse({ code: "not-found", detail: "There is no such route." }));
+
+  app.get("/healthz", (c) => c.json({ status: "alive" }));
+  app.get("/readyz", (c) => (isDraining() ? problemResponse(SHUTTING_DOWN) : c.json({ status: "ready" })));
+
+  if (options.secret !== undefined) app.use(requireSecret(options.secret));
+  app.get("/v1/model", (c) => c.json(captioner.model));
+  app.get("/metrics", async (c) =>
+    c.body(await metrics.render(), 200, { "content-type": metrics.contentType }),
+  );
+  app.post("/", createCaptionRoute(options));
+  app.all("/", () =>
+    problemResponse({ code: "method-not-allowed", detail: "Post a picture here." }, { allow: "POST" }),
+  );
+  return app;
+}
+
+/** Gives every request an id, and every answer a log line. */
+function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
+  return async (c, next) => {
+    const startedAt = performance.now();
+    const given = c.req.header(REQUEST_ID_HEADER);
+    const requestId = given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+    c.set("requestId", requestId);
+    await next();
+    c.header(REQUEST_ID_HEADER, requestId);
+    const ms = Math.round(performance.now() - startedAt);
+    const line = { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms };
+    const outcome = c.get("outcome");
+    if (outcome === undefined) log.debug(line, "request");
+    else log.info({ ...line, outcome }, "caption");
+  };
+}
+
+/** A client that kept its connection would keep the process alive until the connection's idle timeout. */
+function hangUpWhileDraining(isDraining: () => boolean): MiddlewareHandler<Scope> {
+  return async (c, next) => {
+    await next();
+    if (isDraining()) c.header("connection", "close");
+  };
+}
+
+function requireSecret(secret: string): MiddlewareHandler<Scope> {
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  const expected = digest(`Bearer ${secret}`);
+  return async (c, next) => {
+    // Digests have one length, so the comparison takes one time whatever was sent.
+    if (!timingSafeEqual(digest(c.req.header("authorization") ?? ""), expected)) {
+      return problemResponse(
+        { code: "unauthorized", detail: "Send the backend's secret as a bearer token." },
+        { "www-authenticate": "Bearer" },
+      );
+    }
+    return next();
+  };
+}

@@ -1,0 +1,153 @@
+/** `POST /`: one caption request from permit to answer, and what is noted of it. No model, no sockets. */
+
+import type { Context, Handler } from "hono";
+import * as z from "zod";
+import {
+  CAPTION_SCORE_HEADER,
+  DEADLINE_MS_HEADER,
+  MODEL_ID_HEADER,
+  MODEL_REVISION_HEADER,
+} from "../../shared/backend-protocol.ts";
+import { type Failure, FailureError, problemResponse } from "../../shared/problem.ts";
+import { failure, type Result, success } from "../../shared/result.ts";
+import { GenerationOptions, type ImageToTextOutput } from "../../shared/schema.ts";
+import type { Captioner, CaptionerAnswer } from "../captioner/captioner.ts";
+import type { Metrics, Outcome } from "../telemetry/metrics.ts";
+import type { Tracing } from "../telemetry/tracing.ts";
+import type { Admission, Permit } from "./admission.ts";
+import { readPictureRequest } from "./request-body.ts";
+
+export interface CaptionRouteOptions {
+  readonly captioner: Captioner;
+  readonly admission: Admission;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  /** Longest a caption request may take, milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** True from SIGTERM on: what was accepted is finished, the rest is refused. */
+  readonly isDraining: () => boolean;
+}
+
+/** What a request carries through the app. */
+export interface Scope {
+  Variables: { requestId: string; outcome?: Outcome };
+}
+
+export const SHUTTING_DOWN: Failure = {
+  code: "shutting-down",
+  detail: "This server finishes what it accepted and takes nothing new.",
+  retryAfterSeconds: 1,
+};
+
+const DeadlineMs = z.coerce.number().int().min(0).optional();
+
+/** The route's handler. Whatever happens to a request, its permit comes back and its end is counted and traced. */
+export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope> {
+  const { captioner, metrics, tracing } = options;
+  return async (c) => {
+    const startedAt = performance.now();
+    let outcome: Outcome = "internal";
+    let status = 500;
+    let timings: CaptionerAnswer["timings"];
+    try {
+      const answer = await captionWithPermit(c, options);
+      let response: Response;
+      if (answer.ok) {
+        outcome = answer.value.source;
+        timings = answer.value.timings;
+        metrics.captioned(answer.value);
+        response = captionResponse(answer.value, captioner, performance.now() - startedAt);
+      } else {
+        outcome = c.req.raw.signal.aborted ? "gone" : answer.failure.code;
+        response = problemResponse(answer.failure);
+      }
+      status = response.status;
+      return response;
+    } finally {
+      const endedAt = performance.now();
+      c.set("outcome", outcome);
+      metrics.requestEnded(outcome, (endedAt - startedAt) / 1000);
+      tracing.record({
+        traceparent: c.req.header("traceparent"),
+        requestId: c.get("requestId"),
+        startedAtMs: performance.timeOrigin + startedAt,
+        endedAtMs: performance.timeOrigin + endedAt,
+        status,
+        outcome,
+        timings,
+      });
+    }
+  };
+}
+
+/** Takes a permit before anything is spent on the request. */
+async function captionWithPermit(
+  c: Context<Scope>,
+  { captioner, admission, requestTimeoutMs, isDraining }: CaptionRouteOptions,
+): Promise<Result<CaptionerAnswer>> {
+  if (isDraining()) return { ok: false, failure: SHUTTING_DOWN };
+  const permit = admission.tryEnter();
+  if (permit === undefined) {
+    return failure("overloaded", "All permits are taken; ask again when some of their work is done.", {
+      retryAfterSeconds: Math.max(1, Math.ceil(captioner.backlogSeconds)),
+    });
+  }
+  try {
+    const signal = requestSignal(c.req.raw, requestTimeoutMs);
+    if (!signal.ok) return signal;
+    const request = await readRequest(c, permit, signal.value);
+    if (!request.ok) return request;
+    return await captioner.caption(request.value.bytes, request.value.options, signal.value);
+  } catch (error) {
+    if (error instanceof FailureError) return { ok: false, failure: error.failure };
+    throw error;
+  } finally {
+    permit.release();
+  }
+}
+
+/** Aborts when the caller leaves, when its deadline passes, or when the server's own limit does. */
+function requestSignal(request: Request, requestTimeoutMs: number): Result<AbortSignal> {
+  const given = DeadlineMs.safeParse(request.headers.get(DEADLINE_MS_HEADER) ?? undefined);
+  if (!given.success) {
+    return failure("bad-request", `${DEADLINE_MS_HEADER}: expected milliseconds, a whole number.`);
+  }
+  const timeoutMs = Math.min(given.data ?? requestTimeoutMs, requestTimeoutMs);
+  return timeoutMs === 0
+    ? failure("deadline-exceeded", "The caller's deadline has passed already.")
+    : success(AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]));
+}
+
+/** The picture and its options: those of the query go before those of a JSON body. */
+async function readRequest(c: Context<Scope>, permit: Permit, signal: AbortSignal) {
+  const query = GenerationOptions.safeParse(c.req.query());
+  if (!query.success) return failure("bad-options", z.prettifyError(query.error));
+  const request = await readPictureRequest(c.req.raw, permit, signal);
+  return request.ok
+    ? success({ bytes: request.value.bytes, options: { ...request.value.options, ...query.data } })
+    : request;
+}
+
+function captionResponse(
+  { caption, score, source, timings }: CaptionerAnswer,
+  { model }: Captioner,
+  totalMs: number,
+): Response {
+  const output: ImageToTextOutput[] = [{ generated_text: caption }];
+  const stages = timings && {
+    decode: timings.decodeMs,
+    queue: timings.queueMs,
+    inference: timings.inferenceMs,
+  };
+  const serverTiming = Object.entries({ ...stages, total: totalMs })
+    .map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`)
+    .concat(`source;desc="${source}"`);
+  return Response.json(output, {
+    headers: {
+      [MODEL_ID_HEADER]: model.id,
+      [MODEL_REVISION_HEADER]: model.revision,
+      [CAPTION_SCORE_HEADER]: score.toFixed(6),
+      "server-timing": serverTiming.join(", "),
+    },
+  });
+}

@@ -1,0 +1,117 @@
+/** Puts the app on a port, and takes it off again without dropping what it accepted. */
+
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import type { Tokenizer } from "../bundle/tokenizer.ts";
+import { createCaptioner, PICTURE_LIMITS, pixelFormat } from "../captioner/captioner.ts";
+import type { Engine } from "../engines/engine.ts";
+import { createDecodeThreads } from "../picture/decode-threads.ts";
+import type { Logger } from "../telemetry/log.ts";
+import { createMetrics } from "../telemetry/metrics.ts";
+import { createTracing, NO_TRACING } from "../telemetry/tracing.ts";
+import { createAdmission } from "./admission.ts";
+import { createApp } from "./app.ts";
+
+/** The settings of backend/config.ts that a server is started by. */
+export interface ServerConfig {
+  readonly HOST: string;
+  readonly PORT: number;
+  readonly THREADS: number;
+  readonly MAX_BATCH_SIZE: number;
+  readonly MAX_REQUESTS: number;
+  readonly MAX_HELD_BYTES: number;
+  readonly REQUEST_TIMEOUT_MS: number;
+  readonly RECENT_CAPTIONS: number;
+  readonly DRAIN_TIMEOUT_MS: number;
+  readonly BACKEND_SECRET?: string | undefined;
+  readonly OTEL_EXPORTER_OTLP_ENDPOINT?: string | undefined;
+}
+
+export interface ServerOptions {
+  readonly config: ServerConfig;
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  /** Where it listens, e.g. `http://127.0.0.1:8788`. */
+  readonly url: string;
+  /** Refuses new work, finishes what was accepted or waits `DRAIN_TIMEOUT_MS`, then closes server and engine. */
+  drain(): Promise<void>;
+}
+
+/** Each lane is a thread with a heap of its own. */
+const MAX_DECODE_LANES = 16;
+
+/** Warms the model up, then listens. Rejects if the port is taken. */
+export async function startServer({ config, engine, tokenizer, log }: ServerOptions): Promise<RunningServer> {
+  let draining = false;
+  const admission = createAdmission({
+    maxRequests: config.MAX_REQUESTS,
+    maxHeldBytes: config.MAX_HELD_BYTES,
+  });
+  const decodeLanes = Math.min(MAX_DECODE_LANES, config.THREADS);
+  const decoders = createDecodeThreads({
+    threads: decodeLanes,
+    format: pixelFormat(engine.bundle),
+    limits: PICTURE_LIMITS,
+  });
+  const captioner = createCaptioner({
+    engine,
+    tokenizer,
+    maxBatchSize: config.MAX_BATCH_SIZE,
+    decodeLanes,
+    decode: decoders.decode,
+    recentCaptions: config.RECENT_CAPTIONS,
+    onForwardPass: (pass) => metrics.forwardPassEnded(pass),
+  });
+  const metrics = createMetrics({
+    model: captioner.model,
+    queueDepth: () => captioner.queueDepth,
+    inFlight: () => admission.inFlight,
+  });
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
+  const tracing = endpoint === undefined ? NO_TRACING : createTracing({ endpoint, log });
+  const app = createApp({
+    captioner,
+    admission,
+    metrics,
+    tracing,
+    log,
+    secret: config.BACKEND_SECRET,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
+    isDraining: () => draining,
+  });
+  await captioner.warmUp();
+  const server = createServer(getRequestListener(app.fetch));
+  await listen(server, config);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${port}`,
+    async drain() {
+      draining = true;
+      await closeWithin(server, config.DRAIN_TIMEOUT_MS);
+      await Promise.all([engine.close(), decoders.close(), tracing.close()]);
+    },
+  };
+}
+
+function listen(server: Server, { HOST, PORT }: ServerConfig): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(PORT, HOST, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** Stops listening; connections that still wait for an answer keep it, up to `timeoutMs`. */
+async function closeWithin(server: Server, timeoutMs: number): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  await closed;
+  clearTimeout(deadline);
+}

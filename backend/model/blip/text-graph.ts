@@ -1,0 +1,127 @@
+/** BLIP's text decoder, a BERT with cross-attention, as pieces of an ONNX graph. Li et al. 2022, arXiv:2201.12086. */
+
+import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import { ELEMENT_TYPES } from "../onnx/onnx-writer.ts";
+import type { TextConfig } from "./config.ts";
+import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
+
+const LAYER = "text_decoder.bert.encoder.layer";
+const EMBEDDINGS = "text_decoder.bert.embeddings";
+const HEAD = "text_decoder.cls.predictions";
+
+/** Keys and values of one attention: [batch, heads, length, hidden / heads] each. */
+export interface KeyValue {
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** Keys and values of the encoded pictures for every layer, computed once a picture. */
+export function addCrossKeyValues(
+  graph: GraphBuilder,
+  config: TextConfig,
+  encoded: Value,
+  encodedTokens: number,
+): KeyValue[] {
+  const { hidden_size: hidden, num_attention_heads: heads } = config;
+  const split = graph.ints([-1, encodedTokens, heads, hidden / heads]);
+  const byHead = (x: Value) =>
+    graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm: [0, 2, 1, 3] });
+  return Array.from({ length: config.num_hidden_layers }, (_, i) => {
+    const parent = `${LAYER}.${i}.crossattention.self`;
+    const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]).map(byHead) as [
+      Value,
+      Value,
+    ];
+    return { key, value };
+  });
+}
+
+/** Empty self-attention keys and values, [batch, heads, 0, hidden / heads], for a first step. */
+export function addEmptyCache(graph: GraphBuilder, config: TextConfig, batch: Value): KeyValue[] {
+  const { hidden_size: hidden, num_attention_heads: heads } = config;
+  const shape = graph.op("Concat", [batch, graph.ints([heads, 0, hidden / heads])], { axis: 0 });
+  const zeros = graph.op("ConstantOfShape", [shape]);
+  const empty =
+    graph.floatType === "float" ? zeros : graph.op("Cast", [zeros], { to: ELEMENT_TYPES.float16 });
+  return Array.from({ length: config.num_hidden_layers }, () => ({ key: empty, value: empty }));
+}
+
+/** Where a step of the decoder stands. */
+export interface DecoderStep {
+  /** int64 [rows] */
+  readonly token: Value;
+  /** int64 scalar */
+  readonly position: Value;
+  readonly cache: readonly KeyValue[];
+  readonly cross: readonly KeyValue[];
+  /** Rows of one picture, int64 [1]: they share its cross-attention keys and values. */
+  readonly rowsPerPicture: Value;
+}
+
+/**
+ * One step of the decoder, up to its last layer.
+ * @returns hidden states [rows, hidden] and the cache grown by this step
+ */
+export function addDecoderStep(
+  graph: GraphBuilder,
+  config: TextConfig,
+  { token, position, cache, cross, rowsPerPicture }: DecoderStep,
+): { hidden: Value; cache: KeyValue[] } {
+  const { hidden_size: size, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
+  const asStep = (x: Value) => graph.op("Unsqueeze", [x, graph.ints([1])]);
+  const asRows = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, size])]);
+  const byPicture = graph.op("Concat", [graph.ints([-1]), rowsPerPicture, graph.ints([size])], { axis: 0 });
+
+  const word = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.word_embeddings.weight`), token]);
+  const place = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.position_embeddings.weight`), position]);
+  let x = layerNorm(graph, graph.op("Add", [word, place]), `${EMBEDDINGS}.LayerNorm`, epsilon);
+
+  const grown = cache.map((past, i) => {
+    const layer = `${LAYER}.${i}`;
+    const closeAttention = (context: Value, module: string) => {
+      const projected = linear(graph, asRows(context), `${module}.output.dense`);
+      return layerNorm(graph, graph.op("Add", [projected, x]), `${module}.output.LayerNorm`, epsilon);
+    };
+
+    const own = `${layer}.attention.self`;
+    const qkv = linears(graph, x, [`${own}.query`, `${own}.key`, `${own}.value`]);
+    const [context, key, value] = graph.ops(
+      "com.microsoft:MultiHeadAttention",
+      3,
+      [...qkv.map(asStep), "", "", "", past.key, past.value],
+      { num_heads: heads },
+    ) as [Value, Value, Value];
+    x = closeAttention(context, `${layer}.attention`);
+
+    // The rows of a picture are queries of one attention, so its keys and values are not repeated for them.
+    const crossLayer = cross[i] as KeyValue;
+    const query = graph.op("Reshape", [linear(graph, x, `${layer}.crossattention.self.query`), byPicture]);
+    x = closeAttention(
+      attention(graph, query, crossLayer.key, crossLayer.value, heads),
+      `${layer}.crossattention`,
+    );
+
+    const fed = feedForward(graph, x, `${layer}.intermediate.dense`, `${layer}.output.dense`);
+    x = layerNorm(graph, graph.op("Add", [fed, x]), `${layer}.output.LayerNorm`, epsilon);
+    return { key, value };
+  });
+  return { hidden: x, cache: grown };
+}
+
+/** Logits float32 [rows, vocabulary] of a step's hidden states. */
+export function addLanguageHead(
+  graph: GraphBuilder,
+  { layer_norm_eps: epsilon }: TextConfig,
+  hidden: Value,
+): Value {
+  const transformed = graph.op("Gelu", [linear(graph, hidden, `${HEAD}.transform.dense`)]);
+  const normed = layerNorm(graph, transformed, `${HEAD}.transform.LayerNorm`, epsilon);
+  // The output matrix is the word embedding (tied weights); in floats it is stored once for both.
+  const logits = product(
+    graph,
+    normed,
+    graph.matrix([`${EMBEDDINGS}.word_embeddings.weight`]),
+    graph.weight(`${HEAD}.bias`),
+  );
+  return graph.floatType === "float" ? logits : graph.op("Cast", [logits], { to: ELEMENT_TYPES.float });
+}

@@ -1,0 +1,97 @@
+/** BLIP's picture encoder, a ViT, as a piece of an ONNX graph. Dosovitskiy et al. 2020, arXiv:2010.11929. */
+
+import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import { ELEMENT_TYPES } from "../onnx/onnx-writer.ts";
+import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
+import type { Preprocessing, VisionConfig } from "./config.ts";
+import { attention, feedForward, layerNorm, linear } from "./layers.ts";
+import { interpolatePositions } from "./position-embedding.ts";
+
+const EMBEDDINGS = "vision_model.embeddings";
+
+/**
+ * Adds the encoder to `graph`.
+ * @param pixels uint8 [batch, 3, size, size], 0..255; normalization happens here, so that bytes cross to the device
+ * @returns hidden states [batch * (1 + patches), hidden]
+ */
+export function addVisionEncoder(
+  graph: GraphBuilder,
+  weights: WeightSource,
+  config: VisionConfig,
+  preprocessing: Preprocessing,
+  pixels: Value,
+): Value {
+  const { hidden_size: hidden, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
+  const tokens = encodedTokens(config, preprocessing);
+  const flatten = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, hidden])]);
+  const byPicture = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, tokens, hidden])]);
+
+  let x = flatten(addEmbeddings(graph, weights, config, preprocessing, pixels));
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const layer = `vision_model.encoder.layers.${i}`;
+    const normed = layerNorm(graph, x, `${layer}.layer_norm1`, epsilon);
+    const qkv = graph.ops("Split", 3, [linear(graph, normed, `${layer}.self_attn.qkv`)], {
+      axis: 1,
+      num_outputs: 3,
+    });
+    const [query, key, value] = qkv.map(byPicture) as [Value, Value, Value];
+    const context = flatten(attention(graph, query, key, value, heads));
+    x = graph.op("Add", [x, linear(graph, context, `${layer}.self_attn.projection`)]);
+    const normed2 = layerNorm(graph, x, `${layer}.layer_norm2`, epsilon);
+    x = graph.op("Add", [x, feedForward(graph, normed2, `${layer}.mlp.fc1`, `${layer}.mlp.fc2`)]);
+  }
+  return layerNorm(graph, x, "vision_model.post_layernorm", epsilon);
+}
+
+/** Rows a picture has after the encoder: one a patch, and the class token. */
+export function encodedTokens({ patch_size: patch }: VisionConfig, { size }: Preprocessing): number {
+  if (size % patch !== 0) {
+    throw new WeightError(`An image size of ${size} is not a multiple of the model's patch size, ${patch}.`);
+  }
+  return 1 + (size / patch) ** 2;
+}
+
+/** @returns [batch, 1 + patches, hidden] */
+function addEmbeddings(
+  graph: GraphBuilder,
+  weights: WeightSource,
+  { hidden_size: hidden, patch_size: patch }: VisionConfig,
+  { size, mean, std }: Preprocessing,
+  pixels: Value,
+): Value {
+  const scale = graph.floats(
+    std.map((s) => 1 / (255 * s)),
+    [1, 3, 1, 1],
+  );
+  const shift = graph.floats(
+    mean.map((m, i) => -m / (std[i] as number)),
+    [1, 3, 1, 1],
+  );
+  const values = graph.op("Cast", [pixels], { to: ELEMENT_TYPES[graph.floatType] });
+  const normalized = graph.op("Add", [graph.op("Mul", [values, scale]), shift]);
+  const convolved = graph.op(
+    "Conv",
+    [
+      normalized,
+      graph.weight(`${EMBEDDINGS}.patch_embedding.weight`),
+      graph.weight(`${EMBEDDINGS}.patch_embedding.bias`),
+    ],
+    { kernel_shape: [patch, patch], strides: [patch, patch] },
+  );
+  const patches = graph.op("Transpose", [graph.op("Reshape", [convolved, graph.ints([0, hidden, -1])])], {
+    perm: [0, 2, 1],
+  });
+  const batch = graph.op("Shape", [pixels], { start: 0, end: 1 });
+  const classToken = graph.op("Expand", [
+    graph.weight(`${EMBEDDINGS}.class_embedding`),
+    graph.op("Concat", [batch, graph.ints([1, 1])], { axis: 0 }),
+  ]);
+
+  const name = `${EMBEDDINGS}.position_embedding`;
+  const trained = Math.sqrt((tensorInfo(weights, name).shape[1] as number) - 1);
+  const wanted = size / patch;
+  const positions = graph.computed(name, [1, 1 + wanted * wanted, hidden], async () =>
+    interpolatePositions(await weights.read(name), hidden, trained, wanted),
+  );
+  return graph.op("Add", [graph.op("Concat", [classToken, patches], { axis: 1 }), positions]);
+}

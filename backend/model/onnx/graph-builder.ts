@@ -1,0 +1,222 @@
+/**
+ * Builds an ONNX graph node by node. A value is the name of a tensor in the graph.
+ * Constants and weights always go to the root graph, also from inside a loop body: there they would be copied, and are
+ * refused when the model comes with external data.
+ */
+
+import type { Dtype } from "../../bundle/bundle.ts";
+import { tensorInfo, type WeightSource } from "../weights/weights.ts";
+import type { Attribute, ElementType, Graph, Initializer, Node, Port } from "./onnx-writer.ts";
+
+export type Value = string;
+
+/** Precision that the graph computes in. */
+export type FloatType = "float" | "float16";
+
+type AttributeInput = Attribute | number | string | readonly number[];
+
+/** A float attribute; a plain number means an int. */
+export const float = (value: number): Attribute => ({ kind: "float", value });
+
+/** A matrix of the weights, or several stacked along their first axis; read when the graph is written. */
+export interface Matrix {
+  readonly name: string;
+  /** [out, in] */
+  readonly shape: readonly [number, number];
+  readonly read: () => Promise<Float32Array>;
+}
+
+interface Shared {
+  readonly weights: WeightSource;
+  readonly dtype: Dtype;
+  readonly initializers: Map<string, Initializer>;
+  counter: number;
+}
+
+export class GraphBuilder {
+  readonly #name: string;
+  readonly #shared: Shared;
+  readonly #nodes: Node[] = [];
+  readonly #inputs: Port[] = [];
+  readonly #outputs: Port[] = [];
+
+  private constructor(name: string, shared: Shared) {
+    this.#name = name;
+    this.#shared = shared;
+  }
+
+  /** A new root graph over `weights`. */
+  static root(name: string, weights: WeightSource, dtype: Dtype): GraphBuilder {
+    return new GraphBuilder(name, { weights, dtype, initializers: new Map(), counter: 0 });
+  }
+
+  /** A body for Loop or If; it sees every value of this graph by name. */
+  subgraph(name: string): GraphBuilder {
+    return new GraphBuilder(name, this.#shared);
+  }
+
+  get dtype(): Dtype {
+    return this.#shared.dtype;
+  }
+
+  /** Type of the activations: int8 is for weights, and for activations only inside a matrix product. */
+  get floatType(): FloatType {
+    return this.#shared.dtype === "fp16" ? "float16" : "float";
+  }
+
+  input(name: string, type: ElementType, shape: readonly (number | string)[]): Value {
+    this.#inputs.push({ name, type, shape });
+    return name;
+  }
+
+  /** Makes `value` an output; a value that must keep its name gets it by an Identity. */
+  output(value: Value, name: string, type: ElementType, shape: readonly (number | string)[]): void {
+    this.#nodes.push({ type: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
+    this.#outputs.push({ name, type, shape });
+  }
+
+  /** A node with one output. `domain:Type` names an operator outside ONNX's own set. */
+  op(
+    type: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, AttributeInput>> = {},
+  ): Value {
+    return this.ops(type, 1, inputs, attributes)[0] as Value;
+  }
+
+  /** A node with `count` outputs. */
+  ops(
+    type: string,
+    count: number,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, AttributeInput>> = {},
+  ): Value[] {
+    const [operator, domain = ""] = type.split(":").reverse() as [string, string?];
+    const outputs = Array.from({ length: count }, () => `${operator}_${this.#shared.counter++}`);
+    this.#nodes.push({
+      type: operator,
+      domain,
+      inputs,
+      outputs,
+      attributes: Object.fromEntries(
+        Object.entries(attributes).map(([name, value]) => [name, toAttribute(value)]),
+      ),
+    });
+    return outputs;
+  }
+
+  /** A tensor of the weights, in the graph's precision. */
+  weight(name: string): Value {
+    const { weights } = this.#shared;
+    return this.#float(name, tensorInfo(weights, name).shape, () => weights.read(name));
+  }
+
+  /** Matrices of the weights stacked along their first axis. */
+  matrix(parts: readonly string[]): Matrix {
+    const { weights } = this.#shared;
+    const shapes = parts.map((part) => tensorInfo(weights, part).shape);
+    const rows = shapes.reduce((sum, shape) => sum + (shape[0] as number), 0);
+    return {
+      name: parts.join("+"),
+      shape: [rows, shapes[0]?.[1] as number],
+      read: () => readStacked(weights, parts),
+    };
+  }
+
+  /** Vectors of the weights, one after the other, in the graph's precision. */
+  vector(parts: readonly string[]): Value {
+    const { weights } = this.#shared;
+    const size = parts.reduce((sum, part) => sum + (tensorInfo(weights, part).shape[0] as number), 0);
+    return this.#float(parts.join("+"), [size], () => readStacked(weights, parts));
+  }
+
+  /** A constant computed when the graph is written, in the graph's precision. */
+  computed(name: string, shape: readonly number[], compute: () => Promise<Float32Array>): Value {
+    return this.#float(name, shape, compute);
+  }
+
+  /** A float constant. */
+  floats(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+    return this.#float(`float_${shape.join("x")}_${values.join("_")}`, shape, async () =>
+      Float32Array.from(values),
+    );
+  }
+
+  /** A float32 scalar, whatever the graph's precision: log-probabilities are always float32. */
+  scalar(value: number): Value {
+    return this.constant({
+      name: `scalar_${value}`,
+      type: "float",
+      shape: [],
+      read: async () => new Uint8Array(Float32Array.of(value).buffer),
+    });
+  }
+
+  /** An int64 constant; one number is a scalar, an array a vector. */
+  ints(value: number | readonly number[]): Value {
+    const values = typeof value === "number" ? [value] : value;
+    const shape = typeof value === "number" ? [] : [values.length];
+    const name = `int_${shape.length}_${values.join("_")}`;
+    return this.constant({
+      name,
+      type: "int64",
+      shape,
+      read: async () => new Uint8Array(BigInt64Array.from(values, BigInt).buffer),
+    });
+  }
+
+  bool(value: boolean): Value {
+    return this.constant({
+      name: `bool_${value}`,
+      type: "bool",
+      shape: [],
+      read: async () => Uint8Array.of(value ? 1 : 0),
+    });
+  }
+
+  /** The finished graph; the root carries every constant. */
+  build(): Graph {
+    return {
+      name: this.#name,
+      nodes: this.#nodes,
+      inputs: this.#inputs,
+      outputs: this.#outputs,
+      initializers: [...this.#shared.initializers.values()],
+    };
+  }
+
+  #float(name: string, shape: readonly number[], read: () => Promise<Float32Array>): Value {
+    const type = this.floatType;
+    return this.constant({ name, type, shape, read: async () => toBytes(await read(), type) });
+  }
+
+  /** A constant of any type. */
+  constant(initializer: Initializer): Value {
+    if (!this.#shared.initializers.has(initializer.name)) {
+      this.#shared.initializers.set(initializer.name, initializer);
+    }
+    return initializer.name;
+  }
+}
+
+async function readStacked(weights: WeightSource, parts: readonly string[]): Promise<Float32Array> {
+  const arrays = await Promise.all(parts.map((part) => weights.read(part)));
+  const whole = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    whole.set(array, at);
+    at += array.length;
+  }
+  return whole;
+}
+
+function toAttribute(value: AttributeInput): Attribute {
+  if (typeof value === "number") return { kind: "int", value };
+  if (typeof value === "string") return { kind: "string", value };
+  return "kind" in value ? value : { kind: "ints", value };
+}
+
+function toBytes(values: Float32Array, type: FloatType): Uint8Array {
+  const array = type === "float" ? values : Float16Array.from(values);
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

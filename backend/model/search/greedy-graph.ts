@@ -1,0 +1,62 @@
+/** Greedy decoding as a Loop that ends when every row has met its end token. */
+
+import type { TextConfig } from "../blip/config.ts";
+import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
+import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import { ELEMENT_TYPES } from "../onnx/onnx-writer.ts";
+import { inputCache, outputCache } from "./loop-cache.ts";
+import type { SearchResult, SearchStart } from "./search.ts";
+
+/** Adds the loop to `graph`. Rows that end early are filled with the pad token and a log-probability of 0. */
+export function addGreedySearch(graph: GraphBuilder, config: TextConfig, start: SearchStart): SearchResult {
+  const firstTokens = graph.op("Expand", [start.firstToken, start.batch]);
+  const notEnded = graph.op("Cast", [graph.op("ConstantOfShape", [start.batch])], { to: ELEMENT_TYPES.bool });
+  const body = graph.subgraph("greedy_step");
+  addStep(body, config, start);
+  const caches = start.cache.flatMap(({ key, value }) => [key, value]);
+  const results = graph.ops(
+    "Loop",
+    2 + caches.length + 2,
+    [start.steps, graph.bool(true), firstTokens, notEnded, ...caches],
+    { body: { kind: "graph", value: body.build() } },
+  );
+  const [tokens, logProbabilities] = results.slice(-2) as [Value, Value]; // [steps, batch]
+  const byRow = (x: Value) => graph.op("Transpose", [x], { perm: [1, 0] });
+  return { tokenIds: byRow(tokens), logProbabilities: byRow(logProbabilities) };
+}
+
+function addStep(body: GraphBuilder, config: TextConfig, { firstPosition, cross }: SearchStart): void {
+  const iteration = body.input("greedy_iteration", "int64", []);
+  body.input("greedy_go_on", "bool", []);
+  const token = body.input("greedy_token", "int64", ["batch"]);
+  const ended = body.input("greedy_ended", "bool", ["batch"]);
+  const step = addDecoderStep(body, config, {
+    token,
+    position: body.op("Add", [iteration, firstPosition]),
+    cache: inputCache(body, config, "greedy"),
+    cross,
+    rowsPerPicture: body.ints([1]),
+  });
+  const logits = addLanguageHead(body, config, step.hidden);
+  const best = body.op("ArgMax", [logits], { axis: 1, keepdims: 0 });
+  const logProbability = body.op("Sub", [
+    body.op("ReduceMax", [logits, body.ints([1])], { keepdims: 0 }),
+    body.op("ReduceLogSumExp", [logits, body.ints([1])], { keepdims: 0 }),
+  ]);
+  const next = body.op("Where", [ended, body.ints(config.pad_token_id), best]);
+  const nowEnded = body.op("Or", [ended, body.op("Equal", [next, body.ints(config.sep_token_id)])]);
+  const open = body.op("Cast", [body.op("Not", [nowEnded])], { to: ELEMENT_TYPES.int32 });
+  const goOn = body.op("Cast", [body.op("ReduceMax", [open], { keepdims: 0 })], { to: ELEMENT_TYPES.bool });
+
+  body.output(goOn, "greedy_next_go_on", "bool", []);
+  body.output(next, "greedy_next_token", "int64", ["batch"]);
+  body.output(nowEnded, "greedy_next_ended", "bool", ["batch"]);
+  outputCache(body, config, "greedy", step.cache);
+  body.output(next, "greedy_step_token", "int64", ["batch"]);
+  body.output(
+    body.op("Where", [ended, body.scalar(0), logProbability]),
+    "greedy_step_log_probability",
+    "float",
+    ["batch"],
+  );
+}

@@ -1,0 +1,142 @@
+/**
+ * Rewrites a caption graph so that Triton's dynamic batcher can use it: every input has a batch dimension. Greedy decoding
+ * is prefix-consistent, so rows that ask for different lengths may share a forward pass that generates the longest;
+ * beams and prompts may not, so they become constants. Weights are copied, never decoded.
+ */
+
+import { type FileHandle, open } from "node:fs/promises";
+import { PORTS } from "../../bundle/ports.ts";
+import { ROW_MAX_NEW_TOKENS } from "../../bundle/triton-models.ts";
+import { ELEMENT_TYPES, encodeGraph, type Node, tag, varint } from "../onnx/onnx-writer.ts";
+
+/** ModelProto.graph; GraphProto.input; ValueInfoProto.name */
+const GRAPH_FIELD = 7;
+const INPUT_FIELD = 11;
+const NAME_FIELD = 1;
+
+const LENGTH_DELIMITED = 2;
+/** Longest tag and length in front of a field. */
+const FIELD_HEAD_BYTES = 20;
+const COPY_BYTES = 1 << 20;
+
+/** Inputs that stop being inputs: each is made by a node of its name instead. */
+const OPTIONS: readonly string[] = [PORTS.maxNewTokens, PORTS.numBeams, PORTS.promptIds];
+
+function node(type: string, inputs: string[], output: string, attributes: Node["attributes"] = {}): Node {
+  return { type, domain: "", inputs, outputs: [output], attributes };
+}
+
+const OPTION_NODES: readonly Node[] = [
+  node("ReduceMax", [ROW_MAX_NEW_TOKENS], "longest_row", { keepdims: { kind: "int", value: 0 } }),
+  node("Constant", [], "one_element", { value_ints: { kind: "ints", value: [1] } }),
+  node("Reshape", ["longest_row", "one_element"], PORTS.maxNewTokens),
+  node("Constant", [], PORTS.numBeams, { value_ints: { kind: "ints", value: [1] } }),
+  node("Constant", [], "no_element", { value_ints: { kind: "ints", value: [0] } }),
+  node("ConstantOfShape", ["no_element"], "no_prompt"),
+  node("Cast", ["no_prompt"], PORTS.promptIds, { to: { kind: "int", value: ELEMENT_TYPES.int64 } }),
+];
+
+/**
+ * Writes `from`, with inputs `pixels` and `row_max_new_tokens`, to `to`. Weights outside the file stay where they are:
+ * `to` wants them beside it under the same name.
+ * @throws when `from` is not a caption graph
+ */
+export async function writeBatchableGraph(from: string, to: string): Promise<void> {
+  const source = await open(from, "r");
+  try {
+    const { size } = await source.stat();
+    const graph = (await readFields(source, 0, size)).find(({ number }) => number === GRAPH_FIELD);
+    if (graph === undefined) throw new Error(`${from} is not an ONNX model.`);
+    const kept: Field[] = [];
+    const dropped: string[] = [];
+    for (const field of await readFields(source, graph.bodyStart, graph.end)) {
+      const name = field.number === INPUT_FIELD ? await readName(source, field) : "";
+      if (OPTIONS.includes(name)) dropped.push(name);
+      else kept.push(field);
+    }
+    if (dropped.length !== OPTIONS.length) {
+      throw new Error(`${from} is not a caption graph: of ${OPTIONS} its inputs are ${dropped}.`);
+    }
+    // Repeated fields of a message may lie anywhere in it, but nodes run in their order: these come first.
+    const head = encodeGraph({
+      name: "",
+      nodes: OPTION_NODES,
+      inputs: [{ name: ROW_MAX_NEW_TOKENS, type: "int64", shape: ["batch", 1] }],
+      outputs: [],
+      initializers: [],
+    });
+    const graphBytes = kept.reduce((sum, { start, end }) => sum + end - start, head.length);
+    const target = await open(to, "w");
+    try {
+      await copy(source, target, 0, graph.start);
+      await target.appendFile(
+        Uint8Array.from([...tag(GRAPH_FIELD, LENGTH_DELIMITED), ...varint(graphBytes)]),
+      );
+      await target.appendFile(head);
+      for (const { start, end } of kept) await copy(source, target, start, end);
+      await copy(source, target, graph.end, size);
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+/** One field of a protobuf message, as byte offsets in the file. */
+interface Field {
+  readonly number: number;
+  /** Of its tag. */
+  readonly start: number;
+  /** Of its content. */
+  readonly bodyStart: number;
+  readonly end: number;
+}
+
+/** The fields between two offsets; contents are skipped. */
+async function readFields(file: FileHandle, start: number, end: number): Promise<Field[]> {
+  const fields: Field[] = [];
+  const head = new Uint8Array(FIELD_HEAD_BYTES);
+  for (let at = start; at < end; ) {
+    await file.read(head, 0, FIELD_HEAD_BYTES, at);
+    const key = readVarint(head, 0);
+    const value = readVarint(head, key.next);
+    const bodyStart = at + value.next;
+    // Of the wire types, models and graphs use two: plain integers, and contents with their length before them.
+    const fieldEnd = (key.value & 7) === LENGTH_DELIMITED ? bodyStart + value.value : bodyStart;
+    fields.push({ number: Math.floor(key.value / 8), start: at, bodyStart, end: fieldEnd });
+    at = fieldEnd;
+  }
+  return fields;
+}
+
+async function readName(file: FileHandle, field: Field): Promise<string> {
+  const name = (await readFields(file, field.bodyStart, field.end)).find(
+    ({ number }) => number === NAME_FIELD,
+  );
+  if (name === undefined) return "";
+  const bytes = new Uint8Array(name.end - name.bodyStart);
+  await file.read(bytes, 0, bytes.length, name.bodyStart);
+  return new TextDecoder().decode(bytes);
+}
+
+/** Base-128, least significant group first. */
+function readVarint(bytes: Uint8Array, at: number): { value: number; next: number } {
+  let value = 0;
+  let next = at;
+  for (let scale = 1; ; scale *= 128) {
+    const group = bytes[next++] ?? 0;
+    value += (group & 0x7f) * scale;
+    if (group < 0x80) return { value, next };
+  }
+}
+
+async function copy(source: FileHandle, target: FileHandle, start: number, end: number): Promise<void> {
+  const buffer = new Uint8Array(Math.min(COPY_BYTES, end - start));
+  for (let at = start; at < end; ) {
+    const { bytesRead } = await source.read(buffer, 0, Math.min(buffer.length, end - at), at);
+    if (bytesRead === 0) throw new Error("The model's file is shorter than it says.");
+    await target.appendFile(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+}

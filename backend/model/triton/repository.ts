@@ -1,0 +1,180 @@
+/**
+ * Writes a bundle as a model repository for NVIDIA's Triton Inference Server and its ONNX Runtime backend. Two models
+ * share the weights' file where it lies beside the graph; docs/triton.md says why they are two.
+ */
+
+import { constants } from "node:fs";
+import { access, copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Bundle } from "../../bundle/bundle.ts";
+import { PORTS } from "../../bundle/ports.ts";
+import {
+  MAX_BATCHED_ROWS,
+  modelVersion,
+  ROW_MAX_NEW_TOKENS,
+  type ServedModel,
+  type ServedPort,
+  servedModels,
+} from "../../bundle/triton-models.ts";
+import { writeBatchableGraph } from "./batchable-graph.ts";
+
+export interface TritonRepositoryOptions {
+  readonly bundle: Bundle;
+  /** The repository; models that lie in it already stay. */
+  readonly folder: string;
+  /** The name that backends call. */
+  readonly model: string;
+  readonly device: "gpu" | "cpu";
+}
+
+/** Requests that may wait in the batched model's queue; one more is refused at once. */
+const MAX_QUEUED_REQUESTS = 256;
+/** A request that waited this long is refused: its caller has given up. */
+const MAX_QUEUED_MICROSECONDS = 30_000_000;
+/**
+ * What the warm-up asks for, by input; an input that is not here gets zeros. Two tokens are the first step and one with
+ * a cache.
+ */
+const WARM_UP_VALUES: Readonly<Record<string, number>> = {
+  [ROW_MAX_NEW_TOKENS]: 2,
+  [PORTS.maxNewTokens]: 2,
+  [PORTS.numBeams]: 2,
+};
+
+/** Folder and file names that Triton gives a meaning. */
+const CONFIG_FILE = "config.pbtxt";
+const GRAPH_FILE = "model.onnx";
+const WARM_UP_FOLDER = "warmup";
+
+/**
+ * Writes `<model>` and `<model>_unbatched`, each with the bundle's revision as its version. Weights are hard links where
+ * the file system can, else copies.
+ */
+export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
+  const { bundle, model } = options;
+  const { batched, unbatched } = servedModels(model, bundle.manifest.image.size);
+  await writeModel(options, batched, batchedConfig(batched), (path) =>
+    writeBatchableGraph(bundle.graphPath, path),
+  );
+  await writeModel(options, unbatched, unbatchedConfig(unbatched), (path) =>
+    linkOrCopy(bundle.graphPath, path),
+  );
+}
+
+async function writeModel(
+  { bundle, folder, device }: TritonRepositoryOptions,
+  { name, inputs }: ServedModel,
+  config: string,
+  writeGraph: (path: string) => Promise<void>,
+): Promise<void> {
+  const { id, revision } = bundle.manifest;
+  const version = join(folder, name, modelVersion(revision));
+  await mkdir(version, { recursive: true });
+  await writeWarmUpFiles(join(folder, name, WARM_UP_FOLDER), inputs);
+  await rm(join(version, GRAPH_FILE), { force: true });
+  await writeGraph(join(version, GRAPH_FILE));
+  const weights = `${bundle.graphPath}.data`;
+  if (await exists(weights)) await linkOrCopy(weights, join(version, basename(weights)));
+  await writeFile(
+    join(folder, name, CONFIG_FILE),
+    `# ${id}, revision ${revision}; written by model:build.
+${config}
+instance_group [ { count: 1, kind: ${device === "gpu" ? "KIND_GPU" : "KIND_CPU"} } ]
+# Every revision in the folder is served: a backend calls its own by number.
+version_policy: { all { } }
+# Captions are cached by the SHA-256 of their pictures, before a request comes this far.
+response_cache { enable: false }
+parameters { key: "id" value: { string_value: ${JSON.stringify(id)} } }
+parameters { key: "revision" value: { string_value: "${revision}" } }
+`,
+  );
+}
+
+function batchedConfig({ name, inputs, outputs }: ServedModel): string {
+  const warmUp = (rows: number) => `  {
+    name: "batch of ${rows}"
+    batch_size: ${rows}
+${warmUpInputs(inputs.map(withoutBatch))}
+  }`;
+  return `name: "${name}"
+backend: "onnxruntime"
+max_batch_size: ${MAX_BATCHED_ROWS}
+${ports("input", inputs.map(withoutBatch))}
+${ports("output", outputs.map(withoutBatch))}
+# No waiting window: the next batch fills while the last one runs.
+dynamic_batching {
+  default_queue_policy {
+    timeout_action: REJECT
+    default_timeout_microseconds: ${MAX_QUEUED_MICROSECONDS}
+    max_queue_size: ${MAX_QUEUED_REQUESTS}
+  }
+}
+model_warmup [
+${[1, MAX_BATCHED_ROWS].map(warmUp).join(",\n")}
+]`;
+}
+
+function unbatchedConfig({ name, inputs, outputs }: ServedModel): string {
+  return `name: "${name}"
+backend: "onnxruntime"
+# No batching by Triton: its requests bring their own batch dimension, and options that hold for all of it.
+max_batch_size: 0
+${ports("input", inputs)}
+${ports("output", outputs)}
+model_warmup [
+  {
+    name: "beams after a prompt"
+    batch_size: 1
+${warmUpInputs(inputs)}
+  }
+]`;
+}
+
+/** Triton writes the batch dimension of a batched model itself. */
+function withoutBatch({ shape, ...port }: ServedPort): ServedPort {
+  return { ...port, shape: shape.slice(1) };
+}
+
+function ports(kind: "input" | "output", served: readonly ServedPort[]): string {
+  const lines = served.map(
+    ({ name, datatype, shape }) =>
+      `  { name: "${name}", data_type: TYPE_${datatype}, dims: [ ${shape.join(", ")} ] }`,
+  );
+  return `${kind} [\n${lines.join(",\n")}\n]`;
+}
+
+/** Black pictures, and a prompt of one token where there is one. */
+function warmUpInputs(inputs: readonly ServedPort[]): string {
+  return inputs
+    .map(({ name, datatype, shape }) => {
+      const data = name in WARM_UP_VALUES ? `input_data_file: "${name}"` : "zero_data: true";
+      const dims = shape.map((size) => (size === -1 ? 1 : size)).join(", ");
+      return `    inputs {
+      key: "${name}"
+      value: { data_type: TYPE_${datatype}, dims: [ ${dims} ], ${data} }
+    }`;
+    })
+    .join("\n");
+}
+
+/** An int64 each, raw. */
+async function writeWarmUpFiles(folder: string, inputs: readonly ServedPort[]): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const { name } of inputs) {
+    const value = WARM_UP_VALUES[name];
+    if (value !== undefined) await writeFile(join(folder, name), BigInt64Array.of(BigInt(value)));
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  await rm(to, { force: true });
+  // Another file system, or one without links.
+  await link(from, to).catch(() => copyFile(from, to));
+}

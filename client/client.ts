@@ -1,0 +1,179 @@
+/**
+ * Typed client of the caption API for browsers, Node and Workers: only `fetch` and Web Crypto.
+ * It hashes first and asks `GET`, so a picture that anybody has captioned before is never uploaded again.
+ */
+
+import type * as z from "zod";
+import { contentHash } from "../shared/content-hash.ts";
+import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
+import { Problem } from "../shared/problem.ts";
+import { type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
+import { CaptionApiError, CaptionTransportError } from "./errors.ts";
+import { type RetryOptions, withRetries } from "./retry.ts";
+
+export interface ClientOptions {
+  /** Where the API is, e.g. `https://captions.example.com`. */
+  readonly baseUrl: string;
+  /** `ate_...`; absent where the API is open. */
+  readonly apiKey?: string;
+  /** Tries after the first, on 429, 503 and lost connections. Default 3. */
+  readonly retries?: number;
+  /** Longest `Retry-After` that is waited for, in milliseconds. Default 60,000. */
+  readonly maxRetryAfterMs?: number;
+  readonly fetch?: typeof fetch;
+}
+
+export interface CallOptions extends CaptionQuery {
+  readonly signal?: AbortSignal;
+}
+
+export interface CaptionClient {
+  /** The caption of a picture, uploaded only where nobody has captioned it before. */
+  caption(picture: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer, options?: CallOptions): Promise<Caption>;
+  /** The caption of the picture at a public address, which the API fetches. */
+  captionUrl(url: string, options?: CallOptions): Promise<Caption>;
+  /** The caption of a picture that was captioned before; undefined where it was not. */
+  find(sha256: string, options?: CallOptions): Promise<Caption | undefined>;
+  /** Captions of up to 100 pictures, each as it is done; `index` says which. */
+  batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<BatchLine, void, undefined>;
+}
+
+/**
+ * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
+ * where it cannot be reached or something else answers, and the signal's reason when aborted.
+ *
+ * @example
+ * const client = createCaptionClient({ baseUrl: "https://captions.example.com", apiKey });
+ * const { alt, needs_review } = await client.caption(file);
+ */
+export function createCaptionClient(options: ClientOptions): CaptionClient {
+  const baseUrl = options.baseUrl.replace(/\/+$/, "");
+  const retry: RetryOptions = {
+    retries: options.retries ?? 3,
+    maxRetryAfterMs: options.maxRetryAfterMs ?? 60_000,
+    wait,
+    random: Math.random,
+    now: Date.now,
+  };
+
+  async function send(path: string, init: RequestInit, { signal, ...query }: CallOptions): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (options.apiKey !== undefined) headers.set("authorization", `Bearer ${options.apiKey}`);
+    const request = { ...init, headers, ...(signal === undefined ? {} : { signal }) };
+    const target = `${baseUrl}${path}${queryString(query)}`;
+    try {
+      return await withRetries(() => (options.fetch ?? fetch)(target, request), { ...retry, signal });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw new CaptionTransportError("The caption API could not be reached.", { cause: error });
+    }
+  }
+
+  async function find(sha256: string, call: CallOptions = {}): Promise<Caption | undefined> {
+    const response = await send(`/v1/captions/${sha256}`, {}, call);
+    if (response.ok) return answerOf(response, Caption);
+    const error = await refusalOf(response);
+    if (error.problem.code === "not-captioned") return undefined;
+    throw error;
+  }
+
+  return {
+    find,
+    async caption(picture, call = {}) {
+      const bytes = await bytesOf(picture);
+      const found = await find(await contentHash(bytes), call);
+      if (found !== undefined) return found;
+      const headers = { "content-type": "application/octet-stream" };
+      const response = await send("/v1/captions", { method: "POST", body: bytes, headers }, call);
+      if (!response.ok) throw await refusalOf(response);
+      return answerOf(response, Caption);
+    },
+    async captionUrl(url, call = {}) {
+      const response = await send("/v1/captions", jsonRequest({ url }), call);
+      if (!response.ok) throw await refusalOf(response);
+      return answerOf(response, Caption);
+    },
+    async *batch(items, call = {}) {
+      if (items.length === 0) return;
+      if (items.length > MAX_BATCH_ITEMS) {
+        throw new RangeError(`expected at most ${MAX_BATCH_ITEMS} items, got ${items.length}`);
+      }
+      const response = await send("/v1/captions/batch", jsonRequest({ items }), call);
+      if (!response.ok) throw await refusalOf(response);
+      for await (const line of linesOf(response)) yield parsed(BatchLine, line);
+    },
+  };
+}
+
+function jsonRequest(body: unknown): RequestInit {
+  return { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+}
+
+function queryString(query: CaptionQuery): string {
+  const given = Object.entries(query).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)]],
+  );
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
+}
+
+async function bytesOf(
+  picture: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (picture instanceof Uint8Array) return picture;
+  return new Uint8Array(picture instanceof ArrayBuffer ? picture : await picture.arrayBuffer());
+}
+
+async function answerOf<Schema extends z.ZodType>(
+  response: Response,
+  schema: Schema,
+): Promise<z.infer<Schema>> {
+  return parsed(schema, await response.text());
+}
+
+function parsed<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CaptionTransportError("The answer is not one of the caption API.", { cause });
+  }
+}
+
+async function refusalOf(response: Response): Promise<CaptionApiError> {
+  const problem = await answerOf(response, Problem);
+  return new CaptionApiError(problem, response.headers.get("x-request-id") ?? undefined);
+}
+
+/** Lines of NDJSON as they arrive. */
+async function* linesOf(response: Response): AsyncGenerator<string, void, undefined> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let pending = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      pending += done ? decoder.decode() : decoder.decode(value, { stream: true });
+      const lines = pending.split("\n");
+      pending = done ? "" : (lines.pop() ?? "");
+      for (const line of lines) if (line !== "") yield line;
+      if (done) return;
+    }
+  } finally {
+    // Whoever stops listening stops the batch.
+    await reader.cancel().catch(() => {});
+  }
+}
+
+function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

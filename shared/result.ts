@@ -1,0 +1,25 @@
+/** What a step that may fail hands on: a value, or the failure that the caller will read. Bugs are thrown instead. */
+
+import type { Failure, ProblemCode } from "./problem.ts";
+
+export type Result<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: Failure };
+
+export function success<T>(value: T): Result<T> {
+  return { ok: true, value };
+}
+
+/** A failure of this code, in a sentence that the caller can act on. */
+export function failure(
+  code: ProblemCode,
+  detail: string,
+  more: { retryAfterSeconds?: number } = {},
+): Result<never> {
+  return { ok: false, failure: { code, detail, ...more } };
+}
+
+/** A failure that is at hand already. */
+export function failed(failure: Failure): Result<never> {
+  return { ok: false, failure };
+}

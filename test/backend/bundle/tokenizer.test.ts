@@ -1,0 +1,34 @@
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Bundle } from "../../../backend/bundle/bundle.ts";
+import { createTokenizer, type Tokenizer } from "../../../backend/bundle/tokenizer.ts";
+import { TINY_BASE } from "../../support/tiny-blip.ts";
+
+describe("createTokenizer", () => {
+  let tokenizer: Tokenizer;
+  beforeAll(async () => {
+    const manifest = { tokens: { lower_case: true } } as Bundle["manifest"];
+    tokenizer = await createTokenizer({
+      manifest,
+      graphPath: "",
+      vocabularyPath: join(TINY_BASE.folder, "vocab.txt"),
+    });
+  });
+
+  test("joins pieces and leaves special tokens and BLIP's own markers out", () => {
+    const ids = [29, 5, 7, 14, 25, 27, 8, 16, 6, 23, 3, 0]; // [DEC] a dog sits ##s , cat on the beach [SEP] [PAD]
+    expect(tokenizer.decode(ids)).toBe("a dog sitss, cat on the beach");
+  });
+
+  test("encodes a prompt in lower case, with neither begin nor end token", () => {
+    expect(tokenizer.encodePrompt("A Photograph of")).toEqual([5, 22, 21]);
+  });
+
+  test("an unknown word becomes the unknown token", () => {
+    expect(tokenizer.encodePrompt("xyzzy")).toEqual([1]);
+  });
+
+  test("nothing decodes to nothing", () => {
+    expect(tokenizer.decode([29, 3])).toBe("");
+  });
+});

@@ -1,0 +1,159 @@
+import { beforeEach, expect, test } from "vitest";
+import {
+  type Captioner,
+  type CaptionerOptions,
+  createCaptioner,
+} from "../../../backend/captioner/captioner.ts";
+import { failure } from "../../../shared/result.ts";
+import { createFakeEngine, type FakeEngine, fakeTokenizer } from "../../support/fake-engine.ts";
+import { jpegPicture } from "../../support/pictures.ts";
+
+let engine: FakeEngine;
+let captioner: Captioner;
+
+function start(options: Partial<CaptionerOptions> = {}): void {
+  engine = createFakeEngine();
+  captioner = createCaptioner({ engine, tokenizer: fakeTokenizer, ...options });
+}
+
+beforeEach(() => start());
+
+async function words(...request: Parameters<Captioner["caption"]>) {
+  const result = await captioner.caption(...request);
+  if (!result.ok) throw new Error(`${result.failure.code}: ${result.failure.detail}`);
+  return result.value;
+}
+
+test("the caption is the decoded tokens, its score the geometric mean of their probabilities", async () => {
+  const answer = await words(await jpegPicture(200));
+  const [red, green, blue] = answer.caption.split(" ").map(Number);
+  expect(Math.abs((red ?? 0) - 300)).toBeLessThan(4);
+  expect(green).toBeLessThan(104);
+  expect(Math.abs((blue ?? 0) - 228)).toBeLessThan(4);
+  expect(answer.score).toBeCloseTo(0.5, 6);
+  expect(answer.source).toBe("generated");
+  expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
+});
+
+test("a prompt begins the caption and is not part of the score", async () => {
+  const answer = await words(await jpegPicture(), { prompt: "a photograph of" });
+  expect(answer.caption).toMatch(/^1001 1010 1002 /);
+  expect(answer.score).toBeCloseTo(0.5, 6);
+  expect(engine.passes[0]?.options.promptIds).toEqual([1001, 1010, 1002]);
+});
+
+test("200 identical pictures at once are one forward pass", async () => {
+  engine.hold();
+  const picture = await jpegPicture(3);
+  const answers = Array.from({ length: 200 }, () => words(Uint8Array.from(picture)));
+  await engine.started(1);
+  engine.release();
+  const sources = (await Promise.all(answers)).map(({ source }) => source);
+  expect(sources.filter((source) => source === "generated")).toHaveLength(1);
+  expect(sources.filter((source) => source === "joined")).toHaveLength(199);
+  expect(engine.passes).toHaveLength(1);
+});
+
+test("the same picture with other options is another caption", async () => {
+  const picture = await jpegPicture(3);
+  await Promise.all([words(picture), words(picture, { max_new_tokens: 2 })]);
+  expect(engine.passes.reduce((sum, { batch }) => sum + batch, 0)).toBe(2);
+});
+
+test("recent captions are remembered under content and options, and the oldest is forgotten", async () => {
+  start({ recentCaptions: 2 });
+  const [first, second, third] = await Promise.all([jpegPicture(1), jpegPicture(2), jpegPicture(3)]);
+  const made = await words(first);
+  expect(await words(first)).toEqual({ caption: made.caption, score: made.score, source: "recent" });
+  expect((await words(first, { max_new_tokens: 3 })).source).toBe("generated");
+  await words(second);
+  await words(third);
+  expect((await words(first)).source).toBe("generated");
+});
+
+test("one of several callers leaves: the others get their caption, and it gets an answer at once", async () => {
+  engine.hold();
+  const picture = await jpegPicture(4);
+  const leaving = new AbortController();
+  const left = captioner.caption(picture, {}, leaving.signal);
+  const stays = captioner.caption(picture);
+  await engine.started(1);
+  leaving.abort();
+  expect(await left).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
+  engine.release();
+  expect(await stays).toMatchObject({ ok: true });
+});
+
+test("expired work is dropped before it costs a forward pass", async () => {
+  engine.hold();
+  const busy = captioner.caption(await jpegPicture(1));
+  await engine.started(1);
+  const expired = captioner.caption(await jpegPicture(2), {}, AbortSignal.timeout(20));
+  expect(await expired).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
+  engine.release();
+  await busy;
+  expect((await words(await jpegPicture(3))).source).toBe("generated");
+  expect(engine.passes.flatMap(({ colours }) => colours.map((colour) => colour[0]))).toHaveLength(2);
+});
+
+test("a picture abandoned by its last caller is made anew for the next one", async () => {
+  engine.hold();
+  const busy = captioner.caption(await jpegPicture(1));
+  await engine.started(1);
+  const picture = await jpegPicture(2);
+  await captioner.caption(picture, {}, AbortSignal.timeout(20));
+  const again = captioner.caption(picture);
+  engine.release();
+  await busy;
+  expect(await again).toMatchObject({ ok: true, value: { source: "generated" } });
+});
+
+test("one bad picture among others fails alone", async () => {
+  const good = await Promise.all([1, 2, 3].map((seed) => jpegPicture(seed)));
+  const damaged = (await jpegPicture(9)).slice(0, 200);
+  engine.hold();
+  const results = Promise.all([...good, damaged].map((picture) => captioner.caption(picture)));
+  await engine.started(1);
+  engine.release();
+  expect((await results).map(({ ok }) => ok)).toEqual([true, true, true, false]);
+});
+
+test("an engine failure reaches its callers as a bug and is not remembered", async () => {
+  start({ recentCaptions: 9 });
+  const picture = await jpegPicture(1);
+  engine.failNext(new Error("device lost"));
+  await expect(captioner.caption(picture)).rejects.toThrow("device lost");
+  expect((await words(picture)).source).toBe("generated");
+});
+
+test("more tokens than the model has positions are cut to what it has; a prompt past them is refused", async () => {
+  const picture = await jpegPicture(1);
+  await words(picture, { prompt: "a b c", max_new_tokens: 50 });
+  expect(engine.passes[0]?.options.maxNewTokens).toBe(24 - 1 - 3);
+  const tooLong = await captioner.caption(picture, { prompt: "a ".repeat(23).trim() });
+  expect(tooLong).toMatchObject({ ok: false, failure: { code: "bad-options" } });
+});
+
+test("the number of beams reaches the engine", async () => {
+  await words(await jpegPicture(1), { num_beams: 4 });
+  expect(engine.passes[0]?.options.numBeams).toBe(4);
+});
+
+test("warm-up runs the smallest and the largest batch", async () => {
+  start({ maxBatchSize: 6 });
+  await captioner.warmUp();
+  expect(engine.passes.map(({ batch }) => batch)).toEqual([1, 6]);
+});
+
+test("warm-up decodes in every lane at once, and fails where no picture can be decoded", async () => {
+  let atOnce = 0;
+  start({
+    decodeLanes: 3,
+    decode: async () => {
+      atOnce += 1;
+      await expect.poll(() => atOnce).toBe(3);
+      return failure("decode-timeout", "Decoding took more than 10 s.");
+    },
+  });
+  await expect(captioner.warmUp()).rejects.toThrow("Decoding took more than 10 s.");
+});

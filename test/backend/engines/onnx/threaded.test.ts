@@ -1,0 +1,42 @@
+import { expect, onTestFinished, test } from "vitest";
+import { createOnnxEngine } from "../../../../backend/engines/onnx/engine.ts";
+import { createThreadedOnnxEngine } from "../../../../backend/engines/onnx/threaded.ts";
+import { tinyBundle } from "../../../support/tiny-blip.ts";
+
+const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
+
+const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7919) % 251);
+
+test("answers what the engine on the caller's thread answers, call after call", async () => {
+  const bundle = await tinyBundle();
+  const { size } = bundle.manifest.image;
+  const [threaded, direct] = await Promise.all([
+    createThreadedOnnxEngine({ bundle, threads: 1 }),
+    createOnnxEngine({ bundle, threads: 1 }),
+  ]);
+  onTestFinished(async () => {
+    await Promise.all([threaded.close(), direct.close()]);
+  });
+  for (const batch of [1, 3]) {
+    const pixels = noise(batch * 3 * size * size);
+    expect(await threaded.generate(pixels, batch, GREEDY)).toEqual(
+      await direct.generate(pixels, batch, GREEDY),
+    );
+  }
+});
+
+test("a call that fails rejects, and the next one is answered", async () => {
+  const bundle = await tinyBundle();
+  const { size } = bundle.manifest.image;
+  const engine = await createThreadedOnnxEngine({ bundle, threads: 1 });
+  await expect(engine.generate(noise(5), 1, GREEDY)).rejects.toThrow("This is a bug");
+  expect(await engine.generate(noise(3 * size * size), 1, GREEDY)).toHaveLength(1);
+  await engine.close();
+});
+
+test("a graph that cannot be loaded rejects", async () => {
+  const bundle = await tinyBundle();
+  await expect(
+    createThreadedOnnxEngine({ bundle: { ...bundle, graphPath: "/nowhere.onnx" } }),
+  ).rejects.toThrow();
+});

@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { createAdmission } from "../../../backend/http/admission.ts";
+
+test("permits run out and come back", () => {
+  const admission = createAdmission({ maxRequests: 2, maxHeldBytes: 100 });
+  const first = admission.tryEnter();
+  expect(admission.tryEnter()).toBeDefined();
+  expect(admission.tryEnter()).toBeUndefined();
+  expect(admission.inFlight).toBe(2);
+  first?.release();
+  expect(admission.tryEnter()).toBeDefined();
+});
+
+test("all bodies together stay within the budget, and a release gives back what its own held", () => {
+  const admission = createAdmission({ maxRequests: 9, maxHeldBytes: 100 });
+  const one = admission.tryEnter();
+  const other = admission.tryEnter();
+  expect(one?.reserve(60)).toBe(true);
+  expect(other?.reserve(50)).toBe(false);
+  expect(other?.reserve(40)).toBe(true);
+  expect(one?.reserve(1)).toBe(false);
+  one?.release();
+  expect(other?.reserve(60)).toBe(true);
+});

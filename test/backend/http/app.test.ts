@@ -1,0 +1,270 @@
+import { beforeEach, expect, test } from "vitest";
+import { createCaptioner } from "../../../backend/captioner/captioner.ts";
+import { createAdmission } from "../../../backend/http/admission.ts";
+import { createApp } from "../../../backend/http/app.ts";
+import { createLog } from "../../../backend/telemetry/log.ts";
+import { createMetrics } from "../../../backend/telemetry/metrics.ts";
+import type { CaptionTrace } from "../../../backend/telemetry/tracing.ts";
+import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
+import { Problem } from "../../../shared/problem.ts";
+import { BackendModel } from "../../../shared/schema.ts";
+import { createFakeEngine, type FakeEngine, fakeTokenizer } from "../../support/fake-engine.ts";
+import { jpegPicture, refusedPictures } from "../../support/pictures.ts";
+
+const SECRET = "a-secret-of-enough-length";
+
+let engine: FakeEngine;
+let app: ReturnType<typeof createApp>;
+let draining: boolean;
+let traces: CaptionTrace[];
+let picture: Uint8Array<ArrayBuffer>;
+
+function start({
+  maxRequests = 9,
+  maxHeldBytes = 64 * 1024 * 1024,
+  secret = undefined as string | undefined,
+} = {}) {
+  engine = createFakeEngine();
+  draining = false;
+  traces = [];
+  const admission = createAdmission({ maxRequests, maxHeldBytes });
+  const captioner = createCaptioner({
+    engine,
+    tokenizer: fakeTokenizer,
+    recentCaptions: 10,
+    onForwardPass: (pass) => metrics.forwardPassEnded(pass),
+  });
+  const metrics = createMetrics({
+    model: captioner.model,
+    queueDepth: () => captioner.queueDepth,
+    inFlight: () => admission.inFlight,
+  });
+  app = createApp({
+    captioner,
+    admission,
+    metrics,
+    tracing: { record: (trace) => void traces.push(trace), close: async () => {} },
+    log: createLog("silent"),
+    secret,
+    requestTimeoutMs: 10_000,
+    isDraining: () => draining,
+  });
+}
+
+beforeEach(async () => {
+  start();
+  picture ??= await jpegPicture(40);
+});
+
+const post = (body: BodyInit, path = "/", headers: Record<string, string> = {}) =>
+  app.request(path, { method: "POST", body, headers });
+
+async function problem(response: Response): Promise<Problem> {
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  const body = Problem.parse(await response.json());
+  expect(body.status).toBe(response.status);
+  return body;
+}
+
+async function generatedText(response: Response): Promise<string> {
+  expect(response.status).toBe(200);
+  const [first] = (await response.json()) as { generated_text: string }[];
+  return first?.generated_text ?? "";
+}
+
+test("raw bytes are answered as Hugging Face answers, with what its form has no field for in headers", async () => {
+  const response = await post(picture, "/", { "x-request-id": "abc-1" });
+  expect(response.headers.get("x-model-id")).toBe("test/fake");
+  expect(response.headers.get("x-model-revision")).toBe("r1");
+  expect(Number(response.headers.get("x-caption-score"))).toBeCloseTo(0.5, 5);
+  expect(response.headers.get("x-request-id")).toBe("abc-1");
+  expect(response.headers.get("server-timing")).toMatch(
+    /decode;dur=.*queue;dur=.*inference;dur=.*total;dur=/,
+  );
+  expect((await generatedText(response)).split(" ")).toHaveLength(3);
+});
+
+test("base64 and data URLs in JSON mean the same picture, and parameters are heard", async () => {
+  const base64 = Buffer.from(picture).toString("base64");
+  const raw = await generatedText(await post(picture));
+  for (const inputs of [base64, `data:image/jpeg;base64,${base64}`]) {
+    const json = await post(JSON.stringify({ inputs }), "/", { "content-type": "application/json" });
+    expect(await generatedText(json)).toBe(raw);
+  }
+  const short = { inputs: base64, parameters: { generate_kwargs: { max_new_tokens: 2 } } };
+  const answer = await post(JSON.stringify(short), "/", {
+    "content-type": "application/json; charset=utf-8",
+  });
+  expect((await generatedText(answer)).split(" ")).toHaveLength(2);
+});
+
+test("options in the query are heard", async () => {
+  const answer = await generatedText(await post(picture, "/?prompt=a%20cat&max_new_tokens=1"));
+  expect(answer).toMatch(/^1001 1003 \d+$/);
+});
+
+test.each([
+  ["/?max_new_tokens=0", "bad-options"],
+  ["/?max_new_tokens=many", "bad-options"],
+  ["/?num_beams=9", "bad-options"],
+  ["/?temperature=1", "bad-options"],
+])("POST %s is refused as %s", async (path, code) => {
+  expect((await problem(await post(picture, path))).code).toBe(code);
+});
+
+test.each([
+  ["not JSON", "{", "bad-request"],
+  ["no inputs", "{}", "bad-request"],
+  ["wrong parameter", JSON.stringify({ inputs: "AAAA", parameters: { num_beams: 99 } }), "bad-options"],
+  ["no picture in it", JSON.stringify({ inputs: "!!!!" }), "empty-body"],
+])("JSON with %s is refused", async (_, body, code) => {
+  expect((await problem(await post(body, "/", { "content-type": "application/json" }))).code).toBe(code);
+});
+
+test("every hostile picture gets its own 4xx and costs no forward pass", async () => {
+  for (const { name, bytes, code } of await refusedPictures()) {
+    const response = await post(bytes);
+    expect((await problem(response)).code, name).toBe(code);
+    expect(response.status, name).toBeGreaterThanOrEqual(400);
+    expect(response.status, name).toBeLessThan(500);
+  }
+  expect(engine.passes).toHaveLength(0);
+});
+
+test("a body that is too large is refused by its announced length, and cut off where it announces none", async () => {
+  const announced = await post("x", "/", { "content-length": String(MAX_IMAGE_BYTES + 1) });
+  expect((await problem(announced)).code).toBe("image-too-large");
+
+  let pulled = 0;
+  const endless = new ReadableStream({
+    pull(controller) {
+      pulled += 1024 * 1024;
+      controller.enqueue(new Uint8Array(1024 * 1024));
+    },
+  });
+  const request = new Request("http://localhost/", {
+    method: "POST",
+    body: endless,
+    duplex: "half",
+  } as RequestInit);
+  expect((await problem(await app.request(request))).code).toBe("image-too-large");
+  expect(pulled).toBeLessThan(MAX_IMAGE_BYTES + 3 * 1024 * 1024);
+});
+
+test("bodies held at once stay within the memory budget", async () => {
+  start({ maxHeldBytes: 100 });
+  const refused = await post(picture);
+  expect((await problem(refused)).code).toBe("overloaded");
+  expect(refused.headers.get("retry-after")).toBe("1");
+});
+
+test("no permit left: 429 with Retry-After at once, whatever the queue does, and permits come back", async () => {
+  start({ maxRequests: 2 });
+  engine.hold();
+  const held = [post(await jpegPicture(1)), post(await jpegPicture(2))];
+  await engine.started(1);
+  const refused = await post(picture);
+  expect((await problem(refused)).code).toBe("overloaded");
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("1");
+  engine.release();
+  for (const response of await Promise.all(held)) expect(response.status).toBe(200);
+  expect((await post(picture)).status).toBe(200);
+});
+
+test("the caller's deadline cuts a caption off, and a passed one is refused at once", async () => {
+  engine.hold();
+  expect((await problem(await post(picture, "/", { "x-deadline-ms": "30" }))).code).toBe("deadline-exceeded");
+  expect((await problem(await post(picture, "/", { "x-deadline-ms": "0" }))).code).toBe("deadline-exceeded");
+  expect((await problem(await post(picture, "/", { "x-deadline-ms": "soon" }))).code).toBe("bad-request");
+  engine.release();
+});
+
+test("a body that never ends is cut off at the deadline", async () => {
+  const silent = new ReadableStream({ pull: () => new Promise(() => {}) });
+  const headers = { "x-deadline-ms": "30" };
+  const request = new Request("http://localhost/", {
+    method: "POST",
+    body: silent,
+    headers,
+    duplex: "half",
+  } as RequestInit);
+  expect((await problem(await app.request(request))).code).toBe("deadline-exceeded");
+});
+
+test("while draining, new work is refused and readiness says so; liveness does not", async () => {
+  draining = true;
+  expect((await problem(await post(picture))).code).toBe("shutting-down");
+  expect((await app.request("/readyz")).status).toBe(503);
+  expect((await app.request("/healthz")).status).toBe(200);
+});
+
+test("/v1/model describes the model", async () => {
+  const model = BackendModel.parse(await (await app.request("/v1/model")).json());
+  expect(model).toMatchObject({ id: "test/fake", revision: "r1", image_size: 16, dtype: "fp32" });
+});
+
+test("with a secret, only health is open", async () => {
+  start({ secret: SECRET });
+  expect((await app.request("/healthz")).status).toBe(200);
+  expect((await app.request("/readyz")).status).toBe(200);
+  for (const path of ["/v1/model", "/metrics"]) {
+    const refused = await app.request(path);
+    expect((await problem(refused)).code).toBe("unauthorized");
+    expect(refused.headers.get("www-authenticate")).toBe("Bearer");
+  }
+  for (const wrong of ["", "Bearer ", `Bearer ${SECRET}x`, SECRET]) {
+    expect((await post(picture, "/", { authorization: wrong })).status).toBe(401);
+  }
+  expect((await post(picture, "/", { authorization: `Bearer ${SECRET}` })).status).toBe(200);
+});
+
+test("a bug is a 500 that tells nothing of the inside", async () => {
+  engine.failNext(new Error("secret detail in /some/path"));
+  const body = await problem(await post(picture));
+  expect(body.code).toBe("internal");
+  expect(JSON.stringify(body)).not.toContain("secret detail");
+});
+
+test("unknown routes and methods have their own answers", async () => {
+  expect((await problem(await app.request("/v2"))).code).toBe("not-found");
+  const wrong = await app.request("/", { method: "PUT" });
+  expect((await problem(wrong)).code).toBe("method-not-allowed");
+  expect(wrong.headers.get("allow")).toBe("POST");
+});
+
+test("metrics count outcomes, passes, batch sizes and cache hits under the model's revision", async () => {
+  await post(picture);
+  await post(picture);
+  await post("text");
+  const text = await (await app.request("/metrics")).text();
+  const value = (name: string, labels = "") =>
+    text
+      .split("\n")
+      .find((line) => line.startsWith(`${name}{${labels}`) && line.includes('model_revision="r1"'));
+  expect(value("caption_requests_total", 'outcome="generated"')).toMatch(/ 1$/);
+  expect(value("caption_requests_total", 'outcome="recent"')).toMatch(/ 1$/);
+  expect(value("caption_requests_total", 'outcome="not-an-image"')).toMatch(/ 1$/);
+  expect(value("caption_forward_passes_total")).toMatch(/ 1$/);
+  expect(value("caption_batch_size_count")).toMatch(/ 1$/);
+  expect(value("caption_cache_hits_total", 'kind="recent"')).toMatch(/ 1$/);
+  expect(value("caption_queue_depth")).toMatch(/ 0$/);
+  for (const stage of ["decode", "queue", "inference"]) {
+    expect(value(`caption_${stage}_seconds_count`)).toMatch(/ 1$/);
+  }
+});
+
+test("every request is traced with its caller's traceparent and how it ended", async () => {
+  await post(picture, "/", { traceparent: "00-x", "x-request-id": "one" });
+  await post("text");
+  expect(traces).toMatchObject([
+    {
+      traceparent: "00-x",
+      requestId: "one",
+      status: 200,
+      outcome: "generated",
+      timings: { decodeMs: expect.any(Number) },
+    },
+    { traceparent: undefined, status: 415, outcome: "not-an-image", timings: undefined },
+  ]);
+});

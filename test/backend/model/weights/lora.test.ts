@@ -1,0 +1,140 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { mergeAdapter, openAdapter } from "../../../../backend/model/weights/lora.ts";
+import { openSafetensors, openWeightFolder } from "../../../../backend/model/weights/safetensors.ts";
+import type { WeightSource } from "../../../../backend/model/weights/weights.ts";
+import { f32, type TestTensor, writeSafetensors } from "../../../support/safetensors.ts";
+import {
+  largestDifference,
+  readTinyReference,
+  TINY_ADAPTER,
+  TINY_BASE,
+  temporaryFolder,
+} from "../../../support/tiny-blip.ts";
+
+/** A base of two targets, [2, 3] each, and one bias. */
+async function smallBase(): Promise<WeightSource> {
+  const path = join(await temporaryFolder(), "base.safetensors");
+  await writeSafetensors(path, {
+    "layer.0.query.weight": f32([2, 3], [1, 2, 3, 4, 5, 6]),
+    "layer.1.query.weight": f32([2, 3], [0, 0, 0, 0, 0, 0]),
+    "head.bias": f32([2], [1, 1]),
+  });
+  return openSafetensors(path);
+}
+
+const A = f32([1, 3], [1, 0, 2]);
+const B = f32([2, 1], [10, 20]);
+const BOTH = {
+  "base_model.model.layer.0.query.lora_A.weight": A,
+  "base_model.model.layer.0.query.lora_B.weight": B,
+  "base_model.model.layer.1.query.lora_A.weight": A,
+  "base_model.model.layer.1.query.lora_B.weight": B,
+};
+
+async function adapterOf(config: Record<string, unknown>, tensors: Readonly<Record<string, TestTensor>>) {
+  const folder = await temporaryFolder();
+  const base = { peft_type: "LORA", r: 1, lora_alpha: 2, target_modules: ["query"] };
+  await writeFile(join(folder, "adapter_config.json"), JSON.stringify({ ...base, ...config }));
+  await writeSafetensors(join(folder, "adapter_model.safetensors"), tensors);
+  return openAdapter(folder);
+}
+
+describe("mergeAdapter", () => {
+  test("equals peft's merge_and_unload within 1e-6", async () => {
+    const { merged } = readTinyReference();
+    const base = await openWeightFolder(TINY_BASE.folder, "model");
+    const weights = mergeAdapter(base, await openAdapter(TINY_ADAPTER.folder));
+    const values = await weights.read(merged.name);
+    expect(largestDifference(values, merged.values)).toBeLessThan(1e-6);
+    expect(largestDifference(await base.read(merged.name), merged.values)).toBeGreaterThan(0.1);
+  });
+
+  test("scales by alpha / r and leaves the rest alone", async () => {
+    const merged = mergeAdapter(await smallBase(), await adapterOf({}, BOTH));
+    expect([...(await merged.read("layer.0.query.weight"))]).toEqual([21, 2, 43, 44, 5, 86]);
+    expect([...(await merged.read("head.bias"))]).toEqual([1, 1]);
+  });
+
+  test("scales by alpha / sqrt(r) for rank-stabilized LoRA", async () => {
+    const wide = {
+      ...BOTH,
+      "base_model.model.layer.1.query.lora_A.weight": f32([4, 3], Array(12).fill(1)),
+      "base_model.model.layer.1.query.lora_B.weight": f32([2, 4], Array(8).fill(1)),
+    };
+    const config = {
+      use_rslora: true,
+      rank_pattern: { "layer.1.query": 4 },
+      alpha_pattern: { "1.query": 6 },
+    };
+    const merged = mergeAdapter(await smallBase(), await adapterOf(config, wide));
+    expect([...(await merged.read("layer.1.query.weight"))]).toEqual(Array(6).fill(4 * 3));
+  });
+
+  test("understands transposed weights (fan_in_fan_out)", async () => {
+    const flipped = Object.fromEntries(
+      Object.entries(BOTH).map(([name, t]) => [
+        name,
+        t === A ? f32([1, 2], [1, 0]) : f32([3, 1], [10, 20, 30]),
+      ]),
+    );
+    const merged = mergeAdapter(await smallBase(), await adapterOf({ fan_in_fan_out: true }, flipped));
+    expect([...(await merged.read("layer.1.query.weight"))]).toEqual([20, 40, 60, 0, 0, 0]);
+  });
+
+  test("replaces tensors that were trained whole (modules_to_save)", async () => {
+    const tensors = { ...BOTH, "base_model.model.head.bias": f32([2], [7, 8]) };
+    const merged = mergeAdapter(await smallBase(), await adapterOf({ modules_to_save: ["head"] }, tensors));
+    expect([...(await merged.read("head.bias"))]).toEqual([7, 8]);
+  });
+
+  test("takes targets by pattern", async () => {
+    const one = {
+      "base_model.model.layer.0.query.lora_A.default.weight": A,
+      "base_model.model.layer.0.query.lora_B.default.weight": B,
+    };
+    const merged = mergeAdapter(
+      await smallBase(),
+      await adapterOf({ target_modules: "layer\\.0\\..*" }, one),
+    );
+    expect([...(await merged.read("layer.1.query.weight"))]).toEqual([0, 0, 0, 0, 0, 0]);
+    expect((await merged.read("layer.0.query.weight"))[0]).toBe(21);
+  });
+
+  test("names a tensor that the base does not have", async () => {
+    const stray = {
+      ...BOTH,
+      "base_model.model.other.lora_A.weight": A,
+      "base_model.model.other.lora_B.weight": B,
+    };
+    const adapter = await adapterOf({}, stray);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(/other\.lora_A\.weight.*trained on this base/);
+  });
+
+  test("names a tensor of the wrong shape", async () => {
+    const wrong = { ...BOTH, "base_model.model.layer.0.query.lora_A.weight": f32([1, 4], [1, 1, 1, 1]) };
+    const adapter = await adapterOf({}, wrong);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(/layer\.0\.query\.weight' does not fit.*\[1,4\]/);
+  });
+
+  test("names a target that the adapter has no matrices for", async () => {
+    const [a, b] = Object.entries(BOTH) as [[string, TestTensor], [string, TestTensor]];
+    const adapter = await adapterOf({}, Object.fromEntries([a, b]));
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(/targets 'layer\.1\.query'/);
+  });
+});
+
+describe("openAdapter", () => {
+  test.each([
+    [{ use_dora: true }, /use_dora.*merge_and_unload/],
+    [{ peft_type: "IA3" }, /IA3 adapter/],
+    [{ lora_bias: true }, /lora_bias/],
+    [{ r: 0 }, /cannot be used/],
+  ])("refuses %o by name", async (config, message) => {
+    await expect(adapterOf(config, BOTH)).rejects.toThrow(message);
+  });
+});

@@ -1,0 +1,83 @@
+import sharp from "sharp";
+import { describe, expect, test } from "vitest";
+import { decodePicture, inspectPicture, type PixelFormat } from "../../../backend/picture/decode.ts";
+import { acceptedPictures, refusedPictures } from "../../support/pictures.ts";
+import { fromBase64, resizeReference } from "../../support/reference.ts";
+
+const LIMITS = { maxPixels: 100_000_000, decodeTimeoutSeconds: 10 };
+const SQUARE: PixelFormat = { size: 16, filter: "bicubic" };
+
+async function decode(bytes: Uint8Array, format = SQUARE, limits = LIMITS) {
+  const inspected = await inspectPicture(bytes, limits);
+  return inspected.ok ? decodePicture(inspected.value, format, limits) : inspected;
+}
+
+async function pixels(bytes: Uint8Array, format = SQUARE): Promise<Uint8Array> {
+  const decoded = await decode(bytes, format);
+  if (!decoded.ok) throw new Error(`${decoded.failure.code}: ${decoded.failure.detail}`);
+  return decoded.value;
+}
+
+/** The colour at a place of planes [3, 16, 16]. */
+const at = (planes: Uint8Array, x: number, y: number) =>
+  [0, 1, 2].map((c) => planes[c * 256 + y * 16 + x] ?? -1);
+
+describe("accepted", async () => {
+  test.each(await acceptedPictures())("$name", async ({ bytes, left, right, tolerance }) => {
+    const planes = await pixels(bytes);
+    expect(planes.length).toBe(3 * 16 * 16);
+    for (const [x, colour] of [
+      [2, left],
+      [13, right],
+    ] as const) {
+      at(planes, x, 8).forEach((value, c) => {
+        expect(Math.abs(value - (colour[c] ?? -1)), `${at(planes, x, 8)} at ${x}`).toBeLessThanOrEqual(
+          tolerance,
+        );
+      });
+    }
+  });
+});
+
+describe("refused", async () => {
+  test.each(await refusedPictures())("$name: $code", async ({ bytes, code, says }) => {
+    const decoded = await decode(bytes);
+    expect(decoded).toMatchObject({ ok: false, failure: { code } });
+    if (says !== undefined && !decoded.ok) expect(decoded.failure.detail).toContain(says);
+  });
+});
+
+test.each(resizeReference.jpeg)(
+  "a $name JPEG becomes the pixels that Pillow makes of it",
+  async ({ file, to, rgb }) => {
+    const planes = await pixels(fromBase64(file), { size: to, filter: "bicubic" });
+    const expected = fromBase64(rgb);
+    const interleaved = expected.map((_, i) => planes[(i % 3) * to * to + Math.floor(i / 3)] ?? -1);
+    expect(interleaved).toEqual(expected);
+  },
+);
+
+test("no decoder but those of the accepted formats can be reached", async () => {
+  const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
+  await expect(sharp(Buffer.from(svg)).metadata()).rejects.toThrow("unsupported image format");
+});
+
+test("a huge picture is reduced before the exact resize and looks the same", async () => {
+  const stripes = Buffer.alloc(3000 * 2000 * 3, 255);
+  for (let i = 0; i < 3000 * 2000; i++) if (i % 3000 < 1500) stripes.fill(0, i * 3, i * 3 + 3);
+  const file = await sharp(stripes, { raw: { width: 3000, height: 2000, channels: 3 } })
+    .png({ compressionLevel: 1 })
+    .toBuffer();
+  const planes = await pixels(file);
+  expect(at(planes, 1, 8)).toEqual([0, 0, 0]);
+  expect(at(planes, 14, 8)).toEqual([255, 255, 255]);
+});
+
+test("a picture that takes too long is cut off by name", async () => {
+  const slow = await sharp({ create: { width: 9000, height: 9000, channels: 3, background: "red" } })
+    .png({ progressive: true, compressionLevel: 1 })
+    .toBuffer();
+  const decoded = await decode(slow, SQUARE, { ...LIMITS, decodeTimeoutSeconds: 1 });
+  // A fast machine may be done within the second; it may never fail in another way.
+  if (!decoded.ok) expect(decoded.failure.code).toBe("decode-timeout");
+});

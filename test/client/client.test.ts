@@ -1,0 +1,168 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CaptionApiError, CaptionTransportError, createCaptionClient } from "../../client/index.ts";
+import { contentHash } from "../../shared/content-hash.ts";
+import { toProblem } from "../../shared/problem.ts";
+
+/** A real server on a real port; each test says how it answers. */
+let server: Server;
+let baseUrl: string;
+let answer: (request: IncomingMessage, response: ServerResponse, body: Buffer) => void;
+let seen: string[];
+
+beforeEach(async () => {
+  seen = [];
+  server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      seen.push(`${request.method} ${request.url}`);
+      answer(request, response, Buffer.concat(chunks));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  baseUrl = `http://127.0.0.1:${address.port}`;
+});
+afterEach(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+const picture = new Uint8Array([1, 2, 3]);
+const caption = (sha256: string) => ({
+  sha256,
+  caption: "a dog",
+  alt: "A dog",
+  score: 0.5,
+  needs_review: false,
+  model: { id: "m", revision: "r" },
+  cached: true,
+});
+const sendJson = (response: ServerResponse, status: number, body: unknown, headers = {}) => {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+};
+const notCaptioned = toProblem({ code: "not-captioned", detail: "x" });
+
+describe("caption", () => {
+  test("uploads nothing where the hash is known", async () => {
+    const sha256 = await contentHash(picture);
+    answer = (_request, response) => sendJson(response, 200, caption(sha256));
+    const found = await createCaptionClient({ baseUrl }).caption(new Blob([picture]), { max_length: 50 });
+    expect(found.alt).toBe("A dog");
+    expect(seen).toEqual([`GET /v1/captions/${sha256}?max_length=50`]);
+  });
+
+  test("uploads the bytes on 404, with the key and the options", async () => {
+    const sha256 = await contentHash(picture);
+    let uploaded: Buffer | undefined;
+    let authorization: string | undefined;
+    answer = (request, response, body) => {
+      if (request.method === "GET") return sendJson(response, 404, notCaptioned);
+      uploaded = body;
+      authorization = request.headers.authorization;
+      sendJson(response, 200, caption(sha256));
+    };
+    await createCaptionClient({ baseUrl: `${baseUrl}/`, apiKey: "ate_x" }).caption(picture, { num_beams: 3 });
+    expect(seen).toEqual([`GET /v1/captions/${sha256}?num_beams=3`, "POST /v1/captions?num_beams=3"]);
+    expect(uploaded).toEqual(Buffer.from(picture));
+    expect(authorization).toBe("Bearer ate_x");
+  });
+
+  test("throws what the API said", async () => {
+    answer = (_request, response) =>
+      sendJson(response, 401, toProblem({ code: "unauthorized", detail: "No." }), { "x-request-id": "r1" });
+    const error = await createCaptionClient({ baseUrl })
+      .caption(picture)
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(CaptionApiError);
+    expect(error).toMatchObject({ problem: { code: "unauthorized", status: 401 }, requestId: "r1" });
+  });
+});
+
+describe("retries", () => {
+  test("asks again on 429 and 503, and waits as long as it is told", async () => {
+    const sha256 = await contentHash(picture);
+    const statuses = [503, 429];
+    const times: number[] = [];
+    answer = (_request, response) => {
+      times.push(performance.now());
+      const status = statuses.shift();
+      if (status === undefined) return sendJson(response, 200, caption(sha256));
+      sendJson(response, status, {}, { "retry-after": "1" });
+    };
+    await createCaptionClient({ baseUrl }).find(sha256);
+    expect(seen).toHaveLength(3);
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(950);
+  });
+
+  test("gives up after its tries, and at once where the wait would be too long", async () => {
+    answer = (_request, response) =>
+      sendJson(response, 429, toProblem({ code: "quota-exceeded", detail: "x" }), { "retry-after": "3600" });
+    await expect(createCaptionClient({ baseUrl }).find("0")).rejects.toMatchObject({
+      problem: { code: "quota-exceeded" },
+    });
+    expect(seen).toHaveLength(1);
+    answer = (_request, response) => sendJson(response, 503, toProblem({ code: "unavailable", detail: "x" }));
+    await expect(createCaptionClient({ baseUrl, retries: 1 }).find("0")).rejects.toBeInstanceOf(
+      CaptionApiError,
+    );
+    expect(seen).toHaveLength(3);
+  });
+
+  test("survives a lost connection, and says so where all are lost", async () => {
+    const sha256 = await contentHash(picture);
+    let lost = 1;
+    answer = (request, response) => {
+      if (lost-- > 0) request.socket.destroy();
+      else sendJson(response, 200, caption(sha256));
+    };
+    expect((await createCaptionClient({ baseUrl }).find(sha256))?.alt).toBe("A dog");
+    lost = 9;
+    const failing = createCaptionClient({ baseUrl, retries: 1 }).find(sha256);
+    await expect(failing).rejects.toBeInstanceOf(CaptionTransportError);
+  });
+
+  test("stops waiting when it is aborted", async () => {
+    answer = (_request, response) => sendJson(response, 503, {}, { "retry-after": "30" });
+    const signal = AbortSignal.timeout(50);
+    const call = createCaptionClient({ baseUrl }).find("0", { signal });
+    await expect(call).rejects.toMatchObject({ name: "TimeoutError" });
+  });
+
+  test("does not take something else for the API", async () => {
+    answer = (_request, response) => response.writeHead(200).end("<html>Sign in to the Wi-Fi</html>");
+    await expect(createCaptionClient({ baseUrl }).find("0")).rejects.toBeInstanceOf(CaptionTransportError);
+  });
+});
+
+describe("batch", () => {
+  test("gives each line as it comes, also where it comes in pieces", async () => {
+    const lines = [
+      { index: 1, status: "cached", ...caption("1".repeat(64)) },
+      { index: 0, status: "error", problem: toProblem({ code: "not-an-image", detail: "é" }) },
+    ];
+    answer = (_request, response, body) => {
+      expect(JSON.parse(String(body))).toEqual({ items: [{ image: "AA==" }, { sha256: "1".repeat(64) }] });
+      const bytes = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+      const cut = bytes.indexOf("é") + 1;
+      response.write(bytes.subarray(0, cut));
+      setTimeout(() => response.end(bytes.subarray(cut)), 20);
+    };
+    const received = [];
+    const items = [{ image: "AA==" }, { sha256: "1".repeat(64) }];
+    for await (const line of createCaptionClient({ baseUrl }).batch(items)) received.push(line);
+    expect(received).toEqual(lines);
+  });
+
+  test("asks nothing for no items, and refuses too many by itself", async () => {
+    answer = () => {};
+    const client = createCaptionClient({ baseUrl });
+    expect((await client.batch([]).next()).done).toBe(true);
+    await expect(client.batch(Array.from({ length: 101 }, () => ({ sha256: "" }))).next()).rejects.toThrow(
+      "101",
+    );
+    expect(seen).toEqual([]);
+  });
+});

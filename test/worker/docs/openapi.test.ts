@@ -1,0 +1,220 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
+import { PROBLEM_CONTENT_TYPE, Problem } from "../../../shared/problem.ts";
+import { BatchLine, Caption, ImageToTextOutput } from "../../../shared/schema.ts";
+import { openApiDocument } from "../../../worker/docs/openapi.ts";
+import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
+import { startEdge } from "../support/edge.ts";
+import { hashOf, newPicture } from "../support/pictures.ts";
+
+let network: FakeNetwork;
+beforeEach(() => {
+  network = fakeNetwork();
+  network.backend("backend-a.test");
+  vi.spyOn(console, "error").mockImplementation(() => {});
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const SHA = "0".repeat(64);
+const problem = (code: string, status: number) => () =>
+  Response.json(
+    { type: "x", title: "x", status, code, detail: "x" },
+    { status, headers: { "content-type": PROBLEM_CONTENT_TYPE } },
+  );
+const readOnlyKey = async () => {
+  const options = { name: "t", scopes: ["read" as const], daily_quota: 1, now: new Date() };
+  const { key, record } = await createApiKey(options);
+  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  return { authorization: `Bearer ${key}` };
+};
+const batchKey = async () => {
+  const { key, record } = await createApiKey({
+    name: "t",
+    scopes: ["batch"],
+    daily_quota: 1,
+    now: new Date(),
+  });
+  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  return { authorization: `Bearer ${key}` };
+};
+const allKey = async () => {
+  const scopes = ["read", "caption", "batch"] as const;
+  const { key, record } = await createApiKey({
+    name: "t",
+    scopes: [...scopes],
+    daily_quota: 1,
+    now: new Date(),
+  });
+  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  return { authorization: `Bearer ${key}` };
+};
+
+const KEYED = { ACCESS: "keys" };
+const LIMITED = { ...KEYED, RATE_LIMIT: { limit: async () => ({ success: false }) } };
+const KEYLESS = { ...KEYED, KEYS: { get: () => Promise.reject(new Error("down")) } };
+const BROKEN = { BACKEND_URLS: "ftp://x" };
+const POST = (body: NonNullable<RequestInit["body"]> = newPicture()): RequestInit => ({
+  method: "POST",
+  body,
+});
+const TOO_LARGE = {
+  method: "POST",
+  body: newPicture(33 * 1024 * 1024),
+  headers: { "content-type": "application/json" },
+};
+
+/** A way to each documented status of a route that captions one picture. */
+const captioning = (path: string): Record<string, () => Promise<Response>> => ({
+  200: () => startEdge().fetch(path, POST()),
+  400: () => startEdge().fetch(path, POST("")),
+  401: () => startEdge(KEYED).fetch(path, POST()),
+  403: async () => startEdge(KEYED).fetch(path, { ...POST(), headers: await readOnlyKey() }),
+  413: () => startEdge().fetch(path, POST(newPicture(21 * 1024 * 1024))),
+  415: () => startEdge().fetch(path, POST("text")),
+  422: () => {
+    network.backend("backend-a.test").answer = problem("unreadable-image", 422);
+    return startEdge().fetch(path, POST());
+  },
+  429: async () => startEdge(LIMITED).fetch(path, { ...POST(), headers: await allKey() }),
+  500: () => startEdge(BROKEN).fetch(path, POST()),
+  502: () => {
+    network.backend("backend-a.test").answer = () => new Response("", { status: 401 });
+    return startEdge().fetch(path, POST());
+  },
+  503: () => {
+    network.backend("backend-a.test").dead = true;
+    return startEdge().fetch(path, POST());
+  },
+});
+
+const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
+  "POST /v1/captions": captioning("/v1/captions"),
+  "POST /models/{id}": {
+    ...captioning("/models/tiny/blip"),
+    404: () => startEdge().fetch("/models/other/model", POST()),
+  },
+  "GET /v1/captions/{sha256}": {
+    200: async () => {
+      const picture = newPicture();
+      await startEdge().fetch("/v1/captions", POST(picture));
+      return startEdge().fetch(`/v1/captions/${await hashOf(picture)}`);
+    },
+    304: async () => {
+      const picture = newPicture();
+      await startEdge().fetch("/v1/captions", POST(picture));
+      const path = `/v1/captions/${await hashOf(picture)}`;
+      return startEdge().fetch(path, { headers: { "if-none-match": "*" } });
+    },
+    400: () => startEdge().fetch(`/v1/captions/${SHA}?num_beams=0`),
+    401: () => startEdge(KEYED).fetch(`/v1/captions/${SHA}`),
+    403: async () => startEdge(KEYED).fetch(`/v1/captions/${SHA}`, { headers: await batchKey() }),
+    404: () => startEdge().fetch(`/v1/captions/${SHA}`),
+    413: () => knownFailure("too-many-pixels", 413),
+    415: () => knownFailure("unsupported-image", 415),
+    422: () => knownFailure("unreadable-image", 422),
+    429: async () => startEdge(LIMITED).fetch(`/v1/captions/${SHA}`, { headers: await allKey() }),
+    500: () => startEdge(BROKEN).fetch(`/v1/captions/${SHA}`),
+    503: async () => startEdge(KEYLESS).fetch(`/v1/captions/${SHA}`, { headers: await allKey() }),
+  },
+  "POST /v1/captions/batch": {
+    200: () => startEdge().fetch("/v1/captions/batch", POST(JSON.stringify({ items: [{ sha256: SHA }] }))),
+    400: () => startEdge().fetch("/v1/captions/batch", POST("{}")),
+    401: () => startEdge(KEYED).fetch("/v1/captions/batch", POST("{}")),
+    403: async () =>
+      startEdge(KEYED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await readOnlyKey() }),
+    413: () => startEdge().fetch("/v1/captions/batch", TOO_LARGE),
+    429: async () =>
+      startEdge(LIMITED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await allKey() }),
+    500: () => startEdge(BROKEN).fetch("/v1/captions/batch", POST("{}")),
+    503: async () =>
+      startEdge(KEYLESS).fetch("/v1/captions/batch", { ...POST("{}"), headers: await allKey() }),
+  },
+  "GET /healthz": {
+    200: () => startEdge().fetch("/healthz"),
+    500: () => startEdge(BROKEN).fetch("/healthz"),
+  },
+  "GET /readyz": {
+    200: () => startEdge().fetch("/readyz"),
+    500: () => startEdge(BROKEN).fetch("/readyz"),
+    503: () => {
+      network.backend("backend-a.test").dead = true;
+      return startEdge().fetch("/readyz");
+    },
+  },
+};
+
+/** A failure that was met before and is remembered: the hash alone is enough to be told of it. */
+async function knownFailure(code: string, status: number): Promise<Response> {
+  network.backend("backend-a.test").answer = problem(code, status);
+  const edge = startEdge();
+  const picture = newPicture();
+  await edge.fetch("/v1/captions", POST(picture));
+  return edge.fetch(`/v1/captions/${await hashOf(picture)}`);
+}
+
+interface DocumentedResponse {
+  readonly description?: string;
+  readonly content?: Record<string, unknown>;
+}
+const documented = Object.entries(openApiDocument().paths ?? {}).flatMap(([path, methods]) =>
+  Object.entries(methods as Record<string, { responses: Record<string, DocumentedResponse> }>).flatMap(
+    ([method, { responses }]) =>
+      Object.entries(responses).map(
+        ([status, response]) => [`${method.toUpperCase()} ${path}`, status, response] as const,
+      ),
+  ),
+);
+
+describe("the OpenAPI document", () => {
+  test.each(documented)("%s really answers %s", async (route, status, { description = "", content = {} }) => {
+    const way = WAYS[route]?.[status];
+    if (way === undefined) throw new Error(`No test reaches ${route} ${status}`);
+    const response = await way();
+    expect(response.status).toBe(Number(status));
+    const type = response.headers.get("content-type");
+    expect(type === null ? [] : [type]).toEqual(
+      type === null ? Object.keys(content) : [expect.toBeOneOf(Object.keys(content))],
+    );
+    if (type === PROBLEM_CONTENT_TYPE) {
+      expect(description).toContain(`\`${Problem.parse(await response.json()).code}\``);
+    } else if (type === "application/x-ndjson") {
+      BatchLine.parse(JSON.parse(await response.text()));
+    } else if (route.includes("/v1/captions") && status === "200") {
+      Caption.parse(await response.json());
+    } else if (route.includes("/models/") && status === "200") {
+      ImageToTextOutput.array().parse(await response.json());
+    }
+  });
+
+  test("documents every route that is not a page", async () => {
+    const routes = new Set(documented.map(([route]) => route));
+    expect(routes).toEqual(new Set(Object.keys(WAYS)));
+    const response = await startEdge().fetch("/openapi.json");
+    expect(await response.json()).toMatchObject({
+      openapi: "3.1.0",
+      paths: { "/v1/captions": { post: {} } },
+    });
+  });
+});
+
+describe("pages", () => {
+  test.each(["/", "/docs"])("%s is a page that loads nothing from elsewhere", async (path) => {
+    const response = await startEdge(KEYED).fetch(path);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+    const html = await response.text();
+    expect(html).toContain('<html lang="en">');
+    for (const [, asset = ""] of html.matchAll(/(?:src|href)="([^"#]+)"/g)) {
+      expect((await startEdge(KEYED).fetch(asset)).status).toBe(200);
+    }
+  });
+
+  test("/docs names every route", async () => {
+    const html = await (await startEdge().fetch("/docs")).text();
+    for (const [route] of documented) expect(html).toContain(route);
+  });
+});

@@ -1,0 +1,148 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { FailureError } from "../../../../shared/problem.ts";
+import { refuseAddress } from "../../../../worker/intake/url/address-policy.ts";
+import { fetchPicture } from "../../../../worker/intake/url/fetch-picture.ts";
+import { type FakeNetwork, fakeNetwork } from "../../support/backends.ts";
+import { startEdge } from "../../support/edge.ts";
+import { newPicture } from "../../support/pictures.ts";
+
+describe("refuseAddress", () => {
+  test.each([
+    "ftp://example.com/a",
+    "file:///etc/passwd",
+    "http://user:secret@example.com/",
+    "http://example.com:8080/",
+    "http://localhost/",
+    "http://LOCALHOST./",
+    "http://a.localhost/",
+    "http://printer.local/",
+    "http://metadata.google.internal/",
+    "http://intranet/",
+    "http://127.0.0.1/",
+    "http://127.1/",
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0177.0.0.1/",
+    "http://0/",
+    "http://10.1.2.3/",
+    "http://172.16.0.1/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://100.64.0.1/",
+    "http://192.0.2.1/",
+    "http://198.18.0.1/",
+    "http://224.0.0.1/",
+    "http://240.0.0.1/",
+    "http://255.255.255.255/",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[fe80::1]/",
+    "http://[fc00::1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[64:ff9b::a00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/",
+    "http://[2001:db8::1]/",
+    "http://１２７.０.０.１/",
+    "http://127。0。0。1/",
+    "http://%31%32%37.0.0.1/",
+  ])("refuses %s", (address) => {
+    expect(refuseAddress(new URL(address), [])?.code).toBe("url-refused");
+  });
+
+  test.each([
+    "https://example.com/a.jpg",
+    "http://1.1.1.1/",
+    "https://[2606:4700::1111]/",
+    "http://8.8.8.8:80/",
+  ])("allows %s", (address) => {
+    expect(refuseAddress(new URL(address), [])).toBeUndefined();
+  });
+
+  test("a host that was configured passes, on its port alone", () => {
+    expect(refuseAddress(new URL("http://127.0.0.1:9000/a"), ["127.0.0.1:9000"])).toBeUndefined();
+    expect(refuseAddress(new URL("http://127.0.0.1:9001/a"), ["127.0.0.1:9000"])?.code).toBe("url-refused");
+  });
+});
+
+describe("fetchPicture", () => {
+  let network: FakeNetwork;
+  beforeEach(() => {
+    network = fakeNetwork();
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const redirect =
+    (location: string, status = 302) =>
+    () =>
+      new Response(null, { status, headers: { location } });
+  const options = { fetch: (input: RequestInfo, init?: RequestInit) => fetch(input, init), allowedHosts: [] };
+  const failureOf = async (address: string, timeoutMs = 1_000) => {
+    const error = await fetchPicture(address, { ...options, timeoutMs } as never).catch(
+      (thrown: unknown) => thrown,
+    );
+    if (!(error instanceof FailureError)) throw new Error("expected a failure");
+    return error.failure;
+  };
+
+  test("follows three redirects and no more", async () => {
+    const picture = newPicture();
+    network.pages.set("https://a.example.com/0", () => new Response(picture));
+    for (let hop = 1; hop <= 4; hop++) {
+      network.pages.set(`https://a.example.com/${hop}`, redirect(`/${hop - 1}`));
+    }
+    const found = await fetchPicture("https://a.example.com/3", { ...options, timeoutMs: 1_000 } as never);
+    expect(found.bytes).toEqual(picture);
+    expect(await failureOf("https://a.example.com/4")).toMatchObject({ code: "url-unreachable" });
+  });
+
+  test("judges every hop", async () => {
+    network.pages.set("https://a.example.com/", redirect("http://169.254.169.254/latest/"));
+    expect(await failureOf("https://a.example.com/")).toMatchObject({ code: "url-refused" });
+  });
+
+  test("passes nothing on of what the other side says", async () => {
+    network.pages.set("https://a.example.com/", () => new Response("secret page", { status: 401 }));
+    expect(JSON.stringify(await failureOf("https://a.example.com/"))).not.toMatch(/secret|401/);
+    expect((await failureOf("https://unknown.example.com/")).code).toBe("url-unreachable");
+  });
+
+  test("cuts off a body that never ends, by size", async () => {
+    const chunk = new Uint8Array(1024 * 1024);
+    network.pages.set(
+      "https://a.example.com/",
+      () => new Response(new ReadableStream({ pull: (controller) => controller.enqueue(chunk) })),
+    );
+    expect((await failureOf("https://a.example.com/")).code).toBe("image-too-large");
+  });
+
+  test("says that a picture which breaks off was not fetched", async () => {
+    const broken = new ReadableStream({
+      start(controller) {
+        controller.enqueue(newPicture());
+        controller.error(new Error("reset by peer at 10.0.0.1"));
+      },
+    });
+    network.pages.set("https://a.example.com/", () => new Response(broken));
+    expect(await failureOf("https://a.example.com/")).toEqual({
+      code: "url-unreachable",
+      detail: "The picture was not fetched: it could not be read.",
+    });
+  });
+
+  test("believes a declared size, and not a declared type", async () => {
+    network.pages.set(
+      "https://a.example.com/page",
+      () => new Response("<html>", { headers: { "content-type": "image/png" } }),
+    );
+    const response = await startEdge().fetch("/v1/captions", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: "https://a.example.com/page" }),
+    });
+    expect(response.status).toBe(415);
+  });
+});

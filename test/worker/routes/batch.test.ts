@@ -1,0 +1,144 @@
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Problem } from "../../../shared/problem.ts";
+import { BatchLine } from "../../../shared/schema.ts";
+import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
+import { type Edge, startEdge } from "../support/edge.ts";
+import { base64Of, hashOf, newPicture } from "../support/pictures.ts";
+
+let network: FakeNetwork;
+beforeEach(() => {
+  network = fakeNetwork();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const post = (edge: Edge, body: unknown, query = "") =>
+  edge.fetch(`/v1/captions/batch${query}`, { method: "POST", body: JSON.stringify(body) });
+
+async function linesOf(response: Response): Promise<BatchLine[]> {
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe("application/x-ndjson");
+  const text = await response.text();
+  expect(text.endsWith("\n")).toBe(true);
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => BatchLine.parse(JSON.parse(line)))
+    .sort((a, b) => a.index - b.index);
+}
+
+test("answers a line for each item, whatever happens to the others, with its metadata", async () => {
+  network.backend("backend-a.test");
+  const edge = startEdge();
+  const [known, fresh, linked] = [newPicture(), newPicture(), newPicture()];
+  await edge.fetch("/v1/captions", { method: "POST", body: known });
+  network.pages.set("https://a.example.com/p", () => new Response(linked));
+  const lines = await linesOf(
+    await post(edge, {
+      items: [
+        { sha256: await hashOf(known), metadata: { post: 7 } },
+        { image: base64Of(fresh), metadata: "second" },
+        { url: "https://a.example.com/p" },
+        { sha256: "0".repeat(64), metadata: null },
+        { image: "AAAA", metadata: ["bad"] },
+        { url: "http://10.0.0.1/" },
+        { metadata: "neither" },
+        "not an object",
+      ],
+    }),
+  );
+  expect(lines.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  expect(lines.map((line) => (line.status === "error" ? line.problem.code : line.status))).toEqual([
+    "cached",
+    "generated",
+    "generated",
+    "not-captioned",
+    "not-an-image",
+    "url-refused",
+    "bad-request",
+    "bad-request",
+  ]);
+  expect(lines.map(({ metadata }) => metadata)).toEqual([
+    { post: 7 },
+    "second",
+    undefined,
+    null,
+    ["bad"],
+    undefined,
+    "neither",
+    undefined,
+  ]);
+});
+
+test("sends a line as soon as its item is done, and works on four items at a time", async () => {
+  const backend = network.backend("backend-a.test");
+  const releases: (() => void)[] = [];
+  backend.answer = async () => {
+    await new Promise<void>((resolve) => releases.push(resolve));
+    return Response.json([{ generated_text: "a dog" }], {
+      headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1" },
+    });
+  };
+  const items = Array.from({ length: 10 }, () => ({ image: base64Of(newPicture()) }));
+  const response = await post(startEdge(), { items });
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  await vi.waitFor(() => expect(releases).toHaveLength(4));
+  releases.shift()?.();
+  expect((await reader?.read())?.value).toContain('"status":"generated"');
+  await vi.waitFor(() => expect(releases).toHaveLength(4));
+  expect(backend.requests).toHaveLength(5);
+  await reader?.cancel();
+  for (const release of releases) release();
+});
+
+test("finds a hundred known pictures with one read of KV", async () => {
+  network.backend("backend-a.test");
+  const hashes: string[] = [];
+  const first = startEdge();
+  for (let count = 0; count < 20; count++) {
+    const picture = newPicture();
+    await first.fetch("/v1/captions", { method: "POST", body: picture });
+    hashes.push(await hashOf(picture));
+  }
+  const get = vi.spyOn(env.CAPTIONS, "get");
+  const fresh = startEdge({ CACHE_TIERS: "memory,kv" });
+  const lines = await linesOf(await post(fresh, { items: hashes.map((sha256) => ({ sha256 })) }));
+  expect(lines.map(({ status }) => status)).toEqual(hashes.map(() => "cached"));
+  expect(get.mock.calls.filter(([key]) => key !== ("model" as never))).toHaveLength(1);
+});
+
+test("takes options for all items, and identical items share one caption", async () => {
+  const backend = network.backend("backend-a.test");
+  const image = base64Of(newPicture());
+  const items = [{ image }, { image }, { image }];
+  const lines = await linesOf(await post(startEdge(), { items, num_beams: 2 }, "?max_length=20"));
+  expect(lines).toHaveLength(3);
+  expect(backend.requests).toHaveLength(1);
+  expect(backend.requests[0]?.url).toContain("num_beams=2");
+});
+
+test("an item may take its time: the clock starts anew for each", async () => {
+  const backend = network.backend("backend-a.test");
+  backend.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return Response.json([{ generated_text: "a dog" }], {
+      headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1" },
+    });
+  };
+  const items = Array.from({ length: 12 }, () => ({ image: base64Of(newPicture()) }));
+  const lines = await linesOf(await post(startEdge({ REQUEST_TIMEOUT_MS: "800" }), { items }));
+  expect(lines.map(({ status }) => status)).toEqual(items.map(() => "generated"));
+});
+
+test.each([
+  ["no items", { items: [] }, "bad-request"],
+  ["101 items", { items: Array.from({ length: 101 }, () => ({ sha256: "0".repeat(64) })) }, "bad-request"],
+  ["a bad option", { items: [{}], num_beams: 0 }, "bad-options"],
+  ["a language not spoken", { items: [{}], language: "de" }, "unsupported-language"],
+])("refuses %s as a whole", async (_name, body, code) => {
+  const response = await post(startEdge(), body);
+  expect(response.status).toBe(400);
+  expect(Problem.parse(await response.json()).code).toBe(code);
+});
