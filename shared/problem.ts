@@ -9,20 +9,23 @@ import * as z from "zod";
 interface ProblemRow {
   readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
   readonly title: string;
-  /** The same bytes will fail the same way for ever: the answer may be cached for a while. */
-  readonly permanent: boolean;
+  /**
+   * What meets this failure again: the same `bytes` for ever, so that the answer may be cached for a while; the same
+   * `request` at every captioner, so that no other one is asked; or `nothing` for sure.
+   */
+  readonly follows: "bytes" | "request" | "nothing";
 }
 
-const row = (status: ProblemRow["status"], title: string, permanent = false): ProblemRow => ({
-  status,
-  title,
-  permanent,
-});
+const row = (
+  status: ProblemRow["status"],
+  title: string,
+  follows: ProblemRow["follows"] = "nothing",
+): ProblemRow => ({ status, title, follows });
 
 export const PROBLEMS = {
   "empty-body": row(400, "The request has no picture"),
   "bad-request": row(400, "The request is not well formed"),
-  "bad-options": row(400, "An option has a wrong value"),
+  "bad-options": row(400, "An option has a wrong value", "request"),
   "unsupported-language": row(400, "The language is not supported"),
   unauthorized: row(401, "A valid key is required"),
   forbidden: row(403, "The key does not allow this"),
@@ -31,12 +34,12 @@ export const PROBLEMS = {
   "model-not-found": row(404, "The model is not served here"),
   "not-captioned": row(404, "This picture has not been captioned yet"),
   "method-not-allowed": row(405, "The method is not allowed here"),
-  "image-too-large": row(413, "The picture has too many bytes", true),
-  "too-many-pixels": row(413, "The picture has too many pixels", true),
-  "unsupported-image": row(415, "The picture's format is not supported", true),
-  "not-an-image": row(415, "The bytes are not a picture", true),
-  "unreadable-image": row(422, "The picture is damaged", true),
-  "decode-timeout": row(422, "The picture takes too long to decode"),
+  "image-too-large": row(413, "The picture has too many bytes", "bytes"),
+  "too-many-pixels": row(413, "The picture has too many pixels", "bytes"),
+  "unsupported-image": row(415, "The picture's format is not supported", "bytes"),
+  "not-an-image": row(415, "The bytes are not a picture", "bytes"),
+  "unreadable-image": row(422, "The picture is damaged", "bytes"),
+  "decode-timeout": row(422, "The picture takes too long to decode", "request"),
   "url-unreachable": row(422, "The address did not answer with a picture"),
   "rate-limited": row(429, "Too many requests"),
   "quota-exceeded": row(429, "The daily quota is used up"),

@@ -4,8 +4,8 @@ import { toCaption } from "../shared/alt-text.ts";
 import { problemResponse } from "../shared/problem.ts";
 import type { Result } from "../shared/result.ts";
 import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
-import type { CaptionAnswer, Provenance } from "./captioner.ts";
-import type { RequestScope } from "./request-scope.ts";
+import type { CaptionAnswer, Provenance } from "./caching-captioner.ts";
+import type { RequestScope } from "./request/scope.ts";
 
 export interface AnswerParts {
   readonly sha256: string;

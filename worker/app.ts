@@ -2,15 +2,16 @@
 
 import { Hono } from "hono";
 import { cors } from "hono/cors";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
 import { FailureError, problemResponse } from "../shared/problem.ts";
-import { logRequest } from "./log.ts";
-import { openScope, outlived } from "./request-scope.ts";
-import { postBatch } from "./routes/batch.ts";
-import { getCaption, postCaption } from "./routes/captions.ts";
-import type { AppEnv } from "./routes/context.ts";
-import { getHealth, getReadiness } from "./routes/health.ts";
-import { postImageToText } from "./routes/hugging-face.ts";
+import type { AppEnv } from "./request/context.ts";
+import { logRequest } from "./request/log.ts";
+import { openScope, outlived } from "./request/scope.ts";
+import { BATCH_PATH, postBatch } from "./routes/batch.ts";
+import { CAPTION_PATH, CAPTIONS_PATH, getCaption, postCaption } from "./routes/captions.ts";
+import { getHealth, getReadiness, HEALTH_PATH, READINESS_PATH } from "./routes/health.ts";
+import { MODEL_PATH, postImageToText } from "./routes/hugging-face.ts";
 import {
   getDocs,
   getIcon,
@@ -32,9 +33,6 @@ const EXPOSED_HEADERS = [
   REQUEST_ID_HEADER,
 ];
 
-/** Methods that any route has. */
-const METHODS = ["GET", "POST"] as const;
-
 /** The app of one environment. */
 export function createApp(services: Services): Hono<AppEnv> {
   const { config, gate } = services;
@@ -46,6 +44,7 @@ export function createApp(services: Services): Hono<AppEnv> {
       traceparent: () => context.req.header("traceparent"),
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       background: context.executionCtx,
+      now: services.now,
     });
     context.set("scope", scope);
     await next();
@@ -56,7 +55,15 @@ export function createApp(services: Services): Hono<AppEnv> {
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
     const unexpected = error instanceof FailureError ? undefined : error;
     const { method, path: route } = req;
-    const log = () => logRequest({ config, scope, method, route, status: res.status, error: unexpected });
+    const log = () =>
+      logRequest({
+        leastSevere: config.LOG_LEVEL,
+        scope,
+        method,
+        route,
+        status: res.status,
+        error: unexpected,
+      });
     if (scope.outliving.length === 0) log();
     else context.executionCtx.waitUntil(outlived(scope).then(log));
   });
@@ -65,20 +72,22 @@ export function createApp(services: Services): Hono<AppEnv> {
     app.use(cors({ origin, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
   }
 
-  app.get("/v1/captions/:sha256", gate.require("read"), getCaption(services));
-  app.post("/v1/captions", gate.require("caption"), postCaption(services));
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
+
+  app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
+  app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(services));
   app.post(
-    "/v1/captions/batch",
+    BATCH_PATH.route,
     gate.require("batch"),
     postBatch({ ...services, itemTimeoutMs: config.REQUEST_TIMEOUT_MS }),
   );
   app.post(
-    "/models/:id{.+}",
+    MODEL_PATH.route,
     gate.require("caption"),
     postImageToText({ ...services, aliases: config.MODEL_ALIASES }),
   );
-  app.get("/healthz", getHealth);
-  app.get("/readyz", getReadiness(services));
+  app.get(HEALTH_PATH.route, getHealth);
+  app.get(READINESS_PATH.route, getReadiness(services));
 
   app.get("/", getPlayground);
   app.get("/assets/style.css", getStyle);
@@ -87,15 +96,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get("/docs", getDocs);
   app.get("/openapi.json", getOpenApi);
 
-  app.notFound(({ req }) => {
-    const allowed = METHODS.filter((method) => hasRoute(app, method, req.path)).join(", ");
-    return allowed === ""
-      ? problemResponse({ code: "not-found", detail: "See /docs for what there is." })
-      : problemResponse(
-          { code: "method-not-allowed", detail: `Allowed here: ${allowed}.` },
-          { allow: allowed },
-        );
-  });
+  app.notFound(() => problemResponse({ code: "not-found", detail: "See /docs for what there is." }));
   app.onError((error) =>
     problemResponse(
       error instanceof FailureError
@@ -109,9 +110,13 @@ export function createApp(services: Services): Hono<AppEnv> {
   return app;
 }
 
-/** Whether anything but middleware answers. Asked only where nothing did: routes for 405 would slow every request down. */
-function hasRoute(app: Hono<AppEnv>, method: string, path: string): boolean {
-  return app.router.match(method, path)[0].some(([[, route]]) => !route.path.includes("*"));
+/** 405 with what the path does allow, RFC 9110 section 15.5.6. */
+function refuseMethod(_context: unknown, methods: readonly string[]): Response {
+  const allowed = methods.join(", ");
+  return problemResponse(
+    { code: "method-not-allowed", detail: `Allowed here: ${allowed}.` },
+    { allow: allowed },
+  );
 }
 
 /** `Server-Timing`, W3C: milliseconds of each leg. */

@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod";
+import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
 
 const commaList = z.string().transform((text) =>
   text
@@ -29,9 +30,6 @@ const modelIdentity = z
     const [id = "", revision = ""] = text.split("@");
     return { id, revision };
   });
-
-const CACHE_TIER_NAMES = ["memory", "colo", "kv"] as const;
-export type CacheTierName = (typeof CACHE_TIER_NAMES)[number];
 
 const Variables = z
   .object({

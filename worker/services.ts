@@ -9,18 +9,20 @@ import { createCaptionCache } from "./cache/caption-cache.ts";
 import { createColoTier } from "./cache/colo.ts";
 import { createKvTier } from "./cache/kv.ts";
 import { createMemoryTier } from "./cache/memory.ts";
-import { type Captioner, createCaptioner } from "./captioner.ts";
+import { type CachingCaptioner, createCachingCaptioner } from "./caching-captioner.ts";
 import { type Config, parseConfig } from "./config.ts";
 import type { Bindings } from "./env.ts";
 import type { FetchPicture } from "./intake/picture-request.ts";
 
 export interface Services {
   readonly config: Config;
-  readonly captioner: Captioner;
+  readonly captioner: CachingCaptioner;
   readonly currentModel: CurrentModel;
   readonly pool: BackendPool;
   readonly gate: Gate;
   readonly fetchPicture: FetchPicture;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
 }
 
 /** https://developers.cloudflare.com/cloudflare-one/access-controls/service-credentials/service-tokens/ */
@@ -70,10 +72,11 @@ export function createServices(env: Bindings): Services {
       : createKeyGate({ keyRing, rateLimit: env.RATE_LIMIT, quota: env.QUOTA, now });
   return {
     config,
-    captioner: createCaptioner({ cache, pool, currentModel }),
+    captioner: createCachingCaptioner({ cache, pool, currentModel }),
     currentModel,
     pool,
     gate,
+    now,
     fetchPicture: async (url) => {
       // Off the hit path: only a request that names an address needs it.
       const { fetchPicture } = await import("./intake/url/fetch-picture.ts");

@@ -3,9 +3,9 @@
 import type { MiddlewareHandler } from "hono";
 import type { ApiKeyRecord, ApiKeyScope } from "../../shared/api-key.ts";
 import { FailureError } from "../../shared/problem.ts";
-import type { RequestScope } from "../request-scope.ts";
-import type { AppEnv } from "../routes/context.ts";
-import { TIMED_OUT, within } from "../within.ts";
+import type { AppEnv } from "../request/context.ts";
+import type { RequestScope } from "../request/scope.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { QuotaCounter } from "./quota-counter.ts";
 

@@ -4,8 +4,9 @@
  * "unknown now", never "valid".
  */
 
+import { LRUCache } from "lru-cache";
 import { ApiKeyRecord, apiKeyStorageKey, hashSecret, parseApiKey } from "../../shared/api-key.ts";
-import { TIMED_OUT, within } from "../within.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 
 const FRESH_MS = 60_000;
 const STALE_MS = 3_600_000;
@@ -35,7 +36,7 @@ export function createKeyRing(options: {
   readonly now: () => number;
 }): KeyRing {
   const { namespace, timeoutMs, now } = options;
-  const remembered = new Map<string, Remembered>();
+  const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
 
   async function read(id: string): Promise<Remembered | undefined> {
     try {
@@ -54,12 +55,7 @@ export function createKeyRing(options: {
     const found = await read(id);
     if (found === undefined)
       return known !== undefined && now() - known.readAt < STALE_MS ? known : undefined;
-    remembered.delete(id);
     remembered.set(id, found);
-    if (remembered.size > MAX_REMEMBERED) {
-      const oldest = remembered.keys().next();
-      if (!oldest.done) remembered.delete(oldest.value);
-    }
     return found;
   }
 

@@ -11,7 +11,7 @@ import {
   MODEL_REVISION_HEADER,
   REQUEST_ID_HEADER,
 } from "../../shared/backend-protocol.ts";
-import { type Failure, PROBLEMS, Problem, type ProblemCode } from "../../shared/problem.ts";
+import { type Failure, PROBLEMS, Problem } from "../../shared/problem.ts";
 import {
   BackendModel,
   type GeneratedCaption,
@@ -19,13 +19,8 @@ import {
   ImageToTextOutput,
   type ModelIdentity,
 } from "../../shared/schema.ts";
-import type { RequestScope } from "../request-scope.ts";
-
-export interface Picture {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Media type as sniffed from the bytes. */
-  readonly type: string;
-}
+import type { Picture } from "../picture.ts";
+import type { RequestScope } from "../request/scope.ts";
 
 export interface BackendRequest {
   readonly picture: Picture;
@@ -51,13 +46,6 @@ export interface Backend {
   model(timeoutMs: number): Promise<BackendModel | undefined>;
   ready(timeoutMs: number): Promise<boolean>;
 }
-
-/** Failures that depend on the request alone. */
-const CALLERS_FAULT: ReadonlySet<ProblemCode> = new Set([
-  ...Object.entries(PROBLEMS).flatMap(([code, { permanent }]) => (permanent ? [code as ProblemCode] : [])),
-  "bad-options",
-  "decode-timeout",
-]);
 
 /** Answers are a sentence; anything this long is not one. */
 const MAX_ANSWER_CHARACTERS = 64 * 1024;
@@ -193,7 +181,7 @@ async function readAnswer(response: Response): Promise<ImageToTextOutput> {
 
 async function judgeError(response: Response): Promise<BackendAnswer> {
   const problem = await readProblem(response);
-  if (problem !== undefined && CALLERS_FAULT.has(problem.code)) {
+  if (problem !== undefined && PROBLEMS[problem.code].follows !== "nothing") {
     return { kind: "refused", failure: { code: problem.code, detail: problem.detail } };
   }
   if (response.status === 429 || problem?.code === "shutting-down") {

@@ -10,10 +10,10 @@
 
 import * as z from "zod";
 import { BackendModel, type GenerationOptions, type ModelIdentity } from "../../shared/schema.ts";
-import type { RequestScope } from "../request-scope.ts";
-import { timed } from "../request-scope.ts";
-import { singleFlight } from "../single-flight.ts";
-import { TIMED_OUT, within } from "../within.ts";
+import type { RequestScope } from "../request/scope.ts";
+import { timed } from "../request/scope.ts";
+import { singleFlight } from "../request/single-flight.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 
 const FRESH_MS = 5_000;
 const USABLE_MS = 30_000;

@@ -5,8 +5,9 @@
 
 import { failed, type Result, success } from "../../shared/result.ts";
 import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
-import type { RequestScope } from "../request-scope.ts";
-import type { Backend, BackendAnswer, Picture } from "./backend.ts";
+import type { Picture } from "../picture.ts";
+import type { RequestScope } from "../request/scope.ts";
+import type { Backend, BackendAnswer } from "./backend.ts";
 import { rendezvousOrder } from "./rendezvous.ts";
 
 const COOLDOWN_MS = 5_000;

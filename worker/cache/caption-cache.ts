@@ -3,14 +3,14 @@
  * It never fails and never waits long: a tier that throws, stalls or answers rubbish is a miss and a warning in the log.
  */
 
-import type { CacheTierName } from "../config.ts";
-import type { RequestScope } from "../request-scope.ts";
-import { timed } from "../request-scope.ts";
-import { TIMED_OUT, within } from "../within.ts";
+import type { RequestScope } from "../request/scope.ts";
+import { timed } from "../request/scope.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 import type { ColoTier } from "./colo.ts";
 import type { CacheEntry } from "./entry.ts";
 import type { KvTier } from "./kv.ts";
 import type { MemoryTier } from "./memory.ts";
+import type { CacheTierName } from "./tier-names.ts";
 
 export interface CacheHit {
   readonly entry: CacheEntry;

@@ -4,6 +4,7 @@
  * lives minutes to hours, and its neighbour knows nothing of it.
  */
 
+import { LRUCache } from "lru-cache";
 import { type CacheEntry, FAILURE_TTL_SECONDS } from "./entry.ts";
 
 /** About a kilobyte each with its key, so some 4 MB. */
@@ -20,24 +21,21 @@ export function createMemoryTier(options: {
   readonly maxEntries?: number;
 }): MemoryTier {
   const { now, maxEntries = MAX_ENTRIES } = options;
-  const held = new Map<string, { readonly entry: CacheEntry; readonly expiresAt: number }>();
+  const held = new LRUCache<string, { readonly entry: CacheEntry; readonly expiresAt: number }>({
+    max: maxEntries,
+  });
   return {
     read(key) {
       const found = held.get(key);
       if (found === undefined) return undefined;
+      if (found.expiresAt > now()) return found.entry;
       held.delete(key);
-      if (found.expiresAt <= now()) return undefined;
-      held.set(key, found);
-      return found.entry;
+      return undefined;
     },
     write(key, entry) {
       const expiresAt =
         entry.kind === "failure" ? now() + FAILURE_TTL_SECONDS * 1000 : Number.POSITIVE_INFINITY;
-      held.delete(key);
       held.set(key, { entry, expiresAt });
-      if (held.size <= maxEntries) return;
-      const oldest = held.keys().next();
-      if (!oldest.done) held.delete(oldest.value);
     },
   };
 }

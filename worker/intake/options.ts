@@ -10,7 +10,7 @@ const SPOKEN = "en";
 /** Parses options. @throws {FailureError} `bad-options` or `unsupported-language`, naming the field. */
 export function parseOptions(raw: Readonly<Record<string, unknown>>): CaptionOptions {
   if (Object.keys(raw).length === 0) return NONE;
-  return spoken(parsed(CaptionQuery, raw, "bad-options"));
+  return requireEnglish(parseWith(CaptionQuery, raw, "bad-options"));
 }
 
 /** The part of the options that the captioner sees. */
@@ -20,7 +20,7 @@ export function generationOptions(options: CaptionOptions): GenerationOptions {
 }
 
 /** Takes the language out of options that name one we speak. @throws {FailureError} `unsupported-language`. */
-export function spoken(query: CaptionQuery): CaptionOptions {
+export function requireEnglish(query: CaptionQuery): CaptionOptions {
   const { language, ...options } = query;
   if (language === undefined || language.toLowerCase().split(/[-_]/)[0] === SPOKEN) return options;
   throw new FailureError({
@@ -32,7 +32,7 @@ export function spoken(query: CaptionQuery): CaptionOptions {
 const OPTION_NAMES = new Set(Object.keys(CaptionQuery.shape));
 
 /** `value` under `schema`. @throws {FailureError} naming the field; `bad-options` where an option is at fault, else `otherwise`. */
-export function parsed<Schema extends z.ZodType>(
+export function parseWith<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
   otherwise: ProblemCode,

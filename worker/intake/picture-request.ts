@@ -4,10 +4,10 @@ import { contentHash } from "../../shared/content-hash.ts";
 import { MAX_FORM_BYTES, MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts";
-import type { Picture } from "../backends/backend.ts";
+import type { Picture } from "../picture.ts";
 import { decodeBase64 } from "./base64.ts";
 import { type HashedBytes, readBounded, readHashed } from "./body.ts";
-import { parsed, parseOptions, spoken } from "./options.ts";
+import { parseOptions, parseWith, requireEnglish } from "./options.ts";
 import { sniffImage } from "./sniff.ts";
 
 export interface IdentifiedPicture {
@@ -39,7 +39,7 @@ export async function readPictureRequest(
     default: {
       // What the client calls the bytes is not asked; curl calls everything a form.
       const options = parseOptions(query);
-      return { ...identified(await readHashed(request, MAX_IMAGE_BYTES)), options };
+      return { ...toPicture(await readHashed(request, MAX_IMAGE_BYTES)), options };
     }
   }
 }
@@ -47,11 +47,11 @@ export async function readPictureRequest(
 /** A picture out of base64 text or a data URL. @throws {FailureError} */
 export async function pictureFromBase64(text: string): Promise<IdentifiedPicture> {
   const bytes = decodeBase64(text, MAX_IMAGE_BYTES);
-  return identified({ bytes, sha256: await contentHash(bytes) });
+  return toPicture({ bytes, sha256: await contentHash(bytes) });
 }
 
 /** Bytes that are a picture. @throws {FailureError} where they are none that can be captioned. */
-export function identified({ bytes, sha256 }: HashedBytes): IdentifiedPicture {
+export function toPicture({ bytes, sha256 }: HashedBytes): IdentifiedPicture {
   return { sha256, picture: { bytes, type: sniffImage(bytes) } };
 }
 
@@ -76,10 +76,10 @@ async function fromJson(
   query: Readonly<Record<string, string>>,
   fetchPicture: FetchPicture,
 ): Promise<PictureRequest> {
-  const body = parsed(CaptionJsonRequest, await readJson(request, MAX_JSON_BYTES), "bad-request");
+  const body = parseWith(CaptionJsonRequest, await readJson(request, MAX_JSON_BYTES), "bad-request");
   const { url, image = "", ...beside } = body;
-  const options = { ...parseOptions(query), ...spoken(beside) };
-  const picture = url === undefined ? await pictureFromBase64(image) : identified(await fetchPicture(url));
+  const options = { ...parseOptions(query), ...requireEnglish(beside) };
+  const picture = url === undefined ? await pictureFromBase64(image) : toPicture(await fetchPicture(url));
   return { ...picture, options };
 }
 
@@ -105,5 +105,5 @@ async function fromForm(request: Request, query: Readonly<Record<string, string>
   form.delete("image");
   const options = { ...parseOptions(query), ...parseOptions(Object.fromEntries(form.entries())) };
   const bytes = new Uint8Array(await image.arrayBuffer());
-  return { ...identified({ bytes, sha256: await contentHash(bytes) }), options };
+  return { ...toPicture({ bytes, sha256: await contentHash(bytes) }), options };
 }

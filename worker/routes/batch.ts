@@ -9,11 +9,14 @@ import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
-import type { CaptionAnswer, Captioner } from "../captioner.ts";
-import { generationOptions, parsed, parseOptions, spoken } from "../intake/options.ts";
-import { type FetchPicture, identified, pictureFromBase64, readJson } from "../intake/picture-request.ts";
-import { type RequestScope, withDeadline } from "../request-scope.ts";
-import type { AppEnv } from "./context.ts";
+import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
+import { generationOptions, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
+import { type FetchPicture, pictureFromBase64, readJson, toPicture } from "../intake/picture-request.ts";
+import type { AppEnv } from "../request/context.ts";
+import { type RequestScope, withDeadline } from "../request/scope.ts";
+
+/** Where this is: for the router, and as the OpenAPI document writes it. */
+export const BATCH_PATH = { route: "/v1/captions/batch", document: "/v1/captions/batch" } as const;
 
 /** The platform gives a request six connections; two are left to the cache. */
 const CONCURRENT_ITEMS = 4;
@@ -21,7 +24,7 @@ const CONCURRENT_ITEMS = 4;
 const NDJSON = "application/x-ndjson";
 
 interface BatchParts {
-  readonly captioner: Captioner;
+  readonly captioner: CachingCaptioner;
   readonly fetchPicture: FetchPicture;
   /** The longest one item may take; a batch as a whole has no deadline. */
   readonly itemTimeoutMs: number;
@@ -39,9 +42,9 @@ interface BatchRun extends BatchParts {
 export function postBatch(parts: BatchParts): Handler<AppEnv> {
   return async (context) => {
     const { scope, beforeGenerating } = context.var;
-    const body = parsed(BatchRequest, await readJson(context.req.raw, MAX_BATCH_BYTES), "bad-request");
+    const body = parseWith(BatchRequest, await readJson(context.req.raw, MAX_BATCH_BYTES), "bad-request");
     const { items, ...beside } = body;
-    const options = { ...parseOptions(context.req.query()), ...spoken(beside) };
+    const options = { ...parseOptions(context.req.query()), ...requireEnglish(beside) };
     const lines = new TransformStream<Uint8Array, Uint8Array>();
     const refuseUnexpected = (error: unknown): Failure => {
       scope.log.warnings.push(`batch item: ${error instanceof Error ? error.message : "thrown value"}`);
@@ -89,7 +92,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Batc
   const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
   const base = { index, ...(metadata === undefined ? {} : { metadata }) };
   try {
-    const { sha256, outcome } = await captionItem(parsed(BatchItem, item, "bad-request"), run);
+    const { sha256, outcome } = await captionItem(parseWith(BatchItem, item, "bad-request"), run);
     if (!outcome.ok) return { ...base, status: "error", problem: toProblem(outcome.failure) };
     const { generated, provenance } = outcome.value;
     const cached = provenance.kind === "hit";
@@ -116,7 +119,7 @@ async function captionItem(
   const { sha256, picture } =
     item.url === undefined
       ? await pictureFromBase64(item.image ?? "")
-      : identified(await run.fetchPicture(item.url));
+      : toPicture(await run.fetchPicture(item.url));
   const outcome = await captioner.caption({
     sha256,
     picture,

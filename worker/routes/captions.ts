@@ -4,15 +4,19 @@ import type { Handler } from "hono";
 import { SHA256_HEX } from "../../shared/content-hash.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { captionResponse, revalidated } from "../answer.ts";
-import type { Captioner } from "../captioner.ts";
+import type { CachingCaptioner } from "../caching-captioner.ts";
 import { generationOptions, parseOptions } from "../intake/options.ts";
 import { type FetchPicture, readPictureRequest } from "../intake/picture-request.ts";
-import { timed } from "../request-scope.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/context.ts";
+import { timed } from "../request/scope.ts";
+
+/** Where these are: for the router, and as the OpenAPI document writes it. */
+export const CAPTIONS_PATH = { route: "/v1/captions", document: "/v1/captions" } as const;
+export const CAPTION_PATH = { route: "/v1/captions/:sha256", document: "/v1/captions/{sha256}" } as const;
 
 /** Captions a picture, or finds that it was captioned before. */
 export function postCaption(parts: {
-  readonly captioner: Captioner;
+  readonly captioner: CachingCaptioner;
   readonly fetchPicture: FetchPicture;
 }): Handler<AppEnv> {
   return async (context) => {
@@ -34,8 +38,8 @@ export function postCaption(parts: {
 
 /** The caption of a picture that was captioned before: the cheap way for a client that hashes first. */
 export function getCaption(parts: {
-  readonly captioner: Captioner;
-}): Handler<AppEnv, "/v1/captions/:sha256"> {
+  readonly captioner: CachingCaptioner;
+}): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
     const { scope } = context.var;
     const sha256 = context.req.param("sha256");

@@ -3,7 +3,11 @@
 import type { Handler } from "hono";
 import { problemResponse } from "../../shared/problem.ts";
 import type { BackendPool } from "../backends/pool.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/context.ts";
+
+/** Where these are: for the router, and as the OpenAPI document writes it. */
+export const HEALTH_PATH = { route: "/healthz", document: "/healthz" } as const;
+export const READINESS_PATH = { route: "/readyz", document: "/readyz" } as const;
 
 const READY_TIMEOUT_MS = 2_000;
 const RETRY_AFTER_SECONDS = 5;

@@ -12,27 +12,30 @@ import { type Failure, FailureError, problemResponse, toProblem } from "../../sh
 import { type CaptionOptions, ImageToTextRequest } from "../../shared/schema.ts";
 import { cacheStatus } from "../answer.ts";
 import type { CurrentModel } from "../backends/current-model.ts";
-import type { Captioner } from "../captioner.ts";
+import type { CachingCaptioner } from "../caching-captioner.ts";
 import { readHashed } from "../intake/body.ts";
-import { generationOptions, parsed, parseOptions } from "../intake/options.ts";
+import { generationOptions, parseOptions, parseWith } from "../intake/options.ts";
 import {
   type IdentifiedPicture,
-  identified,
   mediaType,
   pictureFromBase64,
   readJson,
+  toPicture,
 } from "../intake/picture-request.ts";
-import { type RequestScope, timed } from "../request-scope.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/context.ts";
+import { type RequestScope, timed } from "../request/scope.ts";
+
+/** Where this is: for the router, and as the OpenAPI document writes it. */
+export const MODEL_PATH = { route: "/models/:id{.+}", document: "/models/{id}" } as const;
 
 const RETRY_AFTER_SECONDS = 5;
 
 /** Captions for Hugging Face clients. */
 export function postImageToText(parts: {
-  readonly captioner: Captioner;
+  readonly captioner: CachingCaptioner;
   readonly currentModel: CurrentModel;
   readonly aliases: readonly string[];
-}): Handler<AppEnv, "/models/:id{.+}"> {
+}): Handler<AppEnv, typeof MODEL_PATH.route> {
   const { captioner, currentModel, aliases } = parts;
   return async (context) => {
     const { scope, beforeGenerating } = context.var;
@@ -92,9 +95,9 @@ async function readRequest(
   const { raw } = context.req;
   const query = parseOptions(context.req.query());
   if (mediaType(raw) !== "application/json") {
-    return { ...identified(await readHashed(raw, MAX_IMAGE_BYTES)), options: query };
+    return { ...toPicture(await readHashed(raw, MAX_IMAGE_BYTES)), options: query };
   }
-  const { inputs, parameters } = parsed(
+  const { inputs, parameters } = parseWith(
     ImageToTextRequest,
     await readJson(raw, MAX_JSON_BYTES),
     "bad-request",

@@ -5,7 +5,7 @@ import icon from "../playground/icon.svg";
 import playgroundHtml from "../playground/index.html";
 import playgroundScript from "../playground/playground.js";
 import style from "../playground/style.css";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/context.ts";
 
 const ONE_HOUR = "public, max-age=3600";
 

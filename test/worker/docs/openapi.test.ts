@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { PROBLEM_CONTENT_TYPE, Problem } from "../../../shared/problem.ts";
 import { BatchLine, Caption, ImageToTextOutput } from "../../../shared/schema.ts";
+import { createApp } from "../../../worker/app.ts";
 import { openApiDocument } from "../../../worker/docs/openapi.ts";
+import { createServices } from "../../../worker/services.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
 import { startEdge } from "../support/edge.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
@@ -192,6 +194,12 @@ describe("the OpenAPI document", () => {
   test("documents every route that is not a page", async () => {
     const routes = new Set(documented.map(([route]) => route));
     expect(routes).toEqual(new Set(Object.keys(WAYS)));
+    const pages = ["/", "/docs", "/openapi.json", "/assets/"];
+    const served = createApp(createServices(env))
+      .routes.filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}")}`)
+      .filter((route) => !pages.some((page) => route === `GET ${page}` || route.startsWith("GET /assets/")));
+    expect(routes).toEqual(new Set(served));
     const response = await startEdge().fetch("/openapi.json");
     expect(await response.json()).toMatchObject({
       openapi: "3.1.0",

@@ -1,10 +1,8 @@
 /** What middleware leaves for the handlers of a request. */
 
-import type { Bindings } from "../env.ts";
-import type { RequestScope } from "../request-scope.ts";
+import type { RequestScope } from "./scope.ts";
 
 export interface AppEnv {
-  readonly Bindings: Bindings;
   readonly Variables: {
     readonly scope: RequestScope;
     /** Set by the gate: counts a new caption against the caller's quota, or throws. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { singleFlight } from "../../worker/single-flight.ts";
+import { singleFlight } from "../../../worker/request/single-flight.ts";
 
 test("joins a run under way, and begins another when it is done or overdue", async () => {
   let time = 0;

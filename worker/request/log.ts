@@ -1,23 +1,23 @@
 /** One JSON line a request. Never holds a picture, a caption, an address that was fetched, or a key. */
 
-import type { Config } from "./config.ts";
-import type { RequestScope } from "./request-scope.ts";
+import type { RequestScope } from "./scope.ts";
 
 const SEVERITY = { info: 0, warn: 1, error: 2 } as const;
-type Level = keyof typeof SEVERITY;
+export type Level = keyof typeof SEVERITY;
 
 /** Writes the line of a request that has been answered with `status`. */
 export function logRequest(options: {
-  readonly config: Config;
+  /** Less severe lines are not written. */
+  readonly leastSevere: Level;
   readonly scope: RequestScope;
   readonly method: string;
   readonly route: string;
   readonly status: number;
   readonly error?: unknown;
 }): void {
-  const { config, scope, method, route, status, error } = options;
+  const { leastSevere, scope, method, route, status, error } = options;
   const level: Level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
-  if (SEVERITY[level] < SEVERITY[config.LOG_LEVEL]) return;
+  if (SEVERITY[level] < SEVERITY[leastSevere]) return;
   const { tier, keyId, bytes, warnings } = scope.log;
   const line = {
     level,

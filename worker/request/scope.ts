@@ -1,7 +1,5 @@
 /** What belongs to one request and is handed down to whatever works for it: identity, deadline, timings, log line. */
 
-import type { CacheTierName } from "./config.ts";
-
 /** The part of a Workers execution context that we use. */
 export interface Background {
   waitUntil(work: Promise<unknown>): void;
@@ -11,6 +9,8 @@ export interface RequestScope {
   readonly requestId: string;
   /** W3C Trace Context, section 3.2. */
   readonly traceparent: string;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
   /** Epoch milliseconds after which nobody waits any more. */
   readonly deadline: number;
   /** Lets work outlive the answer. */
@@ -21,8 +21,8 @@ export interface RequestScope {
   readonly timings: Map<string, number>;
   /** Added to whatever is answered. */
   readonly headers: Map<string, string>;
-  /** Fields of this request's log line. */
-  readonly log: { tier?: CacheTierName | "none"; keyId?: string; bytes?: number; warnings: string[] };
+  /** Fields of this request's log line; `tier` is the cache tier that answered, or `none`. */
+  readonly log: { tier?: string; keyId?: string; bytes?: number; warnings: string[] };
 }
 
 const REQUEST_ID = /^[\w.-]{1,64}$/;
@@ -35,8 +35,9 @@ export function openScope(options: {
   readonly traceparent: () => string | undefined;
   readonly timeoutMs: number;
   readonly background: Background;
+  readonly now: () => number;
 }): RequestScope {
-  const { requestId, timeoutMs, background } = options;
+  const { requestId, timeoutMs, background, now } = options;
   let traceparent: string | undefined;
   const outliving: Promise<unknown>[] = [];
   return {
@@ -46,7 +47,8 @@ export function openScope(options: {
       traceparent ??= wellFormed(options.traceparent()) ?? newTraceparent();
       return traceparent;
     },
-    deadline: Date.now() + timeoutMs,
+    now,
+    deadline: now() + timeoutMs,
     background: {
       waitUntil(work) {
         outliving.push(work);
@@ -62,7 +64,7 @@ export function openScope(options: {
 
 /** The same request with a deadline of its own, for one of many parts. */
 export function withDeadline(scope: RequestScope, timeoutMs: number): RequestScope {
-  return { ...scope, deadline: Date.now() + timeoutMs };
+  return { ...scope, deadline: scope.now() + timeoutMs };
 }
 
 /** Resolves when all that outlives the answer is done, whatever it begins itself included. */

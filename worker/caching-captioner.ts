@@ -6,14 +6,14 @@
 import { PROBLEMS } from "../shared/problem.ts";
 import { failed, type Result, success } from "../shared/result.ts";
 import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
-import type { Picture } from "./backends/backend.ts";
 import { type CurrentModel, type KnownModel, withoutDefaults } from "./backends/current-model.ts";
 import type { BackendPool } from "./backends/pool.ts";
 import type { CacheHit, CaptionCache } from "./cache/caption-cache.ts";
 import { captionKey } from "./cache/key.ts";
-import type { CacheTierName } from "./config.ts";
-import { type RequestScope, timed } from "./request-scope.ts";
-import { TIMED_OUT, within } from "./within.ts";
+import type { CacheTierName } from "./cache/tier-names.ts";
+import type { Picture } from "./picture.ts";
+import { type RequestScope, timed } from "./request/scope.ts";
+import { TIMED_OUT, within } from "./request/within.ts";
 
 /** How an answer came to be; `Cache-Status` says it to the client. */
 export type Provenance =
@@ -37,7 +37,7 @@ export interface CaptionRequest extends LookupRequest {
   readonly beforeGenerating?: () => Promise<void>;
 }
 
-export interface Captioner {
+export interface CachingCaptioner {
   /** From the cache alone. */
   lookUp(request: LookupRequest): Promise<Result<CaptionAnswer> | undefined>;
   /** Brings many pictures' captions near in one read, for a batch. */
@@ -61,11 +61,11 @@ interface Run {
   readonly deadline: number;
 }
 
-export function createCaptioner(parts: {
+export function createCachingCaptioner(parts: {
   readonly cache: CaptionCache;
   readonly pool: BackendPool;
   readonly currentModel: CurrentModel;
-}): Captioner {
+}): CachingCaptioner {
   const { cache, pool, currentModel } = parts;
   const inFlight = new Map<string, Run>();
 
@@ -83,7 +83,7 @@ export function createCaptioner(parts: {
     const { sha256, picture, options, scope } = request;
     const outcome = await timed(scope, "captioner", () => pool.caption({ sha256, picture, options, scope }));
     if (!outcome.ok) {
-      if (PROBLEMS[outcome.failure.code].permanent && model !== undefined) {
+      if (PROBLEMS[outcome.failure.code].follows === "bytes" && model !== undefined) {
         const key = await captionKey({ revision: model.revision, options, sha256 });
         cache.store(key, { kind: "failure", failure: outcome.failure }, scope);
       }
@@ -106,7 +106,7 @@ export function createCaptioner(parts: {
     const options = withoutDefaults(request.options, model);
     const key = await captionKey({ sha256, options, revision: model?.revision ?? "unknown" });
     const led = inFlight.get(key);
-    const leftMs = led === undefined ? 0 : Math.min(led.deadline, scope.deadline) - Date.now();
+    const leftMs = led === undefined ? 0 : Math.min(led.deadline, scope.deadline) - scope.now();
     if (led !== undefined && leftMs > 0) {
       const joined = await timed(scope, "joined", () => within(leftMs, led.outcome));
       if (joined !== TIMED_OUT) return joined.ok ? asAnswer(joined.value, true) : joined;

@@ -1,0 +1,70 @@
+/** The document of the routes in captions.ts. */
+
+import { createRoute, z } from "@hono/zod-openapi";
+import { SHA256_HEX } from "../../shared/content-hash.ts";
+import { CaptionJsonRequest, CaptionQuery } from "../../shared/schema.ts";
+import {
+  Binary,
+  CACHE_HEADERS,
+  CaptionSchema,
+  FETCHED,
+  GUARDED,
+  json,
+  PICTURE,
+  problems,
+} from "../docs/parts.ts";
+import { CAPTION_PATH, CAPTIONS_PATH } from "./captions.ts";
+
+const Sha256Path = z.object({
+  sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the bytes." }),
+});
+
+/** `postCaption` */
+export const postCaptionRoute = createRoute({
+  method: "post",
+  path: CAPTIONS_PATH.document,
+  summary: "Caption a picture",
+  description:
+    "Send its bytes, a form with the field `image`, or JSON with `url` or `image` (base64 or a data URL).",
+  request: {
+    query: CaptionQuery,
+    body: {
+      required: true,
+      content: {
+        "application/octet-stream": { schema: Binary },
+        "multipart/form-data": {
+          schema: { type: "object", required: ["image"], properties: { image: Binary } },
+        },
+        ...json(CaptionJsonRequest),
+      },
+    },
+  },
+  responses: {
+    200: { description: "The caption.", headers: CACHE_HEADERS, content: json(CaptionSchema) },
+    ...problems([...GUARDED, ...PICTURE, ...FETCHED]),
+  },
+});
+
+/** `getCaption` */
+export const getCaptionRoute = createRoute({
+  method: "get",
+  path: CAPTION_PATH.document,
+  summary: "Find the caption of a picture that was captioned before",
+  description: "The cheap way for a client that hashes first: no upload, and 304 where nothing changed.",
+  request: { params: Sha256Path, query: CaptionQuery },
+  responses: {
+    200: { description: "The caption.", headers: CACHE_HEADERS, content: json(CaptionSchema) },
+    304: { description: "The caption is the one that `If-None-Match` names." },
+    ...problems([
+      ...GUARDED,
+      "bad-request",
+      "bad-options",
+      "unsupported-language",
+      "not-captioned",
+      "too-many-pixels",
+      "unsupported-image",
+      "not-an-image",
+      "unreadable-image",
+    ]),
+  },
+});
