@@ -1,0 +1,56 @@
+import { describe, expect, test, vi } from "vitest";
+import { Caption } from "../../../shared/schema.ts";
+import { startEdge } from "../support/edge.ts";
+import { post, useFakeNetwork } from "../support/edge-test.ts";
+import { hashOf, newPicture } from "../support/pictures.ts";
+
+const network = useFakeNetwork();
+
+describe("model revisions", () => {
+  test("new weights are noticed in an answer, and old captions are not served from then on", async () => {
+    const backend = network().backend("backend-a.test");
+    const edge = startEdge();
+    const picture = newPicture();
+    await edge.fetch("/v1/captions", post(picture));
+    backend.revision = "r2";
+    backend.caption = "a cat";
+    await edge.fetch("/v1/captions", post(newPicture()));
+    const answer = Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
+    expect(answer).toMatchObject({ caption: "a cat", cached: false, model: { revision: "r2" } });
+    const elsewhere = await startEdge().fetch(`/v1/captions/${await hashOf(picture)}`);
+    expect(Caption.parse(await elsewhere.json()).caption).toBe("a cat");
+  });
+
+  test("an isolate that has not asked for half a minute asks before it answers", async () => {
+    const backend = network().backend("backend-a.test");
+    const edge = startEdge();
+    const picture = newPicture();
+    await edge.fetch("/v1/captions", post(picture));
+    backend.revision = "r2";
+    const now = Date.now();
+    vi.spyOn(Date, "now").mockImplementation(() => now + 31_000);
+    const answer = await edge.fetch("/v1/captions", post(picture));
+    expect(Caption.parse(await answer.json())).toMatchObject({ cached: false, model: { revision: "r2" } });
+  });
+
+  test("a hosted endpoint that names no model is cached only under the model it was configured with", async () => {
+    const hosted = network().backend("backend-a.test");
+    hosted.answer = () => Response.json({ generated_text: "a dog" });
+    vi.mocked(globalThis.fetch).mockImplementation(async (input, init) => {
+      const request = new Request(input as Request, init as RequestInit);
+      hosted.requests.push(request);
+      return request.method === "POST"
+        ? Response.json([{ generated_text: "a dog" }])
+        : new Response("", { status: 404 });
+    });
+    const unnamed = await startEdge().fetch("/v1/captions", post(newPicture()));
+    expect(unnamed.headers.get("cache-status")).toBe("kv; fwd=miss");
+    expect(Caption.parse(await unnamed.json())).toMatchObject({ score: 0, needs_review: true });
+    const edge = startEdge({ HOSTED_MODEL: "org/blip@2026" });
+    const picture = newPicture();
+    await edge.fetch("/v1/captions", post(picture));
+    const again = await edge.fetch("/v1/captions", post(picture));
+    expect(again.headers.get("cache-status")).toBe("memory; hit");
+    expect(Caption.parse(await again.json()).model).toEqual({ id: "org/blip", revision: "2026" });
+  });
+});

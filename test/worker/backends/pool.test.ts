@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+import { Caption } from "../../../shared/schema.ts";
+import { startEdge } from "../support/edge.ts";
+import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { hashOf, newPicture } from "../support/pictures.ts";
+
+const network = useFakeNetwork();
+
+describe("several captioners", () => {
+  const URLS = "http://backend-a.test,http://backend-b.test";
+
+  test("one picture goes to one captioner, many to both", async () => {
+    const [a, b] = [network().backend("backend-a.test"), network().backend("backend-b.test")];
+    const picture = newPicture();
+    for (let isolate = 0; isolate < 4; isolate++) {
+      await startEdge({ BACKEND_URLS: URLS, CACHE_TIERS: "" }).fetch("/v1/captions", post(picture));
+    }
+    expect([a.requests.length, b.requests.length].sort()).toEqual([0, 4]);
+    const edge = startEdge({ BACKEND_URLS: URLS });
+    for (let count = 0; count < 20; count++) await edge.fetch("/v1/captions", post(newPicture()));
+    expect(Math.min(a.requests.length, b.requests.length)).toBeGreaterThan(2);
+  });
+
+  test.each([
+    [
+      "refuses connections",
+      (): Response => {
+        throw new TypeError("connection refused");
+      },
+    ],
+    ["answers 500", () => new Response("stack trace", { status: 500 })],
+    [
+      "answers HTML",
+      () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
+    ],
+    ["answers other JSON", () => Response.json({ ok: true })],
+    ["is full", () => new Response("", { status: 429 })],
+    ["does not let us in", () => new Response("", { status: 401 })],
+  ])("when one %s, the other captions", async (_name, answer) => {
+    network().backend("backend-a.test").answer = answer;
+    const healthy = network().backend("backend-b.test");
+    const edge = startEdge({ BACKEND_URLS: URLS });
+    for (let count = 0; count < 8; count++) {
+      expect((await edge.fetch("/v1/captions", post(newPicture()))).status).toBe(200);
+    }
+    expect(healthy.requests).toHaveLength(8);
+  });
+
+  test("a slow one is left for the next, and then asked last for a while", async () => {
+    const slow = network().backend("backend-a.test");
+    slow.answer = () =>
+      new Promise((resolve) => setTimeout(() => resolve(new Response("", { status: 500 })), 1500));
+    network().backend("backend-b.test");
+    const edge = startEdge({ BACKEND_URLS: URLS, ATTEMPT_TIMEOUT_MS: "300" });
+    for (let count = 0; count < 10; count++) {
+      expect((await edge.fetch("/v1/captions", post(newPicture()))).status).toBe(200);
+    }
+    expect(slow.requests.length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("no captioner", () => {
+  test("cached captions are served, also by a new isolate; others get 503 and Retry-After", async () => {
+    const backend = network().backend("backend-a.test");
+    const picture = newPicture();
+    await startEdge().fetch("/v1/captions", post(picture));
+    backend.dead = true;
+    const edge = startEdge();
+    const found = await edge.fetch(`/v1/captions/${await hashOf(picture)}`);
+    expect(Caption.parse(await found.json()).cached).toBe(true);
+    expect((await edge.fetch("/v1/captions", post(picture))).status).toBe(200);
+    const response = await edge.fetch("/v1/captions", post(newPicture()));
+    expect(response.status).toBe(503);
+    expect(response.headers.get("retry-after")).toBe("5");
+    expect(await problemOf(response)).toMatchObject({ code: "unavailable" });
+  });
+
+  test("nothing that a foreign error says is passed on", async () => {
+    network().backend("backend-a.test").answer = () =>
+      Response.json({ error: "token hf_secret at 10.0.0.1 is out of credits" }, { status: 402 });
+    const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+    expect(response.status).toBe(502);
+    expect(await response.text()).not.toMatch(/hf_secret|10\.0|credits/);
+  });
+
+  test("one that is full passes its Retry-After on", async () => {
+    network().backend("backend-a.test").answer = () =>
+      new Response("", { status: 429, headers: { "retry-after": "7" } });
+    const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+    expect(response.status).toBe(429);
+    expect(response.headers.get("retry-after")).toBe("7");
+  });
+});

@@ -1,0 +1,74 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { captionKey } from "../../../worker/cache/key.ts";
+import { startEdge } from "../support/edge.ts";
+import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { hashOf, newPicture } from "../support/pictures.ts";
+
+const network = useFakeNetwork();
+
+function brokenKv(behaviour: () => Promise<never>): KVNamespace {
+  return { get: behaviour, put: behaviour, delete: behaviour, list: behaviour, getWithMetadata: behaviour };
+}
+
+describe("tiers", () => {
+  test("a new isolate of the location finds the caption in the Cache API, one elsewhere in KV", async () => {
+    const backend = network().backend("backend-a.test");
+    const picture = newPicture();
+    await startEdge().fetch("/v1/captions", post(picture));
+    const neighbour = await startEdge().fetch("/v1/captions", post(picture));
+    expect(neighbour.headers.get("cache-status")).toBe("colo; hit");
+    const elsewhere = startEdge({ CACHE_TIERS: "memory,kv" });
+    expect((await elsewhere.fetch("/v1/captions", post(picture))).headers.get("cache-status")).toBe(
+      "kv; hit",
+    );
+    expect((await elsewhere.fetch("/v1/captions", post(picture))).headers.get("cache-status")).toBe(
+      "memory; hit",
+    );
+    expect(backend.requests).toHaveLength(1);
+  });
+
+  test("KV that throws, or holds rubbish, is a miss and never a failure", async () => {
+    network().backend("backend-a.test");
+    const throwing = brokenKv(() => Promise.reject(new Error("KV is down")));
+    const picture = newPicture();
+    const response = await startEdge({ CAPTIONS: throwing, CACHE_TIERS: "kv" }).fetch(
+      "/v1/captions",
+      post(picture),
+    );
+    expect(response.status).toBe(200);
+    const key = await captionKey({ revision: "r1", options: {}, sha256: await hashOf(picture) });
+    await env.CAPTIONS.put(key, "<html>");
+    await env.CAPTIONS.put("model", "{}");
+    const rubbish = await startEdge({ CACHE_TIERS: "kv" }).fetch("/v1/captions", post(picture));
+    expect(rubbish.headers.get("cache-status")).toBe("kv; fwd=miss; stored");
+  });
+
+  test("KV that never answers is waited for only briefly", async () => {
+    network().backend("backend-a.test");
+    const stalled = brokenKv(() => new Promise(() => {}));
+    const edge = startEdge({ CAPTIONS: stalled, CACHE_TIERS: "memory,kv", KV_TIMEOUT_MS: "20" });
+    expect((await edge.fetchOnly("/v1/captions", post(newPicture()))).status).toBe(200);
+  });
+
+  test("an error that cannot change is remembered, one that can is not", async () => {
+    const backend = network().backend("backend-a.test");
+    const edge = startEdge();
+    const damaged = newPicture();
+    backend.answer = () =>
+      Response.json(
+        { type: "x", title: "x", status: 422, code: "unreadable-image", detail: "The data ends early." },
+        { status: 422, headers: { "content-type": "application/problem+json" } },
+      );
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const problem = await problemOf(await edge.fetch("/v1/captions", post(damaged)));
+      expect(problem).toMatchObject({ code: "unreadable-image", detail: "The data ends early." });
+    }
+    expect(backend.requests).toHaveLength(1);
+    backend.answer = () => new Response("boom", { status: 500 });
+    const picture = newPicture();
+    expect((await edge.fetch("/v1/captions", post(picture))).status).toBe(503);
+    backend.answer = undefined;
+    expect((await edge.fetch("/v1/captions", post(picture))).status).toBe(200);
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, test, vi } from "vitest";
+import { startEdge } from "./support/edge.ts";
+import { post, useFakeNetwork } from "./support/edge-test.ts";
+import { newPicture } from "./support/pictures.ts";
+
+const network = useFakeNetwork();
+
+describe("identical pictures in flight", () => {
+  test("200 at once cost one caption", async () => {
+    const backend = network().backend("backend-a.test");
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    backend.answer = async () => {
+      await held;
+      return Response.json([{ generated_text: "a dog" }], {
+        headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1", "x-caption-score": "0.5" },
+      });
+    };
+    const edge = startEdge();
+    const picture = newPicture();
+    const sent = Array.from({ length: 200 }, () => edge.fetchOnly("/v1/captions", post(picture)));
+    await vi.waitFor(() => expect(backend.requests).toHaveLength(1));
+    release();
+    const answers = await Promise.all(sent);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(backend.requests).toHaveLength(1);
+    const statuses = answers.map(({ headers }) => headers.get("cache-status"));
+    expect(statuses.filter((status) => status === "kv; fwd=miss; stored")).toHaveLength(1);
+    expect(statuses).toContain("kv; fwd=miss; stored; collapsed");
+  });
+});
+
+test("a run that never settles holds up nobody who comes after its deadline", async () => {
+  const backend = network().backend("backend-a.test");
+  backend.answer = () => new Promise(() => {});
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() => new AbortController().signal);
+  const edge = startEdge({ REQUEST_TIMEOUT_MS: "1000" });
+  const picture = newPicture();
+  void edge.fetchOnly("/v1/captions", post(picture));
+  await vi.waitFor(() => expect(backend.requests).toHaveLength(1));
+  backend.answer = undefined;
+  await new Promise((resolve) => setTimeout(resolve, 1050));
+  expect((await edge.fetchOnly("/v1/captions", post(picture))).status).toBe(200);
+});
