@@ -16,10 +16,20 @@ export interface ClientOptions {
   readonly baseUrl: string;
   /** `ate_...`; absent where the API is open. */
   readonly apiKey?: string;
-  /** Tries after the first, on 429, 503 and lost connections. Default 3. */
+  /**
+   * Tries after the first, on 429, 503 and lost connections.
+   * @default 3
+   */
   readonly retries?: number;
-  /** Longest `Retry-After` that is waited for, in milliseconds. Default 60,000. */
+  /**
+   * Longest `Retry-After` that is waited for, in milliseconds; one that is longer is answered with its error at once.
+   * @default 60_000
+   */
   readonly maxRetryAfterMs?: number;
+  /**
+   * How requests are sent, for tests or a service binding.
+   * @default the global `fetch`
+   */
   readonly fetch?: typeof fetch;
 }
 
@@ -100,7 +110,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       }
       const response = await send("/v1/captions/batch", jsonRequest({ items }), call);
       if (!response.ok) throw await refusalOf(response);
-      for await (const line of linesOf(response)) yield parsed(BatchLine, line);
+      for await (const line of linesOf(response)) yield parseWith(BatchLine, line);
     },
   };
 }
@@ -127,10 +137,10 @@ async function answerOf<Schema extends z.ZodType>(
   response: Response,
   schema: Schema,
 ): Promise<z.infer<Schema>> {
-  return parsed(schema, await response.text());
+  return parseWith(schema, await response.text());
 }
 
-function parsed<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
+function parseWith<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {

@@ -1,4 +1,6 @@
 /** What users of the client import. */
 
+export type { Problem } from "../shared/problem.ts";
+export type { BatchItem, BatchLine, Caption, CaptionQuery } from "../shared/schema.ts";
 export { type CallOptions, type CaptionClient, type ClientOptions, createCaptionClient } from "./client.ts";
 export { CaptionApiError, CaptionTransportError } from "./errors.ts";

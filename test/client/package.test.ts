@@ -1,0 +1,87 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+
+/** What a user writes; it is type-checked, bundled and run. */
+const PROGRAM = `
+import { CaptionApiError, createCaptionClient, type Caption } from "alt-text-edge-client";
+const answer = { sha256: "0".repeat(64), caption: "a cat", alt: "A cat", score: 0.5, needs_review: true,
+  model: { id: "m", revision: "r" }, cached: true };
+const client = createCaptionClient({ baseUrl: "https://captions.test", fetch: async () => Response.json(answer) });
+const caption: Caption = await client.caption(new Uint8Array([1, 2, 3]));
+const alt: string = caption.alt;
+console.log(alt, typeof CaptionApiError);
+`;
+
+/** A project that has installed the packed client; its one dependency lies where the registry would have put it. */
+async function projectWithClient(tarball: string): Promise<string> {
+  const folder = await temporaryFolder();
+  const installed = join(folder, "node_modules/alt-text-edge-client");
+  await mkdir(installed, { recursive: true });
+  await run("tar", ["xzf", tarball, "--strip-components=1", "-C", installed]);
+  await symlink(join(ROOT, "node_modules/zod"), join(folder, "node_modules/zod"));
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
+  await writeFile(join(folder, "program.ts"), PROGRAM);
+  return folder;
+}
+
+let folder: string;
+let packed: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "client-"));
+  await run("npm", ["pack", "./client", "--pack-destination", folder], { cwd: ROOT });
+  packed = join(folder, (await readdir(folder))[0] as string);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+test.each([
+  ["nodenext", "nodenext"],
+  ["esnext", "bundler"],
+])(
+  "the packed client has types for module %s and resolution %s, without further flags",
+  async (module, resolution) => {
+    const folder = await projectWithClient(packed);
+    const flags = [
+      "--noEmit",
+      "--strict",
+      "--target",
+      "es2022",
+      "--module",
+      module,
+      "--moduleResolution",
+      resolution,
+    ];
+    const checked = await run(process.execPath, [TSC, ...flags, "program.ts"], { cwd: folder }).catch(
+      (error) => error,
+    );
+    expect(checked.stdout).toBe("");
+  },
+);
+
+test("it runs in Node and bundles for browsers and Workers, with nothing behind it but zod", async () => {
+  const folder = await projectWithClient(packed);
+  const { metafile } = await build({
+    entryPoints: [join(folder, "program.ts")],
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    outfile: join(folder, "bundled.js"),
+    metafile: true,
+  });
+  const packages = Object.keys(metafile.inputs).map((input) => /node_modules\/([^/]+)/.exec(input)?.[1]);
+  expect(new Set(packages)).toEqual(new Set(["alt-text-edge-client", "zod", undefined]));
+  expect((await run(process.execPath, ["bundled.js"], { cwd: folder })).stdout).toBe("A cat function\n");
+  expect(await readdir(join(folder, "node_modules/alt-text-edge-client"))).toEqual(
+    expect.arrayContaining(["LICENSE", "README.md", "dist", "package.json"]),
+  );
+});
