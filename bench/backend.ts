@@ -11,6 +11,7 @@ import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
+import { runLoad } from "./load.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
@@ -130,23 +131,18 @@ async function runClients(
   files: readonly Uint8Array[],
   { count, clients }: { count: number; clients: number },
 ): Promise<Work> {
-  const ms: number[] = [];
-  let left = count;
-  const startedAt = performance.now();
-  const client = async () => {
-    while (left > 0) {
-      left -= 1;
+  const load = await runLoad({
+    clients,
+    requests: count,
+    async ask() {
       sent += 1;
       const body = distinct(files[sent % files.length] as Uint8Array, sent);
-      const askedAt = performance.now();
       const response = await fetch(url, { method: "POST", body });
       if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
       await response.arrayBuffer();
-      ms.push(performance.now() - askedAt);
-    }
-  };
-  await Promise.all(Array.from({ length: clients }, client));
-  return { seconds: (performance.now() - startedAt) / 1000, ms, captions: count };
+    },
+  });
+  return { ...load, captions: count };
 }
 
 async function decode(file: Uint8Array, format: Parameters<typeof decodePicture>[1]): Promise<Uint8Array> {

@@ -2,10 +2,10 @@
 
 import { spawnSync } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -20,12 +20,10 @@ export async function bundleWorker(
   script: string,
   { config, folder }: { config: string; folder: string },
 ): Promise<WorkerBundle> {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  const wrangler = path.join(path.dirname(manifest), "bin", "wrangler.js");
   const { status, stderr } = spawnSync(
     process.execPath,
     [
-      wrangler,
+      WRANGLER_SCRIPT,
       "deploy",
       path.resolve(ROOT, script),
       "--config",
@@ -35,7 +33,7 @@ export async function bundleWorker(
       "--outdir",
       folder,
     ],
-    { cwd: ROOT, encoding: "utf8", env: { ...process.env, WRANGLER_SEND_METRICS: "false" } },
+    { cwd: ROOT, encoding: "utf8", env: { ...process.env, ...QUIET_WRANGLER } },
   );
   if (status !== 0) throw new Error(`${script} was not bundled: ${stderr}`);
   const names = (await readdir(folder)).filter((name) => !/\.(map|md)$/.test(name));

@@ -14,7 +14,8 @@ import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import * as z from "zod";
 import { contentHash } from "../shared/content-hash.ts";
 import { bundleWorker, type WorkerBundle } from "./edge-bundle.ts";
-import { median, type Report } from "./report.ts";
+import { runLoad } from "./load.ts";
+import { median, percentile, type Report } from "./report.ts";
 
 const BARE_CONFIG = "bench/edge-workers/wrangler.toml";
 const COMPATIBILITY_DATE = "2026-11-01";
@@ -155,13 +156,12 @@ async function measure(
 }
 
 function figures(turns: readonly Turn[]): Report {
-  const ms = turns.flatMap((turn) => turn.ms).sort((a, b) => a - b);
-  const at = (share: number) => ms[Math.min(ms.length - 1, Math.floor(ms.length * share))] ?? 0;
+  const ms = turns.flatMap((turn) => turn.ms);
   const cpu = turns.flatMap(({ cpuUs }) => cpuUs ?? []);
   return {
     requests_per_second: Math.round(median(turns.map(({ perSecond }) => perSecond))),
-    p50_ms: round(at(0.5), 2),
-    p99_ms: round(at(0.99), 2),
+    p50_ms: round(percentile(ms, 0.5), 2),
+    p99_ms: round(percentile(ms, 0.99), 2),
     server_cpu_us: cpu.length === 0 ? null : Math.round(median(cpu)),
   };
 }
@@ -184,25 +184,19 @@ async function load(
   one: Case,
   { connections, requests }: { connections: number; requests: number },
 ): Promise<Turn> {
-  const ms: number[] = [];
-  let left = requests;
+  const sockets = Array.from({ length: connections }, () => connect(Number(one.url.port), one.url.hostname));
+  const answers = sockets.map(readAnswers);
   const cpuBefore = await workerdCpuSeconds();
-  const startedAt = performance.now();
-  await Promise.all(
-    Array.from({ length: connections }, async () => {
-      const socket = connect(Number(one.url.port), one.url.hostname);
-      const answers = readAnswers(socket);
-      while (left-- > 0) {
-        const sentAt = performance.now();
-        socket.write(one.request);
-        const { value: status } = await answers.next();
-        if (status !== 200) throw new Error(`${one.name} answered ${status}`);
-        ms.push(performance.now() - sentAt);
-      }
-      socket.destroy();
-    }),
-  );
-  const seconds = (performance.now() - startedAt) / 1000;
+  const { seconds, ms } = await runLoad({
+    clients: connections,
+    requests,
+    async ask(_number, client) {
+      sockets[client]?.write(one.request);
+      const status = (await answers[client]?.next())?.value;
+      if (status !== 200) throw new Error(`${one.name} answered ${status}`);
+    },
+  });
+  for (const socket of sockets) socket.destroy();
   const cpuAfter = await workerdCpuSeconds();
   const cpuUs =
     cpuBefore === undefined || cpuAfter === undefined ? undefined : ((cpuAfter - cpuBefore) / requests) * 1e6;

@@ -12,7 +12,8 @@ import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { type BackendProcess, distinct, photograph, startBackend } from "./backend-process.ts";
 import { bundleWorker } from "./edge-bundle.ts";
-import { median, type Report } from "./report.ts";
+import { runLoad } from "./load.ts";
+import { median, percentile, type Report } from "./report.ts";
 
 const BACKENDS = 3;
 const PHOTOGRAPHS = 16;
@@ -135,8 +136,10 @@ function startLoad({
   const samples: Sample[] = [];
   let running = true;
   let number = 0;
-  const client = async () => {
-    while (running) {
+  const all = runLoad({
+    clients,
+    requests: () => running,
+    async ask() {
       const duplicate = number > 0 && Math.random() < duplicates;
       const which = duplicate ? Math.floor(Math.random() * number) : number++;
       const body = distinct(files[which % files.length] as Uint8Array, which);
@@ -149,9 +152,8 @@ function startLoad({
         () => 0,
       );
       samples.push({ phase: during, status, ms: performance.now() - askedAt, duplicate });
-    }
-  };
-  const all = Promise.all(Array.from({ length: clients }, client));
+    },
+  });
   return {
     async stop() {
       running = false;
@@ -162,14 +164,14 @@ function startLoad({
 }
 
 function figures(samples: readonly Sample[]): Report {
-  const ms = samples.map((sample) => sample.ms).sort((a, b) => a - b);
+  const ms = samples.map((sample) => sample.ms);
   return {
     requests: samples.length,
     failed: samples.filter(({ status }) => status !== 200).length,
     statuses: [...new Set(samples.map(({ status }) => status))].join(" "),
     median_ms: median(ms),
-    p99_ms: ms[Math.floor(0.99 * ms.length)] ?? 0,
-    most_ms: ms.at(-1) ?? 0,
+    p99_ms: percentile(ms, 0.99),
+    most_ms: percentile(ms, 1),
   };
 }
 

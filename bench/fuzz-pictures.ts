@@ -2,15 +2,24 @@
  * Feeds mutated picture files to the decoder: bit flips, truncations, header edits, spliced and repeated pieces.
  * Every file must end as pixels or as a failure with a picture's code; a crash, a throw, a hang or memory that grows
  * is a finding.
- *
- *     node bench/fuzz-pictures.ts [--files 10000] [--seed 1] [--keep FOLDER]
  */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import * as z from "zod";
 import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
 import { acceptedPictures, refusedPictures } from "../test/support/pictures.ts";
+import { runLoad } from "./load.ts";
+import type { Report } from "./report.ts";
+
+export const Options = z.object({
+  /** Mutated files in all. */
+  files: z.coerce.number().int().positive().default(10_000),
+  /** The same seed makes the same files. */
+  seed: z.coerce.number().int().default(1),
+  /** Folder that findings are written to; none where absent. */
+  keep: z.string().optional(),
+});
 
 const LIMITS = { maxPixels: 100_000_000, decodeTimeoutSeconds: 5 };
 const MODEL_INPUT = { size: 128, filter: "bicubic" } as const;
@@ -97,16 +106,8 @@ async function feedOrHang(bytes: Uint8Array): Promise<string> {
   }
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      files: { type: "string", default: "10000" },
-      seed: { type: "string", default: "1" },
-      keep: { type: "string" },
-    },
-  });
-  const files = Number(values.files);
-  const random = createRandom(Number(values.seed));
+export async function run({ files, seed, keep }: z.infer<typeof Options>): Promise<Report> {
+  const random = createRandom(seed);
   const originals = [...(await acceptedPictures()), ...(await refusedPictures())].filter(
     ({ bytes }) => bytes.length > 4,
   );
@@ -130,9 +131,9 @@ async function main(): Promise<void> {
       outcome = "FINDING";
       findings += 1;
       console.error(`${original.name}, ${name}: ${error instanceof Error ? error.message : error}`);
-      if (values.keep !== undefined) {
-        await mkdir(values.keep, { recursive: true });
-        await writeFile(join(values.keep, `${findings}-${name}.bin`), bytes);
+      if (keep !== undefined) {
+        await mkdir(keep, { recursive: true });
+        await writeFile(join(keep, `${findings}-${name}.bin`), bytes);
       }
     }
     slowestMs = Math.max(slowestMs, performance.now() - startedAt);
@@ -142,27 +143,14 @@ async function main(): Promise<void> {
       rssMiB.push(Math.round(process.memoryUsage.rss() / 2 ** 20));
   }
 
-  let begun = 0;
-  const lane = async () => {
-    while (begun < files) {
-      begun += 1;
-      await feedNext();
-    }
+  const { seconds } = await runLoad({ clients: AT_ONCE, requests: files, ask: feedNext });
+  return {
+    files,
+    seed,
+    seconds: Math.round(seconds),
+    slowest_ms: Math.round(slowestMs),
+    findings,
+    outcomes,
+    rss_mib: rssMiB.join(" "),
   };
-  const startedAt = performance.now();
-  await Promise.all(Array.from({ length: AT_ONCE }, lane));
-  const seconds = Math.round((performance.now() - startedAt) / 1000);
-  console.log(
-    JSON.stringify({
-      files,
-      seed: Number(values.seed),
-      seconds,
-      slowestMs: Math.round(slowestMs),
-      outcomes,
-      rssMiB,
-    }),
-  );
-  process.exitCode = findings === 0 ? 0 : 1;
 }
-
-await main();

@@ -6,7 +6,8 @@
 import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
-import type { Report } from "./report.ts";
+import { runLoad } from "./load.ts";
+import { percentile, type Report } from "./report.ts";
 
 const PICTURES = 64;
 /** One request in so many is a damaged picture. */
@@ -34,7 +35,6 @@ export async function run({ bundle, requests, clients, permits }: z.infer<typeof
   const statuses: Record<string, number> = {};
   const refusalMs: number[] = [];
   const rssMiB: number[] = [];
-  let begun = 0;
   let answered = 0;
 
   async function ask(number: number): Promise<void> {
@@ -51,23 +51,17 @@ export async function run({ bundle, requests, clients, permits }: z.infer<typeof
     }
   }
 
-  async function client(): Promise<void> {
-    while (begun < requests) {
-      begun += 1;
-      await ask(begun);
-      answered += 1;
-      if (answered % Math.ceil(requests / SAMPLES) === 0) {
-        rssMiB.push(Math.round((await server.metric("process_resident_memory_bytes")) / 2 ** 20));
-      }
+  async function askAndWatch(number: number): Promise<void> {
+    await ask(number);
+    answered += 1;
+    if (answered % Math.ceil(requests / SAMPLES) === 0) {
+      rssMiB.push(Math.round((await server.metric("process_resident_memory_bytes")) / 2 ** 20));
     }
   }
 
-  const startedAt = performance.now();
   try {
-    await Promise.all(Array.from({ length: clients }, client));
-    const seconds = (performance.now() - startedAt) / 1000;
-    refusalMs.sort((a, b) => a - b);
-    const refusalAt = (share: number) => refusalMs[Math.floor(share * (refusalMs.length - 1))] ?? null;
+    const { seconds } = await runLoad({ clients, requests, ask: askAndWatch });
+    const refusalAt = (share: number) => (refusalMs.length === 0 ? null : percentile(refusalMs, share));
     return {
       requests,
       clients,

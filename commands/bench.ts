@@ -11,6 +11,7 @@ const BENCHES = {
   edge: () => import("../bench/edge.ts"),
   "edge-review": () => import("../bench/edge-review.ts"),
   engine: () => import("../bench/engine.ts"),
+  "fuzz-pictures": () => import("../bench/fuzz-pictures.ts"),
   failover: () => import("../bench/failover.ts"),
   gpu: () => import("../bench/gpu/captions.ts"),
   parity: () => import("../bench/parity.ts"),

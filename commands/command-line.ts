@@ -11,7 +11,12 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-const EXPECTED_ERRORS = [UsageError, BundleError, WeightError, HubError];
+/** Something outside a command failed that its user can act on: the message says what. Ends with status 1. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+const EXPECTED_ERRORS = [UsageError, CommandError, BundleError, WeightError, HubError];
 
 /** Options and positional arguments of this process, checked by `schema`. @throws UsageError */
 export function parseCommandLine<T>(

@@ -5,10 +5,9 @@
  */
 
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import * as z from "zod";
+import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import {
   API_KEY_SCOPES,
   API_KEY_STORAGE_PREFIX,
@@ -17,6 +16,7 @@ import {
   apiKeyStorageKey,
   createApiKey,
 } from "../shared/api-key.ts";
+import { CommandError, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
 
 const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch] [--daily-quota N] [--remote] [--json]
        npm run -s keys -- list [--remote] [--json]
@@ -25,22 +25,22 @@ Local keys are those of \`wrangler dev\`; where that was started with --persist-
 
 const DEFAULT_DAILY_QUOTA = 1_000;
 
-const CreateOptions = z.object({
-  name: ApiKeyRecord.shape.name,
+const Options = z.object({
+  files: z.tuple([z.enum(["create", "list", "revoke"])], z.string()),
+  name: ApiKeyRecord.shape.name.optional(),
   scopes: z
     .string()
     .default(API_KEY_SCOPES.join(","))
     .transform((text) => text.split(","))
     .pipe(ApiKeyRecord.shape.scopes),
   "daily-quota": z.coerce.number().pipe(ApiKeyRecord.shape.daily_quota).default(DEFAULT_DAILY_QUOTA),
+  "persist-to": z.string().optional(),
+  remote: z.boolean().default(false),
+  json: z.boolean().default(false),
 });
+type Options = z.infer<typeof Options>;
 
 const ListedKeys = z.array(z.object({ name: z.string() }));
-
-/** A mistake of the caller's, told without a stack. */
-class UsageError extends Error {
-  override readonly name = "UsageError";
-}
 
 interface Store {
   put(key: string, value: string): Promise<void>;
@@ -49,34 +49,31 @@ interface Store {
   delete(key: string): Promise<void>;
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      name: { type: "string" },
-      scopes: { type: "string" },
-      "daily-quota": { type: "string" },
-      "persist-to": { type: "string" },
-      remote: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-    },
-  });
-  const [command, id] = positionals;
-  const store = wranglerStore({ remote: values.remote, persistTo: values["persist-to"] });
+async function main(): Promise<undefined> {
+  const [text, flag] = [{ type: "string" }, { type: "boolean" }] as const;
+  const options = parseCommandLine(
+    USAGE,
+    { name: text, scopes: text, "daily-quota": text, "persist-to": text, remote: flag, json: flag },
+    Options,
+  );
+  const [command, id] = options.files;
+  const store = wranglerStore({ remote: options.remote, persistTo: options["persist-to"] });
   switch (command) {
     case "create":
-      return create(store, values, values.json);
+      await create(store, options);
+      return;
     case "list":
-      return list(store, values.json);
+      await list(store, options.json);
+      return;
     case "revoke":
-      return revoke(store, ApiKeyId.parse(id));
-    default:
-      throw new UsageError(USAGE);
+      await revoke(store, id);
+      return;
   }
 }
 
-async function create(store: Store, values: unknown, json: boolean): Promise<void> {
-  const { name, scopes, "daily-quota": daily_quota } = CreateOptions.parse(values);
+async function create(store: Store, options: Options): Promise<void> {
+  const { name, scopes, "daily-quota": daily_quota, json } = options;
+  if (name === undefined) throw new UsageError(`expected --name\n${USAGE}`);
   const { key, record } = await createApiKey({ name, scopes, daily_quota, now: new Date() });
   await store.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   if (json) console.log(JSON.stringify({ key, id: record.id, name, scopes, daily_quota }));
@@ -95,7 +92,10 @@ async function list(store: Store, json: boolean): Promise<void> {
   }
 }
 
-async function revoke(store: Store, id: string): Promise<void> {
+async function revoke(store: Store, given: string | undefined): Promise<void> {
+  const parsed = ApiKeyId.safeParse(given);
+  if (!parsed.success) throw new UsageError(`expected the id of a key, as 'list' prints it\n${USAGE}`);
+  const id = parsed.data;
   if (!(await store.list()).includes(apiKeyStorageKey(id))) throw new UsageError(`There is no key ${id}.`);
   await store.delete(apiKeyStorageKey(id));
   console.log(`${id} is revoked; it stops working within about two minutes.`);
@@ -121,13 +121,11 @@ function wranglerStore(options: { readonly remote: boolean; readonly persistTo: 
   };
 }
 
-/** What wrangler prints. @throws {Error} with what it complained of. */
+/** What wrangler prints. @throws CommandError with what it complained of. */
 function runWrangler(args: readonly string[]): Promise<string> {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  const script = path.join(path.dirname(manifest), "bin", "wrangler.js");
-  const child = spawn(process.execPath, [script, ...args], {
+  const child = spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
     cwd: path.join(import.meta.dirname, ".."),
-    env: { ...process.env, WRANGLER_SEND_METRICS: "false" },
+    env: { ...process.env, ...QUIET_WRANGLER },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
@@ -144,17 +142,10 @@ function runWrangler(args: readonly string[]): Promise<string> {
       if (code === 0) resolve(output);
       else
         reject(
-          new Error(`wrangler ${args.slice(0, 3).join(" ")} failed: ${complaint.trim() || output.trim()}`),
+          new CommandError(`wrangler ${args.slice(0, 3).join(" ")} failed: ${complaint.trim() || output.trim()}`),
         );
     });
   });
 }
 
-try {
-  await main();
-} catch (error) {
-  console.error(
-    error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : error,
-  );
-  process.exitCode = 1;
-}
+await runCommand(main);

@@ -5,12 +5,12 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import { openBundle } from "../backend/bundle/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
 
 const USAGE = `usage: npm start [-- --bundle DIR]
@@ -41,13 +41,8 @@ async function main(): Promise<number> {
       BUNDLE: bundle ? resolve(bundle) : EMBEDDED_BUNDLE,
       LOG_LEVEL: "warn",
     }),
-    startChild("worker", [wranglerScript(), "dev", "--env-file", "worker/dev.vars", "--log-level", "warn"], {
-      // Nothing leaves this machine: no telemetry, no update check, no login.
-      WRANGLER_SEND_METRICS: "false",
-      WRANGLER_SEND_ERROR_REPORTS: "false",
-      WRANGLER_HIDE_BANNER: "true",
-      CLOUDFLARE_CF_FETCH_ENABLED: "false",
-      CI: "true",
+    startChild("worker", [WRANGLER_SCRIPT, "dev", "--env-file", "worker/dev.vars", "--log-level", "warn"], {
+      ...QUIET_WRANGLER,
     }),
   ];
   const interrupted = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]).then(
@@ -77,11 +72,6 @@ function startChild(name: string, args: readonly string[], environment: Record<s
     detached: true,
   });
   return { name, process: child };
-}
-
-function wranglerScript(): string {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  return resolve(manifest, "../bin/wrangler.js");
 }
 
 async function answers(url: string): Promise<void> {

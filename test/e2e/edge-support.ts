@@ -4,10 +4,10 @@ import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type RequestListener } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../../local/wrangler.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -25,7 +25,7 @@ export async function startEdge(variables: Readonly<Record<string, string>>): Pr
   const child = spawn(
     process.execPath,
     [
-      wranglerScript(),
+      WRANGLER_SCRIPT,
       ...["dev", "--env-file", "worker/dev.vars", "--log-level", "error", "--persist-to", state],
       ...["--port", String(port), "--inspector-port", String(inspectorPort)],
       ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
@@ -34,9 +34,7 @@ export async function startEdge(variables: Readonly<Record<string, string>>): Pr
       cwd: ROOT,
       env: {
         ...process.env,
-        CI: "true",
-        WRANGLER_SEND_METRICS: "false",
-        CLOUDFLARE_CF_FETCH_ENABLED: "false",
+        ...QUIET_WRANGLER,
       },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
@@ -114,11 +112,6 @@ export async function freePort(): Promise<number> {
   const server = await startServer(() => {});
   server.close();
   return Number(new URL(server.url).port);
-}
-
-export function wranglerScript(): string {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  return path.join(path.dirname(manifest), "bin", "wrangler.js");
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -1,0 +1,19 @@
+/** Where wrangler is and how it is run here: nothing leaves this machine but what a command says it sends. */
+
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+
+/** wrangler's script, to be run by this Node. */
+export const WRANGLER_SCRIPT = resolve(
+  createRequire(import.meta.url).resolve("wrangler/package.json"),
+  "../bin/wrangler.js",
+);
+
+/** No telemetry, no update check, no question, no look-up of where this machine is. */
+export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  CI: "true",
+};
