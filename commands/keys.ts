@@ -96,7 +96,7 @@ async function revoke(store: Store, given: string | undefined): Promise<void> {
   const parsed = ApiKeyId.safeParse(given);
   if (!parsed.success) throw new UsageError(`expected the id of a key, as 'list' prints it\n${USAGE}`);
   const id = parsed.data;
-  if (!(await store.list()).includes(apiKeyStorageKey(id))) throw new UsageError(`There is no key ${id}.`);
+  if (!(await store.list()).includes(apiKeyStorageKey(id))) throw new CommandError(`There is no key ${id}.`);
   await store.delete(apiKeyStorageKey(id));
   console.log(`${id} is revoked; it stops working within about two minutes.`);
 }
