@@ -5,8 +5,8 @@ import { PORTS } from "../bundle/ports.ts";
 import type { BlipConfig, Preprocessing } from "./blip/config.ts";
 import { addCrossKeyValues } from "./blip/text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "./blip/vision-graph.ts";
+import type { Graph } from "./onnx/graph.ts";
 import { GraphBuilder } from "./onnx/graph-builder.ts";
-import type { Graph } from "./onnx/onnx-writer.ts";
 import { addDecoding } from "./search/decoding-graph.ts";
 import type { WeightSource } from "./weights/weights.ts";
 

@@ -1,7 +1,7 @@
 /** BLIP's text decoder, a BERT with cross-attention, as pieces of an ONNX graph. Li et al. 2022, arXiv:2201.12086. */
 
+import { ELEMENT_TYPES } from "../onnx/graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
-import { ELEMENT_TYPES } from "../onnx/onnx-writer.ts";
 import type { TextConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
 

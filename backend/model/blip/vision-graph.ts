@@ -1,7 +1,7 @@
 /** BLIP's picture encoder, a ViT, as a piece of an ONNX graph. Dosovitskiy et al. 2020, arXiv:2010.11929. */
 
+import { ELEMENT_TYPES } from "../onnx/graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
-import { ELEMENT_TYPES } from "../onnx/onnx-writer.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import type { Preprocessing, VisionConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear } from "./layers.ts";

@@ -6,7 +6,7 @@
 
 import type { Dtype } from "../../bundle/bundle.ts";
 import { tensorInfo, type WeightSource } from "../weights/weights.ts";
-import type { Attribute, ElementType, Graph, Initializer, Node, Port } from "./onnx-writer.ts";
+import type { Attribute, ElementType, Graph, Initializer, Node, Port } from "./graph.ts";
 
 export type Value = string;
 

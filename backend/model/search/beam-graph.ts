@@ -6,8 +6,8 @@
 
 import type { TextConfig } from "../blip/config.ts";
 import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
+import { ELEMENT_TYPES, type ElementType } from "../onnx/graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
-import { ELEMENT_TYPES, type ElementType } from "../onnx/onnx-writer.ts";
 import { inputCache, outputCache } from "./loop-cache.ts";
 import type { SearchResult, SearchStart } from "./search.ts";
 

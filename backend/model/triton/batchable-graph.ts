@@ -5,16 +5,12 @@
  */
 
 import { type FileHandle, open } from "node:fs/promises";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { PORTS } from "../../bundle/ports.ts";
 import { ROW_MAX_NEW_TOKENS } from "../../bundle/triton-models.ts";
-import { ELEMENT_TYPES, encodeGraph, type Node, tag, varint } from "../onnx/onnx-writer.ts";
+import { ELEMENT_TYPES, type Node } from "../onnx/graph.ts";
+import { encodeFieldHead, encodeGraph, GRAPH, MODEL, VALUE_INFO } from "../onnx/protobuf.ts";
 
-/** ModelProto.graph; GraphProto.input; ValueInfoProto.name */
-const GRAPH_FIELD = 7;
-const INPUT_FIELD = 11;
-const NAME_FIELD = 1;
-
-const LENGTH_DELIMITED = 2;
 /** Longest tag and length in front of a field. */
 const FIELD_HEAD_BYTES = 20;
 const COPY_BYTES = 1 << 20;
@@ -45,12 +41,12 @@ export async function writeBatchableGraph(from: string, to: string): Promise<voi
   const source = await open(from, "r");
   try {
     const { size } = await source.stat();
-    const graph = (await readFields(source, 0, size)).find(({ number }) => number === GRAPH_FIELD);
+    const graph = (await readFields(source, 0, size)).find(({ number }) => number === MODEL.graph);
     if (graph === undefined) throw new Error(`${from} is not an ONNX model.`);
     const kept: Field[] = [];
     const dropped: string[] = [];
     for (const field of await readFields(source, graph.bodyStart, graph.end)) {
-      const name = field.number === INPUT_FIELD ? await readName(source, field) : "";
+      const name = field.number === GRAPH.input ? await readName(source, field) : "";
       if (OPTIONS.includes(name)) dropped.push(name);
       else kept.push(field);
     }
@@ -69,9 +65,7 @@ export async function writeBatchableGraph(from: string, to: string): Promise<voi
     const target = await open(to, "w");
     try {
       await copy(source, target, 0, graph.start);
-      await target.appendFile(
-        Uint8Array.from([...tag(GRAPH_FIELD, LENGTH_DELIMITED), ...varint(graphBytes)]),
-      );
+      await target.appendFile(encodeFieldHead(MODEL.graph, graphBytes));
       await target.appendFile(head);
       for (const { start, end } of kept) await copy(source, target, start, end);
       await copy(source, target, graph.end, size);
@@ -99,12 +93,15 @@ async function readFields(file: FileHandle, start: number, end: number): Promise
   const head = new Uint8Array(FIELD_HEAD_BYTES);
   for (let at = start; at < end; ) {
     await file.read(head, 0, FIELD_HEAD_BYTES, at);
-    const key = readVarint(head, 0);
-    const value = readVarint(head, key.next);
-    const bodyStart = at + value.next;
+    const reader = new BinaryReader(head);
+    const [number, wireType] = reader.tag();
     // Of the wire types, models and graphs use two: plain integers, and contents with their length before them.
-    const fieldEnd = (key.value & 7) === LENGTH_DELIMITED ? bodyStart + value.value : bodyStart;
-    fields.push({ number: Math.floor(key.value / 8), start: at, bodyStart, end: fieldEnd });
+    const isContent = wireType === WireType.LengthDelimited;
+    const length = isContent ? reader.uint32() : 0;
+    if (!isContent) reader.skip(wireType);
+    const bodyStart = at + reader.pos;
+    const fieldEnd = bodyStart + length;
+    fields.push({ number, start: at, bodyStart, end: fieldEnd });
     at = fieldEnd;
   }
   return fields;
@@ -112,23 +109,12 @@ async function readFields(file: FileHandle, start: number, end: number): Promise
 
 async function readName(file: FileHandle, field: Field): Promise<string> {
   const name = (await readFields(file, field.bodyStart, field.end)).find(
-    ({ number }) => number === NAME_FIELD,
+    ({ number }) => number === VALUE_INFO.name,
   );
   if (name === undefined) return "";
   const bytes = new Uint8Array(name.end - name.bodyStart);
   await file.read(bytes, 0, bytes.length, name.bodyStart);
   return new TextDecoder().decode(bytes);
-}
-
-/** Base-128, least significant group first. */
-function readVarint(bytes: Uint8Array, at: number): { value: number; next: number } {
-  let value = 0;
-  let next = at;
-  for (let scale = 1; ; scale *= 128) {
-    const group = bytes[next++] ?? 0;
-    value += (group & 0x7f) * scale;
-    if (group < 0x80) return { value, next };
-  }
 }
 
 async function copy(source: FileHandle, target: FileHandle, start: number, end: number): Promise<void> {
