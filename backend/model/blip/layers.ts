@@ -1,6 +1,6 @@
 /** The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]. */
 
-import { float, type GraphBuilder, type Matrix, type Value } from "../onnx/graph-builder.ts";
+import { float, type GraphBuilder, type Matrix, type Value, type Values } from "../onnx/graph-builder.ts";
 import { addQuantizedProduct } from "../onnx/quantize.ts";
 
 /** x W^T + b. @returns [rows, out] */
@@ -9,10 +9,15 @@ export function linear(graph: GraphBuilder, x: Value, module: string): Value {
 }
 
 /** Several linears of the same input in one matrix product. @returns one [rows, out] each */
-export function linears(graph: GraphBuilder, x: Value, modules: readonly string[]): Value[] {
+export function linears<const Modules extends readonly string[]>(
+  graph: GraphBuilder,
+  x: Value,
+  modules: Modules,
+): Values<Modules["length"]> {
   const weight = graph.matrix(modules.map((module) => `${module}.weight`));
   const all = product(graph, x, weight, graph.vector(modules.map((module) => `${module}.bias`)));
-  return graph.ops("Split", modules.length, [all], { axis: 1, num_outputs: modules.length });
+  const count: Modules["length"] = modules.length;
+  return graph.ops("Split", count, [all], { axis: 1, num_outputs: count });
 }
 
 /** x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in]. */
@@ -43,6 +48,9 @@ export function feedForward(graph: GraphBuilder, x: Value, first: string, second
  * @param key, value [batch, keys, hidden] or, already split, [batch, heads, keys, hidden / heads]
  * @returns [batch, queries, hidden]
  */
-export function attention(graph: GraphBuilder, query: Value, key: Value, value: Value, heads: number): Value {
+export function attention(
+  graph: GraphBuilder,
+  { query, key, value, heads }: { query: Value; key: Value; value: Value; heads: number },
+): Value {
   return graph.op("com.microsoft:MultiHeadAttention", [query, key, value], { num_heads: heads });
 }

@@ -1,6 +1,5 @@
 /** BLIP's text decoder, a BERT with cross-attention, as pieces of an ONNX graph. Li et al. 2022, arXiv:2201.12086. */
 
-import { ELEMENT_TYPES } from "../onnx/graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { TextConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
@@ -28,11 +27,8 @@ export function addCrossKeyValues(
     graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm: [0, 2, 1, 3] });
   return Array.from({ length: config.num_hidden_layers }, (_, i) => {
     const parent = `${LAYER}.${i}.crossattention.self`;
-    const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]).map(byHead) as [
-      Value,
-      Value,
-    ];
-    return { key, value };
+    const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]);
+    return { key: byHead(key), value: byHead(value) };
   });
 }
 
@@ -41,8 +37,7 @@ export function addEmptyCache(graph: GraphBuilder, config: TextConfig, batch: Va
   const { hidden_size: hidden, num_attention_heads: heads } = config;
   const shape = graph.op("Concat", [batch, graph.ints([heads, 0, hidden / heads])], { axis: 0 });
   const zeros = graph.op("ConstantOfShape", [shape]);
-  const empty =
-    graph.floatType === "float" ? zeros : graph.op("Cast", [zeros], { to: ELEMENT_TYPES.float16 });
+  const empty = graph.floatType === "float" ? zeros : graph.cast(zeros, "float16");
   return Array.from({ length: config.num_hidden_layers }, () => ({ key: empty, value: empty }));
 }
 
@@ -90,14 +85,14 @@ export function addDecoderStep(
       3,
       [...qkv.map(asStep), "", "", "", past.key, past.value],
       { num_heads: heads },
-    ) as [Value, Value, Value];
+    );
     x = closeAttention(context, `${layer}.attention`);
 
     // The rows of a picture are queries of one attention, so its keys and values are not repeated for them.
     const crossLayer = cross[i] as KeyValue;
     const query = graph.op("Reshape", [linear(graph, x, `${layer}.crossattention.self.query`), byPicture]);
     x = closeAttention(
-      attention(graph, query, crossLayer.key, crossLayer.value, heads),
+      attention(graph, { query, key: crossLayer.key, value: crossLayer.value, heads }),
       `${layer}.crossattention`,
     );
 
@@ -123,5 +118,5 @@ export function addLanguageHead(
     graph.matrix([`${EMBEDDINGS}.word_embeddings.weight`]),
     graph.weight(`${HEAD}.bias`),
   );
-  return graph.floatType === "float" ? logits : graph.op("Cast", [logits], { to: ELEMENT_TYPES.float });
+  return graph.floatType === "float" ? logits : graph.cast(logits, "float");
 }

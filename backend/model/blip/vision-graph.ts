@@ -1,6 +1,5 @@
 /** BLIP's picture encoder, a ViT, as a piece of an ONNX graph. Dosovitskiy et al. 2020, arXiv:2010.11929. */
 
-import { ELEMENT_TYPES } from "../onnx/graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import type { Preprocessing, VisionConfig } from "./config.ts";
@@ -30,12 +29,13 @@ export function addVisionEncoder(
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `vision_model.encoder.layers.${i}`;
     const normed = layerNorm(graph, x, `${layer}.layer_norm1`, epsilon);
-    const qkv = graph.ops("Split", 3, [linear(graph, normed, `${layer}.self_attn.qkv`)], {
+    const [query, key, value] = graph.ops("Split", 3, [linear(graph, normed, `${layer}.self_attn.qkv`)], {
       axis: 1,
       num_outputs: 3,
     });
-    const [query, key, value] = qkv.map(byPicture) as [Value, Value, Value];
-    const context = flatten(attention(graph, query, key, value, heads));
+    const context = flatten(
+      attention(graph, { query: byPicture(query), key: byPicture(key), value: byPicture(value), heads }),
+    );
     x = graph.op("Add", [x, linear(graph, context, `${layer}.self_attn.projection`)]);
     const normed2 = layerNorm(graph, x, `${layer}.layer_norm2`, epsilon);
     x = graph.op("Add", [x, feedForward(graph, normed2, `${layer}.mlp.fc1`, `${layer}.mlp.fc2`)]);
@@ -67,7 +67,7 @@ function addEmbeddings(
     mean.map((m, i) => -m / (std[i] as number)),
     [1, 3, 1, 1],
   );
-  const values = graph.op("Cast", [pixels], { to: ELEMENT_TYPES[graph.floatType] });
+  const values = graph.cast(pixels, graph.floatType);
   const normalized = graph.op("Add", [graph.op("Mul", [values, scale]), shift]);
   const convolved = graph.op(
     "Conv",

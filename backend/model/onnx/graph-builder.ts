@@ -6,9 +6,24 @@
 
 import type { Dtype } from "../../bundle/bundle.ts";
 import { tensorInfo, type WeightSource } from "../weights/weights.ts";
-import type { Attribute, ElementType, Graph, Initializer, Node, Port } from "./graph.ts";
+import {
+  type Attribute,
+  ELEMENT_TYPES,
+  type ElementType,
+  type Graph,
+  type Initializer,
+  type Node,
+  type Port,
+} from "./graph.ts";
 
 export type Value = string;
+
+/** As many values as `Count` says. */
+export type Values<Count extends number, Taken extends Value[] = []> = number extends Count
+  ? Value[]
+  : Taken["length"] extends Count
+    ? Taken
+    : Values<Count, [...Taken, Value]>;
 
 /** Precision that the graph computes in. */
 export type FloatType = "float" | "float16";
@@ -81,16 +96,16 @@ export class GraphBuilder {
     inputs: readonly Value[],
     attributes: Readonly<Record<string, AttributeInput>> = {},
   ): Value {
-    return this.ops(type, 1, inputs, attributes)[0] as Value;
+    return this.ops(type, 1, inputs, attributes)[0];
   }
 
   /** A node with `count` outputs. */
-  ops(
+  ops<Count extends number>(
     type: string,
-    count: number,
+    count: Count,
     inputs: readonly Value[],
     attributes: Readonly<Record<string, AttributeInput>> = {},
-  ): Value[] {
+  ): Values<Count> {
     const [operator, domain = ""] = type.split(":").reverse() as [string, string?];
     const outputs = Array.from({ length: count }, () => `${operator}_${this.#shared.counter++}`);
     this.#nodes.push({
@@ -102,7 +117,44 @@ export class GraphBuilder {
         Object.entries(attributes).map(([name, value]) => [name, toAttribute(value)]),
       ),
     });
-    return outputs;
+    return outputs as Values<Count>;
+  }
+
+  /** `x` as elements of another type; to bool, all but 0 is true. */
+  cast(x: Value, type: ElementType): Value {
+    return this.op("Cast", [x], { to: ELEMENT_TYPES[type] });
+  }
+
+  /**
+   * Repeats `body` at most `steps` times, int64 scalar, for as long as its first output is true. Its inputs are the
+   * iteration, whether it goes on, and what is carried; its outputs the latter two, and a value of each step to stack.
+   */
+  loop(options: {
+    readonly steps: Value;
+    readonly body: GraphBuilder;
+    /** What the first step is given. */
+    readonly carried: readonly Value[];
+    /** How many values of each step are stacked along a new first axis. */
+    readonly stacked?: number;
+  }): { readonly carried: Value[]; readonly stacked: Value[] } {
+    const { steps, body, carried, stacked = 0 } = options;
+    const results = this.ops("Loop", carried.length + stacked, [steps, this.bool(true), ...carried], {
+      body: { kind: "graph", value: body.build() },
+    });
+    return { carried: results.slice(0, carried.length), stacked: results.slice(carried.length) };
+  }
+
+  /** One of two bodies with `count` outputs, by a bool scalar; both see every value of this graph. */
+  cond<Count extends number>(options: {
+    readonly condition: Value;
+    readonly count: Count;
+    readonly whenTrue: GraphBuilder;
+    readonly whenFalse: GraphBuilder;
+  }): Values<Count> {
+    return this.ops("If", options.count, [options.condition], {
+      then_branch: { kind: "graph", value: options.whenTrue.build() },
+      else_branch: { kind: "graph", value: options.whenFalse.build() },
+    });
   }
 
   /** A tensor of the weights, in the graph's precision. */

@@ -6,8 +6,8 @@
 
 import type { TextConfig } from "../blip/config.ts";
 import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
-import { ELEMENT_TYPES, type ElementType } from "../onnx/graph.ts";
-import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import type { ElementType } from "../onnx/graph.ts";
+import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
 import { inputCache, outputCache } from "./loop-cache.ts";
 import type { SearchResult, SearchStart } from "./search.ts";
 
@@ -94,8 +94,8 @@ export function addBeamSearch(
   };
 
   const noLogs = op("ConstantOfShape", [none]);
-  const noIds = op("Cast", [noLogs], { to: ELEMENT_TYPES.int64 });
-  const noneFinished = op("Cast", [op("ConstantOfShape", [grid])], { to: ELEMENT_TYPES.bool });
+  const noIds = graph.cast(noLogs, "int64");
+  const noneFinished = graph.cast(op("ConstantOfShape", [grid]), "bool");
   // Only the first beam may speak at first: the others would say the same.
   const isFirst = op("Equal", [range(numBeams), graph.ints(0)]);
   const firstScores = op("Where", [isFirst, graph.scalar(0), graph.scalar(IMPOSSIBLE)]);
@@ -117,115 +117,43 @@ export function addBeamSearch(
 
   const body = graph.subgraph("beam_step");
   addStep(body, config, start, constants);
-  const results = graph.ops(
-    "Loop",
-    STATE_NAMES.length + caches.length,
-    [steps, graph.bool(true), ...STATE_NAMES.map((name) => initial[name]), ...caches],
-    { body: { kind: "graph", value: body.build() } },
-  );
+  const { carried } = graph.loop({
+    steps,
+    body,
+    carried: [...STATE_NAMES.map((name) => initial[name]), ...caches],
+  });
   const best = (name: keyof State) =>
-    op("Gather", [results[STATE_NAMES.indexOf(name)] as Value, graph.ints(0)], { axis: 1 });
+    op("Gather", [carried[STATE_NAMES.indexOf(name)] as Value, graph.ints(0)], { axis: 1 });
   return { tokenIds: best("finishedIds"), logProbabilities: best("finishedLogs") };
 }
 
-function addStep(
-  body: GraphBuilder,
-  config: TextConfig,
-  { firstPosition, cross }: SearchStart,
-  { numBeams, candidates, isTop, firstRows, padColumn, zeroColumn, lastIteration }: Constants,
-): void {
-  const op = body.op.bind(body);
+/** The loop's body: one decoder step, then the four parts of a search step. */
+function addStep(body: GraphBuilder, config: TextConfig, start: SearchStart, constants: Constants): void {
   const iteration = body.input("beam_iteration", "int64", []);
   body.input("beam_go_on", "bool", []);
   const state = Object.fromEntries(
     STATE_NAMES.map((name) => [name, body.input(`beam_${name}`, STATE[name].type, STATE[name].shape)]),
   ) as Record<keyof State, Value>;
-  const step = addDecoderStep(body, config, {
+  const decoded = addDecoderStep(body, config, {
     token: state.token,
-    position: op("Add", [iteration, firstPosition]),
+    position: body.op("Add", [iteration, start.firstPosition]),
     cache: inputCache(body, config, "beam"),
-    cross,
-    rowsPerPicture: numBeams,
+    cross: start.cross,
+    rowsPerPicture: constants.numBeams,
+  });
+  const step: Step = { body, config, constants, state, iteration };
+  const candidates = addCandidates(step, decoded.hidden);
+  const running = addRunning(step, candidates);
+  const finished = addFinished(step, candidates);
+  const { canImprove, goOn } = addStopping(step, {
+    ends: candidates.ends,
+    length: finished.length,
+    running: running.next,
+    finished: finished.next,
   });
 
-  const vocabulary = body.ints(config.vocab_size);
-  const asColumn = (x: Value) => op("Unsqueeze", [x, body.ints([2])]);
-  /** Whole beams of [batch, beams, t] by [batch, n] indices. */
-  const beamsAt = (x: Value, indices: Value) => op("GatherND", [x, asColumn(indices)], { batch_dims: 1 });
-  /** Values of [batch, n] by [batch, m] indices. */
-  const valuesAt = (x: Value, indices: Value) => op("GatherElements", [x, indices], { axis: 1 });
-  const topK = (x: Value, k: Value) => body.ops("TopK", 2, [x, k], { axis: 1 }) as [Value, Value];
-  const impossibleWhere = (condition: Value) =>
-    op("Where", [condition, body.scalar(IMPOSSIBLE), body.scalar(0)]);
-  const any = (x: Value, axes: Value[], keep: number) =>
-    op(
-      "Cast",
-      [op("ReduceMax", [op("Cast", [x], { to: ELEMENT_TYPES.int32 }), ...axes], { keepdims: keep })],
-      { to: ELEMENT_TYPES.bool },
-    );
-
-  // The best continuations of all beams together.
-  const logs = op("LogSoftmax", [addLanguageHead(body, config, step.hidden)], { axis: 1 });
-  const perPicture = op("Concat", [body.ints([-1]), numBeams, body.ints([config.vocab_size])], { axis: 0 });
-  const byBeam = op("Reshape", [logs, perPicture]);
-  const total = op("Add", [byBeam, asColumn(state.runningScores)]);
-  const flat = (x: Value) => op("Reshape", [x, body.ints([0, -1])]);
-  const [scores, choices] = topK(flat(total), candidates);
-  const fromBeam = op("Div", [choices, vocabulary]);
-  const token = op("Mod", [choices, vocabulary]);
-  const extend = (past: Value, added: Value) =>
-    op("Concat", [beamsAt(past, fromBeam), asColumn(added)], { axis: 2 });
-  const ids = extend(state.runningIds, token);
-  const logProbabilities = extend(state.runningLogs, valuesAt(flat(byBeam), choices));
-  const ends = op("Or", [
-    op("Equal", [token, body.ints(config.sep_token_id)]),
-    op("Equal", [iteration, lastIteration]),
-  ]);
-
-  // Those that go on.
-  const [runningScores, running] = topK(op("Add", [scores, impossibleWhere(ends)]), numBeams);
-  const sourceRow = op("Reshape", [op("Add", [valuesAt(fromBeam, running), firstRows]), body.ints([-1])]);
-
-  // Those that have ended, with the best that had ended before.
-  const justFinished = op("And", [ends, isTop]);
-  const length = op("Cast", [op("Add", [iteration, body.ints(1)])], { to: ELEMENT_TYPES.float });
-  const endScores = op("Add", [
-    op("Add", [op("Div", [scores, length]), impossibleWhere(op("Not", [state.canImprove]))]),
-    impossibleWhere(op("Not", [justFinished])),
-  ]);
-  const merge = (before: Value, now: Value) => op("Concat", [before, now], { axis: 1 });
-  const widen = (past: Value, filler: Value) => op("Concat", [past, filler], { axis: 2 });
-  const [finishedScores, kept] = topK(merge(state.finishedScores, endScores), numBeams);
-  const isFinished = valuesAt(merge(state.isFinished, justFinished), kept);
-
-  // Whether the best running beam, at its present length, could still enter the finished ones.
-  const bestRunning = op("Div", [
-    op("Slice", [runningScores, body.ints([0]), body.ints([1]), body.ints([1])]),
-    length,
-  ]);
-  const worst = op("Where", [
-    isFinished,
-    op("ReduceMin", [finishedScores, body.ints([1])], { keepdims: 1 }),
-    body.scalar(IMPOSSIBLE),
-  ]);
-  const canImprove = op("And", [
-    state.canImprove,
-    any(op("Greater", [bestRunning, worst]), [body.ints([1])], 1),
-  ]);
-  const goOn = op("And", [any(canImprove, [], 0), any(op("Not", [ends]), [], 0)]);
-
-  const next: State = {
-    token: op("Reshape", [valuesAt(token, running), body.ints([-1])]),
-    runningIds: beamsAt(ids, running),
-    runningLogs: beamsAt(logProbabilities, running),
-    runningScores,
-    finishedIds: beamsAt(merge(widen(state.finishedIds, padColumn), ids), kept),
-    finishedLogs: beamsAt(merge(widen(state.finishedLogs, zeroColumn), logProbabilities), kept),
-    finishedScores,
-    isFinished,
-    canImprove,
-  };
   body.output(goOn, "beam_next_go_on", "bool", []);
+  const next: State = { ...running.next, ...finished.next, canImprove };
   for (const name of STATE_NAMES) {
     const { type, shape } = STATE[name];
     body.output(
@@ -235,9 +163,167 @@ function addStep(
       shape.map((size) => (size === "t" ? "t_next" : size)),
     );
   }
-  const reordered = step.cache.map(({ key, value }) => ({
-    key: op("Gather", [key, sourceRow], { axis: 0 }),
-    value: op("Gather", [value, sourceRow], { axis: 0 }),
-  }));
+  const ofSource = (x: Value) => body.op("Gather", [x, running.sourceRow], { axis: 0 });
+  const reordered = decoded.cache.map(({ key, value }) => ({ key: ofSource(key), value: ofSource(value) }));
   outputCache(body, config, "beam", reordered);
+}
+
+/** What every part of a step reads. */
+interface Step {
+  readonly body: GraphBuilder;
+  readonly config: TextConfig;
+  readonly constants: Constants;
+  readonly state: State;
+  /** int64 scalar, from 0 */
+  readonly iteration: Value;
+}
+
+/** The best continuations of a picture's beams together; `n` is `candidates`. */
+interface Candidates {
+  /** float [batch, n], sums of log-probabilities */
+  readonly scores: Value;
+  /** int64 [batch, n], the beam that each continues */
+  readonly fromBeam: Value;
+  /** int64 [batch, n] */
+  readonly token: Value;
+  /** int64 [batch, n, t + 1] */
+  readonly ids: Value;
+  /** float [batch, n, t + 1] */
+  readonly logProbabilities: Value;
+  /** bool [batch, n], whether it ends here */
+  readonly ends: Value;
+}
+
+/** @param hidden [rows, hidden] of the decoder */
+function addCandidates({ body, config, constants, state, iteration }: Step, hidden: Value): Candidates {
+  const op = body.op.bind(body);
+  const { numBeams, candidates, lastIteration } = constants;
+  const vocabulary = body.ints(config.vocab_size);
+  const logs = op("LogSoftmax", [addLanguageHead(body, config, hidden)], { axis: 1 });
+  const perPicture = op("Concat", [body.ints([-1]), numBeams, body.ints([config.vocab_size])], { axis: 0 });
+  const byBeam = op("Reshape", [logs, perPicture]);
+  const total = op("Add", [byBeam, asColumn(body, state.runningScores)]);
+  const flat = (x: Value) => op("Reshape", [x, body.ints([0, -1])]);
+  const [scores, choices] = topK(body, flat(total), candidates);
+  const fromBeam = op("Div", [choices, vocabulary]);
+  const token = op("Mod", [choices, vocabulary]);
+  const extend = (past: Value, added: Value) =>
+    op("Concat", [beamsAt(body, past, fromBeam), asColumn(body, added)], { axis: 2 });
+  return {
+    scores,
+    fromBeam,
+    token,
+    ids: extend(state.runningIds, token),
+    logProbabilities: extend(state.runningLogs, valuesAt(body, flat(byBeam), choices)),
+    ends: op("Or", [
+      op("Equal", [token, body.ints(config.sep_token_id)]),
+      op("Equal", [iteration, lastIteration]),
+    ]),
+  };
+}
+
+/** The best candidates that go on, and the row of the cache that each of them continues. */
+function addRunning({ body, constants }: Step, candidates: Candidates) {
+  const op = body.op.bind(body);
+  const { scores, fromBeam, token, ids, logProbabilities, ends } = candidates;
+  const [runningScores, kept] = topK(
+    body,
+    op("Add", [scores, impossibleWhere(body, ends)]),
+    constants.numBeams,
+  );
+  const sources = op("Add", [valuesAt(body, fromBeam, kept), constants.firstRows]);
+  return {
+    sourceRow: op("Reshape", [sources, body.ints([-1])]),
+    next: {
+      token: op("Reshape", [valuesAt(body, token, kept), body.ints([-1])]),
+      runningIds: beamsAt(body, ids, kept),
+      runningLogs: beamsAt(body, logProbabilities, kept),
+      runningScores,
+    },
+  };
+}
+
+/** The best that have ended, now or before. */
+function addFinished({ body, constants, state, iteration }: Step, candidates: Candidates) {
+  const op = body.op.bind(body);
+  const { scores, ids, logProbabilities, ends } = candidates;
+  const justFinished = op("And", [ends, constants.isTop]);
+  const length = body.cast(op("Add", [iteration, body.ints(1)]), "float");
+  const endScores = op("Add", [
+    op("Add", [op("Div", [scores, length]), impossibleWhere(body, op("Not", [state.canImprove]))]),
+    impossibleWhere(body, op("Not", [justFinished])),
+  ]);
+  const merge = (before: Value, now: Value) => op("Concat", [before, now], { axis: 1 });
+  const widen = (past: Value, filler: Value) => op("Concat", [past, filler], { axis: 2 });
+  const [finishedScores, kept] = topK(body, merge(state.finishedScores, endScores), constants.numBeams);
+  const finishedIds = merge(widen(state.finishedIds, constants.padColumn), ids);
+  const finishedLogs = merge(widen(state.finishedLogs, constants.zeroColumn), logProbabilities);
+  return {
+    length,
+    next: {
+      finishedIds: beamsAt(body, finishedIds, kept),
+      finishedLogs: beamsAt(body, finishedLogs, kept),
+      finishedScores,
+      isFinished: valuesAt(body, merge(state.isFinished, justFinished), kept),
+    },
+  };
+}
+
+/** Whether the best running beam of a picture, at its present length, could still enter the finished ones. */
+function addStopping(
+  { body, state }: Step,
+  {
+    ends,
+    length,
+    running,
+    finished,
+  }: {
+    readonly ends: Value;
+    readonly length: Value;
+    readonly running: Pick<State, "runningScores">;
+    readonly finished: Pick<State, "finishedScores" | "isFinished">;
+  },
+): { canImprove: Value; goOn: Value } {
+  const op = body.op.bind(body);
+  const any = (x: Value, axes: Value[], keepdims: number) =>
+    body.cast(op("ReduceMax", [body.cast(x, "int32"), ...axes], { keepdims }), "bool");
+  const bestRunning = op("Div", [
+    op("Slice", [running.runningScores, body.ints([0]), body.ints([1]), body.ints([1])]),
+    length,
+  ]);
+  const worst = op("Where", [
+    finished.isFinished,
+    op("ReduceMin", [finished.finishedScores, body.ints([1])], { keepdims: 1 }),
+    body.scalar(IMPOSSIBLE),
+  ]);
+  const canImprove = op("And", [
+    state.canImprove,
+    any(op("Greater", [bestRunning, worst]), [body.ints([1])], 1),
+  ]);
+  return { canImprove, goOn: op("And", [any(canImprove, [], 0), any(op("Not", [ends]), [], 0)]) };
+}
+
+/** [batch, n] to [batch, n, 1] */
+function asColumn(graph: GraphBuilder, x: Value): Value {
+  return graph.op("Unsqueeze", [x, graph.ints([2])]);
+}
+
+/** Whole beams of [batch, beams, t] by [batch, n] indices. */
+function beamsAt(graph: GraphBuilder, x: Value, indices: Value): Value {
+  return graph.op("GatherND", [x, asColumn(graph, indices)], { batch_dims: 1 });
+}
+
+/** Values of [batch, n] by [batch, m] indices. */
+function valuesAt(graph: GraphBuilder, x: Value, indices: Value): Value {
+  return graph.op("GatherElements", [x, indices], { axis: 1 });
+}
+
+/** The largest `k`, int64 [1], of each row of [batch, n], and their indices. */
+function topK(graph: GraphBuilder, x: Value, k: Value): Values<2> {
+  return graph.ops("TopK", 2, [x, k], { axis: 1 });
+}
+
+/** Added to scores, takes those out of the race where `condition` holds. */
+function impossibleWhere(graph: GraphBuilder, condition: Value): Value {
+  return graph.op("Where", [condition, graph.scalar(IMPOSSIBLE), graph.scalar(0)]);
 }

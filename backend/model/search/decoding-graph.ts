@@ -44,15 +44,12 @@ export function addDecoding(
   outputSearch(beams, addBeamSearch(beams, config, start, numBeams), "beam");
   const greedy = graph.subgraph("greedy_search");
   outputSearch(greedy, addGreedySearch(greedy, config, start), "greedy");
-  const [tokenIds, logProbabilities] = graph.ops(
-    "If",
-    2,
-    [scalar(graph.op("Greater", [numBeams, graph.ints([1])]))],
-    {
-      then_branch: { kind: "graph", value: beams.build() },
-      else_branch: { kind: "graph", value: greedy.build() },
-    },
-  ) as [Value, Value];
+  const [tokenIds, logProbabilities] = graph.cond({
+    condition: scalar(graph.op("Greater", [numBeams, graph.ints([1])])),
+    count: 2,
+    whenTrue: beams,
+    whenFalse: greedy,
+  });
   return { tokenIds, logProbabilities };
 }
 
@@ -90,8 +87,5 @@ function addPromptCache(
   body.output(body.bool(true), "prompt_next_go_on", "bool", []);
   outputCache(body, config, "prompt", grown);
   const empty = addEmptyCache(graph, config, batch).flatMap(({ key, value }) => [key, value]);
-  const filled = graph.ops("Loop", empty.length, [length, graph.bool(true), ...empty], {
-    body: { kind: "graph", value: body.build() },
-  });
-  return pairs(filled);
+  return pairs(graph.loop({ steps: length, body, carried: empty }).carried);
 }

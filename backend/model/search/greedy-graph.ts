@@ -2,25 +2,24 @@
 
 import type { TextConfig } from "../blip/config.ts";
 import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
-import { ELEMENT_TYPES } from "../onnx/graph.ts";
-import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
 import { inputCache, outputCache } from "./loop-cache.ts";
 import type { SearchResult, SearchStart } from "./search.ts";
 
 /** Adds the loop to `graph`. Rows that end early are filled with the pad token and a log-probability of 0. */
 export function addGreedySearch(graph: GraphBuilder, config: TextConfig, start: SearchStart): SearchResult {
   const firstTokens = graph.op("Expand", [start.firstToken, start.batch]);
-  const notEnded = graph.op("Cast", [graph.op("ConstantOfShape", [start.batch])], { to: ELEMENT_TYPES.bool });
+  const notEnded = graph.cast(graph.op("ConstantOfShape", [start.batch]), "bool");
   const body = graph.subgraph("greedy_step");
   addStep(body, config, start);
   const caches = start.cache.flatMap(({ key, value }) => [key, value]);
-  const results = graph.ops(
-    "Loop",
-    2 + caches.length + 2,
-    [start.steps, graph.bool(true), firstTokens, notEnded, ...caches],
-    { body: { kind: "graph", value: body.build() } },
-  );
-  const [tokens, logProbabilities] = results.slice(-2) as [Value, Value]; // [steps, batch]
+  const { stacked } = graph.loop({
+    steps: start.steps,
+    body,
+    carried: [firstTokens, notEnded, ...caches],
+    stacked: 2,
+  });
+  const [tokens, logProbabilities] = stacked as Values<2>; // [steps, batch]
   const byRow = (x: Value) => graph.op("Transpose", [x], { perm: [1, 0] });
   return { tokenIds: byRow(tokens), logProbabilities: byRow(logProbabilities) };
 }
@@ -45,8 +44,8 @@ function addStep(body: GraphBuilder, config: TextConfig, { firstPosition, cross 
   ]);
   const next = body.op("Where", [ended, body.ints(config.pad_token_id), best]);
   const nowEnded = body.op("Or", [ended, body.op("Equal", [next, body.ints(config.sep_token_id)])]);
-  const open = body.op("Cast", [body.op("Not", [nowEnded])], { to: ELEMENT_TYPES.int32 });
-  const goOn = body.op("Cast", [body.op("ReduceMax", [open], { keepdims: 0 })], { to: ELEMENT_TYPES.bool });
+  const open = body.cast(body.op("Not", [nowEnded]), "int32");
+  const goOn = body.cast(body.op("ReduceMax", [open], { keepdims: 0 }), "bool");
 
   body.output(goOn, "greedy_next_go_on", "bool", []);
   body.output(next, "greedy_next_token", "int64", ["batch"]);
