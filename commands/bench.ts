@@ -9,7 +9,6 @@ import { runCommand, UsageError } from "./command-line.ts";
 const BENCHES = {
   backend: () => import("../bench/backend.ts"),
   edge: () => import("../bench/edge.ts"),
-  "edge-review": () => import("../bench/edge-review.ts"),
   engine: () => import("../bench/engine.ts"),
   "fuzz-pictures": () => import("../bench/fuzz-pictures.ts"),
   failover: () => import("../bench/failover.ts"),

@@ -5,6 +5,7 @@ import * as z from "zod";
 import { BundleError } from "../backend/bundle/bundle.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
+import { LabelError } from "../evaluation/labels.ts";
 
 /** Wrong use of a command: the message says what was expected. Ends with status 2. */
 export class UsageError extends Error {
@@ -16,7 +17,7 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-const EXPECTED_ERRORS = [UsageError, CommandError, BundleError, WeightError, HubError];
+const EXPECTED_ERRORS = [UsageError, CommandError, LabelError, BundleError, WeightError, HubError];
 
 /** Options and positional arguments of this process, checked by `schema`. @throws UsageError */
 export function parseCommandLine<T>(
@@ -42,7 +43,7 @@ export async function runCommand(body: () => Promise<number | undefined>): Promi
   } catch (error) {
     const expected = EXPECTED_ERRORS.some((kind) => error instanceof kind);
     console.error(expected ? (error as Error).message : error);
-    process.exitCode = error instanceof UsageError ? 2 : 1;
+    process.exitCode = error instanceof UsageError || error instanceof LabelError ? 2 : 1;
   }
 }
 

@@ -142,7 +142,9 @@ function runWrangler(args: readonly string[]): Promise<string> {
       if (code === 0) resolve(output);
       else
         reject(
-          new CommandError(`wrangler ${args.slice(0, 3).join(" ")} failed: ${complaint.trim() || output.trim()}`),
+          new CommandError(
+            `wrangler ${args.slice(0, 3).join(" ")} failed: ${complaint.trim() || output.trim()}`,
+          ),
         );
     });
   });

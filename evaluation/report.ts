@@ -3,33 +3,13 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { html, raw } from "hono/html";
-import type { Calibration } from "./calibration.ts";
-import type { Scores } from "./scores/score.ts";
+import type { EvaluatedPicture, Evaluation } from "./evaluate.ts";
 
 const SHOWN = 12;
 
-export interface EvaluatedPicture {
-  readonly path: string;
-  readonly caption: string;
-  readonly score: number;
-  readonly cider: number;
-  readonly references: readonly string[];
-}
-
-export interface EvaluationPage {
-  readonly title: string;
-  readonly scores: Scores;
-  readonly calibration: Calibration;
-  readonly pictures: readonly EvaluatedPicture[];
-}
-
 /** The page's text, sample pictures inside it. */
-export async function renderReport({
-  title,
-  scores,
-  calibration,
-  pictures,
-}: EvaluationPage): Promise<string> {
+export async function renderReport({ model, scores, calibration, pictures }: Evaluation): Promise<string> {
+  const title = `${model?.id} ${model?.revision}`;
   const ranked = [...pictures].sort((a, b) => b.cider - a.cider);
   const most = Math.max(...calibration.bins.map((bin) => bin.pictures));
   const page = await html`<!doctype html>

@@ -1,0 +1,97 @@
+/** Captions a labelled set and scores it. Knows no model: where captions come from is passed in. */
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import pMap from "p-map";
+import type { CaptionClient } from "../client/index.ts";
+import { type Calibration, calibrate } from "./calibration.ts";
+import type { LabelledImage } from "./labels.ts";
+import { ciderOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
+
+/** As many as the largest batch of the captioner, and some that decode meanwhile. */
+const CONCURRENCY = 16;
+
+/** What a model said of one picture. */
+export interface Generated {
+  readonly caption: string;
+  /** 0..1 */
+  readonly score: number;
+}
+
+/** Where captions come from: a bundle in this process, or an API. */
+export interface CaptionSource {
+  caption(bytes: Uint8Array<ArrayBuffer>): Promise<Generated>;
+  /** Known once a caption was made. */
+  model(): { readonly id: string; readonly revision: string } | undefined;
+}
+
+/** One captioned picture beside what people said of it. */
+export interface EvaluatedPicture extends Generated {
+  readonly path: string;
+  readonly references: readonly string[];
+  readonly cider: number;
+}
+
+export interface Evaluation {
+  readonly pictures: readonly EvaluatedPicture[];
+  readonly failed: number;
+  readonly images_per_second: number;
+  readonly model: ReturnType<CaptionSource["model"]>;
+  readonly scores: Scores;
+  readonly calibration: Calibration;
+}
+
+/** A running API as a source. It waits and asks again as the client does. */
+export function captionsOverHttp(client: CaptionClient): CaptionSource {
+  let model: ReturnType<CaptionSource["model"]>;
+  return {
+    async caption(bytes) {
+      const caption = await client.caption(bytes);
+      model = caption.model;
+      return caption;
+    },
+    model: () => model,
+  };
+}
+
+/**
+ * Captions `set`, whose pictures lie in `folder`. A picture that fails is told to `onFailure` and left out; undefined
+ * where all of them failed.
+ */
+export async function evaluate(options: {
+  readonly set: readonly LabelledImage[];
+  readonly folder: string;
+  readonly source: CaptionSource;
+  readonly onFailure: (image: string, error: unknown) => void;
+}): Promise<Evaluation | undefined> {
+  const { set, folder, source, onFailure } = options;
+  const startedAt = performance.now();
+  const captioned = await pMap(
+    set,
+    async ({ image, captions: references }) => {
+      const path = join(folder, image);
+      try {
+        const { caption, score } = await source.caption(new Uint8Array(await readFile(path)));
+        return [{ path, caption, score, references }];
+      } catch (error) {
+        onFailure(image, error);
+        return [];
+      }
+    },
+    { concurrency: CONCURRENCY },
+  );
+  const seconds = (performance.now() - startedAt) / 1000;
+  const made = captioned.flat();
+  if (made.length === 0) return undefined;
+  const words = made.map(({ caption, references }) => ({ candidate: caption, references }));
+  const ciders = ciderOfEach(words);
+  const pictures = made.map((picture, i) => ({ ...picture, cider: ciders[i] as number }));
+  return {
+    pictures,
+    failed: set.length - made.length,
+    images_per_second: made.length / seconds,
+    model: source.model(),
+    scores: scoreCaptions(words),
+    calibration: calibrate(pictures),
+  };
+}

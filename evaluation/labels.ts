@@ -1,0 +1,57 @@
+/** Reads a labelled set: pictures and what people said of them, one JSON object a line. */
+
+import { readFile } from "node:fs/promises";
+import * as z from "zod";
+
+export const LabelledImage = z.object({
+  image: z.string().min(1),
+  split: z.string().optional(),
+  captions: z.array(z.string()).min(1),
+});
+export type LabelledImage = z.infer<typeof LabelledImage>;
+
+/** The file of labels cannot be used; the message names it, the line, and what is wrong there. */
+export class LabelError extends Error {
+  override readonly name = "LabelError";
+}
+
+/**
+ * The pictures of `split`, or all of them. A byte order mark and blank lines are passed over.
+ * @throws LabelError
+ */
+export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
+  let text: string;
+  try {
+    text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+  } catch (cause) {
+    throw new LabelError(`${path} cannot be read: ${(cause as NodeJS.ErrnoException).code}.`, { cause });
+  }
+  const rows = text
+    .split("\n")
+    .flatMap((line, i) => (line.trim() === "" ? [] : [readLine(line, path, i + 1)]));
+  const wanted = split === undefined ? rows : rows.filter((row) => row.split === split);
+  if (wanted.length > 0) return wanted;
+  const splits = [...new Set(rows.flatMap((row) => row.split ?? []))].join(", ");
+  throw new LabelError(
+    split === undefined
+      ? `${path} has no picture.`
+      : `${path} has no picture of the split '${split}'; its splits are: ${splits || "none"}.`,
+  );
+}
+
+function readLine(line: string, path: string, number: number): LabelledImage {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (cause) {
+    throw new LabelError(
+      `${path}, line ${number} is not JSON: ${cause instanceof Error ? cause.message : cause}.`,
+      { cause },
+    );
+  }
+  const parsed = LabelledImage.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new LabelError(
+    `${path}, line ${number} is not a labelled picture.\n${z.prettifyError(parsed.error)}`,
+  );
+}

@@ -1,0 +1,44 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { LabelError, readLabels } from "../../evaluation/labels.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+const DOG = '{"image": "dog.jpg", "split": "dev", "captions": ["a dog"]}';
+const CAT = '{"image": "cat.jpg", "split": "test", "captions": ["a cat", "the cat"]}';
+
+async function file(content: string): Promise<string> {
+  const path = join(await temporaryFolder(), "captions.jsonl");
+  await writeFile(path, content);
+  return path;
+}
+
+describe("readLabels", () => {
+  test("reads past a byte order mark, blank lines and Windows line ends", async () => {
+    const path = await file(`\uFEFF${DOG}\r\n\r\n${CAT}\r\n`);
+    expect((await readLabels(path)).map(({ image }) => image)).toEqual(["dog.jpg", "cat.jpg"]);
+    expect((await readLabels(path, "test")).map(({ image }) => image)).toEqual(["cat.jpg"]);
+  });
+
+  test.each([
+    ["half a line", `${DOG}\n{"image": "cat.jpg", "capt`, /captions\.jsonl, line 2 is not JSON/],
+    ["a line that is no label", `${DOG}\n\n{"image": "cat.jpg"}`, /line 3 is not a labelled picture/],
+    ["no line", "\n", /has no picture\.$/],
+  ])("%s is named by file and line", async (_name, content, message) => {
+    const reading = readLabels(await file(content));
+    await expect(reading).rejects.toBeInstanceOf(LabelError);
+    await expect(reading).rejects.toThrow(message);
+  });
+
+  test("a split that is not there is answered with those that are", async () => {
+    await expect(readLabels(await file(`${DOG}\n${CAT}`), "dve")).rejects.toThrow(
+      /'dve'; its splits are: dev, test/,
+    );
+  });
+
+  test("a missing file is named", async () => {
+    await expect(readLabels("no/such/file.jsonl")).rejects.toThrow(
+      /no\/such\/file\.jsonl cannot be read: ENOENT/,
+    );
+  });
+});
