@@ -39,5 +39,5 @@ export const getDocs: Handler<AppEnv> = async () => {
     import("../docs/openapi.ts"),
     import("../docs/page.ts"),
   ]);
-  return new Response(docsPage(openApiDocument()), { headers: PAGE_HEADERS });
+  return new Response(await docsPage(openApiDocument()), { headers: PAGE_HEADERS });
 };
