@@ -1,8 +1,9 @@
 /** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
 
-import { readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { readJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
@@ -90,34 +91,36 @@ export async function openBundle(
   { device = "cpu", dtype }: OpenOptions = {},
 ): Promise<Bundle> {
   const path = join(folder, MANIFEST_FILE);
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
+  if (!(await exists(path))) {
     throw new BundleError(
       `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one with 'npm run model:build'.`,
-      {
-        cause,
-      },
     );
   }
-  const parsed = BundleManifest.safeParse(JSON.parse(text));
-  if (!parsed.success) {
+  const { format } = await readJsonFile(path, z.looseObject({ format: z.unknown() }), BundleError);
+  if (format !== BundleManifest.shape.format.value) {
     throw new BundleError(
-      `${path} is not a bundle this version reads; build it again with 'npm run model:build'.\n${z.prettifyError(parsed.error)}`,
+      `${path} is not a bundle this version reads; build it again with 'npm run model:build'.`,
     );
   }
-  const variant = chooseVariant(parsed.data, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
+  const manifest = await readJsonFile(path, BundleManifest, BundleError);
+  const variant = chooseVariant(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
   if (variant === undefined) {
     throw new BundleError(
-      `${folder} holds ${variantsOf(parsed.data).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
+      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
     );
   }
   return {
-    manifest: { ...parsed.data, ...variant },
+    manifest: { ...manifest, ...variant },
     graphPath: join(folder, variant.graph),
     vocabularyPath: join(folder, VOCABULARY_FILE),
   };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Every graph of a bundle, `model.onnx` first. */

@@ -1,9 +1,8 @@
 /** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
 
 import { createHash } from "node:crypto";
-import { copyFile, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as z from "zod";
 import {
   type BundleManifest,
   type Dtype,
@@ -11,14 +10,17 @@ import {
   type Variant,
   VOCABULARY_FILE,
 } from "../bundle/bundle.ts";
-import { type BlipConfig, type Preprocessing, readBlipConfig, readPreprocessing } from "./blip/config.ts";
+import { type BlipConfig, readBlipConfig } from "./blip/config.ts";
+import { closeOutputLayer, openOutputLayer } from "./blip/output-layer.ts";
+import { type Preprocessing, readPreprocessing } from "./blip/preprocessing.ts";
+import { readVocabulary } from "./blip/vocabulary.ts";
 import { replaceBundleFolder } from "./bundle-folder.ts";
 import { buildCaptionGraph } from "./caption-graph.ts";
 import { type WriteProgress, writeModel } from "./onnx/onnx-writer.ts";
-import { mergeAdapter, openAdapter } from "./weights/lora.ts";
+import { mergeAdapter, openAdapter, withBaseLayers } from "./weights/lora.ts";
 import type { ModelFolder } from "./weights/model-folder.ts";
 import { openWeightFolder, weightFolderHash } from "./weights/safetensors.ts";
-import { WeightError } from "./weights/weights.ts";
+import type { WeightSource } from "./weights/weights.ts";
 
 /** Captions of the training data end well before this; rows stop at their end token. */
 const DEFAULT_MAX_NEW_TOKENS = 30;
@@ -53,12 +55,10 @@ async function writeBundle(
   const config = await readBlipConfig(base.folder);
   const stored = await readPreprocessing(base.folder);
   const preprocessing: Preprocessing = { ...stored, size: imageSize ?? stored.size };
-  const baseWeights = await openWeightFolder(base.folder, "model");
-  const weights = adapter ? mergeAdapter(baseWeights, await openAdapter(adapter.folder)) : baseWeights;
-  const vocabularyPath = join(base.folder, VOCABULARY_FILE);
-  await copyFile(vocabularyPath, join(folder, VOCABULARY_FILE)).catch((cause) => {
-    throw new WeightError(`${base.folder} has no ${VOCABULARY_FILE}.`, { cause });
-  });
+  const weights = await openMergedWeights({ base, ...(adapter ? { adapter } : {}) }, config);
+  const { tokens, lowerCase } = await readVocabulary(base.folder, config.text_config);
+  const vocabulary = tokens.map((token) => `${token}\n`).join("");
+  await writeFile(join(folder, VOCABULARY_FILE), vocabulary);
   const described: Described = {
     format: 2,
     // A merged model is known by its adapter.
@@ -70,7 +70,13 @@ async function writeBundle(
       std: [...preprocessing.std],
       resampling: preprocessing.resampling,
     },
-    tokens: await tokenSettings(base.folder, config),
+    tokens: {
+      bos: config.text_config.bos_token_id,
+      eos: config.text_config.sep_token_id,
+      pad: config.text_config.pad_token_id,
+      lower_case: lowerCase,
+      max_positions: config.text_config.max_position_embeddings,
+    },
     generation: { max_new_tokens: DEFAULT_MAX_NEW_TOKENS, num_beams: 1 },
     base: { id: base.id, sha256: await weightFolderHash(base.folder, "model") },
     adapter: adapter
@@ -82,7 +88,7 @@ async function writeBundle(
     const file = variants.length === 0 ? "model.onnx" : `model.${dtype}.onnx`;
     const graph = buildCaptionGraph(weights, config, preprocessing, dtype);
     const graphHash = await writeModel(graph, join(folder, file), onProgress);
-    const revision = await revisionOf(described, dtype, graphHash, vocabularyPath);
+    const revision = revisionOf(described, { dtype, graphHash, vocabulary });
     variants.push({ dtype, graph: file, revision });
   }
   const [first, ...others] = variants as [Variant, ...Variant[]];
@@ -91,30 +97,22 @@ async function writeBundle(
   return manifest;
 }
 
-const TokenizerConfig = z.object({ do_lower_case: z.boolean().default(true) });
-
-async function tokenSettings(
-  folder: string,
-  { text_config: text }: BlipConfig,
-): Promise<BundleManifest["tokens"]> {
-  const raw = await readFile(join(folder, "tokenizer_config.json"), "utf8").catch(() => "{}");
-  return {
-    bos: text.bos_token_id,
-    eos: text.sep_token_id,
-    pad: text.pad_token_id,
-    lower_case: TokenizerConfig.parse(JSON.parse(raw)).do_lower_case,
-    max_positions: text.max_position_embeddings,
-  };
+/** The weights as the graph reads them: the base, or the base with the adapter merged in. */
+export async function openMergedWeights(
+  { base, adapter }: Pick<BuildOptions, "base" | "adapter">,
+  config: BlipConfig,
+): Promise<WeightSource> {
+  const stored = await openWeightFolder(base.folder, "model");
+  const opened = adapter && (await openAdapter(adapter.folder));
+  const { weights, ties } = await openOutputLayer(opened ? withBaseLayers(stored, opened) : stored, config);
+  return closeOutputLayer(opened ? mergeAdapter(weights, opened) : weights, ties);
 }
 
 /** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */
-async function revisionOf(
+function revisionOf(
   { image, tokens, generation }: Described,
-  dtype: Dtype,
-  graphHash: string,
-  vocabularyPath: string,
-): Promise<string> {
-  const vocabulary = await readFile(vocabularyPath);
+  { dtype, graphHash, vocabulary }: { dtype: Dtype; graphHash: string; vocabulary: string },
+): string {
   return createHash("sha256")
     .update(JSON.stringify({ graphHash, image, tokens, generation, dtype }))
     .update(vocabulary)

@@ -2,7 +2,8 @@
 
 import type { Dtype } from "../bundle/bundle.ts";
 import { PORTS } from "../bundle/ports.ts";
-import type { BlipConfig, Preprocessing } from "./blip/config.ts";
+import type { BlipConfig } from "./blip/config.ts";
+import type { Preprocessing } from "./blip/preprocessing.ts";
 import { addCrossKeyValues } from "./blip/text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "./blip/vision-graph.ts";
 import type { Graph } from "./onnx/graph.ts";

@@ -14,7 +14,8 @@ import { type Bundle, Device, openBundle } from "../../backend/bundle/bundle.ts"
 import { PICTURE_LIMITS, pixelFormat } from "../../backend/captioner/captioner.ts";
 import type { Engine } from "../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../backend/engines/onnx/engine.ts";
-import { readBlipConfig, readPreprocessing } from "../../backend/model/blip/config.ts";
+import { readBlipConfig } from "../../backend/model/blip/config.ts";
+import { readPreprocessing } from "../../backend/model/blip/preprocessing.ts";
 import { buildBundle } from "../../backend/model/build.ts";
 import { inspectPicture } from "../../backend/picture/decode.ts";
 import { createDecodeThreads } from "../../backend/picture/decode-threads.ts";

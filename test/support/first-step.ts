@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { readBlipConfig, readPreprocessing } from "../../backend/model/blip/config.ts";
+import { readBlipConfig } from "../../backend/model/blip/config.ts";
+import { readPreprocessing } from "../../backend/model/blip/preprocessing.ts";
 import {
   addCrossKeyValues,
   addDecoderStep,
@@ -10,11 +11,10 @@ import {
   addLanguageHead,
 } from "../../backend/model/blip/text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "../../backend/model/blip/vision-graph.ts";
+import { openMergedWeights } from "../../backend/model/build.ts";
 import { GraphBuilder } from "../../backend/model/onnx/graph-builder.ts";
 import { writeModel } from "../../backend/model/onnx/onnx-writer.ts";
-import { mergeAdapter, openAdapter } from "../../backend/model/weights/lora.ts";
 import type { ModelFolder } from "../../backend/model/weights/model-folder.ts";
-import { openWeightFolder } from "../../backend/model/weights/safetensors.ts";
 import { temporaryFolder } from "./tiny-blip.ts";
 
 /**
@@ -28,8 +28,7 @@ export async function runFirstStep(
 ): Promise<{ encoder: Float32Array; logits: Float32Array }> {
   const config = await readBlipConfig(base.folder);
   const preprocessing = { ...(await readPreprocessing(base.folder)), size: shape[2] as number };
-  const baseWeights = await openWeightFolder(base.folder, "model");
-  const weights = adapter ? mergeAdapter(baseWeights, await openAdapter(adapter.folder)) : baseWeights;
+  const weights = await openMergedWeights({ base, ...(adapter ? { adapter } : {}) }, config);
 
   const graph = GraphBuilder.root("first_step", weights, "fp32");
   const input = graph.input("pixels", "uint8", ["batch", 3, preprocessing.size, preprocessing.size]);

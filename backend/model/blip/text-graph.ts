@@ -3,6 +3,7 @@
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { TextConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
+import { OUTPUT_BIAS, OUTPUT_MATRIX, WORD_EMBEDDING } from "./output-layer.ts";
 
 const LAYER = "text_decoder.bert.encoder.layer";
 const EMBEDDINGS = "text_decoder.bert.embeddings";
@@ -67,7 +68,7 @@ export function addDecoderStep(
   const asRows = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, size])]);
   const byPicture = graph.op("Concat", [graph.ints([-1]), rowsPerPicture, graph.ints([size])], { axis: 0 });
 
-  const word = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.word_embeddings.weight`), token]);
+  const word = graph.op("Gather", [graph.weight(WORD_EMBEDDING), token]);
   const place = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.position_embeddings.weight`), position]);
   let x = layerNorm(graph, graph.op("Add", [word, place]), `${EMBEDDINGS}.LayerNorm`, epsilon);
 
@@ -111,12 +112,8 @@ export function addLanguageHead(
 ): Value {
   const transformed = graph.op("Gelu", [linear(graph, hidden, `${HEAD}.transform.dense`)]);
   const normed = layerNorm(graph, transformed, `${HEAD}.transform.LayerNorm`, epsilon);
-  // The output matrix is the word embedding (tied weights); in floats it is stored once for both.
-  const logits = product(
-    graph,
-    normed,
-    graph.matrix([`${EMBEDDINGS}.word_embeddings.weight`]),
-    graph.weight(`${HEAD}.bias`),
-  );
+  // Where it is the word embedding, one tensor is stored for both.
+  const matrix = graph.hasWeight(OUTPUT_MATRIX) ? OUTPUT_MATRIX : WORD_EMBEDDING;
+  const logits = product(graph, normed, graph.matrix([matrix]), graph.weight(OUTPUT_BIAS));
   return graph.floatType === "float" ? logits : graph.cast(logits, "float");
 }

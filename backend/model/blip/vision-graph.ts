@@ -2,9 +2,10 @@
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
-import type { Preprocessing, VisionConfig } from "./config.ts";
+import type { VisionConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear } from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
+import type { Preprocessing } from "./preprocessing.ts";
 
 const EMBEDDINGS = "vision_model.embeddings";
 

@@ -30,10 +30,15 @@ export function parseRepository(text: string): Repository | undefined {
 const WANTED = {
   base: {
     stem: "model",
-    required: ["config.json", "preprocessor_config.json", "vocab.txt"],
+    // One of each is needed; where transformers 4 and 5 save it under different names, all that are there are taken.
+    required: [
+      ["config.json"],
+      ["preprocessor_config.json", "processor_config.json"],
+      ["vocab.txt", "tokenizer.json"],
+    ],
     optional: ["tokenizer_config.json"],
   },
-  adapter: { stem: "adapter_model", required: ["adapter_config.json"], optional: [] },
+  adapter: { stem: "adapter_model", required: [["adapter_config.json"]], optional: [] },
 } as const;
 
 /** The files of `files` that a bundle needs. @throws HubError naming what is missing */
@@ -44,10 +49,10 @@ export function chooseFiles(
 ): RemoteFile[] {
   const { stem, required, optional } = WANTED[role];
   const byPath = new Map(files.map((file) => [file.path, file]));
-  const missing = required.find((path) => !byPath.has(path));
+  const missing = required.find((names) => names.every((path) => !byPath.has(path)));
   if (missing) {
     throw new HubError(
-      `${repository.id} has no ${missing}: it is not ${role === "base" ? "a BLIP model" : "a PEFT adapter"}.`,
+      `${repository.id} has no ${missing.join(" or ")}: it is not ${role === "base" ? "a BLIP model" : "a PEFT adapter"}.`,
     );
   }
   const whole = byPath.get(`${stem}.safetensors`);
@@ -64,6 +69,6 @@ export function chooseFiles(
         : `${repository.id} has no ${stem}.safetensors.`,
     );
   }
-  const small = [...required, ...optional].flatMap((path) => byPath.get(path) ?? []);
+  const small = [...required.flat(), ...optional].flatMap((path) => byPath.get(path) ?? []);
   return [...small, ...weights];
 }

@@ -157,6 +157,10 @@ export class GraphBuilder {
     });
   }
 
+  hasWeight(name: string): boolean {
+    return this.#shared.weights.tensors.has(name);
+  }
+
   /** A tensor of the weights, in the graph's precision. */
   weight(name: string): Value {
     const { weights } = this.#shared;

@@ -1,43 +1,13 @@
 /**
- * Merges a PEFT LoRA adapter into base weights: W + scale * B A, in float32, one tensor at a time.
- * Hu et al. 2021, arXiv:2106.09685; file format of https://github.com/huggingface/peft. Other methods are refused by name.
+ * Merges a PEFT LoRA adapter into base weights, in float32, one tensor at a time as it is read: linear layers,
+ * convolutions and embeddings, with DoRA's magnitudes, and whatever the adapter has trained whole. What the merged
+ * weights say is what peft's unmerged model says. Other methods are refused by name (adapter-config.ts).
  */
 
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import * as z from "zod";
+import { type AdapterConfig, namesModule, readAdapterConfig, scaleOf } from "./adapter-config.ts";
+import { addLowRank, setMagnitudes } from "./low-rank.ts";
 import { openWeightFolder } from "./safetensors.ts";
-import { type TensorInfo, tensorInfo, WeightError, type WeightSource } from "./weights.ts";
-
-/** Switches of PEFT's LoRA whose result is not W + scale * B A. */
-const UNMERGED_METHODS = [
-  "use_dora",
-  "use_qalora",
-  "use_bdlora",
-  "lora_bias",
-  "alora_invocation_tokens",
-  "arrow_config",
-  "kasa_config",
-  "target_parameters",
-  "trainable_token_indices",
-] as const;
-
-/** The fields of adapter_config.json that decide what a merge does. */
-const AdapterConfig = z.looseObject({
-  peft_type: z.string(),
-  r: z.number().int().positive(),
-  lora_alpha: z.number(),
-  target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
-  exclude_modules: z.union([z.string(), z.array(z.string())]).nullish(),
-  modules_to_save: z.array(z.string()).nullish(),
-  layers_to_transform: z.union([z.number(), z.array(z.number())]).nullish(),
-  use_rslora: z.boolean().default(false),
-  fan_in_fan_out: z.boolean().default(false),
-  bias: z.string().default("none"),
-  rank_pattern: z.record(z.string(), z.number()).nullish(),
-  alpha_pattern: z.record(z.string(), z.number()).nullish(),
-});
-export type AdapterConfig = z.infer<typeof AdapterConfig>;
+import { elementCount, tensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
 /** An adapter as it lies on disk. */
 export interface Adapter {
@@ -45,123 +15,168 @@ export interface Adapter {
   readonly weights: WeightSource;
 }
 
+/** Base weights with an adapter in them. */
+export interface MergedWeights extends WeightSource {
+  /** Names of tensors that are not the base's any more. */
+  readonly changed: ReadonlySet<string>;
+}
+
+/** What the adapter holds for one module. */
 interface LowRankPair {
+  /** Names in the adapter. */
   readonly a: string;
   readonly b: string;
+  readonly magnitude: string | undefined;
   readonly scale: number;
+  /** An embedding stores its words as rows, and its matrices the other way round. */
+  readonly transposed: boolean;
 }
 
 /** Opens the adapter in `folder`. @throws WeightError for a method that is not merged here */
 export async function openAdapter(folder: string): Promise<Adapter> {
-  const path = join(folder, "adapter_config.json");
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw new WeightError(`${folder} is not a PEFT adapter: it has no adapter_config.json.`, { cause });
+  return {
+    config: await readAdapterConfig(folder),
+    weights: await openWeightFolder(folder, "adapter_model"),
+  };
+}
+
+/**
+ * The base with what the adapter brings along of it: tensors under a module's `base_layer`, which peft puts into the base
+ * before anything is added to them.
+ */
+export function withBaseLayers(base: WeightSource, { weights }: Adapter): WeightSource {
+  const replaced = new Map<string, string>();
+  for (const name of weights.tensors.keys()) {
+    if (name.includes(".base_layer.") && !/\.lora_/.test(name)) replaced.set(moduleTensor(name), name);
   }
-  const parsed = AdapterConfig.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new WeightError(`${path} cannot be used:\n${z.prettifyError(parsed.error)}`);
-  const config = parsed.data;
-  const mergeFirst = "Merge it with peft's merge_and_unload and give the merged model as the base.";
-  if (config.peft_type !== "LORA") {
-    throw new WeightError(
-      `${path} is a ${config.peft_type} adapter; only LORA is merged here. ${mergeFirst}`,
-    );
-  }
-  const method = UNMERGED_METHODS.find((name) => isSet(config[name]));
-  if (method) throw new WeightError(`${path} sets ${method}, which is not merged here. ${mergeFirst}`);
-  return { config, weights: await openWeightFolder(folder, "adapter_model") };
+  return replace(base, weights, replaced);
 }
 
 /**
  * The base weights with the adapter merged in; shapes and names stay the base's.
  * @throws WeightError when a tensor of the adapter has no place in the base or another shape, or a target has none
  */
-export function mergeAdapter(base: WeightSource, { config, weights }: Adapter): WeightSource {
+export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeights {
+  const { config, weights } = adapter;
   const pairs = new Map<string, LowRankPair>();
-  const replacements = new Map<string, string>();
+  const biases = new Map<string, { readonly name: string; readonly scale: number }>();
+  const whole = new Map<string, string>();
   for (const name of weights.tensors.keys()) {
-    const path = baseName(name);
-    const [, module, side] = /^(.*)\.lora_([AB])(?:\.\w+)?\.weight$/.exec(path) ?? [];
-    if (module !== undefined) {
-      if (side === "A") pairs.set(`${module}.weight`, pairOf(module, name, config, weights));
-      else if (!weights.tensors.has(name.replace("lora_B", "lora_A"))) {
-        throw new WeightError(`Tensor '${name}' has no lora_A beside it; the adapter is incomplete.`);
-      }
-    } else if (/\blora_/.test(path)) {
+    const path = moduleTensor(name);
+    const [, module, kind = ""] = /^(.*)\.(lora_\w+)(?:\.\w+)*$/.exec(path) ?? [];
+    if (module === undefined) whole.set(path, name);
+    else if (kind === "lora_B" && path.endsWith(".bias")) {
+      biases.set(`${module}.bias`, { name, scale: scaleOf(config, module).scale });
+    } else if (kind === "lora_A" || kind === "lora_embedding_A") {
+      pairs.set(`${module}.weight`, pairOf(module, name, adapter));
+    } else if (!isBesideItsA(name, kind, weights)) {
       throw new WeightError(
-        `Tensor '${name}' is of a kind that is not merged here (only lora_A and lora_B are).`,
+        `Tensor '${name}' has no ${kind.replace(/B$/, "A")} beside it; the adapter is incomplete.`,
       );
-    } else {
-      replacements.set(path, name);
     }
   }
-  if (pairs.size === 0 && replacements.size === 0) throw new WeightError("The adapter holds no tensors.");
+  if (pairs.size === 0 && whole.size === 0) throw new WeightError("The adapter holds no tensors.");
 
-  for (const [target, pair] of pairs) checkPair(base, target, pair, config, weights);
-  for (const [target, name] of replacements) checkReplacement(base, target, tensorInfo(weights, name), name);
-  const untrained = untrainedTarget(base, config, pairs);
-  if (untrained) {
-    throw new WeightError(
-      `adapter_config.json targets '${untrained}', but adapter_model holds no lora_A and lora_B for it. ` +
-        "The adapter was made for another model or was not saved whole.",
-    );
-  }
+  for (const [target, pair] of pairs) requireFit(base, target, pair, weights);
+  for (const [target, name] of whole) requireSameShape(base, target, name, weights);
+  for (const [target, { name }] of biases) requireSameShape(base, target, name, weights);
+  requireEveryTarget(base, config, pairs);
 
+  const bottom = replace(base, weights, whole);
   return {
     tensors: base.tensors,
+    changed: new Set([...whole.keys(), ...pairs.keys(), ...biases.keys()]),
     async read(name) {
-      const replacement = replacements.get(name);
-      if (replacement) return weights.read(replacement);
+      const values = await bottom.read(name);
       const pair = pairs.get(name);
-      if (!pair) return base.read(name);
-      const [matrix, a, b] = await Promise.all([base.read(name), weights.read(pair.a), weights.read(pair.b)]);
-      const rank = tensorInfo(weights, pair.a).shape[0] as number;
-      addLowRank(matrix, a, b, rank, pair.scale, config.fan_in_fan_out);
-      return matrix;
+      if (pair) await mergePair(values, tensorInfo(base, name).shape, pair, weights);
+      const bias = biases.get(name);
+      if (bias) {
+        const added = await weights.read(bias.name);
+        for (let i = 0; i < values.length; i++) {
+          values[i] = (values[i] as number) + bias.scale * (added[i] as number);
+        }
+      }
+      return values;
     },
   };
 }
 
-function isSet(value: unknown): boolean {
-  return Array.isArray(value) ? value.length > 0 : Boolean(value);
+function replace(
+  base: WeightSource,
+  weights: WeightSource,
+  names: ReadonlyMap<string, string>,
+): WeightSource {
+  const tensors = new Map(base.tensors);
+  for (const [target, name] of names) tensors.set(target, tensorInfo(weights, name));
+  return {
+    tensors,
+    read(name) {
+      const replacement = names.get(name);
+      return replacement === undefined ? base.read(name) : weights.read(replacement);
+    },
+  };
+}
+
+async function mergePair(
+  values: Float32Array,
+  shape: readonly number[],
+  pair: LowRankPair,
+  weights: WeightSource,
+): Promise<void> {
+  const [a, b] = await Promise.all([weights.read(pair.a), weights.read(pair.b)]);
+  const rows = shape[0] as number;
+  const matrix = { values, rows, columns: elementCount(shape) / rows };
+  const rank = tensorInfo(weights, pair.a).shape[0] as number;
+  addLowRank(matrix, { a, b, rank, scale: pair.scale, transposed: pair.transposed });
+  if (pair.magnitude === undefined) return;
+  setMagnitudes(matrix, { magnitude: await weights.read(pair.magnitude), byColumn: pair.transposed });
 }
 
 /** `base_model.model.text_decoder...query.lora_A.weight` is about the base's `text_decoder...query`. */
-function baseName(name: string): string {
+function moduleTensor(name: string): string {
   return name
     .replace(/^base_model\.model\./, "")
     .replace(/\.modules_to_save\.\w+\./, ".")
     .replace(/\.base_layer\./, ".");
 }
 
-function pairOf(module: string, a: string, config: AdapterConfig, weights: WeightSource): LowRankPair {
-  const b = a.replace("lora_A", "lora_B");
-  if (!weights.tensors.has(b))
+function pairOf(module: string, a: string, { config, weights }: Adapter): LowRankPair {
+  const isEmbedding = a.includes("lora_embedding_A");
+  const b = a.replace(
+    isEmbedding ? "lora_embedding_A" : "lora_A",
+    isEmbedding ? "lora_embedding_B" : "lora_B",
+  );
+  if (!weights.tensors.has(b)) {
     throw new WeightError(`Tensor '${a}' has no lora_B beside it; the adapter is incomplete.`);
-  const rank = patternValue(config.rank_pattern, module) ?? config.r;
-  const alpha = patternValue(config.alpha_pattern, module) ?? config.lora_alpha;
-  return { a, b, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
+  }
+  const prefix = a.slice(0, a.indexOf(".lora_") + 1);
+  const magnitude = [...weights.tensors.keys()].find((name) =>
+    name.startsWith(`${prefix}lora_magnitude_vector`),
+  );
+  if (config.use_dora && magnitude === undefined) {
+    throw new WeightError(`Tensor '${a}' has no lora_magnitude_vector beside it; the adapter is incomplete.`);
+  }
+  const { rank, scale } = scaleOf(config, module);
+  const held = tensorInfo(weights, a).shape[0];
+  if (held !== rank) {
+    throw new WeightError(
+      `Tensor '${a}' has rank ${held}, but adapter_config.json says ${rank} for it: they are not of one adapter.`,
+    );
+  }
+  return { a, b, magnitude, scale, transposed: isEmbedding };
 }
 
-/** PEFT's rule: a pattern holds where it matches the end of the module's path, from a dot on. */
-function patternValue(
-  patterns: Record<string, number> | null | undefined,
-  module: string,
-): number | undefined {
-  return Object.entries(patterns ?? {}).find(([pattern]) =>
-    new RegExp(`(.*\\.)?(${pattern})$`).test(module),
-  )?.[1];
+/** Whether a tensor belongs to a lora_A that the adapter holds too. */
+function isBesideItsA(name: string, kind: string, weights: WeightSource): boolean {
+  const prefix = name.slice(0, name.indexOf(`.${kind}`) + 1);
+  const partners = [...weights.tensors.keys()].filter((other) => other.startsWith(prefix));
+  return partners.some(
+    (other) => other.startsWith(`${prefix}lora_A`) || other.startsWith(`${prefix}lora_embedding_A`),
+  );
 }
 
-function checkPair(
-  base: WeightSource,
-  target: string,
-  pair: LowRankPair,
-  config: AdapterConfig,
-  weights: WeightSource,
-): void {
+function requireFit(base: WeightSource, target: string, pair: LowRankPair, weights: WeightSource): void {
   const info = base.tensors.get(target);
   if (!info) {
     throw new WeightError(
@@ -170,76 +185,56 @@ function checkPair(
   }
   const a = tensorInfo(weights, pair.a).shape;
   const b = tensorInfo(weights, pair.b).shape;
-  const [rows, columns] = config.fan_in_fan_out ? [info.shape[1], info.shape[0]] : info.shape;
-  const fits = info.shape.length === 2 && a.length === 2 && b.length === 2;
-  if (!fits || a[0] !== b[1] || b[0] !== rows || a[1] !== columns) {
+  const [rows = 0, ...rest] = info.shape;
+  const columns = elementCount(rest);
+  const [outer, inner] = pair.transposed ? [columns, rows] : [rows, columns];
+  const fits =
+    info.shape.length >= 2 &&
+    elementCount(a.slice(1)) === inner &&
+    b[0] === outer &&
+    elementCount(b.slice(1)) === a[0];
+  if (!fits) {
     throw new WeightError(
       `The adapter's '${target}' does not fit: lora_B [${b}] times lora_A [${a}] onto a base of [${info.shape}]. ` +
         "Was it trained on a base of another size?",
     );
   }
-}
-
-function checkReplacement(base: WeightSource, target: string, info: TensorInfo, name: string): void {
-  const shape = base.tensors.get(target)?.shape;
-  if (!shape) throw new WeightError(`Tensor '${name}' of the adapter has no '${target}' in the base.`);
-  if (String(shape) !== String(info.shape)) {
-    throw new WeightError(`Tensor '${name}' is [${info.shape}], but the base's '${target}' is [${shape}].`);
+  if (pair.magnitude === undefined) return;
+  const magnitudes = elementCount(tensorInfo(weights, pair.magnitude).shape);
+  if (magnitudes !== outer) {
+    throw new WeightError(
+      `Tensor '${pair.magnitude}' has ${magnitudes} magnitudes; '${target}' wants ${outer}.`,
+    );
   }
 }
 
-/** A module that the configuration targets by name and the adapter has no matrices for. */
-function untrainedTarget(
+function requireSameShape(base: WeightSource, target: string, name: string, weights: WeightSource): void {
+  const shape = base.tensors.get(target)?.shape;
+  if (!shape) throw new WeightError(`Tensor '${name}' of the adapter has no '${target}' in the base.`);
+  const own = tensorInfo(weights, name).shape;
+  if (String(shape) !== String(own)) {
+    throw new WeightError(`Tensor '${name}' is [${own}], but the base's '${target}' is [${shape}].`);
+  }
+}
+
+/** @throws WeightError naming a module that the configuration targets by name and the adapter has no matrices for */
+function requireEveryTarget(
   base: WeightSource,
   config: AdapterConfig,
   pairs: ReadonlyMap<string, LowRankPair>,
-): string | undefined {
+): void {
   const { target_modules: targets, exclude_modules: excluded, layers_to_transform: layers } = config;
   // Which layers count is then decided by more fields than this; the pairs themselves have been checked.
-  if (!targets || targets === "all-linear" || (layers !== null && layers !== undefined)) return undefined;
+  if (!targets || targets === "all-linear" || (layers !== null && layers !== undefined)) return;
   for (const [name, { shape }] of base.tensors) {
-    if (shape.length !== 2 || !name.endsWith(".weight")) continue;
+    if (shape.length < 2 || !name.endsWith(".weight") || pairs.has(name)) continue;
     const module = name.slice(0, -".weight".length);
-    if (matches(targets, module) && !(excluded && matches(excluded, module)) && !pairs.has(name))
-      return module;
-  }
-  return undefined;
-}
-
-/** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
-function matches(targets: string | readonly string[], module: string): boolean {
-  if (typeof targets === "string") return new RegExp(`^(?:${targets})$`).test(module);
-  return targets.some((target) => module === target || module.endsWith(`.${target}`));
-}
-
-/**
- * matrix += scale * B A, in place.
- * @param matrix [rows, columns], or [columns, rows] when `transposed`
- * @param a [rank, columns]
- * @param b [rows, rank]
- */
-function addLowRank(
-  matrix: Float32Array,
-  a: Float32Array,
-  b: Float32Array,
-  rank: number,
-  scale: number,
-  transposed: boolean,
-): void {
-  const columns = a.length / rank;
-  const rows = b.length / rank;
-  const delta = new Float64Array(columns);
-  for (let row = 0; row < rows; row++) {
-    delta.fill(0);
-    for (let k = 0; k < rank; k++) {
-      const factor = b[row * rank + k] as number;
-      for (let column = 0; column < columns; column++) {
-        delta[column] = (delta[column] as number) + factor * (a[k * columns + column] as number);
-      }
-    }
-    for (let column = 0; column < columns; column++) {
-      const at = transposed ? column * rows + row : row * columns + column;
-      matrix[at] = (matrix[at] as number) + scale * (delta[column] as number);
-    }
+    const isSavedWhole = config.modules_to_save?.some((saved) => `.${module}.`.includes(`.${saved}.`));
+    if (!namesModule(targets, module) || (excluded && namesModule(excluded, module)) || isSavedWhole)
+      continue;
+    throw new WeightError(
+      `adapter_config.json targets '${module}', but adapter_model holds no lora_A and lora_B for it. ` +
+        "The adapter was made for another model or was not saved whole.",
+    );
   }
 }

@@ -6,13 +6,17 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { access, open, readFile } from "node:fs/promises";
+import { access, open } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
 import { elementCount, type TensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
 /** The format's own limit on the header. */
 const MAX_HEADER_BYTES = 100_000_000;
+
+/** Enough to know a pointer by its first line. */
+const LFS_POINTER_BYTES = 64;
 
 const BYTES_PER_VALUE = { F32: 4, F16: 2, BF16: 2 } as const;
 type FloatType = keyof typeof BYTES_PER_VALUE;
@@ -118,17 +122,19 @@ async function indexedTensors(folder: string, stem: string): Promise<string[]> {
 async function readIndex(folder: string, stem: string): Promise<z.infer<typeof ShardIndex> | undefined> {
   const path = join(folder, `${stem}.safetensors.index.json`);
   if (!(await exists(path))) return undefined;
-  const parsed = ShardIndex.safeParse(JSON.parse(await readFile(path, "utf8")));
-  if (!parsed.success) throw new WeightError(`${path} is not a safetensors index.`);
-  return parsed.data;
+  return readJsonFile(path, ShardIndex, WeightError);
 }
 
 async function readHeader(path: string): Promise<Map<string, StoredTensor>> {
   const file = await open(path, "r");
   try {
     const { size } = await file.stat();
-    const prefix = new Uint8Array(8);
+    const prefix = new Uint8Array(Math.min(size, LFS_POINTER_BYTES));
     await readExactly(file, prefix, 0, path);
+    const advice = gitLfsAdvice(path, new TextDecoder().decode(prefix));
+    if (advice !== undefined) throw new WeightError(advice);
+    if (size < 8)
+      throw new WeightError(`${path} is not a safetensors file: it has ${size} bytes. Fetch it again.`);
     const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
     if (length > MAX_HEADER_BYTES || 8 + length > size) {
       throw new WeightError(`${path} is not a safetensors file: its header would have ${length} bytes.`);

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { buildBundle } from "../../../../backend/model/build.ts";
 import { type FetchModelOptions, fetchModel } from "../../../../backend/model/hub/fetch-model.ts";
@@ -55,6 +56,15 @@ describe("fetchModel", () => {
     const fetched = await buildBundle({ base, adapter, dtypes: ["fp32"], out });
     const local = await buildBundle({ base: TINY_BASE, adapter: TINY_ADAPTER, dtypes: ["fp32"], out });
     expect(fetched.revision).toBe(local.revision);
+  });
+
+  test("a model as transformers 5 saves it builds the same bundle", async () => {
+    const saved = fileURLToPath(new URL("../../../fixtures/tiny-blip/transformers-5", import.meta.url));
+    const weights = { [WEIGHTS]: readFileSync(join(TINY_BASE.folder, WEIGHTS)) };
+    const base = await fetchFrom(await startHubServer({ ...filesOf(saved), ...weights }));
+    const out = join(await temporaryFolder(), "bundle");
+    const fetched = await buildBundle({ base, dtypes: ["fp32"], out });
+    expect(fetched.revision).toBe((await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out })).revision);
   });
 
   test("fetches nothing twice", async () => {

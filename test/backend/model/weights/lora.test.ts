@@ -72,15 +72,15 @@ describe("mergeAdapter", () => {
     expect([...(await merged.read("layer.1.query.weight"))]).toEqual(Array(6).fill(4 * 3));
   });
 
-  test("understands transposed weights (fan_in_fan_out)", async () => {
-    const flipped = Object.fromEntries(
-      Object.entries(BOTH).map(([name, t]) => [
-        name,
-        t === A ? f32([1, 2], [1, 0]) : f32([3, 1], [10, 20, 30]),
-      ]),
-    );
-    const merged = mergeAdapter(await smallBase(), await adapterOf({ fan_in_fan_out: true }, flipped));
-    expect([...(await merged.read("layer.1.query.weight"))]).toEqual([20, 40, 60, 0, 0, 0]);
+  test("passes over fan_in_fan_out, as peft does for linear layers", async () => {
+    const merged = mergeAdapter(await smallBase(), await adapterOf({ fan_in_fan_out: true }, BOTH));
+    expect([...(await merged.read("layer.0.query.weight"))]).toEqual([21, 2, 43, 44, 5, 86]);
+  });
+
+  test("names a tensor whose rank is not the configuration's", async () => {
+    const adapter = await adapterOf({ rank_pattern: { "1.query": 3 } }, BOTH);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(/layer\.1\.query\.lora_A\.weight' has rank 1.*says 3/);
   });
 
   test("replaces tensors that were trained whole (modules_to_save)", async () => {
@@ -130,9 +130,18 @@ describe("mergeAdapter", () => {
 
 describe("openAdapter", () => {
   test.each([
-    [{ use_dora: true }, /use_dora.*merge_and_unload/],
+    [{ use_qalora: true }, /use_qalora.*merge_and_unload/],
+    [{ layer_replication: [[0, 1]] }, /layer_replication/],
+    [{ trainable_token_indices: [3] }, /trainable_token_indices/],
+    [{ a_method_of_tomorrow: { on: true } }, /a_method_of_tomorrow/],
+    [{ init_lora_weights: "pissa" }, /pissa.*path_initial_model_for_weight_conversion/],
+    [{ init_lora_weights: "pissa_niter_16" }, /pissa_niter_16/],
+    [{ init_lora_weights: "olora" }, /olora/],
+    [{ init_lora_weights: "corda" }, /corda/],
+    [{ init_lora_weights: "loftq" }, /loftq/],
+    [{ init_lora_weights: "lora_ga" }, /lora_ga/],
+    [{ init_lora_weights: "mica" }, /mica/],
     [{ peft_type: "IA3" }, /IA3 adapter/],
-    [{ lora_bias: true }, /lora_bias/],
     [{ r: 0 }, /cannot be used/],
   ])("refuses %o by name", async (config, message) => {
     await expect(adapterOf(config, BOTH)).rejects.toThrow(message);

@@ -38,8 +38,14 @@ describe("openSafetensors", () => {
 
   test("refuses what is not safetensors", async () => {
     const path = join(await temporaryFolder(), "a.safetensors");
-    await writeFile(path, "version https://git-lfs.github.com/spec/v1\n");
-    await expect(openSafetensors(path)).rejects.toThrow(/not a safetensors file/);
+    for (const [content, message] of [
+      ["<!doctype html><title>not found</title>", /not a safetensors file/],
+      ["", /it has 0 bytes/],
+      ["version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", /Git LFS pointer.*git lfs pull/],
+    ] as const) {
+      await writeFile(path, content);
+      await expect(openSafetensors(path)).rejects.toThrow(message);
+    }
   });
 
   test("refuses a tensor type it cannot read, by name", async () => {

@@ -1,0 +1,51 @@
+/** Reads a JSON file under a schema: the one way in which files of models and bundles are read. */
+
+import { readFile } from "node:fs/promises";
+import * as z from "zod";
+
+/** How the caller names its failures. */
+type FileErrorClass = new (message: string, options?: ErrorOptions) => Error;
+
+/** What git leaves in place of a large file that was not fetched. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md */
+const GIT_LFS_POINTER = "version https://git-lfs.github.com/spec/v1";
+
+/** What to do about a file that begins with `head`, if that is a Git LFS pointer. */
+export function gitLfsAdvice(path: string, head: string): string | undefined {
+  return head.startsWith(GIT_LFS_POINTER)
+    ? `${path} is a Git LFS pointer, not the file itself: run 'git lfs pull' in its repository, or download the file again.`
+    : undefined;
+}
+
+/**
+ * The value in the file at `path`. A byte order mark is passed over.
+ * @throws FileError that names the file, the place in it where there is one, and what to do
+ */
+export async function readJsonFile<Schema extends z.ZodType>(
+  path: string,
+  schema: Schema,
+  FileError: FileErrorClass,
+): Promise<z.infer<Schema>> {
+  let text: string;
+  try {
+    text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+  } catch (cause) {
+    throw new FileError(`${path} cannot be read (${(cause as NodeJS.ErrnoException).code}).`, { cause });
+  }
+  const advice = gitLfsAdvice(path, text);
+  if (advice !== undefined) throw new FileError(advice);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : "";
+    throw new FileError(
+      `${path} is damaged or cut short: it is not JSON (${reason}). Fetch or write it again.`,
+      {
+        cause,
+      },
+    );
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new FileError(`${path} cannot be used:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}

@@ -1,0 +1,140 @@
+/**
+ * The words of a BLIP model: vocab.txt as transformers 4 writes it, tokenizer.json as 5 does, or both, which then must
+ * agree. What the bundle's tokenizer would read otherwise is refused by name.
+ */
+
+import { access, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { VOCABULARY_FILE } from "../../bundle/bundle.ts";
+import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
+import { WeightError } from "../weights/weights.ts";
+import type { TextConfig } from "./config.ts";
+
+export interface Vocabulary {
+  /** Tokens by id. */
+  readonly tokens: readonly string[];
+  readonly lowerCase: boolean;
+}
+
+/** BLIP's own tokens past the vocabulary, [DEC] and [ENC]: they have no text. */
+const MARKERS = 2;
+
+const TokenizerConfig = z.looseObject({ do_lower_case: z.boolean().nullish() });
+
+const AddedToken = z.looseObject({ id: z.number().int().nonnegative(), content: z.string() });
+const TokenizerFile = z.looseObject({
+  added_tokens: z.array(AddedToken).default([]),
+  normalizer: z
+    .looseObject({
+      type: z.literal("BertNormalizer"),
+      clean_text: z.literal(true),
+      handle_chinese_chars: z.literal(true),
+      strip_accents: z.null(),
+      lowercase: z.boolean(),
+    })
+    .describe("BERT's own normalizer with its defaults"),
+  pre_tokenizer: z.looseObject({ type: z.literal("BertPreTokenizer") }),
+  decoder: z
+    .looseObject({ type: z.literal("WordPiece"), prefix: z.literal("##"), cleanup: z.literal(true) })
+    .nullish(),
+  model: z.looseObject({
+    type: z.literal("WordPiece"),
+    continuing_subword_prefix: z.literal("##"),
+    vocab: z.record(z.string(), z.number().int().nonnegative()),
+  }),
+});
+
+/** Reads the vocabulary of a model folder. @throws WeightError naming the file and what is wrong with it */
+export async function readVocabulary(folder: string, config: TextConfig): Promise<Vocabulary> {
+  const textPath = join(folder, VOCABULARY_FILE);
+  const jsonPath = join(folder, "tokenizer.json");
+  const fromText = (await exists(textPath)) ? await readTokens(textPath) : undefined;
+  const fromJson = (await exists(jsonPath)) ? await readTokenizer(jsonPath) : undefined;
+  const tokens = fromText ?? fromJson?.tokens;
+  if (tokens === undefined) {
+    throw new WeightError(
+      `${folder} has neither ${VOCABULARY_FILE} nor tokenizer.json: which word is which is not known.`,
+    );
+  }
+  if (fromText && fromJson) requireSameTokens(folder, fromText, fromJson.tokens);
+  requireFit(folder, tokens, config);
+  const configured = await lowerCaseOf(folder);
+  const lowerCase = fromJson?.lowerCase ?? configured ?? true;
+  if (fromJson && configured !== undefined && configured !== fromJson.lowerCase) {
+    throw new WeightError(
+      `${folder}: tokenizer_config.json says do_lower_case ${configured}, tokenizer.json says ${fromJson.lowerCase}. Save the tokenizer again.`,
+    );
+  }
+  return { tokens, lowerCase };
+}
+
+async function readTokens(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8");
+  const advice = gitLfsAdvice(path, text);
+  if (advice !== undefined) throw new WeightError(advice);
+  return text
+    .replace(/^\uFEFF/, "")
+    .replace(/\r?\n$/, "")
+    .split(/\r?\n/);
+}
+
+async function readTokenizer(path: string): Promise<Vocabulary> {
+  const { model, added_tokens, normalizer } = await readJsonFile(path, TokenizerFile, WeightError);
+  const tokens: string[] = [];
+  const entries = [
+    ...Object.entries(model.vocab),
+    ...added_tokens.map(({ id, content }) => [content, id] as const),
+  ];
+  for (const [token, id] of entries) {
+    if (tokens[id] !== undefined && tokens[id] !== token) {
+      throw new WeightError(`${path} gives id ${id} to '${tokens[id]}' and to '${token}'.`);
+    }
+    tokens[id] = token;
+  }
+  const gap = Array.from(tokens, (token) => token === undefined).indexOf(true);
+  if (gap !== -1) throw new WeightError(`${path} has no token with id ${gap}.`);
+  return { tokens, lowerCase: normalizer.lowercase };
+}
+
+/** The two files may differ in the markers at the end, which only one of them lists. */
+function requireSameTokens(folder: string, text: readonly string[], json: readonly string[]): void {
+  const shared = Math.min(text.length, json.length);
+  const other = text.slice(0, shared).findIndex((token, id) => token !== json[id]);
+  if (other === -1 && Math.abs(text.length - json.length) <= MARKERS) return;
+  const where = other === -1 ? shared : other;
+  throw new WeightError(
+    `${folder}: ${VOCABULARY_FILE} and tokenizer.json are of different vocabularies: id ${where} is ` +
+      `'${text[where] ?? "nothing"}' in one and '${json[where] ?? "nothing"}' in the other. Remove the one that is not the model's.`,
+  );
+}
+
+/** Every id that the model can say has a token, but for BLIP's markers, which come last and begin with its begin token. */
+function requireFit(folder: string, tokens: readonly string[], config: TextConfig): void {
+  const { vocab_size: size, bos_token_id: begin } = config;
+  const missing = size - tokens.length;
+  if (missing < 0) {
+    throw new WeightError(
+      `${folder}: the vocabulary has ${tokens.length} tokens, the model ${size}: they are not of one model.`,
+    );
+  }
+  if (missing > MARKERS || (missing > 0 && begin !== tokens.length)) {
+    throw new WeightError(
+      `${folder}: the vocabulary ends at id ${tokens.length - 1}, but the model says ids up to ${size - 1}` +
+        `${missing > 0 && begin < tokens.length ? "" : ` and begins with ${begin}`}. Was it saved or copied whole?`,
+    );
+  }
+}
+
+async function lowerCaseOf(folder: string): Promise<boolean | undefined> {
+  const path = join(folder, "tokenizer_config.json");
+  if (!(await exists(path))) return undefined;
+  return (await readJsonFile(path, TokenizerConfig, WeightError)).do_lower_case ?? undefined;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,119 @@
+/**
+ * adapter_config.json of PEFT: which of its LoRA methods merge here, and which are refused by name.
+ * https://huggingface.co/docs/peft/package_reference/lora
+ */
+
+import { join } from "node:path";
+import * as z from "zod";
+import { readJsonFile } from "../../bundle/json-file.ts";
+import { WeightError } from "./weights.ts";
+
+const Names = z.union([z.string(), z.array(z.string())]);
+const Pattern = z.record(z.string(), z.number());
+
+/** Everything that decides what a merge does. Other fields are kept, for `requireMergeable`. */
+const AdapterConfig = z.looseObject({
+  peft_type: z.string(),
+  r: z.number().int().positive(),
+  lora_alpha: z.number(),
+  target_modules: Names.nullish(),
+  exclude_modules: Names.nullish(),
+  modules_to_save: z.array(z.string()).nullish(),
+  layers_to_transform: z.union([z.number(), z.array(z.number())]).nullish(),
+  use_rslora: z.boolean().default(false),
+  use_dora: z.boolean().default(false),
+  lora_bias: z.boolean().default(false),
+  rank_pattern: Pattern.nullish(),
+  alpha_pattern: Pattern.nullish(),
+  init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
+});
+export type AdapterConfig = z.infer<typeof AdapterConfig>;
+
+/** Fields that decide nothing about merged weights, whatever their value. */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  ...Object.keys(AdapterConfig.shape),
+  "auto_mapping",
+  "base_model_name_or_path",
+  // What it trains is in the adapter's tensors.
+  "bias",
+  "ensure_weight_tying",
+  "eva_config",
+  // For layers that BLIP has not; peft passes over it for linear ones.
+  "fan_in_fan_out",
+  "inference_mode",
+  "layers_pattern",
+  // Read only with init_lora_weights, which is judged by itself.
+  "corda_config",
+  "loftq_config",
+  "lora_ga_config",
+  "lora_dropout",
+  "megatron_config",
+  "megatron_core",
+  "peft_version",
+  "qalora_group_size",
+  "revision",
+  "runtime_config",
+  "task_type",
+]);
+
+/** Starts that leave the base as it is. The others change it when peft loads the adapter, or need the data they saw. */
+const PLAIN_STARTS: ReadonlySet<string> = new Set(["true", "false", "gaussian", "eva", "orthogonal"]);
+
+const MERGE_FIRST = "Merge it with peft's merge_and_unload and give the merged model as the base.";
+
+/** Reads the configuration of the adapter in `folder`. @throws WeightError for a method that is not merged here */
+export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
+  const path = join(folder, "adapter_config.json");
+  const config = await readJsonFile(path, AdapterConfig, WeightError);
+  requireMergeable(config, path);
+  return config;
+}
+
+function requireMergeable(config: AdapterConfig, path: string): void {
+  if (config.peft_type !== "LORA") {
+    throw new WeightError(
+      `${path} is a ${config.peft_type} adapter; only LORA is merged here. ${MERGE_FIRST}`,
+    );
+  }
+  const unknown = Object.entries(config).find(([name, value]) => !WITHOUT_EFFECT.has(name) && isSet(value));
+  if (unknown) throw new WeightError(`${path} sets ${unknown[0]}, which is not merged here. ${MERGE_FIRST}`);
+  const start = String(config.init_lora_weights ?? true).toLowerCase();
+  if (PLAIN_STARTS.has(start)) return;
+  throw new WeightError(
+    `${path} says init_lora_weights '${start}': peft changes the base when it loads such an adapter, so its matrices do ` +
+      "not fit the base as it is. Save it as a plain one with peft's save_pretrained(..., " +
+      `path_initial_model_for_weight_conversion=...), or: ${MERGE_FIRST}`,
+  );
+}
+
+function isSet(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return Boolean(value);
+}
+
+/** What a module's matrices are multiplied with. */
+export function scaleOf(
+  config: AdapterConfig,
+  module: string,
+): { readonly rank: number; readonly scale: number } {
+  const rank = patternValue(config.rank_pattern, module) ?? config.r;
+  const alpha = patternValue(config.alpha_pattern, module) ?? config.lora_alpha;
+  return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
+}
+
+/** PEFT's rule: a pattern holds where it matches the end of the module's path, from a dot on. */
+function patternValue(
+  patterns: Record<string, number> | null | undefined,
+  module: string,
+): number | undefined {
+  return Object.entries(patterns ?? {}).find(([pattern]) =>
+    new RegExp(`^(.*\\.)?(${pattern})$`).test(module),
+  )?.[1];
+}
+
+/** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
+export function namesModule(names: string | readonly string[], module: string): boolean {
+  if (typeof names === "string") return new RegExp(`^(?:${names})$`).test(module);
+  return names.some((name) => module === name || module.endsWith(`.${name}`));
+}

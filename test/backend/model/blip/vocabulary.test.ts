@@ -1,0 +1,78 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { readBlipConfig } from "../../../../backend/model/blip/config.ts";
+import { readVocabulary } from "../../../../backend/model/blip/vocabulary.ts";
+import { TINY_BASE, temporaryFolder } from "../../../support/tiny-blip.ts";
+
+/** The tiny BLIP's tokenizer as transformers 5 saves it. */
+const TOKENIZER = fileURLToPath(
+  new URL("../../../fixtures/tiny-blip/transformers-5/tokenizer.json", import.meta.url),
+);
+const VOCABULARY = join(TINY_BASE.folder, "vocab.txt");
+const { text_config: CONFIG } = await readBlipConfig(TINY_BASE.folder);
+
+async function folderOf(files: Record<string, string>): Promise<string> {
+  const folder = await temporaryFolder();
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  return folder;
+}
+
+const text = await readFile(VOCABULARY, "utf8");
+const json = await readFile(TOKENIZER, "utf8");
+
+describe("readVocabulary", () => {
+  test("reads vocab.txt, tokenizer.json and both to the same tokens", async () => {
+    const both = { "vocab.txt": text, "tokenizer.json": json };
+    const read = await Promise.all(
+      [
+        { "vocab.txt": text },
+        { "tokenizer.json": json },
+        both,
+        { "vocab.txt": `\uFEFF${text.replaceAll("\n", "\r\n")}` },
+      ].map(async (files) => readVocabulary(await folderOf(files), CONFIG)),
+    );
+    for (const vocabulary of read) expect(vocabulary).toEqual(read[0]);
+    expect(read[0]?.tokens).toHaveLength(CONFIG.bos_token_id);
+    expect(read[0]?.lowerCase).toBe(true);
+  });
+
+  test("two files of different vocabularies are refused by the first id that differs", async () => {
+    const other = text.replace("dog", "wolf");
+    const folder = await folderOf({ "vocab.txt": other, "tokenizer.json": json });
+    await expect(readVocabulary(folder, CONFIG)).rejects.toThrow(
+      /id 7 is 'wolf' in one and 'dog' in the other/,
+    );
+  });
+
+  test.each([
+    ["shorter than the model's", text.split("\n").slice(0, 20).join("\n"), /ends at id 19.*up to 30/],
+    ["one word short", text.trimEnd().split("\n").slice(0, -1).join("\n"), /ends at id 27/],
+    ["longer than the model's", `${text}${"extra\n".repeat(5)}`, /not of one model/],
+  ])("a vocabulary that is %s is refused", async (_name, content, message) => {
+    await expect(readVocabulary(await folderOf({ "vocab.txt": content }), CONFIG)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ["another model of tokens", json.replace('"WordPiece"', '"BPE"'), /tokenizer\.json cannot be used/],
+    ["another normalizer", json.replace('"strip_accents": null', '"strip_accents": false'), /strip_accents/],
+    ["half a file", json.slice(0, 500), /damaged or cut short/],
+    ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", /Git LFS pointer/],
+  ])("%s is refused by name", async (_name, content, message) => {
+    await expect(readVocabulary(await folderOf({ "tokenizer.json": content }), CONFIG)).rejects.toThrow(
+      message,
+    );
+  });
+
+  test("settings that contradict each other, and no vocabulary at all, are refused", async () => {
+    const folder = await folderOf({
+      "tokenizer.json": json,
+      "tokenizer_config.json": '{"do_lower_case": false}',
+    });
+    await expect(readVocabulary(folder, CONFIG)).rejects.toThrow(/do_lower_case false/);
+    await expect(readVocabulary(await folderOf({}), CONFIG)).rejects.toThrow(
+      /neither vocab\.txt nor tokenizer\.json/,
+    );
+  });
+});
