@@ -1,8 +1,9 @@
 /** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { Review } from "../../shared/schema.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
@@ -62,6 +63,9 @@ export const BundleManifest = z.object({
   generation: z.object({ max_new_tokens: z.number().int(), num_beams: z.number().int() }),
   base: Source,
   adapter: Source.nullable(),
+  review: Review.nullable()
+    .default(null)
+    .meta({ description: "Which captions a person should look at; no part of the revision." }),
 });
 export type BundleManifest = z.infer<typeof BundleManifest>;
 
@@ -89,6 +93,30 @@ export async function openBundle(
   folder: string,
   { device = "cpu", dtype }: OpenOptions = {},
 ): Promise<Bundle> {
+  const manifest = await readManifest(folder);
+  const variant = chooseVariant(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
+  if (variant === undefined) {
+    throw new BundleError(
+      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
+    );
+  }
+  return {
+    manifest: { ...manifest, ...variant },
+    graphPath: join(folder, variant.graph),
+    vocabularyPath: join(folder, VOCABULARY_FILE),
+  };
+}
+
+/** Gives the bundle in `folder` another review threshold; graphs and revisions stay. @throws BundleError */
+export async function writeReview(folder: string, review: Review | null): Promise<void> {
+  const manifest: BundleManifest = { ...(await readManifest(folder)), review };
+  const path = join(folder, MANIFEST_FILE);
+  const partial = `${path}.partial-${process.pid}`;
+  await writeFile(partial, `${JSON.stringify(manifest, null, 2)}\n`);
+  await rename(partial, path);
+}
+
+async function readManifest(folder: string): Promise<BundleManifest> {
   const path = join(folder, MANIFEST_FILE);
   let text: string;
   try {
@@ -96,28 +124,14 @@ export async function openBundle(
   } catch (cause) {
     throw new BundleError(
       `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one with 'npm run model:build'.`,
-      {
-        cause,
-      },
+      { cause },
     );
   }
   const parsed = BundleManifest.safeParse(JSON.parse(text));
-  if (!parsed.success) {
-    throw new BundleError(
-      `${path} is not a bundle this version reads; build it again with 'npm run model:build'.\n${z.prettifyError(parsed.error)}`,
-    );
-  }
-  const variant = chooseVariant(parsed.data, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
-  if (variant === undefined) {
-    throw new BundleError(
-      `${folder} holds ${variantsOf(parsed.data).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
-    );
-  }
-  return {
-    manifest: { ...parsed.data, ...variant },
-    graphPath: join(folder, variant.graph),
-    vocabularyPath: join(folder, VOCABULARY_FILE),
-  };
+  if (parsed.success) return parsed.data;
+  throw new BundleError(
+    `${path} is not a bundle this version reads; build it again with 'npm run model:build'.\n${z.prettifyError(parsed.error)}`,
+  );
 }
 
 /** Every graph of a bundle, `model.onnx` first. */
