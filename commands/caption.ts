@@ -63,12 +63,13 @@ async function captionFile(captioner: Captioner, file: string, options: Options)
   });
   if (!result.ok) throw new Error(`${result.failure.detail} (${result.failure.code})`);
   const { caption, score } = result.value;
-  const { id, revision } = captioner.model;
+  const { id, revision, review } = captioner.model;
   return toCaption({
     sha256: await contentHash(bytes),
     generated: { caption, score, model: { id, revision } },
     cached: false,
     maxLength: options["max-length"],
+    reviewBelow: review?.below,
   });
 }
 

@@ -1,18 +1,27 @@
 /** `npm run -s eval`: captions a labelled set and scores the captions against what people wrote. */
 
 import { writeFile } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
+import { writeReview } from "../backend/bundle/bundle.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { saveEmbeddedReview } from "../backend/model/embedded.ts";
 import { createCaptionClient } from "../client/index.ts";
+import { GOOD_CIDER } from "../evaluation/calibration.ts";
 import { type CaptionSource, captionsOverHttp, type Evaluation, evaluate } from "../evaluation/evaluate.ts";
 import { readLabels } from "../evaluation/labels.ts";
 import { renderReport } from "../evaluation/report.ts";
-import { CommandError, parseCommandLine, progressLine, runCommand } from "./command-line.ts";
+import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
+import { mean } from "../evaluation/scores/ngrams.ts";
+import { needsReview } from "../shared/alt-text.ts";
+import { CommandError, parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
 
 const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR]
-                              [--report FILE.html] [--json]
+                              [--calibrate] [--report FILE.html] [--json]
   --captions  lines of {"image": "NAME.jpg", "split": "dev", "captions": ["...", ...]}
   --report    also write a page: scores, calibration, best and worst pictures with what people said
+  --calibrate writes into the bundle from which score on its captions need no look; wants ${MIN_PICTURES} pictures, better 200 or
+              more, with several captions each
   --url       score a running API instead of a bundle in this process`;
 
 const Options = z.object({
@@ -23,9 +32,11 @@ const Options = z.object({
   url: z.url({ protocol: /^https?$/ }).optional(),
   key: z.string().optional(),
   bundle: z.string().optional(),
+  calibrate: z.boolean().default(false),
   report: z.string().optional(),
   json: z.boolean().default(false),
 });
+type Options = z.infer<typeof Options>;
 
 async function main(): Promise<number> {
   const text = { type: "string" } as const;
@@ -38,11 +49,17 @@ async function main(): Promise<number> {
       url: text,
       key: text,
       bundle: text,
+      calibrate: { type: "boolean" },
       report: text,
       json: { type: "boolean" },
     },
     Options,
   );
+  if (options.calibrate && options.url !== undefined) {
+    throw new UsageError(
+      `--calibrate writes into a bundle; name it with --bundle in place of --url.\n${USAGE}`,
+    );
+  }
   const set = await readLabels(options.captions, options.split);
   const local = options.url === undefined ? await inProcess(options.bundle) : undefined;
   const source =
@@ -53,17 +70,44 @@ async function main(): Promise<number> {
         ...(options.key === undefined ? {} : { apiKey: options.key }),
       }),
     );
-  const evaluation = await evaluate({
+  const evaluated = await evaluate({
     set,
     folder: options.images,
     source,
     onFailure: (image, error) => console.error(`${image}: ${error instanceof Error ? error.message : error}`),
   });
   await local?.close();
-  if (evaluation === undefined) throw new CommandError("No picture could be captioned.");
+  if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
+  const calibrated = options.calibrate ? await calibrateBundle(evaluated, options) : undefined;
+  const evaluation = calibrated ? flaggedAnew(evaluated, calibrated.review.below) : evaluated;
   if (options.report) await writeFile(options.report, await renderReport(evaluation));
-  print(evaluation, options.json);
+  print(evaluation, calibrated, options.json);
   return evaluation.failed > 0 ? 1 : 0;
+}
+
+/** Writes the threshold into the bundle; that of the embedded model is kept beside its weights too. */
+async function calibrateBundle({ pictures }: Evaluation, options: Options): Promise<ReviewCalibration> {
+  const withSeveral = pictures.filter(({ references }) => references.length > 1).length;
+  if (withSeveral < MIN_PICTURES) {
+    throw new CommandError(
+      `A threshold wants at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
+    );
+  }
+  const labels = `${basename(dirname(resolve(options.captions)))}/${basename(options.captions)}`;
+  const measuredOn = options.split === undefined ? labels : `${labels}, ${options.split}`;
+  const calibrated = calibrateReview(pictures, measuredOn);
+  await (options.bundle === undefined
+    ? saveEmbeddedReview(calibrated.review)
+    : writeReview(options.bundle, calibrated.review));
+  return calibrated;
+}
+
+function flaggedAnew(evaluation: Evaluation, reviewBelow: number): Evaluation {
+  const pictures = evaluation.pictures.map((picture) => ({
+    ...picture,
+    needs_review: needsReview(picture, reviewBelow),
+  }));
+  return { ...evaluation, pictures };
 }
 
 /** A bundle in this process as a source; close it when done. */
@@ -71,29 +115,54 @@ async function inProcess(bundle: string | undefined): Promise<CaptionSource & { 
   const { captioner, engine } = await openLocalCaptioner(bundle, {
     onProgress: progressLine("Building the embedded model"),
   });
-  const { id, revision } = captioner.model;
+  const { id, revision, review } = captioner.model;
   return {
     async caption(bytes) {
       const result = await captioner.caption(bytes);
       if (!result.ok) throw new Error(`${result.failure.detail} (${result.failure.code})`);
-      return result.value;
+      const { caption, score } = result.value;
+      return { caption, score, needs_review: needsReview({ caption, score }, review?.below) };
     },
     model: () => ({ id, revision }),
     close: () => engine.close(),
   };
 }
 
-function print({ pictures, ...evaluation }: Evaluation, json: boolean): void {
+function print(
+  { pictures, ...evaluation }: Evaluation,
+  calibrated: ReviewCalibration | undefined,
+  json: boolean,
+): void {
   const { model, failed, images_per_second, scores, calibration } = evaluation;
+  const flagged = pictures.filter(({ needs_review }) => needs_review);
+  const kept = pictures.filter(({ needs_review }) => !needs_review);
+  const distinct = new Set(pictures.map(({ caption }) => caption)).size;
   if (json) {
-    console.log(JSON.stringify({ images: pictures.length, ...evaluation }));
+    const counts = { images: pictures.length, distinct, flagged: flagged.length };
+    console.log(JSON.stringify({ ...counts, ...evaluation, ...(calibrated && { calibrated }) }));
     return;
   }
   console.log(`${model?.id} revision ${model?.revision}`);
   console.log(`${pictures.length} pictures, ${failed} failed, ${images_per_second.toFixed(1)} pictures/s`);
   for (const [name, value] of Object.entries(scores)) console.log(`${name.padEnd(8)} ${value.toFixed(4)}`);
+  console.log(`distinct captions: ${distinct}`);
   console.log(
-    `rank correlation of the model's score with CIDEr-D: ${calibration.rank_correlation.toFixed(3)}`,
+    `rank correlation of the model's score with CIDEr-D: ${calibration.rank_correlation.toFixed(3)}; area under the curve for a CIDEr-D of at least ${GOOD_CIDER}: ${calibration.area_under_curve?.toFixed(3) ?? "undefined"}`,
+  );
+  const quality = (some: typeof pictures) =>
+    some.length === 0 ? "none" : `ROUGE-L ${mean(some.map(({ rouge }) => rouge)).toFixed(4)}`;
+  console.log(`for review: ${flagged.length} (${quality(flagged)}); not: ${kept.length} (${quality(kept)})`);
+  if (calibrated) printCalibrated(calibrated);
+}
+
+function printCalibrated({ review, levels, wanted, held_out }: ReviewCalibration): void {
+  const { constant, person } = levels;
+  console.log(
+    `review below ${review.below}: unflagged captions shall reach ROUGE-L ${wanted.toFixed(4)}, midway between the best constant caption (${constant.toFixed(4)}) and a person (${person.toFixed(4)})`,
+  );
+  const reached = held_out.reached === null ? "none" : `${(100 * held_out.reached).toFixed(0)} %`;
+  console.log(
+    `set on one half and checked on the other, ${held_out.halves} times: ROUGE-L ${held_out.quality?.toFixed(4) ?? "of nothing"}, ${(100 * held_out.flagged_share).toFixed(1)} % flagged, reached in ${reached} of the halves (${held_out.all_flagged} flagged everything)`,
   );
 }
 

@@ -4,11 +4,16 @@ import { mean } from "./scores/ngrams.ts";
 
 /** One captioned picture. */
 export interface Judged {
-  /** Geometric mean of the token probabilities, 0..1. */
+  /** What the model thinks of its caption, 0..1. */
   readonly score: number;
   /** CIDEr-D of this caption. */
   readonly cider: number;
+  /** ROUGE-L of this caption. */
+  readonly rouge: number;
 }
+
+/** Captions from here on say what is in the picture; under it they mostly do not. */
+export const GOOD_CIDER = 0.5;
 
 export interface Bin {
   /** Scores from here up to the next bin's start. */
@@ -16,34 +21,69 @@ export interface Bin {
   readonly pictures: number;
   /** Mean CIDEr-D of the bin; null where it is empty. */
   readonly cider: number | null;
+  /** Share of the bin's captions that are good; null where it is empty. */
+  readonly good: number | null;
+}
+
+/** What is left when the captions that score least are flagged. */
+export interface Coverage {
+  readonly flagged_share: number;
+  /** Lowest score that is not flagged. */
+  readonly from_score: number;
+  readonly rouge: number;
+  readonly cider: number;
 }
 
 export interface Calibration {
   readonly bins: readonly Bin[];
+  readonly coverage: readonly Coverage[];
   /** Spearman's rank correlation of score and CIDEr-D, -1..1. */
   readonly rank_correlation: number;
+  /** How often a good caption scores more than one that is not: the area under the ROC curve; null where all are alike. */
+  readonly area_under_curve: number | null;
 }
 
 const BINS = 20;
+const COVERAGES = 10;
 
-/** Pictures by score, in bins of equal width. */
+/** Pictures by score: in bins of equal width, and from the highest on. */
 export function calibrate(judged: readonly Judged[]): Calibration {
-  const bins = Array.from({ length: BINS }, (_, i) => {
-    const from = i / BINS;
-    const inside = judged.filter(({ score }) => Math.min(BINS - 1, Math.floor(score * BINS)) === i);
-    return {
-      from,
-      pictures: inside.length,
-      cider: inside.length === 0 ? null : mean(inside.map((j) => j.cider)),
-    };
-  });
+  const scoreRanks = ranks(judged.map(({ score }) => score));
   return {
-    bins,
-    rank_correlation: correlation(
-      ranks(judged.map(({ score }) => score)),
-      ranks(judged.map(({ cider }) => cider)),
+    bins: Array.from({ length: BINS }, (_, i) => binOf(judged, i)),
+    coverage: coverage(judged),
+    rank_correlation: correlation(scoreRanks, ranks(judged.map(({ cider }) => cider))),
+    area_under_curve: areaUnderCurve(
+      scoreRanks,
+      judged.map(({ cider }) => cider >= GOOD_CIDER),
     ),
   };
+}
+
+function binOf(judged: readonly Judged[], bin: number): Bin {
+  const inside = judged.filter(({ score }) => Math.min(BINS - 1, Math.floor(score * BINS)) === bin);
+  const isEmpty = inside.length === 0;
+  return {
+    from: bin / BINS,
+    pictures: inside.length,
+    cider: isEmpty ? null : mean(inside.map(({ cider }) => cider)),
+    good: isEmpty ? null : mean(inside.map(({ cider }) => (cider >= GOOD_CIDER ? 1 : 0))),
+  };
+}
+
+function coverage(judged: readonly Judged[]): Coverage[] {
+  const ranked = [...judged].sort((a, b) => b.score - a.score);
+  return Array.from({ length: COVERAGES }, (_, i) => i / COVERAGES).flatMap((flagged_share) => {
+    const kept = ranked.slice(0, Math.ceil(ranked.length * (1 - flagged_share)));
+    const last = kept.at(-1);
+    if (last === undefined) return [];
+    return {
+      flagged_share,
+      from_score: last.score,
+      rouge: mean(kept.map(({ rouge }) => rouge)),
+      cider: mean(kept.map(({ cider }) => cider)),
+    };
+  });
 }
 
 /** Ranks from 0; equal values share the mean of theirs. */
@@ -57,6 +97,15 @@ function ranks(values: readonly number[]): number[] {
     start = end;
   }
   return result;
+}
+
+/** From ranks, as Mann and Whitney's U. */
+function areaUnderCurve(scoreRanks: readonly number[], isGood: readonly boolean[]): number | null {
+  const good = scoreRanks.filter((_, i) => isGood[i]);
+  const others = scoreRanks.length - good.length;
+  if (good.length === 0 || others === 0) return null;
+  const sum = good.reduce((total, rank) => total + rank, 0);
+  return (sum - (good.length * (good.length - 1)) / 2) / (good.length * others);
 }
 
 /** Pearson's; 0 where one side does not vary. */

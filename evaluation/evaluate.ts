@@ -6,7 +6,7 @@ import pMap from "p-map";
 import type { CaptionClient } from "../client/index.ts";
 import { type Calibration, calibrate } from "./calibration.ts";
 import type { LabelledImage } from "./labels.ts";
-import { ciderOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
+import { ciderOfEach, rougeOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
 
 /** As many as the largest batch of the captioner, and some that decode meanwhile. */
 const CONCURRENCY = 16;
@@ -16,6 +16,8 @@ export interface Generated {
   readonly caption: string;
   /** 0..1 */
   readonly score: number;
+  /** Whether a person should look at it, by the threshold that the model has now. */
+  readonly needs_review: boolean;
 }
 
 /** Where captions come from: a bundle in this process, or an API. */
@@ -30,6 +32,7 @@ export interface EvaluatedPicture extends Generated {
   readonly path: string;
   readonly references: readonly string[];
   readonly cider: number;
+  readonly rouge: number;
 }
 
 export interface Evaluation {
@@ -71,8 +74,9 @@ export async function evaluate(options: {
     async ({ image, captions: references }) => {
       const path = join(folder, image);
       try {
-        const { caption, score } = await source.caption(new Uint8Array(await readFile(path)));
-        return [{ path, caption, score, references }];
+        const generated = await source.caption(new Uint8Array(await readFile(path)));
+        const { caption, score, needs_review } = generated;
+        return [{ path, caption, score, needs_review, references }];
       } catch (error) {
         onFailure(image, error);
         return [];
@@ -85,7 +89,12 @@ export async function evaluate(options: {
   if (made.length === 0) return undefined;
   const words = made.map(({ caption, references }) => ({ candidate: caption, references }));
   const ciders = ciderOfEach(words);
-  const pictures = made.map((picture, i) => ({ ...picture, cider: ciders[i] as number }));
+  const rouges = rougeOfEach(words);
+  const pictures = made.map((picture, i) => ({
+    ...picture,
+    cider: ciders[i] as number,
+    rouge: rouges[i] as number,
+  }));
   return {
     pictures,
     failed: set.length - made.length,

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import PeftModel
 from PIL import Image
-from transformers import BertTokenizerFast, BlipForConditionalGeneration
+from transformers import BertTokenizerFast
 
 from captions import read_captions
-from train_base import MEAN, STD
+from models import normalization, open_blip
 
 
 @torch.no_grad()
@@ -34,10 +33,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
 
     images = read_captions(args.captions, args.split)[: args.limit]
-    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=torch.float32)
-    if args.adapter:
-        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
-    model.eval()
+    model = open_blip(args.base, args.adapter)
+    mean, std = normalization(args.base)
     vocabulary = str(args.base / "vocab.txt")
     tokenizer = BertTokenizerFast(vocab_file=vocabulary, vocab=vocabulary, do_lower_case=True)
     size = args.image_size or model.config.vision_config.image_size
@@ -49,7 +46,7 @@ def main() -> None:
             pictures = [Image.open(args.images / i.name).convert("RGB").resize((size, size), Image.BICUBIC) for i in batch]
             pixels = np.stack([np.asarray(p) for p in pictures]).transpose(0, 3, 1, 2)
             file.write(np.ascontiguousarray(pixels).tobytes())
-            values = (torch.from_numpy(pixels.copy()).float() / 255 - MEAN) / STD
+            values = (torch.from_numpy(pixels.copy()).float() / 255 - mean) / std
             answer = model.generate(
                 pixel_values=values,
                 max_new_tokens=args.max_new_tokens,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import PeftModel
 from PIL import Image
-from transformers import BertTokenizerFast, BlipForConditionalGeneration
+from transformers import BertTokenizerFast
 
-from train_base import MEAN, STD
+from models import normalization, open_blip
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models/flickr8k-small"
@@ -19,14 +18,14 @@ PHOTOGRAPHS = ["astronaut.jpg", "cat.jpg", "rocket.jpg"]
 
 @torch.no_grad()
 def main() -> None:
-    model = BlipForConditionalGeneration.from_pretrained(MODEL / "base", dtype=torch.float32)
-    model = PeftModel.from_pretrained(model, MODEL / "lora").merge_and_unload().eval()
+    model = open_blip(MODEL / "base", MODEL / "lora")
+    mean, std = normalization(MODEL / "base")
     vocabulary = str(MODEL / "base/vocab.txt")
     tokenizer = BertTokenizerFast(vocab_file=vocabulary, vocab=vocabulary, do_lower_case=True)
     size = model.config.vision_config.image_size
     pictures = [Image.open(ROOT / "examples" / name).convert("RGB").resize((size, size), Image.BICUBIC) for name in PHOTOGRAPHS]
     pixels = np.ascontiguousarray(np.stack([np.asarray(p) for p in pictures]).transpose(0, 3, 1, 2))
-    values = (torch.from_numpy(pixels).float() / 255 - MEAN) / STD
+    values = (torch.from_numpy(pixels).float() / 255 - mean) / std
     states = model.vision_model(pixel_values=values).last_hidden_state
     bos = torch.full((len(pixels), 1), model.config.text_config.bos_token_id)
     logits = model.text_decoder(input_ids=bos, encoder_hidden_states=states).logits[:, 0]

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import torch
-from peft import PeftModel
-from transformers import BlipForConditionalGeneration
+
+from models import open_blip
 
 
 @torch.no_grad()
@@ -24,9 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
-    model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=dtype).eval().to(args.device)
-    if args.adapter:
-        model = PeftModel.from_pretrained(model, args.adapter).merge_and_unload()
+    model = open_blip(args.base, args.adapter).to(args.device, dtype)
     interpolate = args.image_size != model.config.vision_config.image_size
     times: dict[int, list[float]] = {}
     for batch in args.batches:

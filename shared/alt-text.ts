@@ -3,7 +3,7 @@
  * It rewords nothing: openings and repetitions go, the rest stays as the model put it.
  */
 
-import { DEFAULT_ALT_CHARACTERS, REVIEW_BELOW_SCORE } from "./limits.ts";
+import { DEFAULT_ALT_CHARACTERS } from "./limits.ts";
 import type { Caption, GeneratedCaption } from "./schema.ts";
 
 export interface AltText {
@@ -40,17 +40,28 @@ export function toAltText(caption: string, maxCharacters = DEFAULT_ALT_CHARACTER
   };
 }
 
+/** Whether a person should look at a caption; always, where its model has no threshold. */
+export function needsReview(
+  { caption, score }: Pick<GeneratedCaption, "caption" | "score">,
+  reviewBelow: number | undefined,
+): boolean {
+  const { alt, looping } = toAltText(caption);
+  return reviewBelow === undefined || score < reviewBelow || looping || alt === "";
+}
+
 /** The public answer made from what a model said of the picture with this hash. */
 export function toCaption(parts: {
   readonly sha256: string;
   readonly generated: GeneratedCaption;
   readonly cached: boolean;
   readonly maxLength: number | undefined;
+  /** The threshold of the model that said it; undefined where it has none, and everything is for review. */
+  readonly reviewBelow: number | undefined;
 }): Caption {
-  const { sha256, generated, cached, maxLength } = parts;
+  const { sha256, generated, cached, maxLength, reviewBelow } = parts;
   const { caption, score, model } = generated;
-  const { alt, looping } = toAltText(caption, maxLength);
-  const needs_review = score < REVIEW_BELOW_SCORE || looping || alt === "";
+  const { alt } = toAltText(caption, maxLength);
+  const needs_review = needsReview(generated, reviewBelow);
   return { sha256, caption, alt, score, needs_review, model, cached };
 }
 

@@ -17,9 +17,6 @@ export const MAX_ALT_CHARACTERS = 500;
 
 export const MAX_BATCH_ITEMS = 100;
 
-/** Captions whose score is lower are marked for a person to look at. How it was chosen: docs/edge.md. */
-export const REVIEW_BELOW_SCORE = 0.7;
-
 /** Base64 is a third longer than its bytes; the rest is room for the other fields. */
 export const MAX_JSON_BYTES = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) + 64 * 1024;
 /** Boundaries and option fields around the picture of a form. */

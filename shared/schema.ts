@@ -51,13 +51,28 @@ export const GeneratedCaption = z.object({
 });
 export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
 
+/** From which score on a model's captions need no look, and how that was found; `npm run eval -- --calibrate`. */
+export const Review = z.object({
+  below: z.number().min(0).max(1).meta({ description: "Captions that score less are for review." }),
+  measured_on: z.string().min(1).meta({ description: "The labelled set it was set on." }),
+  pictures: z.number().int().positive().meta({ description: "How many pictures that set has." }),
+  flagged_share: z.number().min(0).max(1).meta({ description: "Share of that set's captions for review." }),
+  quality_above: z.number().min(0).max(1).nullable().meta({
+    description:
+      "ROUGE-L of the captions that are not, on pictures that the threshold was not set on; null where there were none.",
+  }),
+});
+export type Review = z.infer<typeof Review>;
+
 /** The answer of the public API. */
 export const Caption = z.object({
   sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the picture's bytes." }),
   caption: z.string().meta({ description: "What the model said." }),
   alt: z.string().meta({ description: "The caption shaped as alt text." }),
   score: GeneratedCaption.shape.score,
-  needs_review: z.boolean().meta({ description: "The score is under the documented threshold." }),
+  needs_review: z.boolean().meta({
+    description: "The score is under the model's own threshold, or the model has none yet.",
+  }),
   model: ModelIdentity,
   cached: z.boolean(),
 });
@@ -155,5 +170,8 @@ export const BackendModel = ModelIdentity.extend({
     max_num_beams: z.number().int(),
   }),
   defaults: z.object({ max_new_tokens: z.number().int(), num_beams: z.number().int() }),
+  review: Review.nullable().default(null).meta({
+    description: "Null until somebody calibrates the model: then every caption is for review.",
+  }),
 });
 export type BackendModel = z.infer<typeof BackendModel>;

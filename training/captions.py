@@ -35,13 +35,13 @@ def read_captions(path: Path, split: str) -> list[LabelledImage]:
     ]
 
 
-def write_vocabulary(images: list[LabelledImage], size: int, path: Path) -> None:
+def write_vocabulary(captions: list[str], size: int, path: Path) -> None:
     """Trains a WordPiece vocabulary on the captions and writes it in BERT's `vocab.txt` form."""
     from tokenizers import BertWordPieceTokenizer
 
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     tokenizer.train_from_iterator(
-        (c for image in images for c in image.captions),
+        captions,
         vocab_size=size,
         min_frequency=2,
         limit_alphabet=60,

@@ -1,9 +1,11 @@
-"""Trains the embedded base model: a small `BlipForConditionalGeneration`, from scratch, on the Flickr8k train split.
+"""Trains the embedded base model: a hybrid BLIP behind an ImageNet stem, on Flickr8k's train split and labelled photographs.
 
-Two losses at once: the captions (cross-entropy, label smoothing 0.1), and what a vision teacher sees in the same crop
-(`teacher_views.py`). The learning rate follows the time used, so `--minutes` is the whole plan, and a run that was
-stopped goes on from its checkpoint. Each evaluation writes the averaged weights in Hugging Face's format when they are
-the best so far on dev.
+Two phases, each of so many minutes, in which the learning rate rises and falls once:
+ 1. the stem frozen, its outputs read from disk (`stem_views.py`), everything behind it from scratch;
+ 2. the stem's last stages too, at a low rate.
+A batch is 48 captioned pictures with two of their captions each, and 24 photographs whose class is said in a few words,
+at a quarter of the weight. A run that was stopped goes on from its checkpoint. Each evaluation writes the averaged
+weights in Hugging Face's format when their CIDEr-D on dev is the best so far.
 """
 
 import argparse
@@ -14,18 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
 
 from captions import MAX_CAPTION_TOKENS, LabelledImage, pack, read_captions, write_vocabulary
+from photos import Photo, named, read_photos
 from precision import autocast
 from score import score
+from stem import FIRST_LATE_BLOCK, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, hybrid_blip, imagenet_stem, stem_config, stored_weights
 
-IMAGE_SIZE = 128
-MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
-STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+PICTURES, CAPTIONS_EACH, PHOTOS = 48, 2, 24
+PHOTO_WEIGHT = 0.25
 
 
 def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
@@ -37,7 +40,8 @@ def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
             num_hidden_layers=args.vision_layers,
             num_attention_heads=args.hidden // 64,
             image_size=IMAGE_SIZE,
-            patch_size=16,
+            patch_size=32,
+            attention_dropout=0.0,
             initializer_range=0.02,
         ),
         text_config=dict(
@@ -53,145 +57,142 @@ def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
             eos_token_id=3,
             sep_token_id=3,
             hidden_dropout_prob=args.dropout,
-            attention_probs_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.1,
         ),
     )
 
 
-class TeacherHead(nn.Module):
-    """Predicts the teacher's patch features and its class logits from the encoder; thrown away after training."""
-
-    def __init__(self, hidden: int, grid_size: int, classes: int):
-        super().__init__()
-        self.grid = nn.Linear(hidden, grid_size)
-        self.classes = nn.Linear(hidden, classes)
-
-    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """[batch, 65, hidden] to [batch, 64, grid_size] and [batch, classes]."""
-        return self.grid(hidden_states[:, 1:]), self.classes(hidden_states.mean(1))
-
-
 class Views:
-    """The passes of `teacher_views.py` that exist by now."""
+    """Random views of some pictures, by `stem_views.py`; those that are being made are picked up as they come."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.passes: dict[str, dict[str, np.ndarray]] = {}
-        basis = np.load(folder / "basis.npz")
-        self.grid_size = basis["vectors"].shape[1]
-        self.fc_weight = torch.from_numpy(basis["fc_weight"])
-        self.fc_bias = torch.from_numpy(basis["fc_bias"])
+    def __init__(self, folder: Path, key: str):
+        self.folder, self.key = folder, key
+        self.names: list[str] = json.loads((folder / "names.json").read_text())
+        self.row = {name: i for i, name in enumerate(self.names)}
+        self.refresh()
 
-    def pick(self, number: int) -> dict[str, np.ndarray]:
-        for path in sorted(self.folder.glob("pass-*")):
-            if path.name not in self.passes:
-                keys = ("pixels", "grid", "pooled")
-                self.passes[path.name] = {k: np.load(path / f"{k}.npy", mmap_mode="r") for k in keys}
-        names = sorted(self.passes)
-        return self.passes[names[number % len(names)]]
+    def refresh(self) -> None:
+        self.arrays = [np.load(p / f"{self.key}.npy", mmap_mode="r") for p in sorted(self.folder.glob("view-*"))]
 
+    def pick(self, names: list[str], rng: np.random.Generator) -> torch.Tensor:
+        """[n, channels, side, side] float32, of each picture any of its views."""
+        views = rng.integers(len(self.arrays), size=len(names))
+        rows = np.stack([self.arrays[v][self.row[name]] for v, name in zip(views, names, strict=True)])
+        return torch.from_numpy(rows).permute(0, 3, 1, 2).float()
 
-def jitter(pixels: torch.Tensor) -> torch.Tensor:
-    """Brightness, contrast and colour of each picture changed a little; pixels 0..1, [batch, 3, h, w]."""
-    n = pixels.shape[0]
-    brightness = torch.empty(n, 1, 1, 1).uniform_(0.75, 1.25)
-    contrast = torch.empty(n, 1, 1, 1).uniform_(0.75, 1.25)
-    colour = torch.empty(n, 3, 1, 1).uniform_(0.93, 1.07)
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    return ((pixels - mean) * contrast + mean * brightness).mul(colour).clamp(0, 1)
+    def whole(self, names: list[str]) -> torch.Tensor:
+        """[n, channels, side, side] float16, of the whole pictures."""
+        return torch.from_numpy(self.arrays[0][[self.row[name] for name in names]]).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
-def greedy(model: BlipForConditionalGeneration, pixels: torch.Tensor, max_tokens: int = 25) -> torch.Tensor:
-    """Token ids [batch, <= max_tokens] by transformers' own generate."""
-    return model.generate(pixel_values=pixels, max_new_tokens=max_tokens, do_sample=False, num_beams=1)
+def caption_all(model: BlipForConditionalGeneration, tokenizer: BertTokenizerFast, inputs: torch.Tensor) -> list[str]:
+    """Greedy captions by transformers' own generate; inputs: pixels, or what the stem made of them."""
+    captions = []
+    for start in range(0, len(inputs), 100):
+        with autocast():
+            ids = model.generate(
+                pixel_values=inputs[start : start + 100].float(), max_new_tokens=25, do_sample=False, num_beams=1
+            )
+        captions += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return captions
 
 
-@torch.no_grad()
-def evaluate(model, tokenizer, pixels: torch.Tensor, images: list[LabelledImage]) -> tuple[dict, dict[str, str]]:
+def evaluate(
+    model: BlipForConditionalGeneration,
+    tokenizer: BertTokenizerFast,
+    dev: tuple[list[LabelledImage], torch.Tensor],
+    held_back: tuple[list[Photo], torch.Tensor],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Scores on dev, how many captions differ, and the share of held-back photographs whose thing is named."""
     model.eval()
-    captions = {}
-    for start in range(0, len(images), 100):
-        ids = greedy(model, pixels[start : start + 100])
-        for image, text in zip(images[start:], tokenizer.batch_decode(ids, skip_special_tokens=True), strict=False):
-            captions[image.name] = text
+    images, inputs = dev
+    captions = dict(zip([i.name for i in images], caption_all(model, tokenizer, inputs), strict=True))
+    scores = score(captions, {i.name: i.captions for i in images})
+    scores["distinct"] = len(set(captions.values()))
+    photos, inputs = held_back
+    said = caption_all(model, tokenizer, inputs)
+    scores["named"] = sum(named(c, p) for c, p in zip(said, photos, strict=True)) / len(photos)
     model.train()
-    return score(captions, {i.name: i.captions for i in images}), captions
-
-
-def load_pixels(folder: Path, images: list[LabelledImage]) -> torch.Tensor:
-    """[n, 3, size, size] float32, resized and normalized as BlipImageProcessor does."""
-    pictures = [Image.open(folder / i.name).convert("RGB") for i in images]
-    resized = [np.asarray(p.resize((IMAGE_SIZE, IMAGE_SIZE), Image.BICUBIC)) for p in pictures]
-    pixels = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
-    return (pixels - MEAN) / STD
+    return scores, captions
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--captions", type=Path, required=True)
-    parser.add_argument("--views", type=Path, required=True)
+    parser.add_argument("--captions", type=Path, required=True, help="Flickr8k's captions.jsonl")
+    parser.add_argument("--photos", type=Path, required=True, help="labels.jsonl of the labelled photographs")
+    parser.add_argument("--pseudo-captions", type=Path, help="confident captions of photographs, by `caption_photos.py`")
+    parser.add_argument("--views", type=Path, required=True, help="folder of train, dev and photos")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and best model")
-    parser.add_argument("--start-from", type=Path, help="a model folder to go on from, e.g. models/flickr8k-small/base")
-    parser.add_argument("--minutes", type=float, default=100)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--hidden", type=int, default=256)
-    parser.add_argument("--vision-layers", type=int, default=6)
-    parser.add_argument("--text-layers", type=int, default=4)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--vocabulary", type=int, default=3000)
-    parser.add_argument("--evaluate-every", type=float, default=10, help="minutes")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="stop after so many steps, to measure speed")
+    parser.add_argument("--start-from", type=Path, help="weights.pt of an earlier run, e.g. for the second phase")
+    parser.add_argument("--tune-stem", action="store_true", help="the second phase")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--stem-lr", type=float, default=1e-4)
+    parser.add_argument("--hidden", type=int, default=320)
+    parser.add_argument("--vision-layers", type=int, default=2)
+    parser.add_argument("--text-layers", type=int, default=3)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--vocabulary", type=int, default=4000)
+    parser.add_argument("--evaluate-every", type=float, default=6, help="minutes")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(2)
     torch.manual_seed(0)
     rng = np.random.default_rng(int(time.time()))
     args.out.mkdir(parents=True, exist_ok=True)
 
-    train = read_captions(args.captions, "train")
-    dev = read_captions(args.captions, "dev")
+    train, dev = read_captions(args.captions, "train"), read_captions(args.captions, "dev")
+    photos, held_back = read_photos(args.photos)
+    if args.pseudo_captions:
+        said = {row["image"]: row["captions"] for row in map(json.loads, args.pseudo_captions.open())}
+        labelled = {p.name for p in photos}
+        photos = [Photo(p.name, p.captions + said.get(p.name, []), p.names) for p in photos]
+        photos += [Photo(name, captions, []) for name, captions in said.items() if name not in labelled]
     vocabulary = args.out / "vocab.txt"
-    if args.start_from:
-        vocabulary.write_bytes((args.start_from / "vocab.txt").read_bytes())
-    elif not vocabulary.exists():
-        write_vocabulary(train, args.vocabulary, vocabulary)
+    if not vocabulary.exists():
+        words = [c for i in train for c in i.captions] + [c for p in photos for c in p.captions] * 2
+        write_vocabulary(words, args.vocabulary, vocabulary)
     tokenizer = BertTokenizerFast(vocab_file=str(vocabulary), vocab=str(vocabulary), do_lower_case=True)
-    token_ids = [
-        [ids[:MAX_CAPTION_TOKENS] for ids in tokenizer(i.captions, add_special_tokens=False)["input_ids"]]
-        for i in train
-    ]
-    dev_pixels = load_pixels(args.images, dev)
-    views = Views(args.views)
 
+    def tokens(captions: list[str]) -> list[list[int]]:
+        return [ids[:MAX_CAPTION_TOKENS] for ids in tokenizer(captions, add_special_tokens=False)["input_ids"]]
+
+    train_ids = [tokens(i.captions) for i in train]
+    photo_ids = [tokens(p.captions) for p in photos]
+
+    key = "middle" if args.tune_stem else "last"
+    train_views, photo_views = Views(args.views / "train", key), Views(args.views / "photos", key)
+    dev_inputs = (dev, Views(args.views / "dev", key).whole([i.name for i in dev]))
+    held_back_inputs = (held_back, photo_views.whole([p.name for p in held_back]))
+
+    model = hybrid_blip(blip_config(len(tokenizer), args), imagenet_stem())
     if args.start_from:
-        model = BlipForConditionalGeneration.from_pretrained(
-            args.start_from, dtype=torch.float32, text_config={"hidden_dropout_prob": args.dropout}
-        )
-    else:
-        model = BlipForConditionalGeneration(blip_config(len(tokenizer), args))
+        model.load_state_dict(torch.load(args.start_from))
     text = model.config.text_config
     bos, eos, pad = text.bos_token_id, text.sep_token_id, text.pad_token_id
-    head = TeacherHead(model.config.vision_config.hidden_size, views.grid_size, views.fc_bias.shape[0])
-    both = nn.ModuleList([model, head])
+    stem = model.vision_model.embeddings.patch_embedding.stem
+    stem.requires_grad_(False)
+    tuned = []
+    if args.tune_stem:
+        for part in (*stem._blocks[FIRST_LATE_BLOCK:], stem._conv_head, stem._bn1):
+            part.requires_grad_(True)
+        tuned = [p for p in stem.parameters() if p.requires_grad]
+    inside = {id(p) for p in stem.parameters()}
+    behind = [p for p in model.parameters() if id(p) not in inside]
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
-    decay = [p for p in both.parameters() if p.ndim >= 2]
-    rest = [p for p in both.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
-        lr=args.lr,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
+    groups = [
+        {"params": [p for p in behind if p.ndim >= 2], "weight_decay": 0.05, "top": args.lr},
+        {"params": [p for p in behind if p.ndim < 2], "weight_decay": 0.0, "top": args.lr},
+        *([{"params": tuned, "weight_decay": 0.0, "top": args.stem_lr}] if tuned else []),
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
     print("parameters", sum(p.numel() for p in model.parameters()), flush=True)
 
     checkpoint = args.out / "checkpoint.pt"
     step, epoch, used, best = 0, 0, 0.0, -1.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=False)
-        both.load_state_dict(state["both"])
+        model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         step, epoch, used, best = state["step"], state["epoch"], state["used"], state["best"]
@@ -202,27 +203,31 @@ def main() -> None:
     running = []
     model.train()
     total = 60 * args.minutes
+    photo_order = rng.permutation(len(photos))
+    photo_at = 0
     while used < total:
-        view = views.pick(epoch)
+        train_views.refresh()
+        photo_views.refresh()
         order = rng.permutation(len(train))
-        for start in range(0, len(order) - args.batch + 1, args.batch):
+        for start in range(0, len(order) - PICTURES + 1, PICTURES):
             share = used / total
-            rate = args.lr * min(1.0, (step + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, share))))
+            rate = min(share / 0.08, 0.5 * (1 + math.cos(math.pi * (min(1, share) - 0.08) / 0.92)))
             for group in optimizer.param_groups:
-                group["lr"] = rate
-            # The language is learnt long before the vision: most steps spend their time on the encoder.
-            per_image = 1 if share < 0.8 else 4
-            pick = np.sort(order[start : start + args.batch])
-            chosen = [[token_ids[i][c] for c in rng.permutation(5)[:per_image]] for i in pick]
+                group["lr"] = group["top"] * max(0.01, rate)
+            pick = order[start : start + PICTURES]
+            if photo_at + PHOTOS > len(photos):
+                photo_order, photo_at = rng.permutation(len(photos)), 0
+            extra = photo_order[photo_at : photo_at + PHOTOS]
+            photo_at += PHOTOS
+            chosen = [[train_ids[i][c] for c in rng.permutation(5)[:CAPTIONS_EACH]] for i in pick]
+            chosen += [[photo_ids[i][rng.integers(len(photo_ids[i]))]] for i in extra]
             packed = pack(chosen, bos, eos, pad)
-            pixels = torch.from_numpy(view["pixels"][pick]).permute(0, 3, 1, 2).float() / 255
-            pixels = ((jitter(pixels) - MEAN) / STD).contiguous()
-            grid = torch.from_numpy(view["grid"][pick]).float()
-            with torch.no_grad():
-                pooled = torch.from_numpy(view["pooled"][pick]).float()
-                classes = F.log_softmax((pooled @ views.fc_weight.T + views.fc_bias) / 2, 1)
+            inputs = torch.cat([
+                train_views.pick([train[i].name for i in pick], rng),
+                photo_views.pick([photos[i].name for i in extra], rng),
+            ]).contiguous(memory_format=torch.channels_last)  # fmt: skip
             with autocast():
-                states = model.vision_model(pixel_values=pixels).last_hidden_state
+                states = model.vision_model(pixel_values=inputs).last_hidden_state
                 logits = model.text_decoder(
                     input_ids=packed.input_ids,
                     position_ids=packed.position_ids,
@@ -230,43 +235,39 @@ def main() -> None:
                     encoder_hidden_states=states,
                     use_cache=False,
                 ).logits
-                grid_guess, class_guess = head(states)
-            keep = packed.labels >= 0
-            caption_loss = F.cross_entropy(logits[keep].float(), packed.labels[keep], label_smoothing=0.1)
-            grid_loss = F.mse_loss(grid_guess.float(), grid)
-            class_loss = F.kl_div(F.log_softmax(class_guess.float() / 2, 1), classes, log_target=True, reduction="batchmean")
-            # Softened targets have gradients a temperature squared too small. Hinton et al. 2015, arXiv:1503.02531.
-            loss = caption_loss + grid_loss + 4 * class_loss
+            losses = []
+            for part in (slice(0, PICTURES), slice(PICTURES, None)):
+                keep = packed.labels[part] >= 0
+                losses.append(F.cross_entropy(logits[part][keep].float(), packed.labels[part][keep], label_smoothing=0.1))
+            loss = losses[0] + PHOTO_WEIGHT * losses[1]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(behind + tuned, 1.0)
             optimizer.step()
             average.update_parameters(model)
             step += 1
-            running.append((caption_loss.item(), grid_loss.item(), class_loss.item()))
+            running.append([part.item() for part in losses])
             now = time.time()
             used, clock = used + now - clock, now
             if step % 50 == 0:
                 means = np.mean(running, 0).round(4).tolist()
                 running = []
                 print(json.dumps({"step": step, "epoch": epoch, "minutes": round(used / 60, 1), "losses": means}), flush=True)
-            if args.steps and step >= args.steps:
-                print("seconds a step", used / step)
-                return
             if used >= next_evaluation or used >= total:
                 next_evaluation = used + 60 * args.evaluate_every
-                state = dict(
-                    both=both.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
-                    step=step, epoch=epoch, used=used, best=best,
-                )  # fmt: skip
-                scores, captions = evaluate(average.module, tokenizer, dev_pixels, dev)
+                scores, captions = evaluate(average.module, tokenizer, dev_inputs, held_back_inputs)
                 line = {"step": step, "epoch": epoch, "minutes": round(used / 60, 1), **{k: round(v, 4) for k, v in scores.items()}}
                 print(json.dumps(line), list(captions.values())[:3], flush=True)
                 log.write(json.dumps(line) + "\n")
                 log.flush()
                 if scores["CIDEr-D"] > best:
-                    best = state["best"] = scores["CIDEr-D"]
+                    best = scores["CIDEr-D"]
+                    torch.save(average.module.state_dict(), args.out / "weights.pt")
                     save(average.module, vocabulary, args.out / "best")
+                state = dict(
+                    model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
+                    step=step, epoch=epoch, used=used, best=best,
+                )  # fmt: skip
                 torch.save(state, args.out / "partial.pt")
                 (args.out / "partial.pt").rename(checkpoint)
                 clock = time.time()
@@ -276,13 +277,21 @@ def main() -> None:
 
 
 def save(model: BlipForConditionalGeneration, vocabulary: Path, folder: Path) -> None:
-    """Writes the model in float16 with everything a Hugging Face user expects beside it."""
+    """Writes the model with everything a Hugging Face user expects beside it: float16, batch statistics in float32."""
     folder.mkdir(parents=True, exist_ok=True)
-    copy = BlipForConditionalGeneration(model.config)
-    copy.load_state_dict(model.state_dict())
-    copy.config.text_config.hidden_dropout_prob = 0.0
-    copy.half().save_pretrained(folder)
-    BlipImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(folder)
+    config = BlipConfig.from_dict(model.config.to_dict())
+    config.text_config.hidden_dropout_prob = 0.0
+    config.text_config.attention_probs_dropout_prob = 0.0
+    config.vision_config.stem = stem_config(model.vision_model.embeddings.patch_embedding.stem)
+    config.architectures = ["BlipForConditionalGeneration"]
+    config.save_pretrained(folder)
+    weights = {n: t.clone() if "._bn" in n else t.half() for n, t in stored_weights(model).items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    BlipImageProcessor(
+        size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        image_mean=[PIXEL_MEAN / 255] * 3,
+        image_std=[PIXEL_STD / 255] * 3,
+    ).save_pretrained(folder)
     (folder / "vocab.txt").write_bytes(vocabulary.read_bytes())
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 64}, indent=2) + "\n"

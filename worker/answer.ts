@@ -17,9 +17,15 @@ export interface AnswerParts {
 /** 200 with a `Caption`, or the problem. */
 export function captionResponse({ sha256, options, outcome, scope }: AnswerParts): Response {
   if (!outcome.ok) return problemResponse(outcome.failure);
-  const { generated, provenance } = outcome.value;
+  const { generated, provenance, reviewBelow } = outcome.value;
   scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
-  const { body, etag } = render({ sha256, generated, provenance, maxLength: options.max_length });
+  const { body, etag } = render({
+    sha256,
+    generated,
+    provenance,
+    maxLength: options.max_length,
+    reviewBelow,
+  });
   return new Response(body, {
     headers: {
       "content-type": "application/json",
@@ -34,6 +40,7 @@ export function captionResponse({ sha256, options, outcome, scope }: AnswerParts
 interface Rendered {
   readonly body: string;
   readonly etag: string;
+  readonly reviewBelow: number | undefined;
 }
 
 /** Answers of hits without options. The memory tier hands out one object for each picture, so shaping is done once. */
@@ -44,14 +51,16 @@ function render(parts: {
   readonly generated: GeneratedCaption;
   readonly provenance: Provenance;
   readonly maxLength: number | undefined;
+  readonly reviewBelow: number | undefined;
 }): Rendered {
-  const { sha256, generated, provenance, maxLength } = parts;
+  const { sha256, generated, provenance, maxLength, reviewBelow } = parts;
   const cached = provenance.kind === "hit";
   const isPlainHit = cached && maxLength === undefined;
   const known = isPlainHit ? renderedHits.get(generated) : undefined;
-  if (known !== undefined) return known;
-  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength }));
-  const rendered = { body, etag: entityTag(body) };
+  // The model may have been calibrated since.
+  if (known !== undefined && known.reviewBelow === reviewBelow) return known;
+  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength, reviewBelow }));
+  const rendered = { body, etag: entityTag(body), reviewBelow };
   if (isPlainHit) renderedHits.set(generated, rendered);
   return rendered;
 }

@@ -6,7 +6,12 @@
 import { PROBLEMS } from "../shared/problem.ts";
 import { failed, type Result, success } from "../shared/result.ts";
 import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
-import { type CurrentModel, type KnownModel, withoutDefaults } from "./backends/current-model.ts";
+import {
+  type CurrentModel,
+  type KnownModel,
+  reviewBelow,
+  withoutDefaults,
+} from "./backends/current-model.ts";
 import type { BackendPool } from "./backends/pool.ts";
 import type { CacheHit, CaptionCache } from "./cache/caption-cache.ts";
 import { captionKey } from "./cache/key.ts";
@@ -23,6 +28,8 @@ export type Provenance =
 export interface CaptionAnswer {
   readonly generated: GeneratedCaption;
   readonly provenance: Provenance;
+  /** The threshold of the model that said it, where it is known. */
+  readonly reviewBelow: number | undefined;
 }
 
 export interface LookupRequest {
@@ -109,7 +116,8 @@ export function createCachingCaptioner(parts: {
     const leftMs = led === undefined ? 0 : Math.min(led.deadline, scope.deadline) - scope.now();
     if (led !== undefined && leftMs > 0) {
       const joined = await timed(scope, "joined", () => within(leftMs, led.outcome));
-      if (joined !== TIMED_OUT) return joined.ok ? asAnswer(joined.value, true) : joined;
+      if (joined !== TIMED_OUT)
+        return joined.ok ? asAnswer(joined.value, { collapsed: true, model }) : joined;
       // The platform may have cut the leader off: its run never settles, and this request asks for itself.
     }
     const run: Run = { outcome: generate({ ...request, options }, model), deadline: scope.deadline };
@@ -120,12 +128,12 @@ export function createCachingCaptioner(parts: {
     // The caller may go; those who joined still wait, and the caption is worth keeping.
     scope.background.waitUntil(settled);
     const outcome = await run.outcome;
-    return outcome.ok ? asAnswer(outcome.value, false) : outcome;
+    return outcome.ok ? asAnswer(outcome.value, { collapsed: false, model }) : outcome;
   }
 
   async function lookUp(request: LookupRequest, model: KnownModel | undefined) {
     const hit = await find(request, model);
-    return hit === undefined ? undefined : fromHit(hit);
+    return hit === undefined ? undefined : fromHit(hit, model);
   }
 
   return {
@@ -152,12 +160,23 @@ export function createCachingCaptioner(parts: {
   };
 }
 
-function fromHit({ entry, tier }: CacheHit): Result<CaptionAnswer> {
-  return entry.kind === "failure"
-    ? failed(entry.failure)
-    : success({ generated: entry.generated, provenance: { kind: "hit", tier } });
+function fromHit({ entry, tier }: CacheHit, model: KnownModel | undefined): Result<CaptionAnswer> {
+  if (entry.kind === "failure") return failed(entry.failure);
+  const { generated } = entry;
+  return success({
+    generated,
+    provenance: { kind: "hit", tier },
+    reviewBelow: reviewBelow(generated.model, model),
+  });
 }
 
-function asAnswer({ generated, stored }: Generated, collapsed: boolean): Result<CaptionAnswer> {
-  return success({ generated, provenance: { kind: "generated", stored, collapsed } });
+function asAnswer(
+  { generated, stored }: Generated,
+  { collapsed, model }: { readonly collapsed: boolean; readonly model: KnownModel | undefined },
+): Result<CaptionAnswer> {
+  return success({
+    generated,
+    provenance: { kind: "generated", stored, collapsed },
+    reviewBelow: reviewBelow(generated.model, model),
+  });
 }

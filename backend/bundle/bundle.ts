@@ -1,8 +1,9 @@
 /** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
 
-import { access } from "node:fs/promises";
+import { access, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { Review } from "../../shared/schema.ts";
 import { readJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
@@ -63,6 +64,9 @@ export const BundleManifest = z.object({
   generation: z.object({ max_new_tokens: z.number().int(), num_beams: z.number().int() }),
   base: Source,
   adapter: Source.nullable(),
+  review: Review.nullable()
+    .default(null)
+    .meta({ description: "Which captions a person should look at; no part of the revision." }),
 });
 export type BundleManifest = z.infer<typeof BundleManifest>;
 
@@ -90,6 +94,30 @@ export async function openBundle(
   folder: string,
   { device = "cpu", dtype }: OpenOptions = {},
 ): Promise<Bundle> {
+  const manifest = await readManifest(folder);
+  const variant = chooseVariant(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
+  if (variant === undefined) {
+    throw new BundleError(
+      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
+    );
+  }
+  return {
+    manifest: { ...manifest, ...variant },
+    graphPath: join(folder, variant.graph),
+    vocabularyPath: join(folder, VOCABULARY_FILE),
+  };
+}
+
+/** Gives the bundle in `folder` another review threshold; graphs and revisions stay. @throws BundleError */
+export async function writeReview(folder: string, review: Review | null): Promise<void> {
+  const manifest: BundleManifest = { ...(await readManifest(folder)), review };
+  const path = join(folder, MANIFEST_FILE);
+  const partial = `${path}.partial-${process.pid}`;
+  await writeFile(partial, `${JSON.stringify(manifest, null, 2)}\n`);
+  await rename(partial, path);
+}
+
+async function readManifest(folder: string): Promise<BundleManifest> {
   const path = join(folder, MANIFEST_FILE);
   if (!(await exists(path))) {
     throw new BundleError(
@@ -102,18 +130,7 @@ export async function openBundle(
       `${path} is not a bundle this version reads; build it again with 'npm run model:build'.`,
     );
   }
-  const manifest = await readJsonFile(path, BundleManifest, BundleError);
-  const variant = chooseVariant(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
-  if (variant === undefined) {
-    throw new BundleError(
-      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
-    );
-  }
-  return {
-    manifest: { ...manifest, ...variant },
-    graphPath: join(folder, variant.graph),
-    vocabularyPath: join(folder, VOCABULARY_FILE),
-  };
+  return readJsonFile(path, BundleManifest, BundleError);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -189,6 +189,7 @@ function describe({ bundle: { manifest } }: Engine): BackendModel {
       max_num_beams: MAX_NUM_BEAMS,
     },
     defaults: manifest.generation,
+    review: manifest.review,
   };
 }
 

@@ -32,6 +32,8 @@ export interface BuildOptions {
   readonly dtypes: readonly [Dtype, ...Dtype[]];
   /** Edge of the pictures in pixels; the preprocessor's own where absent. */
   readonly imageSize?: number;
+  /** What is known of when its captions need a look; a new model has to be calibrated first. */
+  readonly review?: BundleManifest["review"];
   /** Folder of the bundle; one that is there already is replaced, anything else is refused. */
   readonly out: string;
   readonly onProgress?: WriteProgress;
@@ -49,7 +51,7 @@ export async function buildBundle(options: BuildOptions): Promise<BundleManifest
 type Described = Omit<BundleManifest, keyof Variant | "variants">;
 
 async function writeBundle(
-  { base, adapter, dtypes, imageSize, onProgress }: BuildOptions,
+  { base, adapter, dtypes, imageSize, review = null, onProgress }: BuildOptions,
   folder: string,
 ): Promise<BundleManifest> {
   const config = await readBlipConfig(base.folder);
@@ -82,6 +84,7 @@ async function writeBundle(
     adapter: adapter
       ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, "adapter_model") }
       : null,
+    review,
   };
   const variants: Variant[] = [];
   for (const dtype of dtypes) {

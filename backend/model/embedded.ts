@@ -1,7 +1,10 @@
 /** The model that comes with the project: weights in models/, its bundle built from them when it is needed. */
 
+import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type Bundle, openBundle } from "../bundle/bundle.ts";
+import { isDeepStrictEqual } from "node:util";
+import * as z from "zod";
+import { type Bundle, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
 import { type BuildOptions, buildBundle } from "./build.ts";
 import { weightFolderHash } from "./weights/safetensors.ts";
 
@@ -12,24 +15,57 @@ export const EMBEDDED_BASE = { id: `${MODEL}/base`, folder: folder(`models/${MOD
 export const EMBEDDED_ADAPTER = { id: `${MODEL}/lora`, folder: folder(`models/${MODEL}/lora`) };
 export const EMBEDDED_BUNDLE = folder("bundles/embedded");
 
+/** What `npm run eval -- --calibrate` found for the weights beside it: part of the project, as the weights are. */
+const REVIEW_FILE = folder(`models/${MODEL}/review.json`);
+
+const MeasuredReview = z.object({
+  /** SHA-256 of the weights that it was measured with. Of any others it says nothing. */
+  base: z.string(),
+  adapter: z.string(),
+  review: BundleManifest.shape.review,
+});
+type MeasuredReview = z.infer<typeof MeasuredReview>;
+
 /** Opens the embedded bundle; builds it first where there is none, or one of other weights. */
 export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]): Promise<Bundle> {
+  const weights = await embeddedWeights();
+  const review = await readReview(weights);
   const current = await openBundle(EMBEDDED_BUNDLE).catch(() => undefined);
-  if (current && (await isBuiltFromWeights(current))) return current;
-  await buildBundle({
-    base: EMBEDDED_BASE,
-    adapter: EMBEDDED_ADAPTER,
-    dtypes: ["fp32"],
-    out: EMBEDDED_BUNDLE,
-    ...(onProgress ? { onProgress } : {}),
-  });
+  const { base, adapter } = current?.manifest ?? {};
+  if (base?.sha256 !== weights.base || adapter?.sha256 !== weights.adapter) {
+    await buildBundle({
+      base: EMBEDDED_BASE,
+      adapter: EMBEDDED_ADAPTER,
+      dtypes: ["fp32"],
+      review,
+      out: EMBEDDED_BUNDLE,
+      ...(onProgress ? { onProgress } : {}),
+    });
+  } else if (!isDeepStrictEqual(current?.manifest.review, review)) {
+    await writeReview(EMBEDDED_BUNDLE, review);
+  }
   return openBundle(EMBEDDED_BUNDLE);
 }
 
-async function isBuiltFromWeights({ manifest }: Bundle): Promise<boolean> {
+/** Keeps a new review threshold of the embedded model beside its weights, and gives it to its bundle. */
+export async function saveEmbeddedReview(review: MeasuredReview["review"]): Promise<void> {
+  const measured: MeasuredReview = { ...(await embeddedWeights()), review };
+  await writeFile(REVIEW_FILE, `${JSON.stringify(measured, null, 2)}\n`);
+  await writeReview(EMBEDDED_BUNDLE, review);
+}
+
+async function embeddedWeights(): Promise<Omit<MeasuredReview, "review">> {
   const [base, adapter] = await Promise.all([
     weightFolderHash(EMBEDDED_BASE.folder, "model"),
     weightFolderHash(EMBEDDED_ADAPTER.folder, "adapter_model"),
   ]);
-  return manifest.base.sha256 === base && manifest.adapter?.sha256 === adapter;
+  return { base, adapter };
+}
+
+/** Null for weights that it was not measured with: they flag everything until they are calibrated. */
+async function readReview(weights: Omit<MeasuredReview, "review">): Promise<MeasuredReview["review"]> {
+  const text = await readFile(REVIEW_FILE, "utf8").catch(() => undefined);
+  if (text === undefined) return null;
+  const measured = MeasuredReview.parse(JSON.parse(text));
+  return measured.base === weights.base && measured.adapter === weights.adapter ? measured.review : null;
 }

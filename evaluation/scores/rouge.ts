@@ -6,10 +6,11 @@ const BETA_SQUARED = 1.2 ** 2;
 
 /** ROUGE-L averaged over the set. */
 export function rougeL(set: readonly Scored[]): number {
-  return mean(set.map(rougeOfOne));
+  return mean(set.map(rougeLOfOne));
 }
 
-function rougeOfOne({ candidate, references }: Scored): number {
+/** ROUGE-L of one caption. */
+export function rougeLOfOne({ candidate, references }: Scored): number {
   const common = references.map((reference) => longestCommonSubsequence(candidate, reference));
   const precision = Math.max(...common) / Math.max(1, candidate.length);
   const recall = Math.max(...common.map((length, i) => length / Math.max(1, references[i]?.length ?? 0)));

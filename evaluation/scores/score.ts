@@ -3,7 +3,7 @@
 import { bleu } from "./bleu.ts";
 import { ciderD } from "./cider.ts";
 import { mean, type Scored, words } from "./ngrams.ts";
-import { rougeL } from "./rouge.ts";
+import { rougeL, rougeLOfOne } from "./rouge.ts";
 
 export interface Scores {
   readonly "BLEU-1": number;
@@ -22,6 +22,11 @@ interface Captioned {
 /** CIDEr-D of each caption, document frequencies from the whole set. */
 export function ciderOfEach(captions: readonly Captioned[]): number[] {
   return ciderD(captions.map(inWords));
+}
+
+/** ROUGE-L of each caption. */
+export function rougeOfEach(captions: readonly Captioned[]): number[] {
+  return captions.map((captioned) => rougeLOfOne(inWords(captioned)));
 }
 
 /** Scores raw captions; at least one picture, each with at least one reference. */

@@ -20,6 +20,7 @@ export const fakeManifest: BundleManifest = {
   generation: { max_new_tokens: 10, num_beams: 1 },
   base: { id: "test/fake", sha256: "0" },
   adapter: null,
+  review: null,
 };
 
 /** One call of `generate` that waits for the test. */

@@ -1,4 +1,4 @@
-/** The tiny BLIP of test/fixtures and what transformers and peft computed on it (reference/blip.py). */
+/** The tiny BLIPs of test/fixtures and what transformers and peft computed on them (reference/blip.py, hybrid.py). */
 
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,10 +9,15 @@ import { onTestFinished } from "vitest";
 import * as z from "zod";
 import { type Bundle, type Device, type Dtype, openBundle } from "../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../backend/model/build.ts";
+import type { ModelFolder } from "../../backend/model/weights/model-folder.ts";
 
 const FOLDER = fileURLToPath(new URL("../fixtures/tiny-blip", import.meta.url));
 export const TINY_BASE = { id: "tests/tiny-blip", folder: join(FOLDER, "base") };
 export const TINY_ADAPTER = { id: "tests/tiny-adapter", folder: join(FOLDER, "adapter") };
+
+const HYBRID_FOLDER = fileURLToPath(new URL("../fixtures/tiny-hybrid", import.meta.url));
+/** A BLIP behind a convolutional stem. */
+export const TINY_HYBRID = { id: "tests/tiny-hybrid", folder: join(HYBRID_FOLDER, "base") };
 
 const Expectations = z.object({
   pixels: z.array(z.number()).transform((values) => Uint8Array.from(values)),
@@ -38,6 +43,16 @@ export function readTinyReference(): z.infer<typeof Reference> {
   return Reference.parse(JSON.parse(readFileSync(join(FOLDER, "reference.json"), "utf8")));
 }
 
+const HybridReference = z.object({
+  base: Expectations,
+  larger: Expectations,
+  stem: z.object({ shape: z.array(z.number()), every_8th: z.array(z.number()) }),
+});
+
+export function readHybridReference(): z.infer<typeof HybridReference> {
+  return HybridReference.parse(JSON.parse(readFileSync(join(HYBRID_FOLDER, "reference.json"), "utf8")));
+}
+
 /** A folder of its own, gone when the test is. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "blip-"));
@@ -46,6 +61,7 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 export interface TinyBundleOptions {
+  readonly base?: ModelFolder;
   readonly adapted?: boolean;
   readonly imageSize?: number;
   readonly dtype?: Dtype;
@@ -57,7 +73,7 @@ export interface TinyBundleOptions {
 export async function tinyBundle(options: TinyBundleOptions = {}): Promise<Bundle> {
   const out = join(await temporaryFolder(), "bundle");
   await buildBundle({
-    base: TINY_BASE,
+    base: options.base ?? TINY_BASE,
     ...(options.adapted ? { adapter: TINY_ADAPTER } : {}),
     ...(options.imageSize ? { imageSize: options.imageSize } : {}),
     dtypes: [options.dtype ?? "fp32"],

@@ -26,6 +26,8 @@ const KnownModel = z.object({
   revision: z.string().min(1),
   /** What the model does with an absent option, where it says. */
   defaults: BackendModel.shape.defaults.optional(),
+  /** From which score on its captions need no look, where it was calibrated. */
+  review_below: z.number().optional(),
   /** Epoch milliseconds of the last word from a captioner. */
   checkedAt: z.number(),
 });
@@ -68,7 +70,10 @@ export function createCurrentModel(options: {
   }
 
   function learn(model: Omit<KnownModel, "checkedAt">, scope: RequestScope): void {
-    const changed = known?.revision !== model.revision || known.id !== model.id;
+    const changed =
+      known?.revision !== model.revision ||
+      known.id !== model.id ||
+      known.review_below !== model.review_below;
     known = { ...model, checkedAt: now() };
     if (!changed && now() - storedAt < USABLE_MS) return;
     storedAt = now();
@@ -84,9 +89,10 @@ export function createCurrentModel(options: {
     async (scope: RequestScope) => {
       checkedLastAt = now();
       const model = await ask(ASK_TIMEOUT_MS);
-      if (model !== undefined)
-        learn({ id: model.id, revision: model.revision, defaults: model.defaults }, scope);
-      else if (hostedModel && (known === undefined || isHosted(known))) learn(hostedModel, scope);
+      if (model !== undefined) {
+        const { id, revision, defaults, review } = model;
+        learn({ id, revision, defaults, ...(review ? { review_below: review.below } : {}) }, scope);
+      } else if (hostedModel && (known === undefined || isHosted(known))) learn(hostedModel, scope);
       answeredLastAt = now();
     },
     { maxMs: ASK_TIMEOUT_MS, now },
@@ -114,6 +120,11 @@ export function createCurrentModel(options: {
       checkBehind(scope);
     },
   };
+}
+
+/** The threshold for captions of `identity`: undefined for any other model than the known one, and where it has none. */
+export function reviewBelow(identity: ModelIdentity, model: KnownModel | undefined): number | undefined {
+  return model?.id === identity.id && model.revision === identity.revision ? model.review_below : undefined;
 }
 
 /** Leaves out what the model does anyway, so that saying it and not saying it find the same caption. */

@@ -94,9 +94,10 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Batc
   try {
     const { sha256, outcome } = await captionItem(parseWith(BatchItem, item, "bad-request"), run);
     if (!outcome.ok) return { ...base, status: "error", problem: toProblem(outcome.failure) };
-    const { generated, provenance } = outcome.value;
+    const { generated, provenance, reviewBelow } = outcome.value;
     const cached = provenance.kind === "hit";
-    const caption = toCaption({ sha256, generated, cached, maxLength: run.options.max_length });
+    const maxLength = run.options.max_length;
+    const caption = toCaption({ sha256, generated, cached, maxLength, reviewBelow });
     return { ...base, ...caption, status: cached ? "cached" : "generated" };
   } catch (error) {
     const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);

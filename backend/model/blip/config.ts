@@ -5,8 +5,34 @@ import * as z from "zod";
 import { readJsonFile } from "../../bundle/json-file.ts";
 import { WeightError } from "../weights/weights.ts";
 
+const Count = z.number().int().positive();
+
+/** The backbone in front of a hybrid model's patch embedding; transformers' BLIP has none. */
+const StemConfig = z.object({
+  type: z.literal("efficientnet_lite"),
+  batch_norm_eps: z.number().positive(),
+  /** Of the first convolution, which halves the picture. */
+  channels: Count,
+  /** Inverted residual blocks; `stride` is that of a stage's first. */
+  stages: z
+    .array(
+      z.object({
+        kernel_size: Count,
+        stride: Count,
+        expand_ratio: Count,
+        channels: Count,
+        repeats: Count,
+      }),
+    )
+    .min(1),
+  /** Of the last convolution: what the patch embedding reads. */
+  head_channels: Count,
+});
+export type StemConfig = z.infer<typeof StemConfig>;
+
 /** Absent fields take the defaults of transformers' BlipVisionConfig. */
 const VisionConfig = z.object({
+  stem: StemConfig.optional(),
   hidden_size: z.number().int().positive().default(768),
   intermediate_size: z.number().int().positive().default(3072),
   num_hidden_layers: z.number().int().positive().default(12),

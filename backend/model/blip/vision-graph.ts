@@ -6,6 +6,7 @@ import type { VisionConfig } from "./config.ts";
 import { attention, feedForward, layerNorm, linear } from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import type { Preprocessing } from "./preprocessing.ts";
+import { addStem, stemStride } from "./stem-graph.ts";
 
 const EMBEDDINGS = "vision_model.embeddings";
 
@@ -44,8 +45,13 @@ export function addVisionEncoder(
   return layerNorm(graph, x, "vision_model.post_layernorm", epsilon);
 }
 
-/** Rows a picture has after the encoder: one a patch, and the class token. */
-export function encodedTokens({ patch_size: patch }: VisionConfig, { size }: Preprocessing): number {
+/** Rows a picture has after the encoder: one a patch, and the class token. @throws WeightError for sizes that do not fit */
+export function encodedTokens({ patch_size: patch, stem }: VisionConfig, { size }: Preprocessing): number {
+  if (stem && stemStride(stem) !== patch) {
+    throw new WeightError(
+      `The stem's cells are ${stemStride(stem)} pixels wide, but config.json has patches of ${patch}.`,
+    );
+  }
   if (size % patch !== 0) {
     throw new WeightError(`An image size of ${size} is not a multiple of the model's patch size, ${patch}.`);
   }
@@ -56,7 +62,7 @@ export function encodedTokens({ patch_size: patch }: VisionConfig, { size }: Pre
 function addEmbeddings(
   graph: GraphBuilder,
   weights: WeightSource,
-  { hidden_size: hidden, patch_size: patch }: VisionConfig,
+  { hidden_size: hidden, patch_size: patch, stem }: VisionConfig,
   { size, mean, std }: Preprocessing,
   pixels: Value,
 ): Value {
@@ -70,14 +76,18 @@ function addEmbeddings(
   );
   const values = graph.cast(pixels, graph.floatType);
   const normalized = graph.op("Add", [graph.op("Mul", [values, scale]), shift]);
+  const embedding = `${EMBEDDINGS}.patch_embedding`;
+  // Behind a stem, whose cells are the patches, the patch embedding is a convolution of one cell.
+  const [map, edge] = stem
+    ? ([addStem(graph, weights, stem, `${embedding}.stem`, normalized), 1] as const)
+    : ([normalized, patch] as const);
   const convolved = graph.op(
     "Conv",
-    [
-      normalized,
-      graph.weight(`${EMBEDDINGS}.patch_embedding.weight`),
-      graph.weight(`${EMBEDDINGS}.patch_embedding.bias`),
-    ],
-    { kernel_shape: [patch, patch], strides: [patch, patch] },
+    [map, graph.weight(`${embedding}.weight`), graph.weight(`${embedding}.bias`)],
+    {
+      kernel_shape: [edge, edge],
+      strides: [edge, edge],
+    },
   );
   const patches = graph.op("Transpose", [graph.op("Reshape", [convolved, graph.ints([0, hidden, -1])])], {
     perm: [0, 2, 1],

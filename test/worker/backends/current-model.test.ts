@@ -54,3 +54,43 @@ describe("model revisions", () => {
     expect(Caption.parse(await again.json()).model).toEqual({ id: "org/blip", revision: "2026" });
   });
 });
+
+describe("the review threshold", () => {
+  const later = (ms: number) => {
+    const now = Date.now();
+    vi.spyOn(Date, "now").mockImplementation(() => now + ms);
+  };
+
+  test("is the model's own as it is now, also for what was cached before", async () => {
+    const backend = network().backend("backend-a.test");
+    const edge = startEdge();
+    const picture = newPicture();
+    const ask = async () => Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
+    expect(await ask()).toMatchObject({ cached: false, score: 0.71, needs_review: false });
+    backend.reviewBelow = 0.8;
+    later(31_000);
+    expect(await ask()).toMatchObject({ cached: true, score: 0.71, needs_review: true });
+    const other = await edge.fetch(`/v1/captions/${await hashOf(picture)}`);
+    expect(Caption.parse(await other.json()).needs_review).toBe(true);
+  });
+
+  test("a model that nobody calibrated has everything reviewed", async () => {
+    network().backend("backend-a.test").reviewBelow = null;
+    const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+    expect(Caption.parse(await response.json()).needs_review).toBe(true);
+  });
+
+  test("of one revision says nothing about another", async () => {
+    const backend = network().backend("backend-a.test");
+    const edge = startEdge();
+    await edge.fetch("/v1/captions", post(newPicture()));
+    backend.revision = "r2";
+    const first = await edge.fetch("/v1/captions", post(newPicture()));
+    expect(Caption.parse(await first.json())).toMatchObject({
+      needs_review: true,
+      model: { revision: "r2" },
+    });
+    const second = await edge.fetch("/v1/captions", post(newPicture()));
+    expect(Caption.parse(await second.json()).needs_review).toBe(false);
+  });
+});

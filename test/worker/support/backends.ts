@@ -6,6 +6,8 @@ export interface FakeBackend {
   revision: string;
   caption: string;
   score: string | undefined;
+  /** The review threshold of its model; null for one that nobody calibrated. */
+  reviewBelow: number | null;
   /** Replaces the answer to a caption request. */
   answer: ((request: Request) => Response | Promise<Response>) | undefined;
   /** Refuses connections. */
@@ -41,6 +43,7 @@ export function fakeNetwork(): FakeNetwork {
         revision: "r1",
         caption: "a dog runs on the beach",
         score: "0.71",
+        reviewBelow: 0.7,
         answer: undefined,
         dead: false,
         requests: [],
@@ -66,7 +69,7 @@ async function answerOf(backend: FakeBackend, request: Request): Promise<Respons
   });
 }
 
-function modelOf({ revision }: FakeBackend) {
+function modelOf({ revision, reviewBelow }: FakeBackend) {
   return {
     id: "tiny/blip",
     revision,
@@ -74,5 +77,15 @@ function modelOf({ revision }: FakeBackend) {
     dtype: "fp32",
     limits: { max_image_bytes: 1, max_image_pixels: 1, max_new_tokens: 50, max_num_beams: 8 },
     defaults: { max_new_tokens: 20, num_beams: 1 },
+    review:
+      reviewBelow === null
+        ? null
+        : {
+            below: reviewBelow,
+            measured_on: "test",
+            pictures: 200,
+            flagged_share: 0.5,
+            quality_above: 0.5,
+          },
   };
 }
