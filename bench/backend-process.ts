@@ -54,13 +54,14 @@ export async function startBackend(environment: Record<string, string>): Promise
 }
 
 /** A 500 x 375 JPEG of soft colours and some noise, about as heavy as a photograph. */
-export async function photograph(seed: number): Promise<Uint8Array> {
+export async function photograph(seed: number): Promise<Uint8Array<ArrayBuffer>> {
   const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
   const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 31) % 256 };
-  return sharp({ create: { width: 125, height: 94, channels: 3, background, noise } })
+  const jpeg = await sharp({ create: { width: 125, height: 94, channels: 3, background, noise } })
     .resize(500, 375)
     .jpeg({ quality: 85 })
     .toBuffer();
+  return Uint8Array.from(jpeg);
 }
 
 /** `file` with bytes after its end, which decoders skip: the same picture under another hash. */

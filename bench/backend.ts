@@ -9,14 +9,15 @@ import { Device, openBundle } from "../backend/bundle/bundle.ts";
 import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
-import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
+import { decodePicture } from "../backend/picture/decode.ts";
+import { inspectPicture } from "../backend/picture/inspect.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { runLoad } from "./load.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
 const PICTURES = 64;
-const LIMITS = { maxPixels: 10_000_000, decodeTimeoutSeconds: 60 };
+const LIMITS = { maxPixels: 10_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 60 };
 
 export const Options = z.object({
   /** Folder of a bundle; the embedded model where absent. */
@@ -145,8 +146,11 @@ async function runClients(
   return { ...load, captions: count };
 }
 
-async function decode(file: Uint8Array, format: Parameters<typeof decodePicture>[1]): Promise<Uint8Array> {
-  const inspected = await inspectPicture(file, LIMITS);
+async function decode(
+  file: Uint8Array<ArrayBuffer>,
+  format: Parameters<typeof decodePicture>[1],
+): Promise<Uint8Array> {
+  const inspected = inspectPicture(file, LIMITS);
   if (!inspected.ok) throw new Error(inspected.failure.detail);
   const decoded = await decodePicture(inspected.value, format, LIMITS);
   if (!decoded.ok) throw new Error(decoded.failure.detail);

@@ -7,7 +7,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { decodePicture, inspectPicture } from "../backend/picture/decode.ts";
+import { decodePicture } from "../backend/picture/decode.ts";
+import { inspectPicture } from "../backend/picture/inspect.ts";
 import { acceptedPictures, refusedPictures } from "../test/support/pictures.ts";
 import { runLoad } from "./load.ts";
 import type { Report } from "./report.ts";
@@ -21,7 +22,7 @@ export const Options = z.object({
   keep: z.string().optional(),
 });
 
-const LIMITS = { maxPixels: 100_000_000, decodeTimeoutSeconds: 5 };
+const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 5 };
 const MODEL_INPUT = { size: 128, filter: "bicubic" } as const;
 /** Past the decoder's own limit and some patience for a busy machine, a file is a hang. */
 const HANG_MS = 8_000;
@@ -86,8 +87,8 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
 };
 
 /** How one file ended: `pixels`, or the code of its failure. Throws on a finding. */
-async function feed(bytes: Uint8Array): Promise<string> {
-  const inspected = await inspectPicture(bytes, LIMITS);
+async function feed(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const inspected = inspectPicture(bytes, LIMITS);
   if (!inspected.ok) return inspected.failure.code;
   const decoded = await decodePicture(inspected.value, MODEL_INPUT, LIMITS);
   if (!decoded.ok) return decoded.failure.code;
@@ -96,7 +97,7 @@ async function feed(bytes: Uint8Array): Promise<string> {
   return "pixels";
 }
 
-async function feedOrHang(bytes: Uint8Array): Promise<string> {
+async function feedOrHang(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const hang = Promise.withResolvers<never>();
   const timer = setTimeout(() => hang.reject(new Error(`no answer in ${HANG_MS} ms`)), HANG_MS);
   try {

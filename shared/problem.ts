@@ -39,6 +39,7 @@ export const PROBLEMS = {
   "unsupported-image": row(415, "The picture's format is not supported", "bytes"),
   "not-an-image": row(415, "The bytes are not a picture", "bytes"),
   "unreadable-image": row(422, "The picture is damaged", "bytes"),
+  "too-costly": row(422, "The picture costs too much to decode", "bytes"),
   "decode-timeout": row(422, "The picture takes too long to decode", "request"),
   "url-unreachable": row(422, "The address did not answer with a picture"),
   "rate-limited": row(429, "Too many requests"),

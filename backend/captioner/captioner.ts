@@ -12,15 +12,10 @@ import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import type { DecodingOptions, Engine } from "../engines/engine.ts";
-import {
-  blankPicture,
-  decodePicture,
-  type InspectedPicture,
-  inspectPicture,
-  type PictureLimits,
-  type PixelFormat,
-} from "../picture/decode.ts";
-import { createDecodeLanes } from "../picture/decode-lanes.ts";
+import { blankPicture, decodePicture, type PictureLimits, type PixelFormat } from "../picture/decode.ts";
+import { createDecodeQueue, type DecodeQueue } from "../picture/decode-queue.ts";
+import type { Decoder } from "../picture/decoder.ts";
+import { inspectPicture } from "../picture/inspect.ts";
 import { createBatcher, type ForwardPass } from "./batcher.ts";
 import { createJoinedWork, LEFT } from "./joined-work.ts";
 
@@ -30,8 +25,8 @@ export interface CaptionerOptions {
   readonly maxBatchSize?: number;
   /** Pictures decoded at once. */
   readonly decodeLanes?: number;
-  /** Decodes as `decodePicture` does, which it is where absent; a server brings threads for it. */
-  readonly decode?: (picture: InspectedPicture) => Promise<Result<Uint8Array>>;
+  /** Starts what decodes a lane's pictures: in this process where absent. A server brings processes that can be ended. */
+  readonly startDecoder?: () => Decoder;
   /** Captions remembered; 0 for none. */
   readonly recentCaptions?: number;
   /** Told after every forward pass. */
@@ -75,12 +70,22 @@ export interface Captioner {
   readonly queueDepth: number;
   /** How long they will keep the engine busy, seconds. */
   readonly backlogSeconds: number;
+  /** Ends the decoders. */
+  close(): void;
 }
 
 type Words = Pick<CaptionerAnswer, "caption" | "score">;
 type Generated = Result<Words & { readonly timings: StageTimings }>;
 
-export const PICTURE_LIMITS: PictureLimits = { maxPixels: MAX_IMAGE_PIXELS, decodeTimeoutSeconds: 10 };
+const MIB = 1024 * 1024;
+export const PICTURE_LIMITS: PictureLimits = {
+  maxPixels: MAX_IMAGE_PIXELS,
+  // The costliest kind, an AVIF, of a camera's 24 million pixels.
+  maxDecodeBytes: 448 * MIB,
+  decodeTimeoutSeconds: 4,
+};
+/** A hundred times what a photograph takes. */
+const DECODE_TURN_MS = 1_000;
 
 /** The pixels that a bundle's model takes. */
 export function pixelFormat({ manifest }: Bundle): PixelFormat {
@@ -94,29 +99,32 @@ export function createCaptioner({
   tokenizer,
   maxBatchSize = 8,
   decodeLanes = 2,
-  decode = (picture) => decodePicture(picture, pixelFormat(engine.bundle), PICTURE_LIMITS),
+  startDecoder = () => decoderInProcess(pixelFormat(engine.bundle)),
   recentCaptions = 0,
   onForwardPass,
 }: CaptionerOptions): Captioner {
-  const lanes = createDecodeLanes({ lanes: decodeLanes, maxPixels: MAX_IMAGE_PIXELS });
+  const decoders: DecodeQueue = createDecodeQueue({
+    lanes: decodeLanes,
+    memoryBytes: PICTURE_LIMITS.maxDecodeBytes,
+    turnMs: DECODE_TURN_MS,
+    startDecoder,
+  });
   const batcher = createBatcher({ engine, maxBatchSize, ...(onForwardPass && { onForwardPass }) });
   const inFlight = createJoinedWork<Generated>();
   const recent = recentCaptions > 0 ? new LRUCache<string, Words>({ max: recentCaptions }) : undefined;
 
+  async function decode(bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<Result<Uint8Array>> {
+    const inspected = inspectPicture(bytes, PICTURE_LIMITS);
+    return inspected.ok ? decoders.decode(inspected.value, signal) : inspected;
+  }
+
   async function generate(
-    bytes: Uint8Array,
+    pixelsOf: (signal: AbortSignal) => Promise<Result<Uint8Array>>,
     decoding: DecodingOptions,
     signal: AbortSignal,
   ): Promise<Generated> {
     const startedAt = performance.now();
-    const inspected = await inspectPicture(bytes, PICTURE_LIMITS);
-    if (!inspected.ok) return inspected;
-    const { width, height } = inspected.value;
-    const pixels = await lanes.run(width * height, async () =>
-      signal.aborted
-        ? failure("deadline-exceeded", "Nobody waits for this caption any more.")
-        : decode(inspected.value),
-    );
+    const pixels = await pixelsOf(signal);
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
     const row = await batcher.submit({ pixels: pixels.value, decoding, signal });
@@ -140,7 +148,7 @@ export function createCaptioner({
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
 
       const { joined, result } = inFlight.run(key, signal, (abandoned) =>
-        generate(bytes, decoding.value, abandoned),
+        generate((signal) => decode(bytes, signal), decoding.value, abandoned),
       );
       const generated = await result;
       if (generated === LEFT) return failure("deadline-exceeded", "The caption was not ready in time.");
@@ -152,9 +160,7 @@ export function createCaptioner({
     async warmUp() {
       const { size } = engine.bundle.manifest.image;
       const picture = await blankPicture(size);
-      const decodings = Array.from({ length: decodeLanes }, () =>
-        lanes.run(size * size, () => decode(picture)),
-      );
+      const decodings = Array.from({ length: decodeLanes }, () => decode(picture, NEVER));
       for (const decoded of await Promise.all(decodings)) {
         if (!decoded.ok) throw new FailureError(decoded.failure);
       }
@@ -169,6 +175,16 @@ export function createCaptioner({
     get backlogSeconds() {
       return batcher.backlogSeconds;
     },
+    close: () => decoders.close(),
+  };
+}
+
+/** For a command, whose user's own pictures these are. */
+function decoderInProcess(format: PixelFormat): Decoder {
+  return {
+    isFit: true,
+    decode: (picture) => decodePicture(picture, format, PICTURE_LIMITS),
+    end() {},
   };
 }
 

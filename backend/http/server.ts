@@ -6,7 +6,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import { createCaptioner, PICTURE_LIMITS, pixelFormat } from "../captioner/captioner.ts";
 import type { Engine } from "../engines/engine.ts";
-import { createDecodeThreads } from "../picture/decode-threads.ts";
+import { startDecoder } from "../picture/decoder.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { createTracing, NO_TRACING } from "../telemetry/tracing.ts";
@@ -42,7 +42,7 @@ export interface RunningServer {
   drain(): Promise<void>;
 }
 
-/** Each lane is a thread with a heap of its own. */
+/** Each lane is a process of its own. */
 const MAX_DECODE_LANES = 16;
 
 /** Warms the model up, then listens. Rejects if the port is taken. */
@@ -53,17 +53,12 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     maxHeldBytes: config.MAX_HELD_BYTES,
   });
   const decodeLanes = Math.min(MAX_DECODE_LANES, config.THREADS);
-  const decoders = createDecodeThreads({
-    threads: decodeLanes,
-    format: pixelFormat(engine.bundle),
-    limits: PICTURE_LIMITS,
-  });
   const captioner = createCaptioner({
     engine,
     tokenizer,
     maxBatchSize: config.MAX_BATCH_SIZE,
     decodeLanes,
-    decode: decoders.decode,
+    startDecoder: () => startDecoder({ format: pixelFormat(engine.bundle), limits: PICTURE_LIMITS }),
     recentCaptions: config.RECENT_CAPTIONS,
     onForwardPass: (pass) => metrics.forwardPassEnded(pass),
   });
@@ -93,7 +88,8 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     async drain() {
       draining = true;
       await closeWithin(server, config.DRAIN_TIMEOUT_MS);
-      await Promise.all([engine.close(), decoders.close(), tracing.close()]);
+      captioner.close();
+      await Promise.all([engine.close(), tracing.close()]);
     },
   };
 }

@@ -1,22 +1,16 @@
 /**
- * Picture file in, pixels of the model's size out. Nothing here trusts the file: its format and its number of pixels are
- * checked before it is decoded, and decoding has a time limit. No HTTP, no model.
+ * An inspected picture in, pixels of the model's size out. The decoder's own reading of the header is checked against
+ * the container's before it decodes. Bounds no memory: decoder.ts does. No HTTP, no model.
  */
 
 import { isMainThread } from "node:worker_threads";
 import sharp, { type Sharp } from "sharp";
 import { failure, type Result, success } from "../../shared/result.ts";
-import { pictureFormat } from "./picture-format.ts";
+import type { InspectedPicture } from "./inspect.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
 
 /** Past this a picture is first reduced by libvips, which streams: memory and the time on our thread stay bounded. */
 const EXACT_RESIZE_PIXELS = 2_000_000;
-
-/**
- * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took
- * gigabytes and ten seconds.
- */
-const MAX_SIDE_PIXELS = 65_535;
 
 // libvips keeps these settings for the whole process. A thread that sets them again takes every decoder away from the
 // others for a moment, and pictures in flight would be called unreadable.
@@ -42,7 +36,9 @@ if (isMainThread) {
 export interface PictureLimits {
   /** Most width x height of a file. */
   readonly maxPixels: number;
-  /** Whole seconds that decoding may take. */
+  /** Most memory that decoding may take, beside the file. */
+  readonly maxDecodeBytes: number;
+  /** Whole seconds of one processor that decoding may take. */
   readonly decodeTimeoutSeconds: number;
 }
 
@@ -52,44 +48,10 @@ export interface PixelFormat {
   readonly filter: ResampleFilter;
 }
 
-/** A picture whose header was read and found harmless. */
-export interface InspectedPicture {
-  readonly bytes: Uint8Array;
-  /** As it is shown, EXIF orientation applied. */
-  readonly width: number;
-  readonly height: number;
-}
-
 /** A white picture of `size` x `size` pixels, for warming decoders up. */
-export async function blankPicture(size: number): Promise<InspectedPicture> {
+export async function blankPicture(size: number): Promise<Uint8Array<ArrayBuffer>> {
   const blank = sharp({ create: { width: size, height: size, channels: 3, background: "#ffffff" } });
-  return { bytes: await blank.jpeg().toBuffer(), width: size, height: size };
-}
-
-/**
- * Reads the header only.
- * Fails with `empty-body`, `not-an-image`, `unsupported-image`, `unreadable-image` or `too-many-pixels`.
- */
-export async function inspectPicture(
-  bytes: Uint8Array,
-  { maxPixels }: Pick<PictureLimits, "maxPixels">,
-): Promise<Result<InspectedPicture>> {
-  const format = pictureFormat(bytes);
-  if (!format.ok) return format;
-  let width: number;
-  let height: number;
-  try {
-    ({
-      autoOrient: { width, height },
-    } = await sharp(bytes, { limitInputPixels: false }).metadata());
-  } catch {
-    return failure("unreadable-image", `The ${format.value} header cannot be read.`);
-  }
-  if (width * height > maxPixels || Math.max(width, height) > MAX_SIDE_PIXELS) {
-    const accepted = `at most ${maxPixels} are accepted, ${MAX_SIDE_PIXELS} on a side`;
-    return failure("too-many-pixels", `${width} x ${height} pixels; ${accepted}.`);
-  }
-  return success({ bytes, width, height });
+  return Uint8Array.from(await blank.jpeg().toBuffer());
 }
 
 /**
@@ -113,7 +75,9 @@ export async function decodePicture(
     .toColourspace("srgb")
     .timeout({ seconds: decodeTimeoutSeconds });
   try {
-    const { data, info } = await reduceHuge(pipeline, picture, size)
+    const shown = await shownSize(picture);
+    if (shown === undefined) return failure("unreadable-image", "The picture's header contradicts itself.");
+    const { data, info } = await reduceHuge(pipeline, shown, size)
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`This is a bug: decoded to ${info.channels} channels.`);
@@ -130,8 +94,19 @@ export async function decodePicture(
   }
 }
 
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The size once EXIF orientation is applied; undefined where the decoder sees more than its container told us. */
+async function shownSize({ bytes, width, height }: InspectedPicture): Promise<Size | undefined> {
+  const { autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
+  return autoOrient.width * autoOrient.height > width * height ? undefined : autoOrient;
+}
+
 /** Both sides stay at least twice the model's, where the error of the first reduction no longer shows. */
-function reduceHuge(pipeline: Sharp, { width, height }: InspectedPicture, size: number): Sharp {
+function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sharp {
   const scale = Math.sqrt(EXACT_RESIZE_PIXELS / (width * height));
   if (scale >= 1) return pipeline;
   const reduced = (side: number) => Math.min(side, Math.max(Math.ceil(side * scale), 2 * size));

@@ -17,8 +17,8 @@ import { createOnnxEngine } from "../../backend/engines/onnx/engine.ts";
 import { readBlipConfig } from "../../backend/model/blip/config.ts";
 import { readPreprocessing } from "../../backend/model/blip/preprocessing.ts";
 import { buildBundle } from "../../backend/model/build.ts";
-import { inspectPicture } from "../../backend/picture/decode.ts";
-import { createDecodeThreads } from "../../backend/picture/decode-threads.ts";
+import { startDecoder } from "../../backend/picture/decoder.ts";
+import { inspectPicture } from "../../backend/picture/inspect.ts";
 import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
 import { measureMachine } from "../floor/machine.ts";
@@ -135,17 +135,19 @@ async function timeCaptions(
   return median(await timeMs(work, { warmUps: WARM_UPS, repeats }));
 }
 
-/** Pictures a second, a thread on every core. */
+/** Pictures a second, a decoder on every core. */
 async function decodeRate(bundle: Bundle): Promise<number> {
-  const threads = availableParallelism();
-  const decoders = createDecodeThreads({ threads, format: pixelFormat(bundle), limits: PICTURE_LIMITS });
-  const inspected = await inspectPicture(await photograph(1), PICTURE_LIMITS);
+  const settings = { format: pixelFormat(bundle), limits: PICTURE_LIMITS };
+  const decoders = Array.from({ length: availableParallelism() }, () => startDecoder(settings));
+  const inspected = inspectPicture(await photograph(1), PICTURE_LIMITS);
   if (!inspected.ok) throw new Error(inspected.failure.detail);
-  const decodeSome = async () => {
-    for (let i = 0; i < DECODED / threads; i++) await decoders.decode(inspected.value);
-  };
-  const all = () => Promise.all(Array.from({ length: threads }, decodeSome));
+  const all = () =>
+    Promise.all(
+      decoders.map(async (decoder) => {
+        for (let i = 0; i < DECODED / decoders.length; i++) await decoder.decode(inspected.value);
+      }),
+    );
   const [ms] = await timeMs(all, { warmUps: 1, repeats: 1 });
-  await decoders.close();
+  for (const decoder of decoders) decoder.end();
   return (1000 * DECODED) / (ms as number);
 }

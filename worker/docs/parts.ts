@@ -29,6 +29,7 @@ export const PICTURE = [
   "unsupported-image",
   "not-an-image",
   "unreadable-image",
+  "too-costly",
   "decode-timeout",
   "quota-exceeded",
   "overloaded",

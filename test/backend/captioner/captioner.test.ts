@@ -149,11 +149,15 @@ test("warm-up decodes in every lane at once, and fails where no picture can be d
   let atOnce = 0;
   start({
     decodeLanes: 3,
-    decode: async () => {
-      atOnce += 1;
-      await expect.poll(() => atOnce).toBe(3);
-      return failure("decode-timeout", "Decoding took more than 10 s.");
-    },
+    startDecoder: () => ({
+      isFit: true,
+      async decode() {
+        atOnce += 1;
+        await expect.poll(() => atOnce).toBe(3);
+        return failure("decode-timeout", "Decoding took more than 10 s.");
+      },
+      end() {},
+    }),
   });
   await expect(captioner.warmUp()).rejects.toThrow("Decoding took more than 10 s.");
 });

@@ -1,18 +1,19 @@
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { decodePicture, inspectPicture, type PixelFormat } from "../../../backend/picture/decode.ts";
+import { decodePicture, type PixelFormat } from "../../../backend/picture/decode.ts";
+import { inspectPicture } from "../../../backend/picture/inspect.ts";
 import { acceptedPictures, refusedPictures } from "../../support/pictures.ts";
 import { fromBase64, resizeReference } from "../../support/reference.ts";
 
-const LIMITS = { maxPixels: 100_000_000, decodeTimeoutSeconds: 10 };
+const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 10 };
 const SQUARE: PixelFormat = { size: 16, filter: "bicubic" };
 
-async function decode(bytes: Uint8Array, format = SQUARE, limits = LIMITS) {
-  const inspected = await inspectPicture(bytes, limits);
+async function decode(bytes: Uint8Array<ArrayBuffer>, format = SQUARE, limits = LIMITS) {
+  const inspected = inspectPicture(bytes, limits);
   return inspected.ok ? decodePicture(inspected.value, format, limits) : inspected;
 }
 
-async function pixels(bytes: Uint8Array, format = SQUARE): Promise<Uint8Array> {
+async function pixels(bytes: Uint8Array<ArrayBuffer>, format = SQUARE): Promise<Uint8Array> {
   const decoded = await decode(bytes, format);
   if (!decoded.ok) throw new Error(`${decoded.failure.code}: ${decoded.failure.detail}`);
   return decoded.value;

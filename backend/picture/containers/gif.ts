@@ -1,0 +1,61 @@
+/** Walks a GIF's blocks (GIF89a) and keeps the first frame: no comments, no applications' blocks, no later frames. */
+
+import { type Result, success } from "../../../shared/result.ts";
+import { KeptPieces, type ScannedPicture, unreadable, viewOf } from "./scanned-picture.ts";
+
+const SCREEN_BYTES = 13;
+const FRAME_HEADER_BYTES = 10;
+const EXTENSION = 0x21;
+const GRAPHIC_CONTROL = 0xf9;
+const FRAME = 0x2c;
+const TRAILER = 0x3b;
+const BYTES_A_PIXEL = 5.5;
+
+export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
+  if (bytes.length < SCREEN_BYTES) return unreadable("GIF");
+  const view = viewOf(bytes);
+  const kept = new KeptPieces(bytes);
+  let at = SCREEN_BYTES + paletteBytes(bytes[10] as number);
+  kept.keep(0, at);
+  while (at < bytes.length) {
+    if (bytes[at] === EXTENSION) {
+      const end = endOfBlocks(bytes, at + 2);
+      if (end === undefined) return unreadable("GIF");
+      if (bytes[at + 1] === GRAPHIC_CONTROL) kept.keep(at, end);
+      at = end;
+    } else if (bytes[at] === FRAME) {
+      if (at + FRAME_HEADER_BYTES > bytes.length) return unreadable("GIF");
+      const data = at + FRAME_HEADER_BYTES + paletteBytes(bytes[at + 9] as number);
+      // A byte of the code size stands before the blocks. What ends early is the decoder's to judge.
+      kept.keep(at, endOfBlocks(bytes, data + 1) ?? bytes.length);
+      kept.insert(Uint8Array.of(TRAILER));
+      // A frame may reach past the screen, and is drawn whole.
+      const width = Math.max(
+        view.getUint16(6, true),
+        view.getUint16(at + 1, true) + view.getUint16(at + 5, true),
+      );
+      const height = Math.max(
+        view.getUint16(8, true),
+        view.getUint16(at + 3, true) + view.getUint16(at + 7, true),
+      );
+      return success({ bytes: kept.join(), width, height, decodeBytes: width * height * BYTES_A_PIXEL });
+    } else {
+      return unreadable("GIF");
+    }
+  }
+  return unreadable("GIF");
+}
+
+/** Of a screen's or a frame's palette, by the byte of flags that announces it. */
+function paletteBytes(flags: number): number {
+  return (flags & 0x80) === 0 ? 0 : 3 << ((flags & 0x07) + 1);
+}
+
+/** Past the empty block that ends the blocks at `at`; undefined where the file ends first. */
+function endOfBlocks(bytes: Uint8Array, at: number): number | undefined {
+  for (let length = bytes[at]; length !== undefined; length = bytes[at]) {
+    at += 1 + length;
+    if (length === 0) return at;
+  }
+  return undefined;
+}

@@ -1,0 +1,167 @@
+/**
+ * Walks the boxes of an AVIF (ISO/IEC 14496-12, 23008-12): how large its picture is, and whether its tables are of a
+ * size that a picture has. Sequences and metadata are hidden from the decoder by their type, as offsets into the file
+ * must stay what they are.
+ */
+
+import { type Result, success } from "../../../shared/result.ts";
+import { fourCharacters, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+
+/** A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails, metadata. */
+const MAX_TABLE_ROWS = 1_000;
+/** How often a file's bytes may be named as data: extents may overlap, and each is copied. */
+const MAX_NAMED_BYTES_RATIO = 4;
+
+const BYTES_A_PIXEL = 19;
+
+/** Boxes beside the picture: a sequence's tables and fragments. A decoder skips what is free. */
+const HIDDEN_BOXES: ReadonlySet<string> = new Set(["moov", "moof", "mfra", "sidx"]);
+/** Items beside the picture, and pictures derived from others, which AVIF files do not hold, by stacking them. */
+const HIDDEN_ITEMS: ReadonlySet<string> = new Set(["mime", "uri ", "Exif", "iovl", "iden"]);
+const FREE = Uint8Array.from("free", (letter) => letter.charCodeAt(0));
+
+interface Box {
+  readonly type: string;
+  readonly typeAt: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
+  const top = boxesOf(bytes, 0, bytes.length);
+  const meta = top?.find(({ type }) => type === "meta");
+  // A version and flags stand before what the box holds.
+  const inMeta = meta && boxesOf(bytes, meta.start + 4, meta.end);
+  if (top === undefined || inMeta === undefined) return unreadable("AVIF");
+  const find = (type: string) => inMeta.find((box) => box.type === type);
+
+  const items = find("iinf");
+  const locations = find("iloc");
+  const properties = find("iprp");
+  const references = find("iref");
+  if (items === undefined || locations === undefined || properties === undefined) return unreadable("AVIF");
+  const container = boxesOf(bytes, properties.start, properties.end)?.find(({ type }) => type === "ipco");
+  const owned = container && boxesOf(bytes, container.start, container.end);
+  const entries = boxesOf(bytes, items.start + (bytes[items.start] === 0 ? 6 : 8), items.end);
+  const referring = references === undefined ? [] : boxesOf(bytes, references.start + 4, references.end);
+  const namedBytes = namedBytesOf(bytes.subarray(locations.start, locations.end));
+  if (owned === undefined || entries === undefined || referring === undefined || namedBytes === undefined) {
+    return unreadable("AVIF");
+  }
+  if (
+    namedBytes === "too many" ||
+    Math.max(owned.length, entries.length, referring.length) > MAX_TABLE_ROWS
+  ) {
+    return tooCostly(`The AVIF has more than ${MAX_TABLE_ROWS} items, properties or references.`);
+  }
+  if (namedBytes > MAX_NAMED_BYTES_RATIO * bytes.length) {
+    return tooCostly("The AVIF names its own bytes as data again and again.");
+  }
+
+  const size = largestSize(bytes, owned);
+  if (size === undefined) return unreadable("AVIF");
+  const hidden = [
+    ...top.filter(({ type }) => HIDDEN_BOXES.has(type)).map(({ typeAt }) => typeAt),
+    ...entries.flatMap((entry) => hiddenItem(bytes, entry)),
+  ];
+  return success({
+    bytes: renamed(bytes, hidden),
+    ...size,
+    decodeBytes: size.width * size.height * BYTES_A_PIXEL,
+  });
+}
+
+/** The boxes that lie side by side from `at` to `end`; undefined where one says more than there is. */
+function boxesOf(bytes: Uint8Array, at: number, end: number): Box[] | undefined {
+  const view = viewOf(bytes);
+  const boxes: Box[] = [];
+  while (at < end) {
+    if (at + 8 > end) return undefined;
+    let length = view.getUint32(at);
+    let headerBytes = 8;
+    if (length === 1) {
+      if (at + 16 > end) return undefined;
+      length = Number(view.getBigUint64(at + 8));
+      headerBytes = 16;
+    } else if (length === 0) {
+      length = end - at;
+    }
+    if (length < headerBytes || at + length > end) return undefined;
+    boxes.push({
+      type: fourCharacters(bytes, at + 4),
+      typeAt: at + 4,
+      start: at + headerBytes,
+      end: at + length,
+    });
+    at += length;
+    // Enough to be refused by; a hostile file has millions.
+    if (boxes.length > 2 * MAX_TABLE_ROWS) break;
+  }
+  return boxes;
+}
+
+/** The largest picture that a property names: the picture itself, of which the others are tiles or thumbnails. */
+function largestSize(
+  bytes: Uint8Array,
+  properties: readonly Box[],
+): Pick<ScannedPicture, "width" | "height"> | undefined {
+  const view = viewOf(bytes);
+  const sizes = properties
+    .filter(({ type, start, end }) => type === "ispe" && end - start >= 12)
+    .map(({ start }) => ({ width: view.getUint32(start + 4), height: view.getUint32(start + 8) }))
+    .filter(({ width, height }) => width > 0 && height > 0);
+  return sizes.sort((a, b) => b.width * b.height - a.width * a.height)[0];
+}
+
+/** Where an `infe` box, version 2 or 3, names its item's type, if that type is hidden. */
+function hiddenItem(bytes: Uint8Array, { type, start }: Box): number[] {
+  const version = bytes[start];
+  if (type !== "infe" || version === undefined || version < 2) return [];
+  const typeAt = start + (version === 2 ? 8 : 10);
+  return HIDDEN_ITEMS.has(fourCharacters(bytes, typeAt)) ? [typeAt] : [];
+}
+
+/** The sum of all extents of an `iloc` box, section 8.11.3. */
+function namedBytesOf(box: Uint8Array): number | "too many" | undefined {
+  try {
+    return sumExtents(viewOf(box));
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** @throws RangeError where the box ends before its rows */
+function sumExtents(view: DataView): number | "too many" {
+  const version = view.getUint8(0);
+  const sizes = view.getUint16(4);
+  const [offsetBytes, lengthBytes, baseBytes] = [sizes >> 12, (sizes >> 8) & 15, (sizes >> 4) & 15] as const;
+  const indexBytes = version === 0 ? 0 : sizes & 15;
+  const isLong = version >= 2;
+  const items = isLong ? view.getUint32(6) : view.getUint16(6);
+  if (items > MAX_TABLE_ROWS) return "too many";
+  let at = isLong ? 10 : 8;
+  let extents = 0;
+  let sum = 0;
+  for (let item = 0; item < items; item++) {
+    at += (isLong ? 4 : 2) + (version === 0 ? 0 : 2) + 2 + baseBytes;
+    const count = view.getUint16(at);
+    at += 2;
+    extents += count;
+    if (extents > MAX_TABLE_ROWS) return "too many";
+    for (let extent = 0; extent < count; extent++) {
+      at += indexBytes + offsetBytes;
+      sum += lengthBytes === 8 ? Number(view.getBigUint64(at)) : lengthBytes === 4 ? view.getUint32(at) : 0;
+      at += lengthBytes;
+    }
+  }
+  return sum;
+}
+
+/** `bytes` with each of these types called free. */
+function renamed(bytes: Uint8Array<ArrayBuffer>, typesAt: readonly number[]): Uint8Array<ArrayBuffer> {
+  if (typesAt.length === 0) return bytes;
+  const copy = bytes.slice();
+  for (const typeAt of typesAt) copy.set(FREE, typeAt);
+  return copy;
+}

@@ -1,0 +1,85 @@
+/** What the scanners of this folder say of a file, and the limits they share. No format is known here. */
+
+import { failure, type Result } from "../../../shared/result.ts";
+
+/** What a container's own words say of the picture in it, before any decoder has seen it. */
+export interface ScannedPicture {
+  /** The file without what decoding does not need: no text, no later frames. The given bytes where nothing was left out. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** As stored, not yet turned by its orientation. */
+  readonly width: number;
+  readonly height: number;
+  /** Most memory that its decoder will take beside the file, by measurement (`npm run -s bench -- hostile`). */
+  readonly decodeBytes: number;
+}
+
+/** Colour profiles of printers take 2 MiB; larger ones are left out, and the picture is read as sRGB. */
+export const MAX_PROFILE_BYTES = 4 * 1024 * 1024;
+/** Only the orientation is read of it. A JPEG cannot hold more in one segment. */
+export const MAX_EXIF_BYTES = 64 * 1024;
+
+/** The file's own structure is damaged: no decoder needs to be asked. */
+export function unreadable(format: string): Result<never> {
+  return failure("unreadable-image", `The ${format} header cannot be read.`);
+}
+
+/** The file is built so that decoding it costs far more than its pixels. */
+export function tooCostly(what: string): Result<never> {
+  return failure("too-costly", what);
+}
+
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Four characters at `offset`, as chunk and box types are. */
+export function fourCharacters(bytes: Uint8Array, offset: number): string {
+  return String.fromCharCode(...bytes.subarray(offset, offset + 4));
+}
+
+/** Bytes of a file that stay, in order. Neighbours become one piece, so that a million small chunks cost no memory. */
+export class KeptPieces {
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #pieces: Uint8Array[] = [];
+  #start = 0;
+  #end = 0;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.#bytes = bytes;
+  }
+
+  /** Keeps what lies from `start` to `end`. */
+  keep(start: number, end: number): void {
+    if (start !== this.#end) {
+      this.#flush();
+      this.#start = start;
+    }
+    this.#end = end;
+  }
+
+  /** Puts bytes from elsewhere here. */
+  insert(bytes: Uint8Array): void {
+    this.#flush();
+    this.#start = this.#end;
+    this.#pieces.push(bytes);
+  }
+
+  /** The kept bytes; the file itself where all of it was kept. */
+  join(): Uint8Array<ArrayBuffer> {
+    if (this.#pieces.length === 0 && this.#start === 0 && this.#end === this.#bytes.length)
+      return this.#bytes;
+    this.#flush();
+    this.#start = this.#end;
+    const joined = new Uint8Array(this.#pieces.reduce((sum, { length }) => sum + length, 0));
+    let offset = 0;
+    for (const piece of this.#pieces) {
+      joined.set(piece, offset);
+      offset += piece.length;
+    }
+    return joined;
+  }
+
+  #flush(): void {
+    if (this.#end > this.#start) this.#pieces.push(this.#bytes.subarray(this.#start, this.#end));
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Walks the first directory of a TIFF (TIFF 6.0; BigTIFF for 64-bit offsets) and cuts it off from the others: libtiff
+ * reads all of a chain, and the data of every tag, though many may name the same megabytes. Only tags that change the
+ * pixels stay.
+ */
+
+import { type Result, success } from "../../../shared/result.ts";
+import { MAX_PROFILE_BYTES, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+
+const TAG = {
+  width: 256,
+  height: 257,
+  bitsPerSample: 258,
+  stripOffsets: 273,
+  samplesPerPixel: 277,
+  rowsPerStrip: 278,
+  stripByteCounts: 279,
+  tileWidth: 322,
+  tileLength: 323,
+  tileOffsets: 324,
+  tileByteCounts: 325,
+} as const;
+
+/** Compression, colour and their tables, orientation, layout, JPEG tables, profile, LERC. */
+const KEPT: ReadonlySet<number> = new Set([
+  ...Object.values(TAG),
+  ...[259, 262, 266, 274, 280, 281, 284, 292, 293, 301, 317, 320, 332, 333, 336, 338, 339, 340, 341],
+  ...[347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532, 34675, 50674],
+]);
+/** As long as the picture has strips or tiles. */
+const LONG: ReadonlySet<number> = new Set([
+  TAG.stripOffsets,
+  TAG.stripByteCounts,
+  TAG.tileOffsets,
+  TAG.tileByteCounts,
+]);
+
+/** Bytes of a value by its type, TIFF 6.0 section 2 and BigTIFF; a type that is missing here is none. */
+const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
+const SHORT = 3;
+const LONG8 = 16;
+
+/** Writers use some tens. libtiff compares each with all before it. */
+const MAX_TAGS = 1_000;
+const BYTES_A_SAMPLE = 0.9;
+/** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
+const COPIES = 2;
+
+/** Where the two variants keep their numbers. */
+interface Variant {
+  readonly firstAt: number;
+  readonly countBytes: number;
+  readonly entryBytes: number;
+  readonly offsetBytes: 4 | 8;
+}
+
+export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
+  try {
+    return scanFirstDirectory(bytes);
+  } catch (error) {
+    if (error instanceof RangeError) return unreadable("TIFF");
+    throw error;
+  }
+}
+
+/** @throws RangeError where the file ends before what it announces */
+function scanFirstDirectory(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
+  const original = viewOf(bytes);
+  const isLittle = bytes[0] === 0x49;
+  const variant: Variant =
+    original.getUint16(2, isLittle) === 43
+      ? { firstAt: 8, countBytes: 8, entryBytes: 20, offsetBytes: 8 }
+      : { firstAt: 4, countBytes: 2, entryBytes: 12, offsetBytes: 4 };
+  const { countBytes, entryBytes, offsetBytes } = variant;
+  const read = (at: number, length: number) =>
+    length === 8
+      ? Number(original.getBigUint64(at, isLittle))
+      : length === 4
+        ? original.getUint32(at, isLittle)
+        : length === 2
+          ? original.getUint16(at, isLittle)
+          : original.getUint8(at);
+
+  const directory = read(variant.firstAt, offsetBytes);
+  const tags = read(directory, countBytes);
+  if (tags > MAX_TAGS) return tooCostly(`The TIFF has more than ${MAX_TAGS} tags.`);
+  const first = directory + countBytes;
+  const keptEntries: number[] = [];
+  const values = new Map<number, number>();
+  for (let index = 0; index < tags; index++) {
+    const entry = first + index * entryBytes;
+    const [tag, type] = [read(entry, 2), read(entry + 2, 2)];
+    const count = read(entry + 4, offsetBytes);
+    const valueBytes = TYPE_BYTES[type] ?? 0;
+    const isBounded = count * valueBytes <= (LONG.has(tag) ? bytes.length : MAX_PROFILE_BYTES);
+    if (!KEPT.has(tag) || values.has(tag) || !isBounded) continue;
+    const valueAt = entry + 4 + offsetBytes;
+    const at = count * valueBytes <= offsetBytes ? valueAt : read(valueAt, offsetBytes);
+    const isNumber = type === SHORT || type === 4 || type === LONG8;
+    values.set(tag, isNumber && count > 0 ? read(at, valueBytes) : 0);
+    keptEntries.push(entry);
+  }
+  const next = read(first + tags * entryBytes, offsetBytes);
+
+  const numberOf = (tag: number, otherwise: number) => values.get(tag) || otherwise;
+  const [width, height] = [numberOf(TAG.width, 0), numberOf(TAG.height, 0)];
+  if (width === 0 || height === 0) return unreadable("TIFF");
+  const samples = numberOf(TAG.samplesPerPixel, 1);
+  const sampleBytes = Math.max(1, numberOf(TAG.bitsPerSample, 1) / 8);
+  const rows = Math.min(height, numberOf(TAG.rowsPerStrip, height));
+  const tileLength = numberOf(TAG.tileLength, 0);
+  const heldRows = tileLength > 0 ? tileLength : rows;
+  const heldWidth = Math.max(width, numberOf(TAG.tileWidth, 0));
+  const decodeBytes =
+    width * height * Math.max(3, samples) * BYTES_A_SAMPLE +
+    COPIES * heldRows * heldWidth * samples * sampleBytes;
+
+  if (keptEntries.length === tags && next === 0) return success({ bytes, width, height, decodeBytes });
+  const copy = bytes.slice();
+  const view = viewOf(copy);
+  const write = (at: number, length: number, value: number) => {
+    if (length === 8) view.setBigUint64(at, BigInt(value), isLittle);
+    else if (length === 4) view.setUint32(at, value, isLittle);
+    else view.setUint16(at, value, isLittle);
+  };
+  keptEntries.forEach((entry, index) => {
+    copy.set(bytes.subarray(entry, entry + entryBytes), first + index * entryBytes);
+  });
+  write(directory, countBytes, keptEntries.length);
+  write(first + keptEntries.length * entryBytes, offsetBytes, 0);
+  return success({ bytes: copy, width, height, decodeBytes });
+}

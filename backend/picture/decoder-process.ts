@@ -1,0 +1,63 @@
+/**
+ * The process of decoder.ts: decodes one picture after another, and ends itself when one takes more memory or processor
+ * time than it was given. libvips computes on threads of its own, so this one is free to watch. Holds no secrets: it is
+ * started without the server's environment.
+ */
+
+import { decodePicture } from "./decode.ts";
+import type { DecodeOrder, DecoderReply, DecoderSettings } from "./decoder-messages.ts";
+import type { InspectedPicture } from "./inspect.ts";
+
+const WATCH_EVERY_MS = 25;
+/** What a decoder may take beyond its estimate: measured ones were within a fifth and some buffers of it. */
+const SLACK_BYTES = 96 * 1024 * 1024;
+const SLACK_RATIO = 1.25;
+/** The message and the file in it. */
+const FILE_COPIES = 2;
+
+if (process.send === undefined)
+  throw new Error("This is a bug: decoder-process.ts runs only as a child process.");
+const reply = (message: DecoderReply, then?: () => void) => void process.send?.(message, undefined, {}, then);
+
+// The server decides when to stop: a Ctrl-C in its terminal reaches this process too.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+process.once("disconnect", () => process.exit());
+
+let settings: DecoderSettings | undefined;
+let restingBytes = 0;
+
+process.on("message", async (message: DecoderSettings | DecodeOrder) => {
+  if ("format" in message) {
+    settings = message;
+    restingBytes = process.memoryUsage.rss();
+    reply({ kind: "ready" });
+    return;
+  }
+  if (settings === undefined) throw new Error("This is a bug: a picture came before the settings.");
+  const { picture } = message;
+  let stopWatching = () => {};
+  try {
+    stopWatching = watch(picture, settings);
+    const result = await decodePicture(picture, settings.format, settings.limits);
+    reply({ kind: "decoded", result, grownBytes: process.memoryUsage.rss() - restingBytes });
+  } catch (error) {
+    reply({ kind: "error", message: error instanceof Error ? error.message : String(error) });
+  } finally {
+    stopWatching();
+  }
+});
+
+function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderSettings): () => void {
+  const maxBytes = restingBytes + FILE_COPIES * bytes.length + SLACK_RATIO * decodeBytes + SLACK_BYTES;
+  const maxMicroseconds = limits.decodeTimeoutSeconds * 1e6;
+  const before = process.cpuUsage();
+  const timer = setInterval(() => {
+    const { user, system } = process.cpuUsage(before);
+    const limit =
+      process.memoryUsage.rss() > maxBytes ? "memory" : user + system > maxMicroseconds ? "time" : undefined;
+    if (limit === undefined) return;
+    clearInterval(timer);
+    reply({ kind: "exceeded", limit }, () => process.exit(1));
+  }, WATCH_EVERY_MS);
+  return () => clearInterval(timer);
+}

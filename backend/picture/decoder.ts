@@ -1,0 +1,128 @@
+/**
+ * A decoder that can be ended: one process, one picture at a time. What an unknown bomb exhausts is this process, which
+ * the next one replaces, and never the server. No queue, no lanes.
+ */
+
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { failure, type Result } from "../../shared/result.ts";
+import type { DecoderReply, DecoderSettings } from "./decoder-messages.ts";
+import type { InspectedPicture } from "./inspect.ts";
+
+/** A picture's processor time is limited by the process itself; this ends one that does not come to it. */
+const WALL_TIMEOUT_RATIO = 2.5;
+/** What a process may keep of a picture that is done; one that kept more is replaced. */
+const MAX_KEPT_BYTES = 128 * 1024 * 1024;
+const MAX_HEAP_MIB = 128;
+
+export interface Decoder {
+  /**
+   * Fails as `decodePicture` does, with `decode-timeout` or `too-costly` where the picture ended its decoder, and
+   * resolves with "ended" where `end` did.
+   * @throws Error where the process cannot start, or by a bug
+   */
+  decode(picture: InspectedPicture): Promise<Result<Uint8Array> | "ended">;
+  /** Whether it may be given another picture. */
+  readonly isFit: boolean;
+  /** Ends it at once, whatever it does. */
+  end(): void;
+}
+
+/** Starts a process; the first picture waits until it has loaded. */
+export function startDecoder(settings: DecoderSettings): Decoder {
+  const child = fork(fileURLToPath(new URL("./decoder-process.ts", import.meta.url)), {
+    // Pictures are buffers: the default would write each byte as a number.
+    serialization: "advanced",
+    // Not the server's environment: it holds a secret. More arenas would only keep memory.
+    env: { MALLOC_ARENA_MAX: "2", ...libraryPath() },
+    execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
+  const wallTimeoutMs = settings.limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
+  let isFit = true;
+  let isReady = false;
+  let isEnded = false;
+  const unfit = () => {
+    isFit = false;
+  };
+  child.once("exit", unfit);
+  // A channel that breaks ends the process, which is heard of by its exit.
+  child.on("error", unfit);
+  child.on("message", ({ kind }: DecoderReply) => {
+    if (kind === "ready") isReady = true;
+  });
+  child.send(settings);
+  // The server ends when it is done, not when its decoders are.
+  child.unref();
+  child.channel?.unref();
+
+  const end = () => {
+    isFit = false;
+    isEnded = true;
+    child.kill("SIGKILL");
+  };
+  const timedOut = () =>
+    failure("decode-timeout", `Decoding took more than ${settings.limits.decodeTimeoutSeconds} s.`);
+
+  return {
+    get isFit() {
+      return isFit;
+    },
+    end,
+    async decode(picture) {
+      const { promise, resolve } = Promise.withResolvers<DecoderReply | "exit" | "late">();
+      const hear = (message: DecoderReply) => message.kind !== "ready" && resolve(message);
+      const exited = () => resolve("exit");
+      const timer = setTimeout(() => resolve("late"), wallTimeoutMs);
+      child.on("message", hear);
+      child.once("exit", exited);
+      // The event loop must live for as long as somebody waits.
+      child.channel?.ref();
+      try {
+        if (!isFit) return isEnded ? "ended" : exitedWith(child, isReady);
+        child.send({ picture }, () => {});
+        const reply = await promise;
+        if (reply === "late") {
+          end();
+          return timedOut();
+        }
+        if (reply === "exit") return isEnded ? "ended" : exitedWith(child, isReady);
+        switch (reply.kind) {
+          case "ready":
+            throw new Error("This is a bug: a decoder was ready twice.");
+          case "decoded":
+            if (reply.grownBytes > MAX_KEPT_BYTES) end();
+            return reply.result;
+          case "exceeded":
+            end();
+            return reply.limit === "time" ? timedOut() : tooCostly();
+          case "error":
+            end();
+            throw new Error(reply.message);
+        }
+      } finally {
+        clearTimeout(timer);
+        child.off("message", hear);
+        child.off("exit", exited);
+        child.channel?.unref();
+      }
+    },
+  };
+}
+
+function tooCostly(): Result<never> {
+  return failure("too-costly", "Decoding took far more memory than a picture of this size needs.");
+}
+
+function exitedWith(child: ChildProcess, wasReady: boolean): Result<never> {
+  if (wasReady) return tooCostly();
+  throw new Error(
+    `The decoder process ended with ${child.exitCode ?? child.signalCode} before it was ready.`,
+  );
+}
+
+/** Where the machine's owner keeps libraries of their own. */
+function libraryPath(): Record<string, string> {
+  const path = process.env.LD_LIBRARY_PATH;
+  return path === undefined ? {} : { LD_LIBRARY_PATH: path };
+}

@@ -1,0 +1,68 @@
+/**
+ * Judges a picture's file by its container alone, before a decoder sees it: format, size, and what decoding will cost.
+ * Linear in the file's length, and nothing is decompressed but a colour profile. Decodes nothing.
+ */
+
+import type { PictureFormat } from "../../shared/picture-format.ts";
+import { failure, type Result, success } from "../../shared/result.ts";
+import { scanGif } from "./containers/gif.ts";
+import { scanIsoMedia } from "./containers/iso-media.ts";
+import { scanJpeg } from "./containers/jpeg.ts";
+import { scanPng } from "./containers/png.ts";
+import type { ScannedPicture } from "./containers/scanned-picture.ts";
+import { scanTiff } from "./containers/tiff.ts";
+import { scanWebp } from "./containers/webp.ts";
+import { pictureFormat } from "./picture-format.ts";
+
+/**
+ * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took
+ * gigabytes and ten seconds.
+ */
+const MAX_SIDE_PIXELS = 65_535;
+const MIB = 1024 * 1024;
+
+const SCANNERS: Readonly<Record<PictureFormat, (bytes: Uint8Array<ArrayBuffer>) => Result<ScannedPicture>>> =
+  {
+    JPEG: scanJpeg,
+    PNG: scanPng,
+    WebP: scanWebp,
+    AVIF: scanIsoMedia,
+    GIF: scanGif,
+    TIFF: scanTiff,
+  };
+
+export interface InspectionLimits {
+  /** Most width x height of a file. */
+  readonly maxPixels: number;
+  /** Most memory that decoding may take, beside the file. */
+  readonly maxDecodeBytes: number;
+}
+
+/** A picture whose container was read and found harmless. `bytes` are what a decoder may see of it. */
+export interface InspectedPicture extends ScannedPicture {
+  readonly format: PictureFormat;
+}
+
+/**
+ * Fails with `empty-body`, `not-an-image`, `unsupported-image`, `unreadable-image`, `too-many-pixels` or `too-costly`.
+ */
+export function inspectPicture(
+  bytes: Uint8Array<ArrayBuffer>,
+  { maxPixels, maxDecodeBytes }: InspectionLimits,
+): Result<InspectedPicture> {
+  const format = pictureFormat(bytes);
+  if (!format.ok) return format;
+  const scanned = SCANNERS[format.value](bytes);
+  if (!scanned.ok) return scanned;
+  const { width, height, decodeBytes } = scanned.value;
+  if (width * height > maxPixels || Math.max(width, height) > MAX_SIDE_PIXELS) {
+    const accepted = `at most ${maxPixels} are accepted, ${MAX_SIDE_PIXELS} on a side`;
+    return failure("too-many-pixels", `${width} x ${height} pixels; ${accepted}.`);
+  }
+  if (decodeBytes > maxDecodeBytes) {
+    const [needed, accepted] = [decodeBytes, maxDecodeBytes].map((value) => Math.ceil(value / MIB));
+    const what = `${width} x ${height} pixels of this kind of ${format.value}`;
+    return failure("too-many-pixels", `${what} take ${needed} MiB to decode; at most ${accepted} are given.`);
+  }
+  return success({ ...scanned.value, format: format.value });
+}

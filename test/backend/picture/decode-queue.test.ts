@@ -1,0 +1,158 @@
+import { beforeEach, expect, test } from "vitest";
+import { createDecodeQueue } from "../../../backend/picture/decode-queue.ts";
+import type { Decoder } from "../../../backend/picture/decoder.ts";
+import type { InspectedPicture } from "../../../backend/picture/inspect.ts";
+import { type Result, success } from "../../../shared/result.ts";
+
+const MIB = 1024 * 1024;
+const TURN_MS = 20;
+const NEVER = new AbortController().signal;
+
+/** Names of the pictures that decode now, and how to end each. */
+let running: Map<string, (result: Result<Uint8Array> | "ended") => void>;
+let begun: string[];
+let decoders: number;
+
+beforeEach(() => {
+  running = new Map();
+  begun = [];
+  decoders = 0;
+});
+
+/** Decodes until it is told to stop. */
+function fakeDecoder(): Decoder {
+  decoders += 1;
+  let isFit = true;
+  let now: string | undefined;
+  return {
+    get isFit() {
+      return isFit;
+    },
+    async decode(picture) {
+      now = nameOf(picture);
+      begun.push(now);
+      const { promise, resolve } = Promise.withResolvers<Result<Uint8Array> | "ended">();
+      running.set(now, resolve);
+      const result = await promise;
+      running.delete(now);
+      now = undefined;
+      return result;
+    },
+    end() {
+      isFit = false;
+      if (now !== undefined) running.get(now)?.("ended");
+    },
+  };
+}
+
+const nameOf = ({ bytes }: InspectedPicture) => Buffer.from(bytes).toString();
+
+function picture(name: string, decodeMib = 1): InspectedPicture {
+  const bytes = Uint8Array.from(Buffer.from(name));
+  return { bytes, format: "PNG", width: 1, height: 1, decodeBytes: decodeMib * MIB };
+}
+
+const queueOf = (lanes: number) =>
+  createDecodeQueue({ lanes, memoryBytes: 100 * MIB, turnMs: TURN_MS, startDecoder: fakeDecoder });
+
+const settled = () => new Promise(setImmediate);
+const turnOver = () => new Promise((resolve) => setTimeout(resolve, 2 * TURN_MS));
+
+async function finish(name: string): Promise<void> {
+  running.get(name)?.(success(new Uint8Array()));
+  await settled();
+}
+
+test("no more at once than lanes, in order of arrival, on the same decoders", async () => {
+  const queue = queueOf(2);
+  for (const name of ["a", "b", "c"]) void queue.decode(picture(name), NEVER);
+  expect([...running.keys()]).toEqual(["a", "b"]);
+  await finish("a");
+  expect([...running.keys()]).toEqual(["b", "c"]);
+  expect(decoders).toBe(2);
+});
+
+test("large pictures share the memory, keep their order among themselves, and let small ones pass", async () => {
+  const queue = queueOf(4);
+  for (const [name, mib] of [
+    ["large", 80],
+    ["second", 60],
+    ["third", 33],
+    ["small", 1],
+  ] as const) {
+    void queue.decode(picture(name, mib), NEVER);
+  }
+  expect([...running.keys()]).toEqual(["large", "small"]);
+  await finish("large");
+  expect([...running.keys()]).toEqual(["small", "second", "third"]);
+});
+
+test("a slow picture keeps its lane while nobody waits, and makes way for whoever does", async () => {
+  const queue = queueOf(1);
+  const slow = queue.decode(picture("slow"), NEVER);
+  await turnOver();
+  expect([...running.keys()]).toEqual(["slow"]);
+  const quick = queue.decode(picture("quick"), NEVER);
+  expect([...running.keys()]).toEqual(["slow", "quick"]);
+  await finish("quick");
+  await finish("slow");
+  expect([(await slow).ok, (await quick).ok]).toEqual([true, true]);
+});
+
+test("slow pictures past the room beside the lanes are stopped, and begin again later", async () => {
+  const queue = queueOf(1);
+  const answers = ["slow 1", "slow 2"].map((name) => queue.decode(picture(name), NEVER));
+  await turnOver();
+  expect([...running.keys()]).toEqual(["slow 1", "slow 2"]);
+  await turnOver();
+  void queue.decode(picture("quick"), NEVER);
+  await settled();
+  expect([...running.keys()]).toEqual(["slow 1", "quick"]);
+  await finish("slow 1");
+  expect([...running.keys()]).toEqual(["quick", "slow 2"]);
+  await finish("slow 2");
+  expect((await Promise.all(answers)).map(({ ok }) => ok)).toEqual([true, true]);
+  expect(begun).toEqual(["slow 1", "slow 2", "quick", "slow 2"]);
+});
+
+test("whoever leaves is answered at once, and their picture never begins", async () => {
+  const queue = queueOf(1);
+  void queue.decode(picture("busy"), NEVER);
+  const leaving = new AbortController();
+  const left = queue.decode(picture("left"), leaving.signal);
+  leaving.abort();
+  expect(await left).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
+  await finish("busy");
+  expect(begun).toEqual(["busy"]);
+});
+
+test("a slow picture that nobody waits for any more is stopped for good", async () => {
+  const queue = queueOf(1);
+  const leaving = new AbortController();
+  const slow = queue.decode(picture("slow"), leaving.signal);
+  await turnOver();
+  void queue.decode(picture("quick"), NEVER);
+  leaving.abort();
+  await settled();
+  expect((await slow).ok).toBe(false);
+  expect([...running.keys()]).toEqual(["quick"]);
+});
+
+test("a decoder that was ended is replaced before the next picture", async () => {
+  const queue = queueOf(1);
+  void queue.decode(picture("a"), NEVER);
+  await turnOver();
+  void queue.decode(picture("b"), NEVER);
+  await finish("b");
+  await finish("a");
+  void queue.decode(picture("c"), NEVER);
+  expect([...running.keys()]).toEqual(["c"]);
+});
+
+test("once it is closed, nothing is started in place of what it ended", async () => {
+  const queue = queueOf(2);
+  void queue.decode(picture("a"), NEVER);
+  queue.close();
+  await settled();
+  expect(decoders).toBe(2);
+});

@@ -1,0 +1,85 @@
+import { execFileSync } from "node:child_process";
+import { expect, onTestFinished, test } from "vitest";
+import { decodePicture, type PictureLimits } from "../../../backend/picture/decode.ts";
+import { startDecoder } from "../../../backend/picture/decoder.ts";
+import { type InspectedPicture, inspectPicture } from "../../../backend/picture/inspect.ts";
+import { jpegPicture, scanBomb, textBomb } from "../../support/pictures.ts";
+
+const settings = {
+  format: { size: 16, filter: "bicubic" },
+  limits: { maxPixels: 200_000_000, maxDecodeBytes: 2 ** 32, decodeTimeoutSeconds: 10 },
+} as const;
+
+function start(limits: Partial<PictureLimits> = {}) {
+  const decoder = startDecoder({ ...settings, limits: { ...settings.limits, ...limits } });
+  onTestFinished(() => decoder.end());
+  return decoder;
+}
+
+function inspected(bytes: Uint8Array<ArrayBuffer>): InspectedPicture {
+  const picture = inspectPicture(bytes, settings.limits);
+  if (!picture.ok) throw new Error(picture.failure.code);
+  return picture.value;
+}
+
+test("gives what decodePicture gives, pictures and failures alike, again and again", async () => {
+  const decoder = start();
+  const whole = await jpegPicture(77);
+  for (const bytes of [whole, whole.slice(0, -10), whole]) {
+    const picture = inspected(bytes);
+    expect(await decoder.decode(picture)).toEqual(
+      await decodePicture(picture, settings.format, settings.limits),
+    );
+  }
+  expect(decoder.isFit).toBe(true);
+});
+
+test("a picture that takes far more memory than its pixels need ends its decoder, by name", async () => {
+  const decoder = start();
+  // As if no scanner had known of compressed text.
+  const bomb = { ...inspected(await jpegPicture(1)), bytes: textBomb(), width: 12, height: 12 };
+  expect(await decoder.decode(bomb)).toMatchObject({ ok: false, failure: { code: "too-costly" } });
+  expect(decoder.isFit).toBe(false);
+});
+
+test("a picture that takes too much of the processor ends its decoder, by name", async () => {
+  const decoder = start({ decodeTimeoutSeconds: 1 });
+  // As if no scanner had counted.
+  const bytes = await scanBomb({ size: 4_000, scans: 3_000 });
+  const slow = {
+    ...inspected(await jpegPicture(1)),
+    bytes,
+    width: 4_000,
+    height: 4_000,
+    decodeBytes: 2 ** 28,
+  };
+  expect(await decoder.decode(slow)).toMatchObject({ ok: false, failure: { code: "decode-timeout" } });
+  expect(decoder.isFit).toBe(false);
+});
+
+test("a decoder that was ended says so, and takes no more", async () => {
+  const decoder = start();
+  const decoding = decoder.decode(inspected(await jpegPicture(1)));
+  decoder.end();
+  expect(await decoding).toBe("ended");
+  expect(await decoder.decode(inspected(await jpegPicture(2)))).toBe("ended");
+  expect(decoder.isFit).toBe(false);
+});
+
+test("a bug in it is thrown here", async () => {
+  const decoder = start();
+  await expect(decoder.decode(null as unknown as InspectedPicture)).rejects.toThrow("null");
+});
+
+test("the process is told nothing of the server's environment", async () => {
+  process.env.BACKEND_SECRET = "a secret of the server's own";
+  onTestFinished(() => void delete process.env.BACKEND_SECRET);
+  const decoder = start();
+  await decoder.decode(inspected(await jpegPicture(1)));
+  const children = execFileSync("ps", ["eww", "--ppid", String(process.pid), "-o", "args="], {
+    encoding: "utf8",
+  });
+  const decoders = children.split("\n").filter((line) => line.includes("decoder-process.ts"));
+  expect(decoders.length).toBeGreaterThan(0);
+  expect(decoders.join()).not.toContain("a secret of the server's own");
+});

@@ -1,0 +1,157 @@
+import { deflateSync } from "node:zlib";
+import sharp from "sharp";
+import { describe, expect, test } from "vitest";
+import { decodePicture } from "../../../backend/picture/decode.ts";
+import { inspectPicture } from "../../../backend/picture/inspect.ts";
+import {
+  acceptedPictures,
+  animationBomb,
+  commentBomb,
+  directoryBomb,
+  jpegPicture,
+  pngBomb,
+  pngChunk,
+  pngWith,
+  scanBomb,
+  textBomb,
+} from "../../support/pictures.ts";
+
+const MIB = 1024 * 1024;
+const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 448 * MIB, decodeTimeoutSeconds: 10 };
+const FORMAT = { size: 16, filter: "bicubic" } as const;
+
+function inspected(bytes: Uint8Array<ArrayBuffer>) {
+  const picture = inspectPicture(bytes, LIMITS);
+  if (!picture.ok) throw new Error(picture.failure.detail);
+  return picture.value;
+}
+
+const codeOf = (bytes: Uint8Array<ArrayBuffer>) => {
+  const picture = inspectPicture(bytes, LIMITS);
+  return picture.ok ? "accepted" : picture.failure.code;
+};
+
+/** What a file's pixels are if the decoder sees all of it. */
+async function decodeWhole(bytes: Uint8Array<ArrayBuffer>) {
+  return decodePicture({ ...inspected(bytes), bytes }, FORMAT, LIMITS);
+}
+
+describe("what the decoder sees of a file has the pixels of the file", async () => {
+  test.each(await acceptedPictures())("$name", async ({ bytes }) => {
+    const picture = inspected(bytes);
+    const { width = 0, height = 0 } = await sharp(bytes).metadata();
+    expect([picture.width, picture.height]).toEqual([width, height]);
+    expect(await decodePicture(picture, FORMAT, LIMITS)).toEqual(await decodeWhole(bytes));
+    expect(picture.bytes.length).toBeLessThanOrEqual(bytes.length + 1);
+  });
+});
+
+describe("what is left out", () => {
+  test("compressed text of a PNG", () => {
+    const bomb = textBomb();
+    expect(inspected(bomb).bytes.length).toBeLessThan(200);
+    expect(inspected(bomb).decodeBytes).toBeLessThan(MIB);
+  });
+
+  test("an unharmed PNG goes on as it is, without a copy", () => {
+    const png = pngBomb(12, 12);
+    expect(inspected(png).bytes).toBe(png);
+  });
+
+  test("a colour profile that inflates past all profiles; a true one stays", async () => {
+    const name = Buffer.from("p\0\0", "latin1");
+    const bomb = pngWith(pngBomb(12, 12), [
+      ["iCCP", Buffer.concat([name, deflateSync(Buffer.alloc(9 * MIB))])],
+    ]);
+    expect(Buffer.from(inspected(bomb).bytes).includes("iCCP")).toBe(false);
+    const p3 = Uint8Array.from(await sharp(pngBomb(12, 12)).withIccProfile("p3").png().toBuffer());
+    expect(Buffer.from(inspected(p3).bytes).includes("iCCP")).toBe(true);
+  });
+
+  test("an orientation behind the pixels is brought before them", async () => {
+    const oriented = await sharp(pngBomb(12, 24)).withMetadata({ orientation: 6 }).png().toBuffer();
+    const at = oriented.indexOf("eXIf") - 4;
+    const chunk = oriented.subarray(at, at + 12 + oriented.readUInt32BE(at));
+    const without = Buffer.concat([oriented.subarray(0, at), oriented.subarray(at + chunk.length)]);
+    const end = without.length - 12;
+    const behind = Uint8Array.from(Buffer.concat([without.subarray(0, end), chunk, without.subarray(end)]));
+    const { autoOrient } = await sharp(inspected(behind).bytes).metadata();
+    expect(autoOrient).toEqual({ width: 24, height: 12 });
+  });
+
+  test("all frames but the first, of 90,000", () => {
+    for (const format of ["webp", "gif", "apng"] as const) {
+      const bomb = animationBomb(format, 90_000);
+      expect(bomb.length).toBeGreaterThan(MIB);
+      expect(inspected(bomb).bytes.length, format).toBeLessThan(300);
+    }
+  });
+
+  test("comments and applications' segments of a JPEG", async () => {
+    const jpeg = await jpegPicture(3);
+    const bomb = commentBomb(jpeg, 1_000_000);
+    const { bytes } = inspected(bomb);
+    expect(bytes.length).toBe(jpeg.length);
+    expect(await decodePicture(inspected(bomb), FORMAT, LIMITS)).toEqual(await decodeWhole(jpeg));
+  });
+
+  test("all directories of a TIFF but the first, and tags that name the same megabytes", async () => {
+    const bomb = await directoryBomb(50_000);
+    const metadata = await sharp(inspected(bomb).bytes).metadata();
+    expect(metadata.pages ?? 1).toBe(1);
+    expect(Buffer.from(inspected(bomb).bytes).readUInt16LE(8)).toBeLessThan(30);
+  });
+});
+
+describe("what is refused by its container alone", () => {
+  test("a JPEG of more than a hundred scans", async () => {
+    expect(codeOf(await scanBomb({ size: 64, scans: 100 }))).toBe("accepted");
+    expect(codeOf(await scanBomb({ size: 64, scans: 101 }))).toBe("too-costly");
+  });
+
+  test("pixels that this kind of file cannot be decoded to within the memory given", () => {
+    const interlaced = Buffer.alloc(13);
+    interlaced.writeUInt32BE(9_000, 0);
+    interlaced.writeUInt32BE(9_000, 4);
+    interlaced.set([16, 6, 0, 0, 1], 8);
+    const png = Buffer.from(pngBomb(1, 1));
+    const bytes = Uint8Array.from(
+      Buffer.concat([png.subarray(0, 8), pngChunk("IHDR", interlaced), png.subarray(33)]),
+    );
+    const picture = inspectPicture(bytes, LIMITS);
+    expect(picture).toMatchObject({ ok: false, failure: { code: "too-many-pixels" } });
+    if (!picture.ok) expect(picture.failure.detail).toContain("PNG");
+  });
+
+  test("an AVIF whose tables have thousands of rows, or which names its bytes again and again", async () => {
+    const avif = Buffer.from(
+      await sharp({ create: { width: 64, height: 64, channels: 3, background: "red" } })
+        .avif()
+        .toBuffer(),
+    );
+    const locations = avif.indexOf("iloc") + 4;
+    const [version, sizes] = [avif[locations], avif.readUInt16BE(locations + 4)];
+    expect(version).toBe(0);
+    const many = Uint8Array.from(avif);
+    new DataView(many.buffer).setUint16(locations + 6, 5_000);
+    expect(codeOf(many)).toBe("too-costly");
+    const item = locations + 8 + 2 + 2 + ((sizes >> 4) & 15) + 2;
+    const again = Uint8Array.from(avif);
+    new DataView(again.buffer).setUint32(item + (sizes >> 12), 0x7fffffff);
+    expect(codeOf(again)).toBe("too-costly");
+  });
+
+  test("every prefix and every flipped byte of a small file of each kind has an answer", async () => {
+    for (const { bytes } of await acceptedPictures()) {
+      const step = Math.ceil(bytes.length / 300);
+      for (let at = 0; at < bytes.length; at += step) {
+        inspectPicture(bytes.slice(0, at), LIMITS);
+        for (const value of [0x00, 0xff]) {
+          const flipped = bytes.slice();
+          flipped[at] = value;
+          inspectPicture(flipped, LIMITS);
+        }
+      }
+    }
+  });
+});
