@@ -36,6 +36,14 @@ const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
   ["8BPS", "Photoshop"],
   ["%PDF-", "PDF"],
   ["\x1a\x45\xdf\xa3", "Matroska video"],
+  ["IIRO", "Camera raw (Olympus ORF)"],
+  ["IIRS", "Camera raw (Olympus ORF)"],
+  ["MMOR", "Camera raw (Olympus ORF)"],
+  ["IIU\0", "Camera raw (Panasonic RW2)"],
+  ["FUJIFILMCCD-RAW", "Camera raw (Fujifilm RAF)"],
+  ["FOVb", "Camera raw (Sigma X3F)"],
+  ["\0MRM", "Camera raw (Minolta MRW)"],
+  ["II\xbc", "JPEG XR"],
   ["\x1f\x8b", "gzip"],
   ["PK\x03\x04", "ZIP"],
 ];
@@ -43,7 +51,9 @@ const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
 /** A prologue and comments may stand before the root element. No nested repetition: this runs on hostile text. */
 const SVG = /^(\xef\xbb\xbf)?\s*(<svg[\s>]|<(\?xml|!--|!DOCTYPE svg)[\s\S]*<svg[\s>])/i;
 
-const AVIF_BRANDS = ["avif", "avis"];
+/** The last two are profiles of it, AV1 Image File Format section 8. */
+const AVIF_BRANDS = ["avif", "avis", "MA1A", "MA1B"];
+const CAMERA_RAW_BRAND = "crx ";
 const HEIC_BRANDS = ["heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1"];
 
 export type Recognized =
@@ -51,9 +61,13 @@ export type Recognized =
   /** Known by name, but not captioned. */
   | { readonly refused: string };
 
+/** Canon's mark behind a TIFF's header. */
+const isCr2 = (head: string) => /^II\*\0[\s\S]{4}CR\x02/.test(head);
+
 /** The format of a file that begins with `bytes`; undefined where it is none that we know. */
 export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
   const head = String.fromCharCode(...bytes.subarray(0, SNIFFED_BYTES));
+  if (isCr2(head)) return { refused: "Camera raw (Canon CR2)" };
   const supported = SUPPORTED_SIGNATURES.find(([signature]) => head.startsWith(signature));
   if (supported !== undefined) return { supported: supported[1] };
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return { supported: "WebP" };
@@ -67,10 +81,11 @@ export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
 }
 
 /** Brands of the `ftyp` box, ISO/IEC 14496-12 section 4.3: they name the format, whichever of them comes first. */
-function isoMediaFormat(head: string): "AVIF" | "HEIC" | "MP4" {
+function isoMediaFormat(head: string): "AVIF" | "HEIC" | "MP4" | "Camera raw (Canon CR3)" {
   const boxBytes = (head.charCodeAt(2) << 8) | head.charCodeAt(3);
   const box = head.slice(8, Math.min(boxBytes, head.length));
   const brands = [box.slice(0, 4), ...(box.slice(8).match(/[\s\S]{4}/g) ?? [])];
+  if (brands[0] === CAMERA_RAW_BRAND) return "Camera raw (Canon CR3)";
   if (brands.some((brand) => AVIF_BRANDS.includes(brand))) return "AVIF";
   return brands.some((brand) => HEIC_BRANDS.includes(brand)) ? "HEIC" : "MP4";
 }

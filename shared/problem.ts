@@ -61,6 +61,8 @@ export interface Failure {
   readonly detail: string;
   /** Seconds after which asking again makes sense; becomes `Retry-After`. */
   readonly retryAfterSeconds?: number;
+  /** What lies behind it, for the log; never sent. */
+  readonly reason?: string;
 }
 
 /** A failure on its way to the one error handler of an app. */

@@ -14,7 +14,7 @@ export function success<T>(value: T): Result<T> {
 export function failure(
   code: ProblemCode,
   detail: string,
-  more: { retryAfterSeconds?: number } = {},
+  more: { retryAfterSeconds?: number; reason?: string } = {},
 ): Result<never> {
   return { ok: false, failure: { code, detail, ...more } };
 }

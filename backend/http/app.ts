@@ -54,7 +54,7 @@ function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
     const line = { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms };
     const outcome = c.get("outcome");
     if (outcome === undefined) log.debug(line, "request");
-    else log.info({ ...line, outcome }, "caption");
+    else log.info({ ...line, outcome, reason: c.get("reason") }, "caption");
   };
 }
 

@@ -30,7 +30,7 @@ export interface CaptionRouteOptions {
 
 /** What a request carries through the app. */
 export interface Scope {
-  Variables: { requestId: string; outcome?: Outcome };
+  Variables: { requestId: string; outcome?: Outcome; reason?: string | undefined };
 }
 
 export const SHUTTING_DOWN: Failure = {
@@ -59,6 +59,7 @@ export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope>
         response = captionResponse(answer.value, captioner, performance.now() - startedAt);
       } else {
         outcome = c.req.raw.signal.aborted ? "gone" : answer.failure.code;
+        c.set("reason", answer.failure.reason);
         response = problemResponse(answer.failure);
       }
       status = response.status;

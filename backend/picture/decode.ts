@@ -12,6 +12,8 @@ import { type ResampleFilter, resample } from "./resample.ts";
 /** Past this a picture is first reduced by libvips, which streams: memory and the time on our thread stay bounded. */
 const EXACT_RESIZE_PIXELS = 2_000_000;
 
+const WHITE = 255;
+
 // libvips keeps these settings for the whole process. A thread that sets them again takes every decoder away from the
 // others for a moment, and pictures in flight would be called unreadable.
 if (isMainThread) {
@@ -56,30 +58,50 @@ export async function blankPicture(size: number): Promise<Uint8Array<ArrayBuffer
 
 /**
  * Decodes to upright 8-bit sRGB on white, the first frame of an animation, resized to the model's square as Pillow does.
- * Fails with `unreadable-image` or `decode-timeout`.
+ * Fails with `unreadable-image`, `unsupported-image` or `decode-timeout`.
  *
  * @returns uint8 [3, size, size], RGB
  */
 export async function decodePicture(
   picture: InspectedPicture,
+  format: PixelFormat,
+  limits: PictureLimits,
+): Promise<Result<Uint8Array>> {
+  const pixels = await decodeWhole(picture, format, limits);
+  if (!pixels.ok || picture.withOtherEnd === undefined) return pixels;
+  // What lacks more than its end marker decodes to other pixels when other data stands there.
+  const other = await decodeWhole({ ...picture, bytes: picture.withOtherEnd }, format, limits);
+  return other.ok && pixels.value.every((value, i) => value === other.value[i])
+    ? pixels
+    : failure("unreadable-image", "The picture breaks off before its end.");
+}
+
+async function decodeWhole(
+  picture: InspectedPicture,
   { size, filter }: PixelFormat,
   { maxPixels, decodeTimeoutSeconds }: PictureLimits,
 ): Promise<Result<Uint8Array>> {
-  const pipeline = sharp(picture.bytes, {
+  const input = {
     failOn: "error",
     limitInputPixels: maxPixels,
+    limitInputChannels: 0,
     sequentialRead: true,
-    autoOrient: true,
-  })
-    .flatten({ background: "#ffffff" })
-    .toColourspace("srgb")
-    .timeout({ seconds: decodeTimeoutSeconds });
+  } as const;
   try {
-    const shown = await shownSize(picture);
-    if (shown === undefined) return failure("unreadable-image", "The picture's header contradicts itself.");
-    const { data, info } = await reduceHuge(pipeline, shown, size)
-      .raw({ depth: "uchar" })
-      .toBuffer({ resolveWithObject: true });
+    const { autoOrient: shown, depth } = await sharp(picture.bytes, {
+      ...input,
+      limitInputPixels: false,
+    }).metadata();
+    if (shown.width * shown.height > picture.width * picture.height) {
+      return failure("unreadable-image", "The picture's header contradicts itself.");
+    }
+    const pipeline = inColour(sharp(picture.bytes, { ...input, autoOrient: true }), depth).timeout({
+      seconds: decodeTimeoutSeconds,
+    });
+    const { data, info } =
+      picture.extraSamples === undefined
+        ? await toBytes(reduceHuge(pipeline.flatten({ background: "#ffffff" }), shown, size))
+        : onWhite(await toBytes(pipeline), picture.extraSamples);
     if (info.channels !== 3) throw new Error(`This is a bug: decoded to ${info.channels} channels.`);
     const resized = resample(
       { data, width: info.width, height: info.height },
@@ -87,10 +109,10 @@ export async function decodePicture(
     );
     return success(toPlanes(resized.data));
   } catch (error) {
-    if (!(error instanceof Error) || error.message.startsWith("This is a bug")) throw error;
-    return /timeout/i.test(error.message)
-      ? failure("decode-timeout", `Decoding took more than ${decodeTimeoutSeconds} s.`)
-      : failure("unreadable-image", "The picture's data is damaged or incomplete.");
+    // Of our own code other kinds of error come; sharp throws plain ones.
+    const isOfSharp = error instanceof Error && error.constructor === Error;
+    if (!isOfSharp || error.message.startsWith("This is a bug")) throw error;
+    return failureOf(error.message, decodeTimeoutSeconds);
   }
 }
 
@@ -99,10 +121,21 @@ interface Size {
   readonly height: number;
 }
 
-/** The size once EXIF orientation is applied; undefined where the decoder sees more than its container told us. */
-async function shownSize({ bytes, width, height }: InspectedPicture): Promise<Size | undefined> {
-  const { autoOrient } = await sharp(bytes, { limitInputPixels: false }).metadata();
-  return autoOrient.width * autoOrient.height > width * height ? undefined : autoOrient;
+interface Decoded {
+  readonly data: Uint8Array;
+  readonly info: Size & { readonly channels: number };
+}
+
+/**
+ * In 8-bit sRGB by the embedded profile. sharp takes deeper pixels to Display P3 by default, and leaves them there; with
+ * this pipeline they become 8-bit first and go the way of all others.
+ */
+function inColour(pipeline: Sharp, depth: string): Sharp {
+  return (depth === "uchar" ? pipeline : pipeline.pipelineColourspace("srgb")).toColourspace("srgb");
+}
+
+function toBytes(pipeline: Sharp): Promise<Decoded> {
+  return pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
 }
 
 /** Both sides stay at least twice the model's, where the error of the first reduction no longer shows. */
@@ -117,6 +150,29 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
   });
 }
 
+/**
+ * The colours of pixels that have more behind them, on white by the first alpha. libvips takes whatever stands behind the
+ * colours for transparency, so it is told nothing of it.
+ */
+function onWhite(
+  { data, info }: Decoded,
+  extraSamples: NonNullable<InspectedPicture["extraSamples"]>,
+): Decoded {
+  const { width, height, channels } = info;
+  const colours = channels - extraSamples.length;
+  const alphaAt = extraSamples.indexOf("alpha");
+  const rgb = new Uint8Array(width * height * 3);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const at = pixel * channels;
+    const alpha = alphaAt === -1 ? WHITE : (data[at + colours + alphaAt] as number);
+    for (let c = 0; c < 3; c++) {
+      const value = data[at + (colours === 3 ? c : 0)] as number;
+      rgb[3 * pixel + c] = Math.round((value * alpha + WHITE * (WHITE - alpha)) / WHITE);
+    }
+  }
+  return { data: rgb, info: { width, height, channels: 3 } };
+}
+
 /** [height, width, 3] to [3, height, width]. */
 function toPlanes(interleaved: Uint8Array): Uint8Array {
   const plane = interleaved.length / 3;
@@ -127,4 +183,18 @@ function toPlanes(interleaved: Uint8Array): Uint8Array {
     planes[2 * plane + i] = interleaved[3 * i + 2] as number;
   }
   return planes;
+}
+
+/** What libvips says is for the log: it names its own functions, and parts of the file. */
+function failureOf(reason: string, seconds: number): Result<never> {
+  if (/timeout/i.test(reason)) {
+    return failure("decode-timeout", `Decoding took more than ${seconds} s.`, { reason });
+  }
+  return /unsupported|not supported|not compiled|no known route|not implemented/i.test(reason)
+    ? failure(
+        "unsupported-image",
+        "The picture is coded in a way that is not supported. Save it as an ordinary JPEG or PNG.",
+        { reason },
+      )
+    : failure("unreadable-image", "The picture's data is damaged or incomplete.", { reason });
 }

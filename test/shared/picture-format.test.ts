@@ -25,3 +25,19 @@ test.each([
 ])("%s is no picture", (_name, text) => {
   expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toBeUndefined();
 });
+
+test.each([
+  ["II*\0\x10\0\0\0CR\x02\0", "Canon CR2"],
+  ["\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "Canon CR3"],
+  ["IIRO\x08\0\0\0", "Olympus ORF"],
+  ["IIU\0\x18\0\0\0", "Panasonic RW2"],
+  ["FUJIFILMCCD-RAW 0201", "Fujifilm RAF"],
+])("camera raw %j is called %s", (text, name) => {
+  const recognized = recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")));
+  expect(recognized).toEqual({ refused: `Camera raw (${name})` });
+});
+
+test.each(["MA1A", "MA1B"])("an AVIF that names only its profile %s is one", (brand) => {
+  const text = `\0\0\0\x18ftyp${brand}\0\0\0\0mif1miaf`;
+  expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toEqual({ supported: "AVIF" });
+});

@@ -4,7 +4,7 @@
  * must stay what they are.
  */
 
-import { type Result, success } from "../../../shared/result.ts";
+import { failure, type Result, success } from "../../../shared/result.ts";
 import { fourCharacters, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
 
 /** A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails, metadata. */
@@ -18,6 +18,8 @@ const BYTES_A_PIXEL = 19;
 const HIDDEN_BOXES: ReadonlySet<string> = new Set(["moov", "moof", "mfra", "sidx"]);
 /** Items beside the picture, and pictures derived from others, which AVIF files do not hold, by stacking them. */
 const HIDDEN_ITEMS: ReadonlySet<string> = new Set(["mime", "uri ", "Exif", "iovl", "iden"]);
+const SEQUENCE_BRANDS: ReadonlySet<string> = new Set(["avis", "msf1"]);
+const STILL_BRAND = Uint8Array.from("avif", (letter) => letter.charCodeAt(0));
 const FREE = Uint8Array.from("free", (letter) => letter.charCodeAt(0));
 
 interface Box {
@@ -32,6 +34,12 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   const meta = top?.find(({ type }) => type === "meta");
   // A version and flags stand before what the box holds.
   const inMeta = meta && boxesOf(bytes, meta.start + 4, meta.end);
+  if (top !== undefined && meta === undefined && top.some(({ type }) => type === "moov")) {
+    return failure(
+      "unsupported-image",
+      "An AVIF sequence without a still picture is not supported. Send its first frame.",
+    );
+  }
   if (top === undefined || inMeta === undefined) return unreadable("AVIF");
   const find = (type: string) => inMeta.find((box) => box.type === type);
 
@@ -65,7 +73,7 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
     ...entries.flatMap((entry) => hiddenItem(bytes, entry)),
   ];
   return success({
-    bytes: renamed(bytes, hidden),
+    bytes: asStillPicture(renamed(bytes, hidden), top),
     ...size,
     decodeBytes: size.width * size.height * BYTES_A_PIXEL,
   });
@@ -163,5 +171,20 @@ function renamed(bytes: Uint8Array<ArrayBuffer>, typesAt: readonly number[]): Ui
   if (typesAt.length === 0) return bytes;
   const copy = bytes.slice();
   for (const typeAt of typesAt) copy.set(FREE, typeAt);
+  return copy;
+}
+
+/** A sequence, and an AVIF of a more general brand, under the name that its still picture has by itself. */
+function asStillPicture(bytes: Uint8Array<ArrayBuffer>, top: readonly Box[]): Uint8Array<ArrayBuffer> {
+  const [first] = top;
+  if (first?.type !== "ftyp" || first.end - first.start < 8) return bytes;
+  // The major brand, its version, then those that it is compatible with.
+  const brands = [first.start];
+  for (let at = first.start + 8; at + 4 <= first.end; at += 4) {
+    if (SEQUENCE_BRANDS.has(fourCharacters(bytes, at))) brands.push(at);
+  }
+  if (brands.length === 1 && fourCharacters(bytes, first.start) === "avif") return bytes;
+  const copy = bytes.slice();
+  for (const at of brands) copy.set(STILL_BRAND, at);
   return copy;
 }

@@ -11,7 +11,13 @@ export interface ScannedPicture {
   readonly height: number;
   /** Most memory that its decoder will take beside the file, by measurement (`npm run -s bench -- hostile`). */
   readonly decodeBytes: number;
+  /** What stands behind the colours of each pixel of a TIFF. */
+  readonly extraSamples?: readonly ExtraSample[];
+  /** A JPEG without its end marker, with some data of no meaning and the marker put there. */
+  readonly withOtherEnd?: Uint8Array<ArrayBuffer>;
 }
+
+export type ExtraSample = "alpha" | "ignored";
 
 /** Colour profiles of printers take 2 MiB; larger ones are left out, and the picture is read as sRGB. */
 export const MAX_PROFILE_BYTES = 4 * 1024 * 1024;

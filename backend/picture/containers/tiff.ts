@@ -6,6 +6,7 @@
 
 import { type Result, success } from "../../../shared/result.ts";
 import { MAX_PROFILE_BYTES, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+import { judgeTiffPixels } from "./tiff-pixels.ts";
 
 const TAG = {
   width: 256,
@@ -55,8 +56,13 @@ interface Variant {
 }
 
 export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
+  const extraSamples = judgeTiffPixels(bytes);
+  if (!extraSamples.ok) return extraSamples;
   try {
-    return scanFirstDirectory(bytes);
+    const scanned = scanFirstDirectory(bytes);
+    return scanned.ok && extraSamples.value.length > 0
+      ? success({ ...scanned.value, extraSamples: extraSamples.value })
+      : scanned;
   } catch (error) {
     if (error instanceof RangeError) return unreadable("TIFF");
     throw error;

@@ -1,0 +1,199 @@
+/**
+ * Judges what the pixels of a TIFF mean (TIFF 6.0, and BigTIFF), by the tags of its first directory: what libtiff would
+ * give other colours, or the preview of another picture, is refused by name.
+ */
+
+import { failure, type Result, success } from "../../../shared/result.ts";
+import { type ExtraSample, unreadable, viewOf } from "./scanned-picture.ts";
+
+const TAG = {
+  bitsPerSample: 258,
+  compression: 259,
+  photometric: 262,
+  samplesPerPixel: 277,
+  subDirectories: 330,
+  extraSamples: 338,
+  sampleFormat: 339,
+  dngVersion: 50706,
+} as const;
+
+/** Bytes of a value by its type; 0 for types that no tag of ours has. */
+const TYPE_BYTES: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4, 16: 8 };
+
+const COMPRESSIONS: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001]);
+const COMPRESSION_NAMES: Readonly<Record<number, string>> = {
+  6: "old-style JPEG",
+  9: "JBIG",
+  10: "JBIG",
+  32809: "ThunderScan",
+  33003: "JPEG 2000",
+  33004: "JPEG 2000",
+  33005: "JPEG 2000",
+  34661: "JBIG",
+  34712: "JPEG 2000",
+  34887: "LERC",
+  34892: "lossy DNG",
+  34925: "LZMA",
+  34926: "Zstandard",
+  34927: "WebP",
+  34933: "PNG",
+  50000: "Zstandard",
+  50002: "JPEG XL",
+  52546: "JPEG XL",
+};
+const JPEG = 7;
+
+const PHOTOMETRIC = { whiteIsZero: 0, blackIsZero: 1, rgb: 2, palette: 3, cmyk: 5, ycbcr: 6 } as const;
+const PHOTOMETRIC_NAMES: Readonly<Record<number, string>> = {
+  4: "a transparency mask",
+  8: "CIELAB",
+  9: "ICC L*a*b*",
+  10: "ITU L*a*b*",
+  32844: "LogL",
+  32845: "LogLuv",
+};
+/** Colour filter array, and linear raw: what cameras write into TIFF's structure. */
+const RAW_PHOTOMETRICS: ReadonlySet<number> = new Set([32803, 34892]);
+
+/** Associated and unassociated alpha; libvips makes the same of both. */
+const ALPHA_KINDS: readonly number[] = [1, 2];
+
+const COLOURS: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3 };
+
+const SAMPLE_FORMAT_NAMES: Readonly<Record<number, string>> = {
+  2: "signed integers",
+  3: "floating point",
+  5: "complex integers",
+  6: "complex floating point",
+};
+
+/** Of all directories together that a file may make us read. */
+const MAX_DIRECTORIES = 16;
+const MAX_ENTRIES = 4096;
+const MAX_VALUES = 64;
+
+interface Directory {
+  readonly values: ReadonlyMap<number, readonly number[]>;
+  /** Where the file says where the next directory is. */
+  readonly nextAt: number;
+}
+
+/** How numbers lie in this file. */
+interface Layout {
+  readonly view: DataView;
+  readonly little: boolean;
+  readonly big: boolean;
+}
+
+/**
+ * What stands behind the colours of each pixel; empty where nothing does.
+ * Fails with `unsupported-image` or `unreadable-image`.
+ */
+export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[]> {
+  if (bytes.length < 16) return unreadable("TIFF");
+  const view = viewOf(bytes);
+  const little = bytes[0] === 0x49;
+  const layout: Layout = { view, little, big: view.getUint16(2, little) === 43 };
+  const first = readDirectory(layout, readOffset(layout, layout.big ? 8 : 4));
+  if (first === undefined) return unreadable("TIFF");
+  const refusal = refuse(layout, first);
+  if (refusal !== undefined) {
+    return failure("unsupported-image", `${refusal} is not supported. Convert it to JPEG or PNG.`);
+  }
+  const value = (tag: number, fallback: number) => first.values.get(tag)?.[0] ?? fallback;
+  const samples = value(TAG.samplesPerPixel, 1);
+  const colours = COLOURS[value(TAG.photometric, PHOTOMETRIC.blackIsZero)] ?? samples;
+  const kinds = first.values.get(TAG.extraSamples) ?? [];
+  return success(
+    Array.from(
+      { length: Math.max(0, samples - colours) },
+      (_, i): ExtraSample => (ALPHA_KINDS.includes(kinds[i] ?? 0) ? "alpha" : "ignored"),
+    ),
+  );
+}
+
+/** What this file is, if that is nothing we decode rightly. */
+function refuse(layout: Layout, first: Directory): string | undefined {
+  const value = (tag: number, fallback: number) => first.values.get(tag)?.[0] ?? fallback;
+  if (isCameraRaw(layout, first)) return "Camera raw (DNG, NEF, CR2, ARW and the like)";
+  const compression = value(TAG.compression, 1);
+  if (!COMPRESSIONS.has(compression)) {
+    return `TIFF compressed with ${COMPRESSION_NAMES[compression] ?? `method ${compression}`}`;
+  }
+  const photometric = value(TAG.photometric, PHOTOMETRIC.blackIsZero);
+  if (COLOURS[photometric] === undefined)
+    return `TIFF in ${PHOTOMETRIC_NAMES[photometric] ?? `photometric ${photometric}`}`;
+  if (photometric === PHOTOMETRIC.ycbcr && compression !== JPEG)
+    return "TIFF in YCbCr without JPEG compression";
+  const format = first.values.get(TAG.sampleFormat)?.find((kind) => SAMPLE_FORMAT_NAMES[kind] !== undefined);
+  if (format !== undefined) return `TIFF of ${SAMPLE_FORMAT_NAMES[format]}`;
+  const bits = first.values.get(TAG.bitsPerSample) ?? [1];
+  const odd = bits.find((count) => ![1, 2, 4, 8, 16].includes(count) || count !== bits[0]);
+  return odd === undefined ? undefined : `TIFF with ${[...new Set(bits)].join(" and ")} bits a sample`;
+}
+
+/** Cameras put a small preview into the first directory and the sensor's data beside or below it. */
+function isCameraRaw(layout: Layout, first: Directory): boolean {
+  let left = MAX_DIRECTORIES;
+  const isRaw = (directory: Directory): boolean => {
+    const photometric = directory.values.get(TAG.photometric)?.[0];
+    if (photometric !== undefined && RAW_PHOTOMETRICS.has(photometric)) return true;
+    return (directory.values.get(TAG.subDirectories) ?? []).some((offset) => {
+      const below = left-- > 0 ? readDirectory(layout, offset) : undefined;
+      return below !== undefined && isRaw(below);
+    });
+  };
+  if (first.values.has(TAG.dngVersion)) return true;
+  for (let directory: Directory | undefined = first; directory !== undefined && left-- > 0; ) {
+    if (isRaw(directory)) return true;
+    const next = readOffset(layout, directory.nextAt);
+    directory = next === 0 ? undefined : readDirectory(layout, next);
+  }
+  return false;
+}
+
+function readOffset({ view, little, big }: Layout, at: number): number {
+  if (at + (big ? 8 : 4) > view.byteLength) return 0;
+  return big ? Number(view.getBigUint64(at, little)) : view.getUint32(at, little);
+}
+
+/** The directory at `offset`; undefined where it does not lie in the file. */
+function readDirectory(layout: Layout, offset: number): Directory | undefined {
+  const { view, little, big } = layout;
+  const [countBytes, entryBytes, inlineBytes] = big ? [8, 20, 8] : [2, 12, 4];
+  if (offset < 8 || offset + countBytes > view.byteLength) return undefined;
+  const count = big ? Number(view.getBigUint64(offset, little)) : view.getUint16(offset, little);
+  const start = offset + countBytes;
+  const nextAt = start + count * entryBytes;
+  if (count > MAX_ENTRIES || nextAt + inlineBytes > view.byteLength) return undefined;
+  const wanted: ReadonlySet<number> = new Set(Object.values(TAG));
+  const values = new Map<number, number[]>();
+  for (let at = start; at < nextAt; at += entryBytes) {
+    const tag = view.getUint16(at, little);
+    const size = TYPE_BYTES[view.getUint16(at + 2, little)];
+    if (!wanted.has(tag) || size === undefined || values.has(tag)) continue;
+    const held = big ? Number(view.getBigUint64(at + 4, little)) : view.getUint32(at + 4, little);
+    const length = Math.min(held, MAX_VALUES);
+    const valueAt = at + (big ? 12 : 8);
+    const from = held * size <= inlineBytes ? valueAt : readOffset(layout, valueAt);
+    if (from + length * size > view.byteLength) return undefined;
+    values.set(
+      tag,
+      Array.from({ length }, (_, i) => readNumber(layout, from + i * size, size)),
+    );
+  }
+  return { values, nextAt };
+}
+
+function readNumber({ view, little }: Layout, at: number, size: number): number {
+  switch (size) {
+    case 1:
+      return view.getUint8(at);
+    case 2:
+      return view.getUint16(at, little);
+    case 4:
+      return view.getUint32(at, little);
+    default:
+      return Number(view.getBigUint64(at, little));
+  }
+}
