@@ -61,8 +61,8 @@ export type Recognized =
   /** Known by name, but not captioned. */
   | { readonly refused: string };
 
-/** Canon's mark behind a TIFF's header. */
-const isCr2 = (head: string) => /^II\*\0[\s\S]{4}CR\x02/.test(head);
+/** Canon's mark stands behind a TIFF's header. */
+const isCr2 = (head: string) => head.startsWith("II*\0") && head.startsWith("CR\x02", 8);
 
 /** The format of a file that begins with `bytes`; undefined where it is none that we know. */
 export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
