@@ -17,6 +17,9 @@ async function main(): Promise<void> {
 
   const bundle = await openBundle(config.BUNDLE, { device: engineDevice(config), dtype: config.DTYPE });
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
+  if (bundle.manifest.review === null) {
+    log.warn("nobody has calibrated this bundle: every caption is for review (docs/review.md)");
+  }
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
   drainOnSignals(server, log);

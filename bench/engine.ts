@@ -54,7 +54,7 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
     await cp(EMBEDDED_BASE.folder, embedded.folder, { recursive: true });
     await moveEndToken(embedded.folder);
     const cases: Case[] = [
-      { name: "embedded, 128 px", base: embedded, adapter: EMBEDDED_ADAPTER, imageSize: 128 },
+      { name: "embedded, 256 px", base: embedded, adapter: EMBEDDED_ADAPTER, imageSize: 256 },
       { name: "BLIP-base, 224 px", base: blipBase, imageSize: 224 },
       { name: "BLIP-base, 384 px", base: blipBase, imageSize: 384 },
     ];

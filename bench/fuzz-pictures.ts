@@ -23,7 +23,7 @@ export const Options = z.object({
 });
 
 const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 5 };
-const MODEL_INPUT = { size: 128, filter: "bicubic" } as const;
+const MODEL_INPUT = { size: 256, filter: "bicubic" } as const;
 /** Past the decoder's own limit and some patience for a busy machine, a file is a hang. */
 const HANG_MS = 8_000;
 const AT_ONCE = 4;

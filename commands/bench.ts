@@ -15,6 +15,7 @@ const BENCHES = {
   gpu: () => import("../bench/gpu/captions.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),
+  unlike: () => import("../bench/unlike.ts"),
 } as const;
 
 const USAGE = `usage: npm run -s bench -- NAME [--json] [options of that measurement]

@@ -57,6 +57,9 @@ async function main(): Promise<undefined> {
   for (const { dtype, revision } of variantsOf(manifest)) {
     console.log(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`);
   }
+  console.log(
+    `${options.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${options.out} --images DIR --captions FILE.jsonl`,
+  );
   if (options.triton !== undefined) {
     const bundle = await openBundle(options.out, { device: "cuda" });
     await writeTritonRepository({ bundle, folder: options.triton, model: TRITON_MODEL, device: "gpu" });

@@ -1,8 +1,9 @@
 /**
- * From which score on a model's captions need no look. The rule: the captions that nobody looks at shall reach a ROUGE-L
- * midway between the best sentence that can be said of every picture and a person, not on average but at the lower end of
- * what the set allows to say (bootstrap); of the thresholds that hold it, the lowest. It is checked on halves of the set
- * that it was not set on.
+ * From which score on a model's captions need no look. The rule: also the least sure of the captions that nobody looks at
+ * shall reach a ROUGE-L midway between the best sentence that can be said of every picture and a person. Their mean alone
+ * would let a good model's worst captions through beside its best. So scores are gone down from the highest, a tenth of the
+ * set at a time, as long as the lower end of what the set allows to say of that tenth (bootstrap) is high enough. It is
+ * checked on halves of the set that it was not set on.
  */
 
 import type { Review } from "../shared/schema.ts";
@@ -35,14 +36,16 @@ export interface HeldOut {
   readonly flagged_share: number;
   /** ROUGE-L of all unflagged captions; null where there are none. */
   readonly quality: number | null;
-  /** Share of the halves with unflagged captions whose ROUGE-L reaches what is wanted. */
-  readonly reached: number | null;
+  /** ROUGE-L of the least sure of them, a tenth of the half; null where there are none. */
+  readonly least_sure: number | null;
 }
 
 /** Fewer pictures say nothing about a threshold. */
 export const MIN_PICTURES = 100;
-/** Fewer unflagged captions are an accident. */
-const MIN_UNFLAGGED = 20;
+/** Share of a set whose captions are judged together. */
+const WINDOW = 0.1;
+/** Fewer captions say nothing together. */
+const MIN_WINDOW = 40;
 const RESAMPLES = 500;
 /** One-sided. */
 const CONFIDENCE = 0.95;
@@ -75,41 +78,58 @@ export function calibrateReview(
   };
 }
 
-/** The lowest score from which on ROUGE-L is `wanted` with confidence; undefined where there is none. */
+/** The lowest score down to which every tenth of the set is `wanted` with confidence; undefined where not even the best is. */
 export function lowestThreshold(
   pictures: readonly ScoredCaption[],
   wanted: number,
   random: () => number,
 ): number | undefined {
-  const ranked = [...pictures].sort((a, b) => b.score - a.score);
+  const ranked = byScore(pictures);
+  const window = windowOf(pictures);
   const bounds = lowerBounds(
     ranked.map(({ rouge }) => rouge),
-    random,
+    { window, random },
   );
-  for (let last = ranked.length - 1; last >= MIN_UNFLAGGED - 1; last--) {
+  let threshold: number | undefined;
+  for (let last = window - 1; last < ranked.length && (bounds[last] as number) >= wanted; last++) {
     // Equal scores are on the same side of every threshold.
-    if (ranked[last]?.score === ranked[last + 1]?.score) continue;
-    if ((bounds[last] as number) >= wanted) return roundedDown((ranked[last] as ScoredCaption).score);
+    if (ranked[last]?.score !== ranked[last + 1]?.score) {
+      threshold = roundedDown((ranked[last] as ScoredCaption).score);
+    }
   }
-  return undefined;
+  return threshold;
 }
 
-/** For each place, the lower confidence bound of the mean of the values up to it, all from the same resamples. */
-function lowerBounds(values: readonly number[], random: () => number): number[] {
+function byScore(pictures: readonly ScoredCaption[]): ScoredCaption[] {
+  return [...pictures].sort((a, b) => b.score - a.score);
+}
+
+function windowOf(pictures: readonly unknown[]): number {
+  return Math.max(MIN_WINDOW, Math.round(WINDOW * pictures.length));
+}
+
+/** For each place, the lower confidence bound of the mean of the `window` values up to it, all from the same resamples. */
+function lowerBounds(
+  values: readonly number[],
+  { window, random }: { readonly window: number; readonly random: () => number },
+): number[] {
   const means: number[][] = values.map(() => []);
+  const counts = new Float64Array(values.length + 1);
+  const sums = new Float64Array(values.length + 1);
   for (let resample = 0; resample < RESAMPLES; resample++) {
     const drawn = new Uint16Array(values.length);
     for (let i = 0; i < values.length; i++) {
       const at = Math.floor(random() * values.length);
       drawn[at] = (drawn[at] as number) + 1;
     }
-    let count = 0;
-    let sum = 0;
     values.forEach((value, i) => {
-      count += drawn[i] as number;
-      sum += (drawn[i] as number) * value;
-      if (count > 0) means[i]?.push(sum / count);
+      counts[i + 1] = (counts[i] as number) + (drawn[i] as number);
+      sums[i + 1] = (sums[i] as number) + (drawn[i] as number) * value;
     });
+    for (let end = window; end <= values.length; end++) {
+      const count = (counts[end] as number) - (counts[end - window] as number);
+      if (count > 0) means[end - 1]?.push(((sums[end] as number) - (sums[end - window] as number)) / count);
+    }
   }
   return means.map((drawn) => {
     drawn.sort((a, b) => a - b);
@@ -118,27 +138,30 @@ function lowerBounds(values: readonly number[], random: () => number): number[] 
 }
 
 function crossFit(pictures: readonly ScoredCaption[], wanted: number, random: () => number): HeldOut {
-  const unflagged: number[][] = [];
+  const unflagged: number[] = [];
+  const leastSure: number[] = [];
   let all_flagged = 0;
-  let judged = 0;
   for (let split = 0; split < SPLITS; split++) {
     const order = shuffled(pictures, random);
     const middle = Math.floor(order.length / 2);
     const [one, other] = [order.slice(0, middle), order.slice(middle)];
     for (const [set, check] of [[one, other] as const, [other, one] as const]) {
-      judged += check.length;
       const below = lowestThreshold(set, wanted, random);
-      if (below === undefined) all_flagged++;
-      else unflagged.push(check.filter(({ score }) => score >= below).map(({ rouge }) => rouge));
+      if (below === undefined) {
+        all_flagged++;
+        continue;
+      }
+      const kept = byScore(check.filter(({ score }) => score >= below)).map(({ rouge }) => rouge);
+      unflagged.push(...kept);
+      leastSure.push(...kept.slice(-windowOf(check)));
     }
   }
-  const some = unflagged.filter((half) => half.length > 0);
   return {
     halves: 2 * SPLITS,
     all_flagged,
-    flagged_share: 1 - some.flat().length / judged,
-    quality: some.length === 0 ? null : mean(some.flat()),
-    reached: some.length === 0 ? null : mean(some.map((half) => (mean(half) >= wanted ? 1 : 0))),
+    flagged_share: 1 - unflagged.length / (SPLITS * pictures.length),
+    quality: unflagged.length === 0 ? null : mean(unflagged),
+    least_sure: leastSure.length === 0 ? null : mean(leastSure),
   };
 }
 

@@ -11,7 +11,7 @@ from transformers import BertTokenizerFast
 from models import normalization, open_blip
 
 ROOT = Path(__file__).parent.parent
-MODEL = ROOT / "models/flickr8k-small"
+MODEL = ROOT / "models/hybrid-small"
 FOLDER = ROOT / "test/fixtures/embedded"
 PHOTOGRAPHS = ["astronaut.jpg", "cat.jpg", "rocket.jpg"]
 

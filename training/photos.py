@@ -2,8 +2,11 @@
 
 A label becomes short captions in Flickr8k's manner. Pictures are held back class by class: four in a hundred of every class
 with at least 20, about 400 pictures that nothing is trained on. No captions exist for any of them.
+
+    npm run -s caption -- --json $(python photos.py labels.jsonl IMAGES) | python photos.py labels.jsonl IMAGES --said -
 """
 
+import argparse
 import json
 import zlib
 from dataclasses import dataclass
@@ -251,3 +254,23 @@ def named(caption: str, photo: Photo) -> bool:
     """Whether one of the names occurs in the caption as whole words, in the singular or with an s."""
     padded = f" {caption} "
     return any(f" {name}{end} " in padded for name in photo.names for end in ("", "s", "es"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--said", type=argparse.FileType(), help="lines of `caption --json`; prints how many name the thing")
+    args = parser.parse_args()
+    _, held_back = read_photos(args.labels)
+    if args.said is None:
+        print("\n".join(str(args.images / photo.name) for photo in held_back))
+        return
+    said = {Path(row["file"]).name: row for row in map(json.loads, args.said)}
+    right = [named(said[photo.name]["caption"], photo) for photo in held_back]
+    kept = [is_right for photo, is_right in zip(held_back, right, strict=True) if not said[photo.name]["needs_review"]]
+    print(f"{sum(right)} of {len(right)} named; of {len(kept)} not for review {sum(kept)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,9 +2,10 @@
 
 Two phases, each of so many minutes, in which the learning rate rises and falls once:
  1. the stem frozen, its outputs read from disk (`stem_views.py`), everything behind it from scratch;
- 2. the stem's last stages too, at a low rate.
-A batch is 48 captioned pictures with two of their captions each, and 24 photographs whose class is said in a few words,
-at a quarter of the weight. A run that was stopped goes on from its checkpoint. Each evaluation writes the averaged
+ 2. the stem's last stages too, all but their depthwise convolutions, at a low rate.
+A batch is 48 captioned pictures with two of their captions each; 24 photographs whose class is said in a few words, at a
+quarter of the weight; and 8 pictures that are no photographs (`outliers.py`) with captions of others, so that the model is
+unsure of them, at a quarter too. A run that was stopped goes on from its checkpoint. Each evaluation writes the averaged
 weights in Hugging Face's format when their CIDEr-D on dev is the best so far.
 """
 
@@ -27,8 +28,8 @@ from precision import autocast
 from score import score
 from stem import FIRST_LATE_BLOCK, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, hybrid_blip, imagenet_stem, stem_config, stored_weights
 
-PICTURES, CAPTIONS_EACH, PHOTOS = 48, 2, 24
-PHOTO_WEIGHT = 0.25
+PICTURES, CAPTIONS_EACH, PHOTOS, OUTLIERS = 48, 2, 24, 8
+PHOTO_WEIGHT = OUTLIER_WEIGHT = 0.25
 
 
 def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True, help="Flickr8k's captions.jsonl")
     parser.add_argument("--photos", type=Path, required=True, help="labels.jsonl of the labelled photographs")
     parser.add_argument("--pseudo-captions", type=Path, help="confident captions of photographs, by `caption_photos.py`")
-    parser.add_argument("--views", type=Path, required=True, help="folder of train, dev and photos")
+    parser.add_argument("--views", type=Path, required=True, help="folder of train, dev, photos and outliers")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and best model")
     parser.add_argument("--start-from", type=Path, help="weights.pt of an earlier run, e.g. for the second phase")
     parser.add_argument("--tune-stem", action="store_true", help="the second phase")
@@ -162,6 +163,7 @@ def main() -> None:
 
     key = "middle" if args.tune_stem else "last"
     train_views, photo_views = Views(args.views / "train", key), Views(args.views / "photos", key)
+    outlier_views = Views(args.views / "outliers", key)
     dev_inputs = (dev, Views(args.views / "dev", key).whole([i.name for i in dev]))
     held_back_inputs = (held_back, photo_views.whole([p.name for p in held_back]))
 
@@ -175,7 +177,9 @@ def main() -> None:
     tuned = []
     if args.tune_stem:
         for part in (*stem._blocks[FIRST_LATE_BLOCK:], stem._conv_head, stem._bn1):
-            part.requires_grad_(True)
+            # Depthwise weights stay: on a CPU their gradient takes longer than everything else together.
+            for name, parameter in part.named_parameters():
+                parameter.requires_grad_("_depthwise_conv" not in name)
         tuned = [p for p in stem.parameters() if p.requires_grad]
     inside = {id(p) for p in stem.parameters()}
     behind = [p for p in model.parameters() if id(p) not in inside]
@@ -221,10 +225,12 @@ def main() -> None:
             photo_at += PHOTOS
             chosen = [[train_ids[i][c] for c in rng.permutation(5)[:CAPTIONS_EACH]] for i in pick]
             chosen += [[photo_ids[i][rng.integers(len(photo_ids[i]))]] for i in extra]
+            chosen += [[train_ids[rng.integers(len(train))][rng.integers(5)]] for _ in range(OUTLIERS)]
             packed = pack(chosen, bos, eos, pad)
             inputs = torch.cat([
                 train_views.pick([train[i].name for i in pick], rng),
                 photo_views.pick([photos[i].name for i in extra], rng),
+                outlier_views.pick(rng.choice(outlier_views.names, OUTLIERS), rng),
             ]).contiguous(memory_format=torch.channels_last)  # fmt: skip
             with autocast():
                 states = model.vision_model(pixel_values=inputs).last_hidden_state
@@ -236,10 +242,11 @@ def main() -> None:
                     use_cache=False,
                 ).logits
             losses = []
-            for part in (slice(0, PICTURES), slice(PICTURES, None)):
+            parts = slice(0, PICTURES), slice(PICTURES, PICTURES + PHOTOS), slice(PICTURES + PHOTOS, None)
+            for part in parts:
                 keep = packed.labels[part] >= 0
                 losses.append(F.cross_entropy(logits[part][keep].float(), packed.labels[part][keep], label_smoothing=0.1))
-            loss = losses[0] + PHOTO_WEIGHT * losses[1]
+            loss = losses[0] + PHOTO_WEIGHT * losses[1] + OUTLIER_WEIGHT * losses[2]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(behind + tuned, 1.0)

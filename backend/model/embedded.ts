@@ -8,7 +8,7 @@ import { type Bundle, BundleManifest, openBundle, writeReview } from "../bundle/
 import { type BuildOptions, buildBundle } from "./build.ts";
 import { weightFolderHash } from "./weights/safetensors.ts";
 
-const MODEL = "flickr8k-small";
+const MODEL = "hybrid-small";
 const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 export const EMBEDDED_BASE = { id: `${MODEL}/base`, folder: folder(`models/${MODEL}/base`) };

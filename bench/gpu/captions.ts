@@ -1,6 +1,6 @@
 /**
  * Whole captions on a GPU beside transformers in bfloat16, the encoder's share of the matrix rate measured there, how many
- * pictures the node's CPU decodes, and captions over HTTP beside the bare engine. With `--device cpu --base models/flickr8k-small/base` the same runs anywhere, small.
+ * pictures the node's CPU decodes, and captions over HTTP beside the bare engine. With `--device cpu --base models/hybrid-small/base` the same runs anywhere, small.
  */
 
 import { execFile } from "node:child_process";

@@ -20,6 +20,9 @@ describe("npm run model:build", () => {
     );
     expect(built.stderr).toMatch(/Downloading tests\/model@main 100% of \d+ MB/);
     expect(built.stdout).toMatch(/tiny-blip\/adapter, fp32, revision [0-9a-f]{16}/);
+    expect(built.stdout).toMatch(
+      /every caption is for review until it is calibrated: npm run -s eval -- --calibrate/,
+    );
     expect(built.status).toBe(0);
     const captioned = await runCommand("caption", ["--bundle", out, "examples/cat.jpg"]);
     expect(captioned.stdout).toMatch(/^examples\/cat\.jpg\t/);

@@ -54,6 +54,12 @@ describe("the embedded model against transformers and peft", () => {
     expect(rows.map((row) => row.tokenIds)).toEqual(expected);
   });
 
+  test("is calibrated: its review threshold was measured with these very weights", () => {
+    const { review } = captioner.model;
+    expect(review?.flagged_share).toBeGreaterThan(0);
+    expect(review?.flagged_share).toBeLessThan(1);
+  });
+
   test("the same captions from the JPEG files", async () => {
     for (const [i, name] of reference.photographs.entries()) {
       const bytes = new Uint8Array(await readFile(new URL(`../../../examples/${name}`, import.meta.url)));
