@@ -7,6 +7,7 @@ import sharp from "sharp";
 
 export interface BackendProcess {
   readonly url: string;
+  readonly pid: number;
   /** One value of its `/metrics`, labels ignored. */
   metric(name: string): Promise<number>;
   /** SIGTERM; resolves once the process has ended. */
@@ -42,8 +43,10 @@ export async function startBackend(environment: Record<string, string>): Promise
     await exited;
   }
 
+  if (child.pid === undefined) throw new Error("This is a bug: it listens without a process.");
   return {
     url,
+    pid: child.pid,
     async metric(name) {
       const text = await (await fetch(`${url}/metrics`)).text();
       return Number(new RegExp(`^${name}(?:\\{.*\\})? (.+)$`, "m").exec(text)?.[1]);

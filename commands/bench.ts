@@ -13,6 +13,7 @@ const BENCHES = {
   "fuzz-pictures": () => import("../bench/fuzz-pictures.ts"),
   failover: () => import("../bench/failover.ts"),
   gpu: () => import("../bench/gpu/captions.ts"),
+  hostile: () => import("../bench/hostile.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),
   unlike: () => import("../bench/unlike.ts"),

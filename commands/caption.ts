@@ -8,6 +8,7 @@ import { toCaption } from "../shared/alt-text.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { type Caption, CaptionOptions } from "../shared/schema.ts";
 import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
+import { printable, printableField } from "./terminal-text.ts";
 
 const USAGE = `usage: npm run -s caption -- FILE... [--json] [--bundle DIR] [--prompt TEXT] [--max-new-tokens N] [--num-beams N]
                                  [--max-length N]`;
@@ -44,10 +45,13 @@ async function main(): Promise<number> {
   for (const file of options.files) {
     try {
       const caption = await captionFile(captioner, file, options);
-      console.log(options.json ? JSON.stringify({ file, ...caption }) : `${file}\t${caption.caption}`);
+      const line = options.json
+        ? printable(JSON.stringify({ file, ...caption }))
+        : `${printableField(file)}\t${printableField(caption.caption)}`;
+      console.log(line);
     } catch (error) {
       failed++;
-      console.error(`${file}: ${error instanceof Error ? error.message : error}`);
+      console.error(printable(`${file}: ${error instanceof Error ? error.message : error}`));
     }
   }
   await engine.close();

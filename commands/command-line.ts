@@ -6,6 +6,7 @@ import { BundleError } from "../backend/bundle/bundle.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
 import { LabelError } from "../evaluation/labels.ts";
+import { printable } from "./terminal-text.ts";
 
 /** Wrong use of a command: the message says what was expected. Ends with status 2. */
 export class UsageError extends Error {
@@ -42,7 +43,7 @@ export async function runCommand(body: () => Promise<number | undefined>): Promi
     process.exitCode = (await body()) ?? 0;
   } catch (error) {
     const expected = EXPECTED_ERRORS.some((kind) => error instanceof kind);
-    console.error(expected ? (error as Error).message : error);
+    console.error(expected ? printable((error as Error).message) : error);
     process.exitCode = error instanceof UsageError || error instanceof LabelError ? 2 : 1;
   }
 }

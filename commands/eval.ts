@@ -15,6 +15,7 @@ import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evalua
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { needsReview } from "../shared/alt-text.ts";
 import { CommandError, parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
+import { printable } from "./terminal-text.ts";
 
 const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR]
                               [--calibrate] [--report FILE.html] [--json]
@@ -22,7 +23,8 @@ const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--s
   --report    also write a page: scores, calibration, best and worst pictures with what people said
   --calibrate writes into the bundle from which score on its captions need no look; wants ${MIN_PICTURES} pictures, better 200 or
               more, with several captions each
-  --url       score a running API instead of a bundle in this process`;
+  --url       score a running API instead of a bundle in this process
+  --key       its key; better CAPTION_API_KEY in the environment, which no list of processes shows`;
 
 const Options = z.object({
   files: z.array(z.string()).max(0, "expected no arguments without an option"),
@@ -61,20 +63,22 @@ async function main(): Promise<number> {
     );
   }
   const set = await readLabels(options.captions, options.split);
+  const apiKey = options.key ?? process.env.CAPTION_API_KEY;
   const local = options.url === undefined ? await inProcess(options.bundle) : undefined;
   const source =
     local ??
     captionsOverHttp(
       createCaptionClient({
         baseUrl: options.url ?? "",
-        ...(options.key === undefined ? {} : { apiKey: options.key }),
+        ...(apiKey === undefined ? {} : { apiKey }),
       }),
     );
   const evaluated = await evaluate({
     set,
     folder: options.images,
     source,
-    onFailure: (image, error) => console.error(`${image}: ${error instanceof Error ? error.message : error}`),
+    onFailure: (image, error) =>
+      console.error(printable(`${image}: ${error instanceof Error ? error.message : error}`)),
   });
   await local?.close();
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
@@ -139,10 +143,10 @@ function print(
   const distinct = new Set(pictures.map(({ caption }) => caption)).size;
   if (json) {
     const counts = { images: pictures.length, distinct, flagged: flagged.length };
-    console.log(JSON.stringify({ ...counts, ...evaluation, ...(calibrated && { calibrated }) }));
+    console.log(printable(JSON.stringify({ ...counts, ...evaluation, ...(calibrated && { calibrated }) })));
     return;
   }
-  console.log(`${model?.id} revision ${model?.revision}`);
+  console.log(printable(`${model?.id} revision ${model?.revision}`));
   console.log(`${pictures.length} pictures, ${failed} failed, ${images_per_second.toFixed(1)} pictures/s`);
   for (const [name, value] of Object.entries(scores)) console.log(`${name.padEnd(8)} ${value.toFixed(4)}`);
   console.log(`distinct captions: ${distinct}`);

@@ -17,6 +17,7 @@ import {
   createApiKey,
 } from "../shared/api-key.ts";
 import { CommandError, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
+import { printable, printableField } from "./terminal-text.ts";
 
 const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch] [--daily-quota N] [--remote] [--json]
        npm run -s keys -- list [--remote] [--json]
@@ -86,8 +87,8 @@ async function list(store: Store, json: boolean): Promise<void> {
     const { id, name, scopes, daily_quota, created_at } = shown;
     console.log(
       json
-        ? JSON.stringify(shown)
-        : [id, created_at, scopes.join(","), `${daily_quota}/day`, name].join("\t"),
+        ? printable(JSON.stringify(shown))
+        : [id, created_at, scopes.join(","), `${daily_quota}/day`, printableField(name)].join("\t"),
     );
   }
 }

@@ -12,6 +12,7 @@ import { type ModelRole, parseRepository } from "../backend/model/hub/repository
 import { writeTritonRepository } from "../backend/model/triton/repository.ts";
 import { folderId, type ModelFolder } from "../backend/model/weights/model-folder.ts";
 import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
+import { printable } from "./terminal-text.ts";
 
 const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] [--triton DIR] --out DIR
   --base        a BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with config.json,
@@ -55,7 +56,7 @@ async function main(): Promise<undefined> {
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   for (const { dtype, revision } of variantsOf(manifest)) {
-    console.log(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`);
+    console.log(printable(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`));
   }
   console.log(
     `${options.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${options.out} --images DIR --captions FILE.jsonl`,

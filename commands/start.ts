@@ -12,6 +12,7 @@ import { openBundle } from "../backend/bundle/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
+import { printable } from "./terminal-text.ts";
 
 const USAGE = `usage: npm start [-- --bundle DIR]
   --bundle  a bundle of 'npm run model:build'; the embedded model by default`;
@@ -34,7 +35,7 @@ async function main(): Promise<number> {
   const { manifest } = bundle
     ? await openBundle(bundle)
     : await openEmbeddedBundle(progressLine("Building the embedded model"));
-  console.log(`Model ${manifest.id}, revision ${manifest.revision}`);
+  console.log(printable(`Model ${manifest.id}, revision ${manifest.revision}`));
 
   const children = [
     startChild("backend", ["backend/main.ts"], {

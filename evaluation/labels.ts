@@ -1,14 +1,20 @@
 /** Reads a labelled set: pictures and what people said of them, one JSON object a line. */
 
 import { readFile } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import * as z from "zod";
 
 export const LabelledImage = z.object({
-  image: z.string().min(1),
+  image: z.string().min(1).refine(staysInside, "expected the name of a file inside the folder of pictures"),
   split: z.string().optional(),
   captions: z.array(z.string()).min(1),
 });
 export type LabelledImage = z.infer<typeof LabelledImage>;
+
+/** A label file may come from anybody; the pictures it names are read, sent and put into a report. */
+function staysInside(name: string): boolean {
+  return !isAbsolute(name) && !name.includes("\0") && !name.split(/[/\\]/).includes("..");
+}
 
 /** The file of labels cannot be used; the message names it, the line, and what is wrong there. */
 export class LabelError extends Error {

@@ -1,8 +1,8 @@
 /** The page that `npm run eval -- --report` writes: self-contained HTML, no script. */
 
 import { readFile } from "node:fs/promises";
-import { extname } from "node:path";
-import { html, raw } from "hono/html";
+import { html } from "hono/html";
+import { recognizePicture, SUPPORTED_FORMATS } from "../shared/picture-format.ts";
 import { type Bin, GOOD_CIDER } from "./calibration.ts";
 import type { EvaluatedPicture, Evaluation } from "./evaluate.ts";
 
@@ -82,12 +82,21 @@ ${circles}
 async function pictureList(pictures: readonly EvaluatedPicture[]) {
   const items = await Promise.all(
     pictures.map(async ({ path, caption, score, cider, references }) => {
-      const type = extname(path).slice(1).replace("jpg", "jpeg");
-      const source = `data:image/${type};base64,${(await readFile(path)).toString("base64")}`;
-      return html`<li><img src="${raw(source)}" alt="${caption}"><b>${caption}</b>
+      const source = dataUrl(await readFile(path));
+      return html`<li><img src="${source}" alt="${caption}"><b>${caption}</b>
 <small>CIDEr-D ${cider.toFixed(2)}, score ${score.toFixed(2)}</small>
 ${references.map((reference) => html`<small>${reference}</small>`)}</li>`;
     }),
   );
   return html`<ul class="pictures">${items}</ul>`;
+}
+
+/** By what the bytes are: a file's name may say anything. */
+function dataUrl(bytes: Buffer): string {
+  const format = recognizePicture(bytes);
+  const type =
+    format !== undefined && "supported" in format
+      ? SUPPORTED_FORMATS[format.supported]
+      : "application/octet-stream";
+  return `data:${type};base64,${bytes.toString("base64")}`;
 }

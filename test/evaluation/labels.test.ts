@@ -23,6 +23,12 @@ describe("readLabels", () => {
   test.each([
     ["half a line", `${DOG}\n{"image": "cat.jpg", "capt`, /captions\.jsonl, line 2 is not JSON/],
     ["a line that is no label", `${DOG}\n\n{"image": "cat.jpg"}`, /line 3 is not a labelled picture/],
+    [
+      "a name outside the folder",
+      '{"image": "../private.jpg", "captions": ["a"]}',
+      /line 1 is not a labelled/,
+    ],
+    ["an absolute name", '{"image": "/etc/passwd", "captions": ["a"]}', /line 1 is not a labelled/],
     ["no line", "\n", /has no picture\.$/],
   ])("%s is named by file and line", async (_name, content, message) => {
     const reading = readLabels(await file(content));

@@ -25,6 +25,15 @@ export interface HubServer {
   /** Range of every file request that asked for more than the first byte: path and first byte. */
   readonly reads: { path: string; from: number }[];
   token: string | undefined;
+  /** What a forged hub says in place of the truth. */
+  readonly forged: Forgery;
+}
+
+interface Forgery {
+  sha?: string;
+  oid?: string;
+  /** Address of the listing's next page. */
+  next?: string;
 }
 
 export async function startHubServer(
@@ -36,6 +45,7 @@ export async function startHubServer(
     mishaps: new Map<string, Mishap[]>(),
     reads: [] as { path: string; from: number }[],
     token: undefined as string | undefined,
+    forged: {} as Forgery,
   };
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -49,7 +59,7 @@ export async function startHubServer(
       json(response, 200, {
         _id: "1",
         id,
-        sha: COMMIT,
+        sha: hub.forged.sha ?? COMMIT,
         private: false,
         gated: false,
         downloads: 0,
@@ -57,11 +67,11 @@ export async function startHubServer(
         lastModified: "2026-01-01",
       });
     } else if (path === `/api/models/${id}/tree/${COMMIT}`) {
-      json(
-        response,
-        200,
-        [...hub.files].map(([name, bytes]) => listed(name, bytes)),
-      );
+      const { oid, next } = hub.forged;
+      if (next !== undefined) response.setHeader("link", `<${next}>; rel="next"`);
+      const entries = [...hub.files].map(([name, bytes]) => listed(name, bytes));
+      const forged = entries.map((entry) => (oid === undefined ? entry : { ...entry, oid, lfs: undefined }));
+      json(response, 200, forged);
     } else if (path.startsWith(`/${id}/resolve/${COMMIT}/`)) {
       sendFile(request, response, path.slice(`/${id}/resolve/${COMMIT}/`.length));
     } else {

@@ -5,6 +5,10 @@ import type { HubConfig } from "./config.ts";
 import { HubError } from "./hub-error.ts";
 import type { RemoteFile, Repository } from "./repository.ts";
 
+/** Commits and digests become names of files and folders, so they are what they are called and nothing else. */
+const COMMIT = /^[0-9a-f]{40}$/;
+const DIGESTS = { sha256: /^[0-9a-f]{64}$/, "git-sha1": /^[0-9a-f]{40}$/ } as const;
+
 export interface HubClient {
   /** The commit that the revision means now, 40 hexadecimal digits. */
   resolveCommit(repository: Repository): Promise<string>;
@@ -35,9 +39,14 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
     }
   }
 
+  const home = new URL(endpoint).origin;
+
   /** Refusals are explained here: the client drops their headers, one of which says when to come back. */
   const checkedFetch = (repository: Repository) => async (input: RequestInfo | URL, init?: RequestInit) => {
-    const response = await fetch(input, init);
+    const request = new Request(input, init);
+    // A listing names its next page, and it may lie anywhere. The token is for the hub alone.
+    if (new URL(request.url).origin !== home) request.headers.delete("authorization");
+    const response = await fetch(request);
     if (response.status >= 400) {
       await response.body?.cancel();
       throw explain(repository, response.status, response.headers.get("retry-after") ?? undefined, token);
@@ -55,6 +64,8 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
           fetch: checkedFetch(repository),
           ...access,
         });
+        if (!COMMIT.test(sha))
+          throw new HubError(`${endpoint} names a commit that is none: it is not a hub.`);
         return sha;
       }),
     listFiles: (repository, commit) =>
@@ -68,8 +79,8 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
         });
         for await (const { type, path, size, oid, lfs } of entries) {
           if (type !== "file") continue;
-          if (lfs) files.push({ path, size: lfs.size, digest: { algorithm: "sha256", hex: lfs.oid } });
-          else if (oid) files.push({ path, size, digest: { algorithm: "git-sha1", hex: oid } });
+          if (lfs) files.push({ path, size: lfs.size, digest: checked("sha256", lfs.oid, path) });
+          else if (oid) files.push({ path, size, digest: checked("git-sha1", oid, path) });
         }
         return files;
       }),
@@ -88,6 +99,11 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
         return blob.slice(offset).stream();
       }),
   };
+}
+
+function checked(algorithm: keyof typeof DIGESTS, hex: string, path: string): RemoteFile["digest"] {
+  if (DIGESTS[algorithm].test(hex)) return { algorithm, hex };
+  throw new HubError(`The hub gives ${JSON.stringify(path)} a digest that is none.`);
 }
 
 function explain(

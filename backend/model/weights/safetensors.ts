@@ -29,7 +29,11 @@ const TensorEntry = z.object({
 
 const Header = z.record(z.string(), z.unknown());
 
-const ShardIndex = z.object({ weight_map: z.record(z.string(), z.string()) });
+/** A shard lies beside its index: a name that leads elsewhere would open a file that is nobody's weights. */
+const ShardName = z
+  .string()
+  .regex(/^[\w-][\w.-]*\.safetensors$/, "expected the name of a file beside the index");
+const ShardIndex = z.object({ weight_map: z.record(z.string(), ShardName) });
 
 interface StoredTensor extends TensorInfo {
   readonly dtype: string;

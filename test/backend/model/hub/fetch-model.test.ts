@@ -1,10 +1,14 @@
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { buildBundle } from "../../../../backend/model/build.ts";
 import { type FetchModelOptions, fetchModel } from "../../../../backend/model/hub/fetch-model.ts";
+import { HubError } from "../../../../backend/model/hub/hub-error.ts";
 import { COMMIT, type HubServer, startHubServer } from "../../../support/hub-server.ts";
 import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../../support/tiny-blip.ts";
 
@@ -155,5 +159,33 @@ describe("fetchModel", () => {
   test("a hub that cannot be reached", async () => {
     const hub = { ...(await tinyHub()), url: "http://127.0.0.1:9" };
     await expect(fetchFrom(hub)).rejects.toThrow(/cannot be reached/);
+  });
+
+  test.each([
+    ["a commit that climbs out of its folder", { sha: "../../../elsewhere" }],
+    ["a digest that climbs out of its folder", { oid: "../../../../private.txt" }],
+    ["a digest of another length", { oid: "ab".repeat(19) }],
+  ])("a forged hub is refused: %s", async (_what, forgery) => {
+    const hub = await tinyHub();
+    Object.assign(hub.forged, forgery);
+    const cache = await temporaryFolder();
+    await expect(fetchFrom(hub, { cache })).rejects.toThrow(HubError);
+    expect(readdirSync(cache)).toEqual([]);
+  });
+
+  test("the token stays with the hub, also where a listing goes on elsewhere", async () => {
+    const hub = await tinyHub();
+    hub.token = "hf_secret";
+    const heard: (string | undefined)[] = [];
+    const elsewhere = createServer((request, response) => {
+      heard.push(request.headers.authorization);
+      response.setHeader("content-type", "application/json").end("[]");
+    });
+    elsewhere.listen(0, "127.0.0.1");
+    await once(elsewhere, "listening");
+    onTestFinished(() => void elsewhere.close());
+    hub.forged.next = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/next`;
+    await fetchFrom(hub, { token: "hf_secret" });
+    expect(heard).toEqual([undefined]);
   });
 });

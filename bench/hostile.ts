@@ -1,0 +1,188 @@
+/**
+ * Attacks a backend of its own with files made to exhaust it, three of a kind at once, and asks for a normal caption all
+ * the while. A row a kind: what was answered and when, the most memory of all its processes, what the normal ones waited.
+ * Only ever sends to the server it has started.
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import sharp, { type Sharp } from "sharp";
+import * as z from "zod";
+import { Problem } from "../shared/problem.ts";
+import {
+  animationBomb,
+  commentBomb,
+  directoryBomb,
+  jpegPicture,
+  pngBomb,
+  scanBomb,
+  textBomb,
+} from "../test/support/pictures.ts";
+import { type BackendProcess, distinct, photograph, startBackend } from "./backend-process.ts";
+import type { Report } from "./report.ts";
+
+export const Options = z.object({
+  /** Of each kind at once. */
+  bombs: z.coerce.number().int().positive().default(3),
+});
+
+const SAMPLE_EVERY_MS = 50;
+const NORMAL_EVERY_MS = 100;
+/** A normal picture may take this long, a bomb that, and all of the backend's processes this much. */
+const GOALS = { normalSeconds: 3, bombSeconds: 15, memoryMib: 900 };
+const LEAVING_UPLOADS = 80;
+const LEAVING_BYTES = 19_500_000;
+
+const KINDS: Readonly<Record<string, () => Promise<Uint8Array<ArrayBuffer>>>> = {
+  "PNG, 12 x 12, 14 texts of 40 MB": async () => textBomb(),
+  "WebP of 90,000 frames": async () => animationBomb("webp", 90_000),
+  "GIF of 90,000 frames": async () => animationBomb("gif", 90_000),
+  "APNG of 90,000 frames": async () => animationBomb("apng", 90_000),
+  "JPEG of 3,000 scans, 7,000 x 7,000": () => scanBomb({ size: 7_000, scans: 3_000 }),
+  "JPEG of 100 scans, 7,000 x 7,000": () => scanBomb({ size: 7_000, scans: 100 }),
+  "JPEG of a million comments": async () => commentBomb(await jpegPicture(1), 1_000_000),
+  "TIFF of 50,000 directories": () => directoryBomb(50_000),
+  "PNG of 100 million pixels": async () => pngBomb(10_000, 10_000),
+  "JPEG, progressive, 62 million pixels": () =>
+    plain(7_800, (picture) => picture.jpeg({ progressive: true })),
+  "WebP of 46 million pixels": () => plain(6_800, (picture) => picture.webp({ effort: 0 })),
+  "GIF of 81 million pixels": () => plain(9_000, (picture) => picture.gif({ effort: 1 })),
+  "AVIF of 24 million pixels": () => plain(4_800, (picture) => picture.avif({ effort: 0 })),
+  "AVIF of 36 million pixels": () => plain(6_000, (picture) => picture.avif({ effort: 0 })),
+};
+
+export async function run({ bombs }: z.infer<typeof Options>): Promise<Report> {
+  const server = await startBackend({});
+  try {
+    const restingMib = memoryMib(server.pid);
+    const rows: Report[] = [];
+    for (const [file, make] of Object.entries(KINDS)) {
+      const bytes = await make();
+      rows.push(
+        await attack(server, file, async () => {
+          const answers = Array.from({ length: bombs }, (_, i) => answerOf(server.url, distinct(bytes, i)));
+          return { answers: [...new Set(await Promise.all(answers))], kib: Math.round(bytes.length / 1024) };
+        }),
+      );
+    }
+    rows.push(
+      await attack(server, `${LEAVING_UPLOADS} uploads of 19.5 MB, who leave after 250 ms`, () =>
+        leave(server.url),
+      ),
+    );
+    return { goals: GOALS, resting_mib: restingMib, rows };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function attack(
+  server: BackendProcess,
+  file: string,
+  bombs: () => Promise<{ answers: string[]; kib: number }>,
+): Promise<Report> {
+  let peakMib = 0;
+  const sampling = setInterval(() => {
+    peakMib = Math.max(peakMib, memoryMib(server.pid));
+  }, SAMPLE_EVERY_MS);
+  let isOver = false;
+  const normal = askNormally(server.url, () => isOver);
+  const startedAt = performance.now();
+  const attacked = bombs().then((answered) => ({
+    ...answered,
+    seconds: (performance.now() - startedAt) / 1000,
+  }));
+  const over = () => {
+    isOver = true;
+  };
+  attacked.then(over, over);
+  const [{ answers, kib, seconds }, normalSeconds] = await Promise.all([attacked, normal]).finally(() =>
+    clearInterval(sampling),
+  );
+  const row = {
+    file,
+    kib,
+    answers: answers.join(", "),
+    seconds,
+    peak_mib: peakMib,
+    normal_seconds: normalSeconds,
+  };
+  const isMet =
+    seconds <= GOALS.bombSeconds && peakMib <= GOALS.memoryMib && normalSeconds <= GOALS.normalSeconds;
+  return { ...row, is_met: isMet };
+}
+
+let sent = 0;
+
+/** The longest that a normal picture took, seconds. */
+async function askNormally(url: string, isOver: () => boolean): Promise<number> {
+  const photo = await photograph(1);
+  let longest = 0;
+  do {
+    const askedAt = performance.now();
+    const answer = await answerOf(url, distinct(photo, 1_000 + sent++));
+    if (!answer.startsWith("200")) throw new Error(`A normal picture was answered ${answer}.`);
+    longest = Math.max(longest, (performance.now() - askedAt) / 1000);
+    await new Promise((resolve) => setTimeout(resolve, NORMAL_EVERY_MS));
+  } while (!isOver());
+  return longest;
+}
+
+async function answerOf(url: string, body: Uint8Array<ArrayBuffer>): Promise<string> {
+  const response = await fetch(url, { method: "POST", body });
+  const answer: unknown = await response.json();
+  return response.ok ? "200" : `${response.status} ${Problem.parse(answer).code}`;
+}
+
+/** Large pictures whose callers do not wait, in turns, so that they would pile up behind each other. */
+async function leave(url: string): Promise<{ answers: string[]; kib: number }> {
+  const photo = await photograph(2);
+  const one = async (number: number) => {
+    const body = new Uint8Array(LEAVING_BYTES);
+    body.set(photo);
+    new DataView(body.buffer).setUint32(photo.length, number);
+    try {
+      const response = await fetch(url, { method: "POST", body, headers: { "x-deadline-ms": "250" } });
+      const answer: unknown = await response.json();
+      return response.ok ? "200" : `${response.status} ${Problem.parse(answer).code}`;
+    } catch {
+      return "cut off while it sends";
+    }
+  };
+  const answers: string[] = [];
+  for (let turn = 0; turn < LEAVING_UPLOADS / 8; turn++) {
+    answers.push(...(await Promise.all(Array.from({ length: 8 }, (_, i) => one(8 * turn + i)))));
+  }
+  return { answers: [...new Set(answers)], kib: Math.round(LEAVING_BYTES / 1024) };
+}
+
+/** A square of one colour. */
+async function plain(size: number, save: (picture: Sharp) => Sharp): Promise<Uint8Array<ArrayBuffer>> {
+  const picture = sharp({
+    create: { width: size, height: size, channels: 3, background: "#875" },
+    limitInputPixels: false,
+  });
+  return Uint8Array.from(await save(picture).toBuffer());
+}
+
+/** Of a process and its children, what they share counted once. Linux only. */
+function memoryMib(pid: number): number {
+  const children = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && parentOf(name) === pid);
+  const kib = [String(pid), ...children].map((process) => {
+    const text = readOrNothing(`/proc/${process}/smaps_rollup`);
+    return Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0);
+  });
+  return Math.round(kib.reduce((sum, value) => sum + value, 0) / 1024);
+}
+
+function parentOf(pid: string): number {
+  return Number(/^PPid:\s+(\d+)/m.exec(readOrNothing(`/proc/${pid}/status`))?.[1]);
+}
+
+/** A process may end between two lines. */
+function readOrNothing(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,21 @@
+/** Text of others on a terminal: names of files, words of models and servers. Prints nothing itself. */
+
+/**
+ * C0 and C1 controls, which move the cursor, retitle windows and hide text, and marks that turn the direction of reading.
+ * A tab and a line's end are left as they are.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about.
+const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** `text` with what a terminal would obey written out, as `\\u001b` for an escape. */
+export function printable(text: unknown): string {
+  return String(text).replaceAll(
+    COMMANDS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The same for one field of a line, where a tab or a line's end would make it two. */
+export function printableField(text: unknown): string {
+  return printable(text).replaceAll("\t", "\\t").replaceAll("\n", "\\n");
+}

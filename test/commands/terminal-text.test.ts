@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { printable, printableField } from "../../commands/terminal-text.ts";
+
+test("what a terminal would obey is written out", () => {
+  expect(printable("a\u001b]0;title\u0007b\u009b2Jc\u202ed\r")).toBe(
+    "a\\u001b]0;title\\u0007b\\u009b2Jc\\u202ed\\u000d",
+  );
+  expect(printable("two\tfields\nlines, ü and 漢")).toBe("two\tfields\nlines, ü and 漢");
+});
+
+test("JSON stays JSON", () => {
+  const text = printable(JSON.stringify({ name: "\u009b2J" }));
+  expect(text).toBe('{"name":"\\u009b2J"}');
+  expect(JSON.parse(text)).toEqual({ name: "\u009b2J" });
+});
+
+test("a field stays one", () => {
+  expect(printableField("a\tb\nc")).toBe("a\\tb\\nc");
+});
