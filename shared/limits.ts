@@ -17,8 +17,8 @@ export const MAX_ALT_CHARACTERS = 500;
 
 export const MAX_BATCH_ITEMS = 100;
 
-/** Base64 is a third longer than its bytes; the rest is room for the other fields. */
-export const MAX_JSON_BYTES = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) + 64 * 1024;
+/** Base64 is a third longer than its bytes, and longer by its line ends; the rest is room for the other fields. */
+export const MAX_JSON_BYTES = Math.ceil((MAX_IMAGE_BYTES * 4 * 1.05) / 3) + 64 * 1024;
 /** Boundaries and option fields around the picture of a form. */
 export const MAX_FORM_BYTES = MAX_IMAGE_BYTES + 64 * 1024;
 /** The worker holds a batch in memory, of which it has 128 MB. */

@@ -36,6 +36,7 @@ export const PROBLEMS = {
   "method-not-allowed": row(405, "The method is not allowed here"),
   "image-too-large": row(413, "The picture has too many bytes", "bytes"),
   "too-many-pixels": row(413, "The picture has too many pixels", "bytes"),
+  "unsupported-encoding": row(415, "The body's encoding is not supported"),
   "unsupported-image": row(415, "The picture's format is not supported", "bytes"),
   "not-an-image": row(415, "The bytes are not a picture", "bytes"),
   "unreadable-image": row(422, "The picture is damaged", "bytes"),

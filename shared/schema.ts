@@ -136,6 +136,12 @@ export const BatchLine = z.discriminatedUnion("status", [
 ]);
 export type BatchLine = z.infer<typeof BatchLine>;
 
+/** Options as Hugging Face nests them: pipelines say `generate_kwargs`, its inference API `generation_parameters`. */
+const GenerateKwargs = z.object({
+  max_new_tokens: GenerationOptions.shape.max_new_tokens,
+  num_beams: GenerationOptions.shape.num_beams,
+});
+
 /** Hugging Face's image-to-text request in its JSON form. https://huggingface.co/docs/inference-providers/tasks/image-to-text */
 export const ImageToTextRequest = z.object({
   inputs: z.string().min(1).meta({ description: "The picture, base64 or a data URL." }),
@@ -144,12 +150,8 @@ export const ImageToTextRequest = z.object({
       max_new_tokens: GenerationOptions.shape.max_new_tokens,
       num_beams: GenerationOptions.shape.num_beams,
       prompt: GenerationOptions.shape.prompt,
-      generate_kwargs: z
-        .object({
-          max_new_tokens: GenerationOptions.shape.max_new_tokens,
-          num_beams: GenerationOptions.shape.num_beams,
-        })
-        .optional(),
+      generate_kwargs: GenerateKwargs.optional(),
+      generation_parameters: GenerateKwargs.optional(),
     })
     .optional(),
 });

@@ -5,13 +5,15 @@ import { Tokenizer as WordPieceTokenizer } from "@huggingface/tokenizers";
 import type { Bundle } from "./bundle.ts";
 
 export interface Tokenizer {
-  /** Token ids of a prompt, without begin and end tokens. */
-  encodePrompt(text: string): number[];
+  /** Token ids of a prompt, without begin and end tokens, and the words of it that the vocabulary cannot spell. */
+  encodePrompt(text: string): { readonly ids: number[]; readonly unknown: readonly string[] };
   /** The text of token ids: pieces joined, special tokens left out, no space before punctuation. */
   decode(tokenIds: readonly number[]): string;
 }
 
-const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+const UNKNOWN = "[UNK]";
+const CONTINUES = "##";
+const SPECIAL_TOKENS = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]"];
 
 /** Reads the bundle's vocabulary, one token a line, the line number its id. */
 export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Promise<Tokenizer> {
@@ -19,15 +21,25 @@ export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Pro
   const vocabulary = new Map(tokens.map((token, id) => [token, id]));
   const wordPiece = new WordPieceTokenizer(tokenizerJson(vocabulary, manifest.tokens.lower_case), {
     tokenizer_class: "BertTokenizer",
-    unk_token: "[UNK]",
+    unk_token: UNKNOWN,
     clean_up_tokenization_spaces: true,
   });
   return {
-    encodePrompt: (text) => wordPiece.encode(text, { add_special_tokens: false }).ids,
+    encodePrompt(text) {
+      const encode = (part: string) => wordPiece.encode(part, { add_special_tokens: false }).ids;
+      const isUnknown = (word: string) => encode(word).includes(vocabulary.get(UNKNOWN) ?? -1);
+      return {
+        ids: encode(text),
+        unknown: text.split(/\s+/).filter((word) => word !== "" && isUnknown(word)),
+      };
+    },
     // Ids past the vocabulary are BLIP's own markers ([DEC], [ENC]); they have no text.
     decode(tokenIds) {
       const known = tokenIds.filter((id) => id < tokens.length);
-      return known.length === 0 ? "" : wordPiece.decode(known, { skip_special_tokens: true });
+      // A piece that continues a word keeps its mark where no word stands before it.
+      return known.length === 0
+        ? ""
+        : wordPiece.decode(known, { skip_special_tokens: true }).replaceAll(CONTINUES, "");
     },
   };
 }
@@ -54,11 +66,11 @@ function tokenizerJson(vocabulary: ReadonlyMap<string, number>, lowerCase: boole
     },
     pre_tokenizer: { type: "BertPreTokenizer" },
     post_processor: null,
-    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
+    decoder: { type: "WordPiece", prefix: CONTINUES, cleanup: true },
     model: {
       type: "WordPiece",
-      unk_token: "[UNK]",
-      continuing_subword_prefix: "##",
+      unk_token: UNKNOWN,
+      continuing_subword_prefix: CONTINUES,
       max_input_chars_per_word: 100,
       vocab: Object.fromEntries(vocabulary),
     },

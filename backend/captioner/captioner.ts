@@ -5,6 +5,7 @@
 
 import { LRUCache } from "lru-cache";
 import { contentHash } from "../../shared/content-hash.ts";
+import { imageTooLarge } from "../../shared/intake/base64.ts";
 import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS, MAX_NUM_BEAMS } from "../../shared/limits.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -140,7 +141,7 @@ export function createCaptioner({
   return {
     model: describe(engine),
     async caption(bytes, options = {}, signal = NEVER) {
-      if (bytes.length > MAX_IMAGE_BYTES) return tooManyBytes();
+      if (bytes.length > MAX_IMAGE_BYTES) return imageTooLarge();
       const decoding = resolveOptions(options, engine, tokenizer);
       if (!decoding.ok) return decoding;
       const key = `${await contentHash(bytes)} ${JSON.stringify(decoding.value)}`;
@@ -188,10 +189,6 @@ function decoderInProcess(format: PixelFormat): Decoder {
   };
 }
 
-export function tooManyBytes(): Result<never> {
-  return failure("image-too-large", `At most ${MAX_IMAGE_BYTES} bytes are accepted.`);
-}
-
 function describe({ bundle: { manifest } }: Engine): BackendModel {
   return {
     id: manifest.id,
@@ -216,7 +213,15 @@ function resolveOptions(
   tokenizer: Tokenizer,
 ): Result<DecodingOptions> {
   const numBeams = num_beams ?? manifest.generation.num_beams;
-  const promptIds = prompt === undefined ? [] : tokenizer.encodePrompt(prompt);
+  const encoded = prompt === undefined ? { ids: [], unknown: [] } : tokenizer.encodePrompt(prompt);
+  const [unknown] = encoded.unknown;
+  if (unknown !== undefined) {
+    return failure("bad-options", `prompt: the model does not know the word ${JSON.stringify(unknown)}.`);
+  }
+  if (prompt !== undefined && encoded.ids.length === 0) {
+    return failure("bad-options", "prompt: it has no word that the model knows.");
+  }
+  const promptIds = encoded.ids;
   const room = manifest.tokens.max_positions - 1 - promptIds.length;
   if (room < 1) {
     return failure("bad-options", `prompt: ${promptIds.length} tokens leave no room for a caption.`);

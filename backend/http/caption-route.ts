@@ -8,6 +8,8 @@ import {
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
 } from "../../shared/backend-protocol.ts";
+import { wantsObject } from "../../shared/intake/image-to-text.ts";
+import { givenFields, parseWith } from "../../shared/intake/options.ts";
 import { type Failure, FailureError, problemResponse } from "../../shared/problem.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
 import { GenerationOptions, type ImageToTextOutput } from "../../shared/schema.ts";
@@ -56,7 +58,7 @@ export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope>
         outcome = answer.value.source;
         timings = answer.value.timings;
         metrics.captioned(answer.value);
-        response = captionResponse(answer.value, captioner, performance.now() - startedAt);
+        response = captionResponse(c.req.raw.headers, answer.value, captioner, performance.now() - startedAt);
       } else {
         outcome = c.req.raw.signal.aborted ? "gone" : answer.failure.code;
         c.set("reason", answer.failure.reason);
@@ -119,22 +121,23 @@ function requestSignal(request: Request, requestTimeoutMs: number): Result<Abort
     : success(AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]));
 }
 
-/** The picture and its options: those of the query go before those of a JSON body. */
+/** The picture and its options: those of a JSON body go before those of the query. */
 async function readRequest(c: Context<Scope>, permit: Permit, signal: AbortSignal) {
-  const query = GenerationOptions.safeParse(c.req.query());
-  if (!query.success) return failure("bad-options", z.prettifyError(query.error));
+  const query = parseWith(GenerationOptions, givenFields(Object.entries(c.req.query())), "bad-options");
+  if (!query.ok) return query;
   const request = await readPictureRequest(c.req.raw, permit, signal);
   return request.ok
-    ? success({ bytes: request.value.bytes, options: { ...request.value.options, ...query.data } })
+    ? success({ bytes: request.value.bytes, options: { ...query.value, ...request.value.options } })
     : request;
 }
 
 function captionResponse(
+  asked: Headers,
   { caption, score, source, timings }: CaptionerAnswer,
   { model }: Captioner,
   totalMs: number,
 ): Response {
-  const output: ImageToTextOutput[] = [{ generated_text: caption }];
+  const output: ImageToTextOutput = { generated_text: caption };
   const stages = timings && {
     decode: timings.decodeMs,
     queue: timings.queueMs,
@@ -143,7 +146,7 @@ function captionResponse(
   const serverTiming = Object.entries({ ...stages, total: totalMs })
     .map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`)
     .concat(`source;desc="${source}"`);
-  return Response.json(output, {
+  return Response.json(wantsObject(asked) ? output : [output], {
     headers: {
       [MODEL_ID_HEADER]: model.id,
       [MODEL_REVISION_HEADER]: model.revision,

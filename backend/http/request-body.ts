@@ -1,14 +1,12 @@
 /** Reads a request's body under a byte limit, a deadline and the server's memory budget, and finds the picture in it. */
 
-import * as z from "zod";
-import { MAX_IMAGE_BYTES } from "../../shared/limits.ts";
+import { imageTooLarge } from "../../shared/intake/base64.ts";
+import { isJsonType, mediaType, refuseCoding } from "../../shared/intake/body.ts";
+import { parseImageToText } from "../../shared/intake/image-to-text.ts";
+import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
-import { type GenerationOptions, ImageToTextRequest } from "../../shared/schema.ts";
-import { tooManyBytes } from "../captioner/captioner.ts";
+import type { GenerationOptions } from "../../shared/schema.ts";
 import type { Permit } from "./admission.ts";
-
-/** A picture of the largest size in base64, and room for the JSON around it. */
-const MAX_JSON_BYTES = Math.ceil(MAX_IMAGE_BYTES / 3) * 4 + 64 * 1024;
 
 export interface PictureRequest {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -17,7 +15,7 @@ export interface PictureRequest {
 
 /**
  * The picture and the options of a Hugging Face image-to-text request: raw bytes, or JSON with base64.
- * Fails with `image-too-large`, `overloaded`, `deadline-exceeded`, `bad-request` or `bad-options`.
+ * Fails with `image-too-large`, `overloaded`, `deadline-exceeded`, `unsupported-encoding`, and as `parseImageToText`.
  * https://huggingface.co/docs/inference-providers/tasks/image-to-text
  */
 export async function readPictureRequest(
@@ -25,12 +23,14 @@ export async function readPictureRequest(
   permit: Permit,
   signal: AbortSignal,
 ): Promise<Result<PictureRequest>> {
-  const isJson = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
+  const coded = refuseCoding(request);
+  if (coded !== undefined) return coded;
+  const isJson = isJsonType(mediaType(request));
   const maxBytes = isJson ? MAX_JSON_BYTES : MAX_IMAGE_BYTES;
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return tooManyBytes();
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return imageTooLarge();
   const body = await readBody(request, { maxBytes, permit, signal });
   if (!body.ok || !isJson) return body.ok ? success({ bytes: body.value, options: {} }) : body;
-  return parseJsonRequest(body.value);
+  return parseImageToText(body.value);
 }
 
 async function readBody(
@@ -46,7 +46,7 @@ async function readBody(
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       length += next.value.length;
-      if (length > maxBytes) return tooManyBytes();
+      if (length > maxBytes) return imageTooLarge();
       if (!permit.reserve(next.value.length)) {
         return failure("overloaded", "Too many bytes are being uploaded at once.", { retryAfterSeconds: 1 });
       }
@@ -67,25 +67,4 @@ async function readBody(
     offset += chunk.length;
   }
   return success(bytes);
-}
-
-function parseJsonRequest(body: Uint8Array): Result<PictureRequest> {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    return failure("bad-request", "The body is not JSON.");
-  }
-  const parsed = ImageToTextRequest.safeParse(json);
-  if (!parsed.success) {
-    const code = parsed.error.issues.some(({ path }) => path[0] === "parameters")
-      ? "bad-options"
-      : "bad-request";
-    return failure(code, z.prettifyError(parsed.error));
-  }
-  const { inputs, parameters: { generate_kwargs, ...parameters } = {} } = parsed.data;
-  const bytes = Uint8Array.from(Buffer.from(inputs.replace(/^data:[^,]{0,200};base64,/, ""), "base64"));
-  return bytes.length > MAX_IMAGE_BYTES
-    ? tooManyBytes()
-    : success({ bytes, options: { ...generate_kwargs, ...parameters } });
 }

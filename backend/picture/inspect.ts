@@ -3,6 +3,7 @@
  * Linear in the file's length, and nothing is decompressed but a colour profile. Decodes nothing.
  */
 
+import { pictureFormat } from "../../shared/intake/picture.ts";
 import type { PictureFormat } from "../../shared/picture-format.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
 import { scanGif } from "./containers/gif.ts";
@@ -12,7 +13,6 @@ import { scanPng } from "./containers/png.ts";
 import type { ScannedPicture } from "./containers/scanned-picture.ts";
 import { scanTiff } from "./containers/tiff.ts";
 import { scanWebp } from "./containers/webp.ts";
-import { pictureFormat } from "./picture-format.ts";
 
 /**
  * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took

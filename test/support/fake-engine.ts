@@ -130,6 +130,6 @@ function toSequence(colour: readonly number[], { maxNewTokens }: DecodingOptions
 
 /** Words are numbers; special tokens have no text. */
 export const fakeTokenizer: Tokenizer = {
-  encodePrompt: (text) => text.split(" ").map((word) => 1000 + word.length),
+  encodePrompt: (text) => ({ ids: text.split(" ").map((word) => 1000 + word.length), unknown: [] }),
   decode: (tokenIds) => tokenIds.filter((id) => id >= 100).join(" "),
 };

@@ -26,6 +26,7 @@ export const PICTURE = [
   "bad-options",
   "image-too-large",
   "too-many-pixels",
+  "unsupported-encoding",
   "unsupported-image",
   "not-an-image",
   "unreadable-image",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { pictureFormat } from "../../../backend/picture/picture-format.ts";
+import { pictureFormat } from "../../../shared/intake/picture.ts";
 import { acceptedPictures, refusedPictures } from "../../support/pictures.ts";
 
 describe("known by its first bytes", async () => {

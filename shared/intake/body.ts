@@ -1,0 +1,48 @@
+/** What a request says of its body, and how JSON is read: the rules that edge and backend share. No I/O. */
+
+import { failure, type Result, success } from "../result.ts";
+
+interface Message {
+  readonly headers: Headers;
+}
+
+/** Media type of a message, without its parameters, in lower case. */
+export function mediaType({ headers }: Message): string {
+  return (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+/** `application/json`, `text/json` and every `+json` (RFC 6839). */
+export function isJsonType(type: string): boolean {
+  return type === "application/json" || type === "text/json" || type.endsWith("+json");
+}
+
+/** A body that is coded is refused by the coding's name: its hash would be of other bytes. RFC 9110, section 8.4. */
+export function refuseCoding({ headers }: Message): Result<never> | undefined {
+  const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
+  if (coding === "" || coding === "identity") return undefined;
+  return failure(
+    "unsupported-encoding",
+    `Content-Encoding ${JSON.stringify(coding.slice(0, 40))} is not read. Send the body as it is.`,
+  );
+}
+
+/** JSON of `bytes`, null fields left out at the top: they mean "not given". Fails with `empty-body` or `bad-request`. */
+export function parseJsonBody(bytes: Uint8Array): Result<unknown> {
+  if (bytes.length === 0) return failure("empty-body", "Send a JSON object.");
+  try {
+    return success(withoutNulls(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes))));
+  } catch {
+    return failure("bad-request", "The body is not JSON in UTF-8.");
+  }
+}
+
+/** `value` without fields that are null, at the top of an object. */
+export function withoutNulls(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
+}
+
+/** Whether bytes that are no picture begin like a JSON object. */
+export function beginsLikeJson(bytes: Uint8Array): boolean {
+  return /^(\xef\xbb\xbf)?\s*\{/.test(String.fromCharCode(...bytes.subarray(0, 64)));
+}

@@ -1,0 +1,51 @@
+/**
+ * Hugging Face's image-to-text request and answer, as edge and backend both speak them.
+ * https://huggingface.co/docs/inference-providers/tasks/image-to-text
+ */
+
+import { type Result, success } from "../result.ts";
+import { type GenerationOptions, ImageToTextRequest } from "../schema.ts";
+import { decodeBase64 } from "./base64.ts";
+import { parseJsonBody, withoutNulls } from "./body.ts";
+import { parseWith } from "./options.ts";
+
+export interface ImageToText {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Of the body; they go before those of the query. */
+  readonly options: GenerationOptions;
+}
+
+/**
+ * The picture and the options of a JSON body. Of the three places for an option the most direct one counts.
+ * Fails with `empty-body`, `bad-request`, `bad-options` or `image-too-large`.
+ */
+export function parseImageToText(body: Uint8Array): Result<ImageToText> {
+  const json = parseJsonBody(body);
+  if (!json.ok) return json;
+  const request = parseWith(ImageToTextRequest, withoutNullParameters(json.value), "bad-request");
+  if (!request.ok) return request;
+  const { inputs, parameters: { generate_kwargs, generation_parameters, ...direct } = {} } = request.value;
+  const bytes = decodeBase64(inputs);
+  return bytes.ok
+    ? success({ bytes: bytes.value, options: { ...generation_parameters, ...generate_kwargs, ...direct } })
+    : bytes;
+}
+
+function withoutNullParameters(json: unknown): unknown {
+  if (typeof json !== "object" || json === null || !("parameters" in json)) return json;
+  const parameters = withoutNulls(json.parameters);
+  if (typeof parameters !== "object" || parameters === null) return json;
+  const cleaned = Object.entries(parameters).map(([name, value]) => [name, withoutNulls(value)]);
+  return { ...json, parameters: Object.fromEntries(cleaned) };
+}
+
+/**
+ * Whether the client reads only a bare object. `@huggingface/inference` accepts nothing else, everything else (Python's
+ * `huggingface_hub`, hosted endpoints, curl) has an array. In browsers that client cannot name itself.
+ */
+export function wantsObject(headers: Headers): boolean {
+  return (
+    headers.has("sec-fetch-mode") ||
+    /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "")
+  );
+}

@@ -1,0 +1,30 @@
+/** Options of a request under their schemas, with failures that name the field. */
+
+import type * as z from "zod";
+import type { ProblemCode } from "../problem.ts";
+import { failure, type Result, success } from "../result.ts";
+import { CaptionQuery } from "../schema.ts";
+
+const OPTION_NAMES = new Set(Object.keys(CaptionQuery.shape));
+/** What a caller sent may come back in an error, but not all of it. */
+const MAX_DETAIL_CHARACTERS = 300;
+
+/** Fails with `bad-options` where an option is at fault, else with `otherwise`; the detail names the field. */
+export function parseWith<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  otherwise: ProblemCode,
+): Result<z.infer<Schema>> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return success(parsed.data);
+  const [issue] = parsed.error.issues;
+  const path = issue?.path.map(String) ?? [];
+  const detail = `${path.length === 0 ? "" : `${path.join(".")}: `}${issue?.message ?? "not valid"}`;
+  const isOption = path[0] === "parameters" || OPTION_NAMES.has(path[0] ?? "");
+  return failure(isOption ? "bad-options" : otherwise, detail.slice(0, MAX_DETAIL_CHARACTERS));
+}
+
+/** Fields of a form or a query that say something: blank ones mean "not given". */
+export function givenFields(fields: Iterable<readonly [string, string]>): Record<string, string> {
+  return Object.fromEntries([...fields].filter(([, value]) => value.trim() !== ""));
+}
