@@ -44,6 +44,8 @@ export interface CaptionClient {
   captionUrl(url: string, options?: CallOptions): Promise<Caption>;
   /** The caption of a picture that was captioned before; undefined where it was not. */
   find(sha256: string, options?: CallOptions): Promise<Caption | undefined>;
+  /** Has every caption of a picture forgotten; the key needs the scope `delete`. */
+  forget(sha256: string, options?: Pick<CallOptions, "signal">): Promise<void>;
   /** Captions of up to 100 pictures, each as it is done; `index` says which. */
   batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<BatchLine, void, undefined>;
 }
@@ -89,6 +91,10 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
 
   return {
     find,
+    async forget(sha256, call = {}) {
+      const response = await send(`/v1/captions/${sha256}`, { method: "DELETE" }, call);
+      if (!response.ok) throw await refusalOf(response);
+    },
     async caption(picture, call = {}) {
       const bytes = await bytesOf(picture);
       const found = await find(await contentHash(bytes), call);

@@ -9,17 +9,17 @@ import path from "node:path";
 import * as z from "zod";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import {
-  API_KEY_SCOPES,
   API_KEY_STORAGE_PREFIX,
   ApiKeyId,
   ApiKeyRecord,
   apiKeyStorageKey,
   createApiKey,
+  DEFAULT_API_KEY_SCOPES,
 } from "../shared/api-key.ts";
 import { CommandError, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
 import { printable, printableField } from "./terminal-text.ts";
 
-const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch] [--daily-quota N] [--remote] [--json]
+const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch,delete] [--daily-quota N] [--remote] [--json]
        npm run -s keys -- list [--remote] [--json]
        npm run -s keys -- revoke ID [--remote]
 Local keys are those of \`wrangler dev\`; where that was started with --persist-to DIR, say so here too.`;
@@ -31,7 +31,7 @@ const Options = z.object({
   name: ApiKeyRecord.shape.name.optional(),
   scopes: z
     .string()
-    .default(API_KEY_SCOPES.join(","))
+    .default(DEFAULT_API_KEY_SCOPES.join(","))
     .transform((text) => text.split(","))
     .pipe(ApiKeyRecord.shape.scopes),
   "daily-quota": z.coerce.number().pipe(ApiKeyRecord.shape.daily_quota).default(DEFAULT_DAILY_QUOTA),

@@ -9,6 +9,10 @@ export const MODEL_ID_HEADER = "x-model-id";
 export const MODEL_REVISION_HEADER = "x-model-revision";
 /** Answer: geometric mean of the token probabilities, 0..1. */
 export const CAPTION_SCORE_HEADER = "x-caption-score";
+/** Answer: `generated`, or `joined` or `recent` where the model did not run for this request. */
+export const CAPTION_SOURCE_HEADER = "x-caption-source";
+/** Request: whom the caption is for; requests for different ones share nothing. */
+export const CAPTION_OWNER_HEADER = "x-caption-owner";
 /** Request: milliseconds the caller will still wait; work past it is dropped before it costs a forward pass. */
 export const DEADLINE_MS_HEADER = "x-deadline-ms";
 /** Request and answer: one id through all logs. */

@@ -34,6 +34,7 @@ export const PROBLEMS = {
   "model-not-found": row(404, "The model is not served here"),
   "not-captioned": row(404, "This picture has not been captioned yet"),
   "method-not-allowed": row(405, "The method is not allowed here"),
+  "upload-timeout": row(408, "The body did not arrive in time"),
   "image-too-large": row(413, "The picture has too many bytes", "bytes"),
   "too-many-pixels": row(413, "The picture has too many pixels", "bytes"),
   "unsupported-encoding": row(415, "The body's encoding is not supported"),
@@ -89,10 +90,18 @@ export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_CONTENT_TYPE = "application/problem+json";
 
+/** A detail may quote what was sent: that much of it comes back, and no more. */
+const MAX_DETAIL_CHARACTERS = 400;
+
 /** The problem document of a failure. */
 export function toProblem({ code, detail }: Failure): Problem {
   const { status, title } = PROBLEMS[code];
-  return { type: `urn:problem:${code}`, title, status, code, detail };
+  return { type: `urn:problem:${code}`, title, status, code, detail: cut(detail) };
+}
+
+function cut(text: string): string {
+  if (text.length <= MAX_DETAIL_CHARACTERS) return text;
+  return `${text.slice(0, MAX_DETAIL_CHARACTERS - 3).toWellFormed()}...`;
 }
 
 /** The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. */

@@ -9,7 +9,7 @@ import type { AppEnv } from "./request/context.ts";
 import { logRequest } from "./request/log.ts";
 import { openScope, outlived } from "./request/scope.ts";
 import { BATCH_PATH, postBatch } from "./routes/batch.ts";
-import { CAPTION_PATH, CAPTIONS_PATH, getCaption, postCaption } from "./routes/captions.ts";
+import { CAPTION_PATH, CAPTIONS_PATH, deleteCaption, getCaption, postCaption } from "./routes/captions.ts";
 import { getHealth, getReadiness, HEALTH_PATH, READINESS_PATH } from "./routes/health.ts";
 import { MODEL_PATH, postImageToText } from "./routes/hugging-face.ts";
 import {
@@ -69,22 +69,31 @@ export function createApp(services: Services): Hono<AppEnv> {
   });
   if (config.CORS_ORIGINS.length > 0) {
     const origin = config.CORS_ORIGINS.includes("*") ? "*" : [...config.CORS_ORIGINS];
-    app.use(cors({ origin, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+    app.use(
+      cors({
+        origin,
+        allowMethods: ["GET", "HEAD", "POST", "DELETE"],
+        exposeHeaders: EXPOSED_HEADERS,
+        maxAge: 86_400,
+      }),
+    );
   }
 
   app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
 
   app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
-  app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(services));
-  app.post(
-    BATCH_PATH.route,
-    gate.require("batch"),
-    postBatch({ ...services, itemTimeoutMs: config.REQUEST_TIMEOUT_MS }),
-  );
+  app.delete(CAPTION_PATH.route, gate.require("delete"), deleteCaption(services));
+  const clocked = {
+    ...services,
+    uploadTimeoutMs: config.UPLOAD_TIMEOUT_MS,
+    captionTimeoutMs: config.REQUEST_TIMEOUT_MS,
+  };
+  app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(clocked));
+  app.post(BATCH_PATH.route, gate.require("batch"), postBatch(clocked));
   app.post(
     MODEL_PATH.route,
     gate.require("caption"),
-    postImageToText({ ...services, aliases: config.MODEL_ALIASES }),
+    postImageToText({ ...clocked, aliases: config.MODEL_ALIASES }),
   );
   app.get(HEALTH_PATH.route, getHealth);
   app.get(READINESS_PATH.route, getReadiness(services));

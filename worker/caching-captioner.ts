@@ -3,9 +3,10 @@
  * No HTTP here, and no picture is fetched before the cache has missed.
  */
 
-import { PROBLEMS } from "../shared/problem.ts";
+import { FailureError, PROBLEMS } from "../shared/problem.ts";
 import { failed, type Result, success } from "../shared/result.ts";
 import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
+import type { Caller } from "./access/caller.ts";
 import {
   type CurrentModel,
   type KnownModel,
@@ -14,7 +15,7 @@ import {
 } from "./backends/current-model.ts";
 import type { BackendPool } from "./backends/pool.ts";
 import type { CacheHit, CaptionCache } from "./cache/caption-cache.ts";
-import { captionKey } from "./cache/key.ts";
+import { captionKey, captionKeyPrefix } from "./cache/key.ts";
 import type { CacheTierName } from "./cache/tier-names.ts";
 import type { Picture } from "./picture.ts";
 import { type RequestScope, timed } from "./request/scope.ts";
@@ -35,13 +36,12 @@ export interface CaptionAnswer {
 export interface LookupRequest {
   readonly sha256: string;
   readonly options: GenerationOptions;
+  readonly caller: Caller;
   readonly scope: RequestScope;
 }
 
 export interface CaptionRequest extends LookupRequest {
   readonly picture: Picture;
-  /** Asked once the cache has missed, before the captioner costs anything; throws to refuse. */
-  readonly beforeGenerating?: () => Promise<void>;
 }
 
 export interface CachingCaptioner {
@@ -49,21 +49,32 @@ export interface CachingCaptioner {
   lookUp(request: LookupRequest): Promise<Result<CaptionAnswer> | undefined>;
   /** Brings many pictures' captions near in one read, for a batch. */
   warm(
-    requests: { readonly sha256s: readonly string[]; readonly options: GenerationOptions },
+    requests: {
+      readonly sha256s: readonly string[];
+      readonly options: GenerationOptions;
+      readonly caller: Caller;
+    },
     scope: RequestScope,
   ): Promise<void>;
-  /** From the cache, else from a captioner. */
+  /** From the cache, else from a captioner. @throws {FailureError} where the caller may have no new caption */
   caption(request: CaptionRequest): Promise<Result<CaptionAnswer>>;
+  /** Takes every caption of a picture out of the cache. False where a tier that all share did not do so. */
+  forget(request: LookupRequest): Promise<boolean>;
 }
 
 interface Generated {
   readonly generated: GeneratedCaption;
   readonly stored: boolean;
+  /** Made for this run, and not remembered or shared by the captioner. */
+  readonly fresh: boolean;
 }
+
+/** The one who leads a run may have no new caption: whoever joined it leads anew. */
+const NOT_BEGUN = Symbol("not begun");
 
 /** A run that others may join. */
 interface Run {
-  readonly outcome: Promise<Result<Generated>>;
+  readonly outcome: Promise<Result<Generated> | typeof NOT_BEGUN>;
   /** Epoch milliseconds after which it is not waited for. */
   readonly deadline: number;
 }
@@ -78,30 +89,61 @@ export function createCachingCaptioner(parts: {
 
   async function find(request: LookupRequest, model: KnownModel | undefined): Promise<CacheHit | undefined> {
     if (model === undefined) return undefined;
-    const options = withoutDefaults(request.options, model);
-    const key = await captionKey({ revision: model.revision, options, sha256: request.sha256 });
-    return cache.find(key, request.scope);
+    return cache.find(await keyOf(request, model.revision, model), request.scope);
+  }
+
+  function keyOf(
+    { sha256, options, caller }: Pick<LookupRequest, "sha256" | "options" | "caller">,
+    revision: string,
+    model: KnownModel | undefined,
+  ): Promise<string> {
+    const { cacheOwner: owner } = caller;
+    return captionKey({ revision, options: withoutDefaults(options, model), sha256, owner });
+  }
+
+  /** Charges for what is generated, and for nothing else. */
+  async function chargeAndGenerate(
+    request: CaptionRequest,
+    model: KnownModel | undefined,
+  ): Promise<Result<Generated>> {
+    const charge = await request.caller.charge();
+    let isDue = false;
+    try {
+      const outcome = await generate(request, model);
+      isDue = outcome.ok && outcome.value.fresh;
+      return outcome;
+    } finally {
+      if (!isDue) {
+        const refunded = charge.refund();
+        request.scope.background.waitUntil(refunded);
+        await refunded;
+      }
+    }
   }
 
   async function generate(
     request: CaptionRequest,
     model: KnownModel | undefined,
   ): Promise<Result<Generated>> {
-    const { sha256, picture, options, scope } = request;
-    const outcome = await timed(scope, "captioner", () => pool.caption({ sha256, picture, options, scope }));
+    const { sha256, picture, options, caller, scope } = request;
+    const { cacheOwner: owner } = caller;
+    const outcome = await timed(scope, "captioner", () =>
+      pool.caption({ sha256, picture, options, owner, scope }),
+    );
     if (!outcome.ok) {
       if (PROBLEMS[outcome.failure.code].follows === "bytes" && model !== undefined) {
-        const key = await captionKey({ revision: model.revision, options, sha256 });
-        cache.store(key, { kind: "failure", failure: outcome.failure }, scope);
+        const { code, detail } = outcome.failure;
+        const key = await keyOf(request, model.revision, model);
+        cache.store(key, { kind: "failure", failure: { code, detail } }, scope);
       }
       return outcome;
     }
-    const { generated, versioned } = outcome.value;
-    if (!versioned) return success({ generated, stored: false });
+    const { generated, versioned, fresh } = outcome.value;
+    if (!versioned) return success({ generated, stored: false, fresh });
     currentModel.observe(generated.model, scope);
     // Under the revision that made it, which may be newer than the one that was asked for.
-    const key = await captionKey({ revision: generated.model.revision, options, sha256 });
-    return success({ generated, stored: cache.store(key, { kind: "caption", generated }, scope) });
+    const key = await keyOf(request, generated.model.revision, model);
+    return success({ generated, stored: cache.store(key, { kind: "caption", generated }, scope), fresh });
   }
 
   /** Leads or joins the one run for this key. The promise carries plain data, so requests may share it. */
@@ -109,25 +151,47 @@ export function createCachingCaptioner(parts: {
     request: CaptionRequest,
     model: KnownModel | undefined,
   ): Promise<Result<CaptionAnswer>> {
-    const { sha256, scope } = request;
-    const options = withoutDefaults(request.options, model);
-    const key = await captionKey({ sha256, options, revision: model?.revision ?? "unknown" });
-    const led = inFlight.get(key);
-    const leftMs = led === undefined ? 0 : Math.min(led.deadline, scope.deadline) - scope.now();
-    if (led !== undefined && leftMs > 0) {
-      const joined = await timed(scope, "joined", () => within(leftMs, led.outcome));
-      if (joined !== TIMED_OUT)
-        return joined.ok ? asAnswer(joined.value, { collapsed: true, model }) : joined;
+    const { scope } = request;
+    const key = await keyOf(request, model?.revision ?? "unknown", model);
+    for (let led = inFlight.get(key); led !== undefined; led = inFlight.get(key)) {
+      const { outcome, deadline } = led;
+      const leftMs = Math.min(deadline, scope.deadline) - scope.now();
+      if (leftMs <= 0) break;
+      const joined = await timed(scope, "joined", () => within(leftMs, outcome));
       // The platform may have cut the leader off: its run never settles, and this request asks for itself.
+      if (joined === TIMED_OUT) break;
+      if (joined === NOT_BEGUN) continue;
+      return joined.ok ? asAnswer(joined.value, { collapsed: true, model }) : joined;
     }
-    const run: Run = { outcome: generate({ ...request, options }, model), deadline: scope.deadline };
-    inFlight.set(key, run);
-    const settled = run.outcome.finally(() => {
+    return lead(key, request, model);
+  }
+
+  async function lead(
+    key: string,
+    request: CaptionRequest,
+    model: KnownModel | undefined,
+  ): Promise<Result<CaptionAnswer>> {
+    const { scope } = request;
+    const own = chargeAndGenerate({ ...request, options: withoutDefaults(request.options, model) }, model);
+    const forget = () => {
       if (inFlight.get(key) === run) inFlight.delete(key);
-    });
+    };
+    const shared: Run["outcome"] = own.then<Result<Generated>, typeof NOT_BEGUN>(
+      (outcome) => {
+        forget();
+        return outcome;
+      },
+      (error: unknown) => {
+        forget();
+        if (error instanceof FailureError) return NOT_BEGUN;
+        throw error;
+      },
+    );
+    const run: Run = { outcome: shared, deadline: scope.deadline };
+    inFlight.set(key, run);
     // The caller may go; those who joined still wait, and the caption is worth keeping.
-    scope.background.waitUntil(settled);
-    const outcome = await run.outcome;
+    scope.background.waitUntil(shared.catch(() => {}));
+    const outcome = await own;
     return outcome.ok ? asAnswer(outcome.value, { collapsed: false, model }) : outcome;
   }
 
@@ -141,21 +205,25 @@ export function createCachingCaptioner(parts: {
       const model = await currentModel.get(request.scope);
       return lookUp(request, model);
     },
-    async warm({ sha256s, options }, scope) {
+    async warm({ sha256s, options, caller }, scope) {
       const model = await currentModel.get(scope);
       if (model === undefined) return;
-      const keyOptions = withoutDefaults(options, model);
       const keys = await Promise.all(
-        sha256s.map((sha256) => captionKey({ revision: model.revision, options: keyOptions, sha256 })),
+        sha256s.map((sha256) => keyOf({ sha256, options, caller }, model.revision, model)),
       );
       await cache.warm(keys, scope);
     },
     async caption(request) {
       const model = await currentModel.get(request.scope);
       const found = await lookUp(request, model);
-      if (found !== undefined) return found;
-      await request.beforeGenerating?.();
-      return generateOnce(request, model);
+      return found ?? generateOnce(request, model);
+    },
+    async forget(request) {
+      const { sha256, caller, scope } = request;
+      const model = await currentModel.get(scope);
+      // What was stored a moment ago elsewhere is not listed yet: what can be named is named.
+      const named = model === undefined ? [] : [await keyOf(request, model.revision, model)];
+      return cache.forget(captionKeyPrefix({ sha256, owner: caller.cacheOwner }), named, scope);
     },
   };
 }

@@ -55,7 +55,11 @@ const Variables = z
       .string()
       .default("memory,colo,kv")
       .pipe(commaList.pipe(z.array(z.enum(CACHE_TIER_NAMES)))),
-    /** The longest a caller waits for a new caption. */
+    /** Whether all keys share the cached captions, or each key has its own. */
+    CACHE_SCOPE: z.enum(["shared", "key"]).default("shared"),
+    /** The longest a body may take to arrive. */
+    UPLOAD_TIMEOUT_MS: milliseconds(60_000),
+    /** The longest a caller waits for a new caption, from when the picture is here. */
     REQUEST_TIMEOUT_MS: milliseconds(30_000),
     /** The longest one captioner is waited for while another is left to ask. */
     ATTEMPT_TIMEOUT_MS: milliseconds(10_000),
@@ -69,7 +73,11 @@ const Variables = z
   .refine(
     (given) => (given.CF_ACCESS_CLIENT_ID === undefined) === (given.CF_ACCESS_CLIENT_SECRET === undefined),
     { path: ["CF_ACCESS_CLIENT_ID"], message: "expected together with CF_ACCESS_CLIENT_SECRET, or neither" },
-  );
+  )
+  .refine((given) => given.CACHE_SCOPE === "shared" || given.ACCESS === "keys", {
+    path: ["CACHE_SCOPE"],
+    message: 'expected "shared" where nobody has a key',
+  });
 
 export type Config = Readonly<z.infer<typeof Variables>>;
 

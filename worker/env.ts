@@ -9,6 +9,8 @@ export interface Bindings {
   readonly KEYS: KVNamespace;
   /** Requests a key may send a minute, in each location. */
   readonly RATE_LIMIT: RateLimit;
+  /** Keys that do not exist which an address may try a minute, in each location. */
+  readonly STRANGER_LIMIT: RateLimit;
   /** New captions of a key a day. */
   readonly QUOTA: DurableObjectNamespace<QuotaCounter>;
 }

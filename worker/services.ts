@@ -2,6 +2,7 @@
 
 import { createKeyGate, type Gate, OPEN_GATE } from "./access/gate.ts";
 import { createKeyRing } from "./access/key-ring.ts";
+import { createStrangerLimit } from "./access/stranger-limit.ts";
 import { createBackend } from "./backends/backend.ts";
 import { type CurrentModel, createCurrentModel } from "./backends/current-model.ts";
 import { type BackendPool, createBackendPool } from "./backends/pool.ts";
@@ -69,7 +70,14 @@ export function createServices(env: Bindings): Services {
   const gate =
     config.ACCESS === "open"
       ? OPEN_GATE
-      : createKeyGate({ keyRing, rateLimit: env.RATE_LIMIT, quota: env.QUOTA, now });
+      : createKeyGate({
+          keyRing,
+          rateLimit: env.RATE_LIMIT,
+          quota: env.QUOTA,
+          strangers: createStrangerLimit({ rateLimit: env.STRANGER_LIMIT, now }),
+          dividesCache: config.CACHE_SCOPE === "key",
+          now,
+        });
   return {
     config,
     captioner: createCachingCaptioner({ cache, pool, currentModel }),

@@ -63,7 +63,7 @@ export interface Captioner {
   caption(
     bytes: Uint8Array<ArrayBuffer>,
     options?: GenerationOptions,
-    signal?: AbortSignal,
+    call?: CaptionCall,
   ): Promise<Result<CaptionerAnswer>>;
   /** Decodes in every lane and runs the model at every batch size that costs a first time: no caller pays for it. */
   warmUp(): Promise<void>;
@@ -73,6 +73,16 @@ export interface Captioner {
   readonly backlogSeconds: number;
   /** Ends the decoders. */
   close(): void;
+}
+
+/** Who asks, and how long they wait. */
+export interface CaptionCall {
+  /** Aborts when the caller leaves. */
+  readonly signal?: AbortSignal;
+  /** Whom the caption is for; different owners neither join nor share what is remembered. */
+  readonly owner?: string | undefined;
+  /** Told until when the picture's bytes stay in use, which may be after the answer: a decoder may still read them. */
+  readonly onBytesInUse?: (until: Promise<unknown>) => void;
 }
 
 type Words = Pick<CaptionerAnswer, "caption" | "score">;
@@ -140,17 +150,18 @@ export function createCaptioner({
 
   return {
     model: describe(engine),
-    async caption(bytes, options = {}, signal = NEVER) {
+    async caption(bytes, options = {}, { signal = NEVER, owner, onBytesInUse } = {}) {
       if (bytes.length > MAX_IMAGE_BYTES) return imageTooLarge();
       const decoding = resolveOptions(options, engine, tokenizer);
       if (!decoding.ok) return decoding;
-      const key = `${await contentHash(bytes)} ${JSON.stringify(decoding.value)}`;
+      const key = JSON.stringify([owner, await contentHash(bytes), decoding.value]);
       const remembered = recent?.get(key);
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
 
-      const { joined, result } = inFlight.run(key, signal, (abandoned) =>
+      const { joined, result, ended } = inFlight.run(key, signal, (abandoned) =>
         generate((signal) => decode(bytes, signal), decoding.value, abandoned),
       );
+      if (ended !== undefined) onBytesInUse?.(ended);
       const generated = await result;
       if (generated === LEFT) return failure("deadline-exceeded", "The caption was not ready in time.");
       if (!generated.ok) return generated;

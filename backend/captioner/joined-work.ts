@@ -3,19 +3,20 @@
  * told to stop once the last one has left. Holds no results after the task is done.
  */
 
-/** What a caller that left before the end gets. */
+/** What a caller that left before the end gets; the task may still be on its way to noticing. */
 export const LEFT = Symbol("left");
 
 export interface JoinedWork<T> {
-  /**
-   * The result of `task` for `key`, run now unless it is already running.
-   * @returns `LEFT` if `signal` aborts first
-   */
-  run(
-    key: string,
-    signal: AbortSignal,
-    task: (signal: AbortSignal) => Promise<T>,
-  ): { readonly joined: boolean; readonly result: Promise<T | typeof LEFT> };
+  /** The result of `task` for `key`, run now unless it is already running. */
+  run(key: string, signal: AbortSignal, task: (signal: AbortSignal) => Promise<T>): JoinedRun<T>;
+}
+
+export interface JoinedRun<T> {
+  readonly joined: boolean;
+  /** `LEFT` if the caller's signal aborts first. */
+  readonly result: Promise<T | typeof LEFT>;
+  /** Settles when the task of this very caller has ended, which may be after the caller left; absent where it joined. */
+  readonly ended?: Promise<unknown>;
 }
 
 interface Running<T> {
@@ -54,7 +55,9 @@ export function createJoinedWork<T>(): JoinedWork<T> {
         work.callers -= 1;
         if (work.callers === 0) work.abort.abort();
       });
-      return { joined: existing !== undefined, result };
+      return existing === undefined
+        ? { joined: false, result, ended: work.result }
+        : { joined: true, result };
     },
   };
 }

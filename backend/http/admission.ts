@@ -1,6 +1,7 @@
 /**
  * Permits: a request takes one before anything is spent on it, and reserves its body's bytes as they arrive. None left
- * is an answer, not a queue. So both the number of requests and the memory they hold are bounded.
+ * is an answer, not a queue. So both the number of requests and the memory they hold are bounded. Bytes that somebody
+ * still reads count after their request has ended.
  */
 
 export interface AdmissionOptions {
@@ -11,7 +12,9 @@ export interface AdmissionOptions {
 export interface Permit {
   /** Reserves memory for `bytes` more; false if that is more than all requests together may hold. */
   reserve(bytes: number): boolean;
-  /** Gives everything back. */
+  /** From now on the reserved bytes stay counted until this settles, though the request may end before. */
+  holdBytesUntil(settled: Promise<unknown>): void;
+  /** Gives back the place, and the bytes that nobody holds. */
   release(): void;
 }
 
@@ -30,6 +33,10 @@ export function createAdmission({ maxRequests, maxHeldBytes }: AdmissionOptions)
       if (inFlight >= maxRequests) return undefined;
       inFlight += 1;
       let reserved = 0;
+      let inUse: Promise<unknown> | undefined;
+      const giveBack = () => {
+        heldBytes -= reserved;
+      };
       return {
         reserve(bytes) {
           if (heldBytes + bytes > maxHeldBytes) return false;
@@ -37,9 +44,13 @@ export function createAdmission({ maxRequests, maxHeldBytes }: AdmissionOptions)
           reserved += bytes;
           return true;
         },
+        holdBytesUntil(settled) {
+          inUse = settled;
+        },
         release() {
           inFlight -= 1;
-          heldBytes -= reserved;
+          if (inUse === undefined) giveBack();
+          else inUse.then(giveBack, giveBack);
         },
       };
     },

@@ -3,7 +3,9 @@
 import type { Context, Handler } from "hono";
 import * as z from "zod";
 import {
+  CAPTION_OWNER_HEADER,
   CAPTION_SCORE_HEADER,
+  CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
@@ -24,7 +26,7 @@ export interface CaptionRouteOptions {
   readonly admission: Admission;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
-  /** Longest a caption request may take, milliseconds. */
+  /** Longest a body may take to arrive, and longest a caption may take from then on, milliseconds. */
   readonly requestTimeoutMs: number;
   /** True from SIGTERM on: what was accepted is finished, the rest is refused. */
   readonly isDraining: () => boolean;
@@ -96,11 +98,18 @@ async function captionWithPermit(
     });
   }
   try {
-    const signal = requestSignal(c.req.raw, requestTimeoutMs);
-    if (!signal.ok) return signal;
-    const request = await readRequest(c, permit, signal.value);
+    const timeoutMs = captionTimeoutMs(c.req.raw, requestTimeoutMs);
+    if (!timeoutMs.ok) return timeoutMs;
+    const upload = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(requestTimeoutMs)]);
+    const request = await readRequest(c, permit, upload);
     if (!request.ok) return request;
-    return await captioner.caption(request.value.bytes, request.value.options, signal.value);
+    // The clock of a caption starts after its upload.
+    const signal = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(timeoutMs.value)]);
+    return await captioner.caption(request.value.bytes, request.value.options, {
+      signal,
+      owner: c.req.header(CAPTION_OWNER_HEADER),
+      onBytesInUse: (until) => permit.holdBytesUntil(until),
+    });
   } catch (error) {
     if (error instanceof FailureError) return { ok: false, failure: error.failure };
     throw error;
@@ -109,8 +118,8 @@ async function captionWithPermit(
   }
 }
 
-/** Aborts when the caller leaves, when its deadline passes, or when the server's own limit does. */
-function requestSignal(request: Request, requestTimeoutMs: number): Result<AbortSignal> {
+/** How long the caller will wait for a caption, or the server's own limit. */
+function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<number> {
   const given = DeadlineMs.safeParse(request.headers.get(DEADLINE_MS_HEADER) ?? undefined);
   if (!given.success) {
     return failure("bad-request", `${DEADLINE_MS_HEADER}: expected milliseconds, a whole number.`);
@@ -118,7 +127,7 @@ function requestSignal(request: Request, requestTimeoutMs: number): Result<Abort
   const timeoutMs = Math.min(given.data ?? requestTimeoutMs, requestTimeoutMs);
   return timeoutMs === 0
     ? failure("deadline-exceeded", "The caller's deadline has passed already.")
-    : success(AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]));
+    : success(timeoutMs);
 }
 
 /** The picture and its options: those of a JSON body go before those of the query. */
@@ -151,6 +160,7 @@ function captionResponse(
       [MODEL_ID_HEADER]: model.id,
       [MODEL_REVISION_HEADER]: model.revision,
       [CAPTION_SCORE_HEADER]: score.toFixed(6),
+      [CAPTION_SOURCE_HEADER]: source,
       "server-timing": serverTiming.join(", "),
     },
   });

@@ -15,7 +15,7 @@ export interface PictureRequest {
 
 /**
  * The picture and the options of a Hugging Face image-to-text request: raw bytes, or JSON with base64.
- * Fails with `image-too-large`, `overloaded`, `deadline-exceeded`, `unsupported-encoding`, and as `parseImageToText`.
+ * Fails with `image-too-large`, `overloaded`, `upload-timeout`, `unsupported-encoding`, and as `parseImageToText`.
  * https://huggingface.co/docs/inference-providers/tasks/image-to-text
  */
 export async function readPictureRequest(
@@ -59,7 +59,7 @@ async function readBody(
     signal.removeEventListener("abort", stop);
     reader.cancel().catch(() => {});
   }
-  if (signal.aborted) return failure("deadline-exceeded", "The body did not arrive in time.");
+  if (signal.aborted) return failure("upload-timeout", "The body did not arrive in time.");
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {

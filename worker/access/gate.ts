@@ -6,8 +6,10 @@ import { FailureError } from "../../shared/problem.ts";
 import type { AppEnv } from "../request/context.ts";
 import type { RequestScope } from "../request/scope.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
+import { ANYBODY, type Caller, NO_CHARGE } from "./caller.ts";
 import type { KeyRing } from "./key-ring.ts";
-import type { QuotaCounter } from "./quota-counter.ts";
+import type { QuotaCounter, QuotaGrant } from "./quota-counter.ts";
+import { STRANGER_PERIOD_SECONDS, type StrangerLimit } from "./stranger-limit.ts";
 
 /** `period` of the binding in wrangler.toml. */
 const RATE_LIMIT_PERIOD_SECONDS = 60;
@@ -22,28 +24,46 @@ export interface Gate {
 }
 
 /** The gate of an open deployment: everybody may come in, nothing is counted. */
-export const OPEN_GATE: Gate = { require: () => (_context, next) => next() };
+export const OPEN_GATE: Gate = {
+  require: () => async (context, next) => {
+    context.set("caller", ANYBODY);
+    await next();
+  },
+};
 
 export function createKeyGate(parts: {
   readonly keyRing: KeyRing;
   readonly rateLimit: RateLimit;
   readonly quota: DurableObjectNamespace<QuotaCounter>;
+  readonly strangers: StrangerLimit;
+  /** Whether each key has a cache of its own. */
+  readonly dividesCache: boolean;
   readonly now: () => number;
 }): Gate {
-  const { keyRing, rateLimit, quota, now } = parts;
+  const { keyRing, rateLimit, quota, strangers, dividesCache, now } = parts;
 
-  async function holder(authorization: string | undefined): Promise<ApiKeyRecord> {
+  async function holder(
+    authorization: string | undefined,
+    { address, scope }: { readonly address: string | undefined; readonly scope: RequestScope },
+  ): Promise<ApiKeyRecord> {
     // RFC 6750, section 2.1.
     const key = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     if (key === undefined) {
       throw new FailureError({ code: "unauthorized", detail: "Send a key: Authorization: Bearer ate_..." });
     }
-    const verdict = await keyRing.verify(key);
+    const verdict = await keyRing.verify(key, () => strangers.mayAsk(address));
     switch (verdict.kind) {
       case "valid":
         return verdict.record;
       case "invalid":
+        await counted(scope, "stranger limit", () => strangers.count(address));
         throw new FailureError({ code: "unauthorized", detail: "The key is not valid." });
+      case "not-asked":
+        throw new FailureError({
+          code: "rate-limited",
+          detail: "Too many keys that do not exist were sent from this address.",
+          retryAfterSeconds: STRANGER_PERIOD_SECONDS,
+        });
       case "unknown-now":
         throw new FailureError({
           code: "unavailable",
@@ -64,39 +84,64 @@ export function createKeyGate(parts: {
     });
   }
 
-  async function spendQuota(record: ApiKeyRecord, scope: RequestScope): Promise<void> {
-    const time = new Date(now());
-    const grant = await counted(scope, "quota", () =>
-      quota.getByName(record.id).spend(time.toISOString().slice(0, 10), record.daily_quota),
-    );
-    if (grant === undefined) return;
-    const resetSeconds = Math.ceil(
-      (Date.UTC(time.getUTCFullYear(), time.getUTCMonth(), time.getUTCDate() + 1) - now()) / 1000,
-    );
+  /** Says in the headers what is left of the day. @throws {FailureError} `quota-exceeded` */
+  function heed(grant: QuotaGrant, { daily_quota }: ApiKeyRecord, scope: RequestScope): void {
+    const resetSeconds = secondsToMidnight(now());
     // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10.
-    scope.headers.set("ratelimit-policy", `"daily";q=${record.daily_quota};w=86400`);
+    scope.headers.set("ratelimit-policy", `"daily";q=${daily_quota};w=86400`);
     scope.headers.set("ratelimit", `"daily";r=${grant.remaining};t=${resetSeconds}`);
     if (grant.granted) return;
     throw new FailureError({
       code: "quota-exceeded",
-      detail: `The key's ${record.daily_quota} new captions of today are used; captions already made are still served.`,
+      detail: `The key's ${daily_quota} new captions of today are used; captions already made are still served.`,
       retryAfterSeconds: resetSeconds,
     });
+  }
+
+  function callerOf(record: ApiKeyRecord, scope: RequestScope): Caller {
+    const { id, daily_quota } = record;
+    const today = () => new Date(now()).toISOString().slice(0, 10);
+    return {
+      cacheOwner: dividesCache ? id : undefined,
+      countItem: () => limitRate(record, scope),
+      async requireQuota() {
+        const grant = await counted(scope, "quota", () => quota.getByName(id).look(today(), daily_quota));
+        if (grant !== undefined) heed(grant, record, scope);
+      },
+      async charge() {
+        const grant = await counted(scope, "quota", () => quota.getByName(id).spend(today(), daily_quota));
+        if (grant === undefined) return NO_CHARGE;
+        heed(grant, record, scope);
+        return {
+          async refund() {
+            heed({ ...grant, remaining: grant.remaining + 1 }, record, scope);
+            await counted(scope, "quota", () => quota.getByName(id).giveBack(grant.day));
+          },
+        };
+      },
+    };
   }
 
   return {
     require: (needed) => async (context, next) => {
       const { scope } = context.var;
-      const record = await holder(context.req.header("authorization"));
+      const address = context.req.header("cf-connecting-ip");
+      const record = await holder(context.req.header("authorization"), { address, scope });
       scope.log.keyId = record.id;
       if (!record.scopes.includes(needed)) {
         throw new FailureError({ code: "forbidden", detail: `The key lacks the scope "${needed}".` });
       }
       await limitRate(record, scope);
-      context.set("beforeGenerating", () => spendQuota(record, scope));
+      context.set("caller", callerOf(record, scope));
       await next();
     },
   };
+}
+
+function secondsToMidnight(epochMs: number): number {
+  const time = new Date(epochMs);
+  const midnight = Date.UTC(time.getUTCFullYear(), time.getUTCMonth(), time.getUTCDate() + 1);
+  return Math.ceil((midnight - epochMs) / 1000);
 }
 
 async function counted<T>(scope: RequestScope, what: string, work: () => Promise<T>): Promise<T | undefined> {

@@ -1,7 +1,7 @@
 /**
  * Knows API keys by their records in KV, and remembers them for a minute: a revoked key works that long at most.
  * While KV is down, a key that this isolate has seen within the last hour still works; one that it has not is answered
- * "unknown now", never "valid".
+ * "unknown now", never "valid". Ids that do not exist are remembered apart: however many are tried, they push out no key.
  */
 
 import { LRUCache } from "lru-cache";
@@ -11,21 +11,26 @@ import { TIMED_OUT, within } from "../request/within.ts";
 const FRESH_MS = 60_000;
 const STALE_MS = 3_600_000;
 const MAX_REMEMBERED = 2_000;
+const MAX_ABSENT = 2_000;
 
 export type KeyVerdict =
   | { readonly kind: "valid"; readonly record: ApiKeyRecord }
   | { readonly kind: "invalid" }
+  /** Not known here, and not looked up because the caller may not ask. */
+  | { readonly kind: "not-asked" }
   | { readonly kind: "unknown-now" };
 
 export interface KeyRing {
-  verify(key: string): Promise<KeyVerdict>;
+  /** What a key is worth; `mayAsk` says whether KV is read for a key that is not known here. */
+  verify(key: string, mayAsk: () => boolean): Promise<KeyVerdict>;
 }
 
 interface Remembered {
-  /** Undefined: there is no such key. */
-  readonly record: ApiKeyRecord | undefined;
+  readonly record: ApiKeyRecord;
   readonly readAt: number;
 }
+
+type Found = Remembered | "absent" | "not-asked" | "unknown-now";
 
 /** Compared with where there is no record, so that a wrong id takes as long as a wrong secret. */
 const NO_HASH = new Uint8Array(32);
@@ -37,35 +42,45 @@ export function createKeyRing(options: {
 }): KeyRing {
   const { namespace, timeoutMs, now } = options;
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
+  /** Ids that were not there, by when that was read. */
+  const absent = new LRUCache<string, number>({ max: MAX_ABSENT });
 
-  async function read(id: string): Promise<Remembered | undefined> {
+  async function read(id: string): Promise<Remembered | "absent" | "unknown-now"> {
     try {
       const text = await within(timeoutMs, namespace.get(apiKeyStorageKey(id)));
-      if (text === TIMED_OUT) return undefined;
-      const record = text === null ? undefined : ApiKeyRecord.parse(JSON.parse(text));
-      return { record, readAt: now() };
+      if (text === TIMED_OUT) return "unknown-now";
+      return text === null ? "absent" : { record: ApiKeyRecord.parse(JSON.parse(text)), readAt: now() };
     } catch {
-      return undefined;
+      return "unknown-now";
     }
   }
 
-  async function find(id: string): Promise<Remembered | undefined> {
+  async function find(id: string, mayAsk: () => boolean): Promise<Found> {
     const known = remembered.get(id);
     if (known !== undefined && now() - known.readAt < FRESH_MS) return known;
+    if (known === undefined && now() - (absent.get(id) ?? -FRESH_MS) < FRESH_MS) return "absent";
+    if (known === undefined && !mayAsk()) return "not-asked";
     const found = await read(id);
-    if (found === undefined)
-      return known !== undefined && now() - known.readAt < STALE_MS ? known : undefined;
-    remembered.set(id, found);
-    return found;
+    switch (found) {
+      case "unknown-now":
+        return known !== undefined && now() - known.readAt < STALE_MS ? known : found;
+      case "absent":
+        remembered.delete(id);
+        absent.set(id, now());
+        return found;
+      default:
+        remembered.set(id, found);
+        return found;
+    }
   }
 
   return {
-    async verify(key) {
+    async verify(key, mayAsk) {
       const parts = parseApiKey(key);
       if (parts === undefined) return { kind: "invalid" };
-      const [found, presented] = await Promise.all([find(parts.id), hashSecret(parts.secret)]);
-      if (found === undefined) return { kind: "unknown-now" };
-      const { record } = found;
+      const [found, presented] = await Promise.all([find(parts.id, mayAsk), hashSecret(parts.secret)]);
+      if (found === "unknown-now" || found === "not-asked") return { kind: found };
+      const record = found === "absent" ? undefined : found.record;
       const expected = record === undefined ? NO_HASH : Uint8Array.fromHex(record.secret_sha256);
       const equal = crypto.subtle.timingSafeEqual(presented, expected);
       return equal && record !== undefined ? { kind: "valid", record } : { kind: "invalid" };

@@ -7,16 +7,45 @@ import { DurableObject } from "cloudflare:workers";
 
 export interface QuotaGrant {
   readonly granted: boolean;
+  /** Captions that are left of the day. */
   readonly remaining: number;
+  /** The day it was counted on, `YYYY-MM-DD`. */
+  readonly day: string;
 }
 
+interface Count {
+  readonly day: string;
+  readonly used: number;
+}
+
+const COUNT = "count";
+
 export class QuotaCounter extends DurableObject {
-  /** Spends one of `limit` captions of `day` (`YYYY-MM-DD`). Counts of other days are forgotten. */
+  /** Spends one of `limit` captions of `day` (`YYYY-MM-DD`). */
   async spend(day: string, limit: number): Promise<QuotaGrant> {
-    const used = (await this.ctx.storage.get<number>(day)) ?? 0;
-    if (used >= limit) return { granted: false, remaining: 0 };
-    if (used === 0) await this.ctx.storage.deleteAll();
-    await this.ctx.storage.put(day, used + 1);
-    return { granted: true, remaining: limit - used - 1 };
+    const count = await this.#countOf(day);
+    if (count.used >= limit) return { granted: false, remaining: 0, day: count.day };
+    await this.ctx.storage.put<Count>(COUNT, { day: count.day, used: count.used + 1 });
+    return { granted: true, remaining: limit - count.used - 1, day: count.day };
+  }
+
+  /** Gives back one that was spent on `day`. */
+  async giveBack(day: string): Promise<void> {
+    const count = await this.#countOf(day);
+    if (count.day !== day || count.used === 0) return;
+    await this.ctx.storage.put<Count>(COUNT, { day, used: count.used - 1 });
+  }
+
+  /** What is left of `day`, with nothing spent. */
+  async look(day: string, limit: number): Promise<QuotaGrant> {
+    const count = await this.#countOf(day);
+    const remaining = Math.max(0, limit - count.used);
+    return { granted: remaining > 0, remaining, day: count.day };
+  }
+
+  /** The day never goes back: around midnight clocks differ, and each return would start the day anew. */
+  async #countOf(day: string): Promise<Count> {
+    const stored = await this.ctx.storage.get<Count>(COUNT);
+    return stored !== undefined && stored.day >= day ? stored : { day, used: 0 };
   }
 }

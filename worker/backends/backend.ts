@@ -5,7 +5,9 @@
 
 import * as z from "zod";
 import {
+  CAPTION_OWNER_HEADER,
   CAPTION_SCORE_HEADER,
+  CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
@@ -25,12 +27,20 @@ import type { RequestScope } from "../request/scope.ts";
 export interface BackendRequest {
   readonly picture: Picture;
   readonly options: GenerationOptions;
+  /** Whom the caption is for, where tenants share nothing. */
+  readonly owner: string | undefined;
   readonly timeoutMs: number;
   readonly scope: RequestScope;
 }
 
 export type BackendAnswer =
-  | { readonly kind: "caption"; readonly generated: GeneratedCaption; readonly versioned: boolean }
+  | {
+      readonly kind: "caption";
+      readonly generated: GeneratedCaption;
+      readonly versioned: boolean;
+      /** The model ran for it: neither remembered nor shared. */
+      readonly fresh: boolean;
+    }
   /** The picture or the options are at fault: every captioner would say the same. */
   | { readonly kind: "refused"; readonly failure: Failure }
   /** Alive, but it has no room now. */
@@ -94,13 +104,14 @@ export function createBackend(options: {
 
   return {
     url,
-    async caption({ picture, options: generation, timeoutMs, scope }) {
+    async caption({ picture, options: generation, owner, timeoutMs, scope }) {
       let headers = new Headers();
       const send: typeof fetch = async (input, init) => {
         const request = new Request(input, { ...init, redirect: "manual" });
         request.headers.set(DEADLINE_MS_HEADER, String(Math.max(1, Math.floor(timeoutMs))));
         request.headers.set(REQUEST_ID_HEADER, scope.requestId);
         request.headers.set("traceparent", scope.traceparent);
+        if (owner !== undefined) request.headers.set(CAPTION_OWNER_HEADER, owner);
         for (const [name, value] of Object.entries(accessHeaders)) request.headers.set(name, value);
         const response = await options.fetch(request);
         headers = response.headers;
@@ -122,6 +133,7 @@ export function createBackend(options: {
         return {
           kind: "caption",
           versioned: identity !== undefined,
+          fresh: (headers.get(CAPTION_SOURCE_HEADER) ?? "generated") === "generated",
           generated: {
             caption: (generated_text ?? "").trim(),
             score: score.success ? score.data : 0,

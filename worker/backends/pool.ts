@@ -13,7 +13,10 @@ import { rendezvousOrder } from "./rendezvous.ts";
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
-export type PoolCaption = Pick<Extract<BackendAnswer, { kind: "caption" }>, "generated" | "versioned">;
+export type PoolCaption = Pick<
+  Extract<BackendAnswer, { kind: "caption" }>,
+  "generated" | "versioned" | "fresh"
+>;
 
 export interface BackendPool {
   caption(request: PoolRequest): Promise<Result<PoolCaption>>;
@@ -27,6 +30,8 @@ export interface PoolRequest {
   readonly sha256: string;
   readonly picture: Picture;
   readonly options: GenerationOptions;
+  /** Whom the caption is for, where tenants share nothing. */
+  readonly owner: string | undefined;
   readonly scope: RequestScope;
 }
 
@@ -48,7 +53,7 @@ export function createBackendPool(
   }
 
   return {
-    async caption({ sha256, picture, options: generation, scope }) {
+    async caption({ sha256, picture, options: generation, owner, scope }) {
       let last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined;
       const candidates = order(sha256);
       for (const [index, backend] of candidates.entries()) {
@@ -56,7 +61,7 @@ export function createBackendPool(
         if (remainingMs <= 0) break;
         const isLast = index === candidates.length - 1;
         const timeoutMs = isLast ? remainingMs : Math.min(attemptTimeoutMs, remainingMs);
-        const answer = await backend.caption({ picture, options: generation, timeoutMs, scope });
+        const answer = await backend.caption({ picture, options: generation, owner, timeoutMs, scope });
         switch (answer.kind) {
           case "caption":
             coolingUntil.delete(backend.url);

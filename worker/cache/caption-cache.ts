@@ -26,6 +26,11 @@ export interface CaptionCache {
   warm(keys: readonly string[], scope: RequestScope): Promise<void>;
   /** Writes to every tier, the slow ones after the answer; false when there is none. */
   store(key: string, entry: CacheEntry, scope: RequestScope): boolean;
+  /**
+   * Takes out every key that begins with `prefix`, those in `named` though no tier lists them. Other isolates and
+   * locations forget by the age of what they hold. False where KV, which all read, still holds any.
+   */
+  forget(prefix: string, named: readonly string[], scope: RequestScope): Promise<boolean>;
 }
 
 /** A tier that is absent is skipped. */
@@ -91,6 +96,23 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
       if (colo) writeLater("colo", scope, () => colo.write(key, entry));
       if (kv) writeLater("kv", scope, () => kv.write(key, entry));
       return memory !== undefined || colo !== undefined || kv !== undefined;
+    },
+    async forget(prefix, named, scope) {
+      const listed = kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix));
+      const keys = [...new Set([...named, ...(listed ?? [])])];
+      const gone = await Promise.all(
+        keys.map((key) =>
+          guarded("kv", scope, async () => {
+            await kv?.delete(key);
+            return true;
+          }),
+        ),
+      );
+      // The nearer tiers last, so that nothing is read back into them meanwhile.
+      for (const key of colo === undefined ? [] : keys)
+        await guarded("colo", scope, async () => colo?.delete(key));
+      memory?.forget(prefix);
+      return listed !== undefined && !gone.includes(undefined);
     },
   };
 }

@@ -7,7 +7,8 @@
 
 import { type CacheEntry, FAILURE_TTL_SECONDS, parseEntry } from "./entry.ts";
 
-const CAPTION_TTL_SECONDS = 7 * 24 * 3600;
+/** Short, because a deletion reaches one location only: the others forget by themselves. */
+export const COLO_TTL_SECONDS = 900;
 
 /** The Cache API is keyed by URL; RFC 2606 reserves this name, and a named cache holds nothing but ours. */
 const urlOf = (key: string) => `https://captions.invalid/${key}`;
@@ -15,6 +16,7 @@ const urlOf = (key: string) => `https://captions.invalid/${key}`;
 export interface ColoTier {
   read(key: string): Promise<CacheEntry | undefined>;
   write(key: string, entry: CacheEntry): Promise<void>;
+  delete(key: string): Promise<void>;
 }
 
 /** `open` gives the location's cache, e.g. `() => caches.open("captions")`. */
@@ -25,9 +27,12 @@ export function createColoTier(open: () => Promise<Cache>): ColoTier {
       return response === undefined ? undefined : parseEntry(await response.json());
     },
     async write(key, entry) {
-      const seconds = entry.kind === "failure" ? FAILURE_TTL_SECONDS : CAPTION_TTL_SECONDS;
+      const seconds = entry.kind === "failure" ? FAILURE_TTL_SECONDS : COLO_TTL_SECONDS;
       const response = Response.json(entry, { headers: { "cache-control": `public, max-age=${seconds}` } });
       await (await open()).put(urlOf(key), response);
+    },
+    async delete(key) {
+      await (await open()).delete(urlOf(key));
     },
   };
 }

@@ -1,6 +1,7 @@
 /**
- * The name of a caption in every tier: model revision + options + SHA-256 of the picture.
- * New weights or other options are other keys, so nothing is ever invalidated, only no longer asked for.
+ * The name of a caption in every tier: SHA-256 of the picture + model revision + options, under the one it belongs to
+ * where tenants share nothing. New weights or other options are other keys, so nothing is ever invalidated, only no longer
+ * asked for. The picture comes before them, so that all that was said of it can be found and forgotten.
  */
 
 import { contentHash } from "../../shared/content-hash.ts";
@@ -13,12 +14,19 @@ export interface KeyParts {
   readonly revision: string;
   readonly options: GenerationOptions;
   readonly sha256: string;
+  /** Id of the key whose caption it is; absent where all share the cache. */
+  readonly owner?: string | undefined;
 }
 
-/** `caption/{revision}/{options}/{sha256}`; absent options are `-`. */
-export async function captionKey({ revision, options, sha256 }: KeyParts): Promise<string> {
+/** `caption/{owner}/{sha256}/{revision}/{options}`; an absent owner is `all`, absent options are `-`. */
+export async function captionKey({ revision, options, ...picture }: KeyParts): Promise<string> {
   const revisionPart = PLAIN_REVISION.test(revision) ? revision : await shortHash(revision);
-  return `caption/${revisionPart}/${await optionsPart(options)}/${sha256}`;
+  return `${captionKeyPrefix(picture)}${revisionPart}/${await optionsPart(options)}`;
+}
+
+/** What all keys of a picture begin with. */
+export function captionKeyPrefix({ sha256, owner }: Pick<KeyParts, "sha256" | "owner">): string {
+  return `caption/${owner ?? "all"}/${sha256}/`;
 }
 
 async function optionsPart({ prompt, max_new_tokens, num_beams }: GenerationOptions): Promise<string> {

@@ -21,6 +21,9 @@ export interface KvTier {
   /** One call for up to 100 keys, which counts as one request against the platform's limit. */
   readMany(keys: readonly string[]): Promise<Map<string, CacheEntry>>;
   write(key: string, entry: CacheEntry): Promise<void>;
+  /** Keys that begin so: those written a moment ago elsewhere may be missing. */
+  list(prefix: string): Promise<readonly string[]>;
+  delete(key: string): Promise<void>;
 }
 
 export function createKvTier(namespace: KVNamespace): KvTier {
@@ -44,6 +47,17 @@ export function createKvTier(namespace: KVNamespace): KvTier {
       if (entry.kind === "failure") return;
       await namespace.put(key, JSON.stringify(entry), { expirationTtl: CAPTION_TTL_SECONDS });
     },
+    async list(prefix) {
+      const names: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: KVNamespaceListResult<unknown> = await namespace.list({ prefix, cursor });
+        names.push(...page.keys.map(({ name }) => name));
+        cursor = page.list_complete ? null : page.cursor;
+      } while (cursor !== null);
+      return names;
+    },
+    delete: (key) => namespace.delete(key),
   };
 }
 

@@ -1,5 +1,6 @@
 /**
- * First tier: the isolate's own memory.
+ * First tier: the isolate's own memory. A caption is asked for anew after some minutes: nobody can reach into every
+ * isolate to delete one.
  * Why it is here: no I/O at all, so the hottest pictures cost microseconds. Why it is not enough: an isolate has 128 MB,
  * lives minutes to hours, and its neighbour knows nothing of it.
  */
@@ -10,9 +11,13 @@ import { type CacheEntry, FAILURE_TTL_SECONDS } from "./entry.ts";
 /** About a kilobyte each with its key, so some 4 MB. */
 const MAX_ENTRIES = 4_000;
 
+export const MEMORY_TTL_SECONDS = 300;
+
 export interface MemoryTier {
   read(key: string): CacheEntry | undefined;
   write(key: string, entry: CacheEntry): void;
+  /** Forgets every key that begins so. */
+  forget(prefix: string): void;
 }
 
 /** A least-recently-used map; `now` is epoch milliseconds. */
@@ -33,9 +38,11 @@ export function createMemoryTier(options: {
       return undefined;
     },
     write(key, entry) {
-      const expiresAt =
-        entry.kind === "failure" ? now() + FAILURE_TTL_SECONDS * 1000 : Number.POSITIVE_INFINITY;
-      held.set(key, { entry, expiresAt });
+      const seconds = entry.kind === "failure" ? FAILURE_TTL_SECONDS : MEMORY_TTL_SECONDS;
+      held.set(key, { entry, expiresAt: now() + seconds * 1000 });
+    },
+    forget(prefix) {
+      for (const key of [...held.keys()]) if (key.startsWith(prefix)) held.delete(key);
     },
   };
 }

@@ -5,7 +5,7 @@
 
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { postBatchRoute } from "../routes/batch.openapi.ts";
-import { getCaptionRoute, postCaptionRoute } from "../routes/captions.openapi.ts";
+import { deleteCaptionRoute, getCaptionRoute, postCaptionRoute } from "../routes/captions.openapi.ts";
 import { getHealthRoute, getReadinessRoute } from "../routes/health.openapi.ts";
 import { postImageToTextRoute } from "../routes/hugging-face.openapi.ts";
 
@@ -14,6 +14,7 @@ export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 const ROUTES = [
   postCaptionRoute,
   getCaptionRoute,
+  deleteCaptionRoute,
   postBatchRoute,
   postImageToTextRoute,
   getHealthRoute,

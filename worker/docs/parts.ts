@@ -24,6 +24,7 @@ export const PICTURE = [
   "empty-body",
   "bad-request",
   "bad-options",
+  "upload-timeout",
   "image-too-large",
   "too-many-pixels",
   "unsupported-encoding",

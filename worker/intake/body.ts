@@ -2,6 +2,7 @@
 
 import { contentHash, toHex } from "../../shared/content-hash.ts";
 import { type Failure, FailureError } from "../../shared/problem.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 
 export interface HashedBytes {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -20,12 +21,24 @@ interface Readable {
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
-/** Reads and hashes. @throws {FailureError} `image-too-large` past `maxBytes`, `bad-request` where it breaks off. */
-export async function readHashed(message: Readable, maxBytes: number): Promise<HashedBytes> {
+export interface BodyLimits {
+  readonly maxBytes: number;
+  /** The longest the body may take to arrive. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Reads and hashes.
+ * @throws {FailureError} `image-too-large`, `upload-timeout`, or `bad-request` where it breaks off
+ */
+export async function readHashed(message: Readable, limits: BodyLimits): Promise<HashedBytes> {
+  const { maxBytes, timeoutMs } = limits;
   const declared = declaredLength(message.headers);
   if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes);
   if (declared !== undefined && declared <= HASH_AT_ONCE_BYTES) {
-    const bytes = new Uint8Array(await message.arrayBuffer().catch(refuseBroken));
+    const buffer = await within(timeoutMs, message.arrayBuffer().catch(refuseBroken));
+    if (buffer === TIMED_OUT) throw tooSlow(timeoutMs);
+    const bytes = new Uint8Array(buffer);
     if (bytes.length > maxBytes) throw tooLarge(maxBytes);
     return { bytes, sha256: await contentHash(bytes) };
   }
@@ -33,7 +46,7 @@ export async function readHashed(message: Readable, maxBytes: number): Promise<H
   const writer = digest.getWriter();
   try {
     const bytes = await collect(message.body, {
-      maxBytes,
+      ...limits,
       declared,
       onChunk: (chunk) => writer.write(chunk),
     });
@@ -47,36 +60,45 @@ export async function readHashed(message: Readable, maxBytes: number): Promise<H
   }
 }
 
-/** Reads. @throws {FailureError} `image-too-large` past `maxBytes`, `bad-request` where it breaks off. */
-export async function readBounded(message: Readable, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Reads. @throws {FailureError} as `readHashed` */
+export async function readBounded(message: Readable, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
   const declared = declaredLength(message.headers);
-  if (declared !== undefined && declared > maxBytes) throw tooLarge(maxBytes);
-  return collect(message.body, { maxBytes, declared, onChunk: async () => {} });
+  if (declared !== undefined && declared > limits.maxBytes) throw tooLarge(limits.maxBytes);
+  return collect(message.body, { ...limits, declared, onChunk: async () => {} });
 }
 
 async function collect(
   body: ReadableStream<Uint8Array> | null,
-  options: {
-    readonly maxBytes: number;
+  options: BodyLimits & {
     readonly declared: number | undefined;
     readonly onChunk: (chunk: Uint8Array) => Promise<void>;
   },
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { maxBytes, declared, onChunk } = options;
+  const { maxBytes, timeoutMs, declared, onChunk } = options;
   if (body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = body.getReader();
-  for (;;) {
-    const { done, value: chunk } = await reader.read().catch(refuseBroken);
-    if (done) break;
-    length += chunk.length;
-    if (length > maxBytes) {
-      await reader.cancel().catch(() => {});
-      throw tooLarge(maxBytes);
+  // One timer for the whole body, not one a chunk.
+  const late = Promise.withResolvers<typeof TIMED_OUT>();
+  const timer = setTimeout(() => late.resolve(TIMED_OUT), timeoutMs);
+  try {
+    for (;;) {
+      const next = await Promise.race([reader.read().catch(refuseBroken), late.promise]);
+      if (next === TIMED_OUT) throw tooSlow(timeoutMs);
+      if (next.done) break;
+      const chunk = next.value;
+      length += chunk.length;
+      if (length > maxBytes) throw tooLarge(maxBytes);
+      await onChunk(chunk);
+      chunks.push(chunk);
     }
-    await onChunk(chunk);
-    chunks.push(chunk);
+  } catch (error) {
+    // Not waited for: a body that is stuck may never say that it is cancelled.
+    reader.cancel().catch(() => {});
+    throw error;
+  } finally {
+    clearTimeout(timer);
   }
   const bytes = new Uint8Array(length);
   let offset = 0;
@@ -102,6 +124,14 @@ function tooLarge(maxBytes: number): FailureError {
     detail: `At most ${Math.floor(maxBytes / 1024 / 1024)} MiB are accepted.`,
   };
   return new FailureError(failure);
+}
+
+function tooSlow(timeoutMs: number): FailureError {
+  const seconds = Math.round(timeoutMs / 100) / 10;
+  return new FailureError({
+    code: "upload-timeout",
+    detail: `The body did not arrive within ${seconds} s.`,
+  });
 }
 
 function cutShort(cause?: unknown): FailureError {

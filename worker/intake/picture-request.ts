@@ -6,7 +6,7 @@ import { FailureError } from "../../shared/problem.ts";
 import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
 import { decodeBase64 } from "./base64.ts";
-import { type HashedBytes, readBounded, readHashed } from "./body.ts";
+import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
 import { parseOptions, parseWith, requireEnglish } from "./options.ts";
 import { sniffImage } from "./sniff.ts";
 
@@ -22,6 +22,12 @@ export interface PictureRequest extends IdentifiedPicture {
 /** Fetches the picture behind an address. */
 export type FetchPicture = (url: string) => Promise<HashedBytes>;
 
+export interface IntakeParts {
+  readonly fetchPicture: FetchPicture;
+  /** The longest the request's body may take to arrive. */
+  readonly uploadTimeoutMs: number;
+}
+
 /**
  * Reads the picture and the options of a request.
  * @throws {FailureError} that says what is wrong with either.
@@ -29,17 +35,18 @@ export type FetchPicture = (url: string) => Promise<HashedBytes>;
 export async function readPictureRequest(
   request: Request,
   query: Readonly<Record<string, string>>,
-  fetchPicture: FetchPicture,
+  parts: IntakeParts,
 ): Promise<PictureRequest> {
+  const { uploadTimeoutMs: timeoutMs } = parts;
   switch (mediaType(request)) {
     case "application/json":
-      return fromJson(request, query, fetchPicture);
+      return fromJson(request, query, parts);
     case "multipart/form-data":
-      return fromForm(request, query);
+      return fromForm(request, query, parts);
     default: {
       // What the client calls the bytes is not asked; curl calls everything a form.
       const options = parseOptions(query);
-      return { ...toPicture(await readHashed(request, MAX_IMAGE_BYTES)), options };
+      return { ...toPicture(await readHashed(request, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options };
     }
   }
 }
@@ -61,8 +68,8 @@ export function mediaType(message: { readonly headers: Headers }): string {
 }
 
 /** The JSON of a bounded body. @throws {FailureError} `bad-request` where it is none. */
-export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
-  const bytes = await readBounded(request, maxBytes);
+export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
+  const bytes = await readBounded(request, limits);
   if (bytes.length === 0) throw new FailureError({ code: "empty-body", detail: "Send a JSON object." });
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
@@ -74,17 +81,22 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
 async function fromJson(
   request: Request,
   query: Readonly<Record<string, string>>,
-  fetchPicture: FetchPicture,
+  { fetchPicture, uploadTimeoutMs: timeoutMs }: IntakeParts,
 ): Promise<PictureRequest> {
-  const body = parseWith(CaptionJsonRequest, await readJson(request, MAX_JSON_BYTES), "bad-request");
+  const json = await readJson(request, { maxBytes: MAX_JSON_BYTES, timeoutMs });
+  const body = parseWith(CaptionJsonRequest, json, "bad-request");
   const { url, image = "", ...beside } = body;
   const options = { ...parseOptions(query), ...requireEnglish(beside) };
   const picture = url === undefined ? await pictureFromBase64(image) : toPicture(await fetchPicture(url));
   return { ...picture, options };
 }
 
-async function fromForm(request: Request, query: Readonly<Record<string, string>>): Promise<PictureRequest> {
-  const body = await readBounded(request, MAX_FORM_BYTES);
+async function fromForm(
+  request: Request,
+  query: Readonly<Record<string, string>>,
+  { uploadTimeoutMs: timeoutMs }: IntakeParts,
+): Promise<PictureRequest> {
+  const body = await readBounded(request, { maxBytes: MAX_FORM_BYTES, timeoutMs });
   const headers = { "content-type": request.headers.get("content-type") ?? "" };
   let form: FormData;
   try {

@@ -5,6 +5,10 @@ import type { RequestScope } from "./scope.ts";
 const SEVERITY = { info: 0, warn: 1, error: 2 } as const;
 export type Level = keyof typeof SEVERITY;
 
+/** Paths and errors may be as long as somebody likes. */
+const MAX_LOGGED_CHARACTERS = 500;
+const MAX_LOGGED_WARNINGS = 20;
+
 /** Writes the line of a request that has been answered with `status`. */
 export function logRequest(options: {
   /** Less severe lines are not written. */
@@ -19,18 +23,19 @@ export function logRequest(options: {
   const level: Level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
   if (SEVERITY[level] < SEVERITY[leastSevere]) return;
   const { tier, keyId, bytes, warnings } = scope.log;
+  const cut = (text: string) => text.slice(0, MAX_LOGGED_CHARACTERS);
   const line = {
     level,
     request_id: scope.requestId,
     trace_id: scope.traceparent.split("-")[1],
     method,
-    route,
+    route: cut(route),
     status,
     tier,
     key_id: keyId,
     bytes,
     ms: Object.fromEntries(Array.from(scope.timings, ([leg, ms]) => [leg, Math.round(ms * 10) / 10])),
-    ...(warnings.length > 0 ? { warnings } : {}),
+    ...(warnings.length > 0 ? { warnings: warnings.slice(0, MAX_LOGGED_WARNINGS).map(cut) } : {}),
     ...(error === undefined
       ? {}
       : { error: error instanceof Error ? (error.stack ?? error.message) : "thrown value" }),

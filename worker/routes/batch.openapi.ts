@@ -30,6 +30,7 @@ export const postBatchRoute = createRoute({
       "bad-request",
       "bad-options",
       "unsupported-language",
+      "upload-timeout",
       "image-too-large",
     ]),
   },

@@ -9,9 +9,16 @@ import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
+import type { Caller } from "../access/caller.ts";
 import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
 import { generationOptions, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
-import { type FetchPicture, pictureFromBase64, readJson, toPicture } from "../intake/picture-request.ts";
+import {
+  type IdentifiedPicture,
+  type IntakeParts,
+  pictureFromBase64,
+  readJson,
+  toPicture,
+} from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
 import { type RequestScope, withDeadline } from "../request/scope.ts";
 
@@ -23,26 +30,29 @@ const CONCURRENT_ITEMS = 4;
 
 const NDJSON = "application/x-ndjson";
 
-interface BatchParts {
+/** A line carries its item's metadata back, and writing JSON runs out of stack in the depth that reading it allows. */
+const MAX_METADATA_DEPTH = 64;
+
+interface BatchParts extends IntakeParts {
   readonly captioner: CachingCaptioner;
-  readonly fetchPicture: FetchPicture;
-  /** The longest one item may take; a batch as a whole has no deadline. */
-  readonly itemTimeoutMs: number;
+  /** The longest one item may take, from when its picture is here; a batch as a whole has no deadline. */
+  readonly captionTimeoutMs: number;
 }
 
 interface BatchRun extends BatchParts {
   readonly items: readonly unknown[];
   readonly options: CaptionOptions;
   readonly scope: RequestScope;
-  readonly beforeGenerating: (() => Promise<void>) | undefined;
+  readonly caller: Caller;
   readonly refuseUnexpected: (error: unknown) => Failure;
 }
 
 /** Captions up to 100 pictures. */
 export function postBatch(parts: BatchParts): Handler<AppEnv> {
   return async (context) => {
-    const { scope, beforeGenerating } = context.var;
-    const body = parseWith(BatchRequest, await readJson(context.req.raw, MAX_BATCH_BYTES), "bad-request");
+    const { scope, caller } = context.var;
+    const limits = { maxBytes: MAX_BATCH_BYTES, timeoutMs: parts.uploadTimeoutMs };
+    const body = parseWith(BatchRequest, await readJson(context.req.raw, limits), "bad-request");
     const { items, ...beside } = body;
     const options = { ...parseOptions(context.req.query()), ...requireEnglish(beside) };
     const lines = new TransformStream<Uint8Array, Uint8Array>();
@@ -55,7 +65,7 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
       items,
       options,
       scope,
-      beforeGenerating,
+      caller,
       refuseUnexpected,
     });
     scope.background.waitUntil(run);
@@ -65,7 +75,6 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
 
 async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Promise<void> {
   const writer = output.getWriter();
-  const encoder = new TextEncoder();
   const queue = run.items.entries();
   let gone = false;
   const work = async () => {
@@ -73,62 +82,81 @@ async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Prom
       if (gone) return;
       const line = await lineOf(index, item, run);
       try {
-        await writer.write(encoder.encode(`${JSON.stringify(line)}\n`));
+        await writer.write(line);
       } catch {
         gone = true;
       }
     }
   };
-  await run.captioner.warm(
-    { sha256s: hashesOf(run.items), options: generationOptions(run.options) },
-    run.scope,
-  );
+  const { items, options, caller, scope } = run;
+  await run.captioner.warm({ sha256s: hashesOf(items), options: generationOptions(options), caller }, scope);
   await Promise.all(Array.from({ length: CONCURRENT_ITEMS }, work));
   await writer.close().catch(() => {});
 }
 
-async function lineOf(index: number, item: unknown, run: BatchRun): Promise<BatchLine> {
+/** The line of one item, whatever happens to it. */
+async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint8Array> {
   // Also an item that is not well formed gets its metadata back, where that can be read.
   const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
+  if (isDeeperThan(MAX_METADATA_DEPTH, metadata)) {
+    const detail = `metadata: expected at most ${MAX_METADATA_DEPTH} levels`;
+    return encoded({ index, status: "error", problem: toProblem({ code: "bad-request", detail }) });
+  }
   const base = { index, ...(metadata === undefined ? {} : { metadata }) };
   try {
+    // The first is the request itself, which the gate has counted.
+    if (index > 0) await run.caller.countItem();
     const { sha256, outcome } = await captionItem(parseWith(BatchItem, item, "bad-request"), run);
-    if (!outcome.ok) return { ...base, status: "error", problem: toProblem(outcome.failure) };
+    if (!outcome.ok) return encoded({ ...base, status: "error", problem: toProblem(outcome.failure) });
     const { generated, provenance, reviewBelow } = outcome.value;
     const cached = provenance.kind === "hit";
     const maxLength = run.options.max_length;
     const caption = toCaption({ sha256, generated, cached, maxLength, reviewBelow });
-    return { ...base, ...caption, status: cached ? "cached" : "generated" };
+    return encoded({ ...base, ...caption, status: cached ? "cached" : "generated" });
   } catch (error) {
     const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);
-    return { ...base, status: "error", problem: toProblem(failure) };
+    return encoded({ ...base, status: "error", problem: toProblem(failure) });
   }
+}
+
+function encoded(line: BatchLine): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(line)}\n`);
+}
+
+/** Level by level: recursion would run out of stack itself. */
+function isDeeperThan(levels: number, value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth <= levels; depth++) {
+    level = level.flatMap((inner) =>
+      typeof inner === "object" && inner !== null ? Object.values(inner) : [],
+    );
+    if (level.length === 0) return false;
+  }
+  return true;
 }
 
 async function captionItem(
   item: BatchItem,
   run: BatchRun,
 ): Promise<{ sha256: string; outcome: Result<CaptionAnswer> }> {
-  const { captioner, beforeGenerating } = run;
-  const scope = withDeadline(run.scope, run.itemTimeoutMs);
+  const { captioner, caller } = run;
   const options = generationOptions(run.options);
+  const clocked = () => withDeadline(run.scope, run.captionTimeoutMs);
   if (item.sha256 !== undefined) {
-    const outcome = await captioner.lookUp({ sha256: item.sha256, options, scope });
-    if (outcome !== undefined) return { sha256: item.sha256, outcome };
+    const { sha256 } = item;
+    const outcome = await captioner.lookUp({ sha256, options, caller, scope: clocked() });
+    if (outcome !== undefined) return { sha256, outcome };
     throw new FailureError({ code: "not-captioned", detail: "Send the picture itself." });
   }
   const { sha256, picture } =
-    item.url === undefined
-      ? await pictureFromBase64(item.image ?? "")
-      : toPicture(await run.fetchPicture(item.url));
-  const outcome = await captioner.caption({
-    sha256,
-    picture,
-    options,
-    scope,
-    ...(beforeGenerating ? { beforeGenerating } : {}),
-  });
+    item.url === undefined ? await pictureFromBase64(item.image ?? "") : await fetched(item.url, run);
+  const outcome = await captioner.caption({ sha256, picture, options, caller, scope: clocked() });
   return { sha256, outcome };
+}
+
+async function fetched(url: string, { caller, fetchPicture }: BatchRun): Promise<IdentifiedPicture> {
+  await caller.requireQuota();
+  return toPicture(await fetchPicture(url));
 }
 
 function hashesOf(items: readonly unknown[]): string[] {

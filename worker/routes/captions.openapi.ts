@@ -45,6 +45,21 @@ export const postCaptionRoute = createRoute({
   },
 });
 
+/** `deleteCaption` */
+export const deleteCaptionRoute = createRoute({
+  method: "delete",
+  path: CAPTION_PATH.document,
+  summary: "Have a picture's captions forgotten",
+  description:
+    "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
+    "21 minutes at most. The key needs the scope `delete`.",
+  request: { params: Sha256Path, query: CaptionQuery },
+  responses: {
+    204: { description: "There is none any more, or there was none." },
+    ...problems([...GUARDED, "bad-request", "bad-options", "unsupported-language"]),
+  },
+});
+
 /** `getCaption` */
 export const getCaptionRoute = createRoute({
   method: "get",

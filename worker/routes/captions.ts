@@ -1,4 +1,4 @@
-/** `POST /v1/captions` and `GET /v1/captions/{sha256}`. */
+/** `POST /v1/captions`, and `GET` and `DELETE /v1/captions/{sha256}`. */
 
 import type { Handler } from "hono";
 import { SHA256_HEX } from "../../shared/content-hash.ts";
@@ -6,31 +6,42 @@ import { FailureError } from "../../shared/problem.ts";
 import { captionResponse, revalidated } from "../answer.ts";
 import type { CachingCaptioner } from "../caching-captioner.ts";
 import { generationOptions, parseOptions } from "../intake/options.ts";
-import { type FetchPicture, readPictureRequest } from "../intake/picture-request.ts";
+import { type IntakeParts, readPictureRequest } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
-import { timed } from "../request/scope.ts";
+import { timed, withDeadline } from "../request/scope.ts";
 
 /** Where these are: for the router, and as the OpenAPI document writes it. */
 export const CAPTIONS_PATH = { route: "/v1/captions", document: "/v1/captions" } as const;
 export const CAPTION_PATH = { route: "/v1/captions/:sha256", document: "/v1/captions/{sha256}" } as const;
 
+const RETRY_AFTER_SECONDS = 5;
+
 /** Captions a picture, or finds that it was captioned before. */
-export function postCaption(parts: {
-  readonly captioner: CachingCaptioner;
-  readonly fetchPicture: FetchPicture;
-}): Handler<AppEnv> {
+export function postCaption(
+  parts: IntakeParts & {
+    readonly captioner: CachingCaptioner;
+    /** The longest a new caption may take, from when the picture is here. */
+    readonly captionTimeoutMs: number;
+  },
+): Handler<AppEnv> {
   return async (context) => {
-    const { scope, beforeGenerating } = context.var;
+    const { scope, caller } = context.var;
     const { sha256, picture, options } = await timed(scope, "intake", () =>
-      readPictureRequest(context.req.raw, context.req.query(), parts.fetchPicture),
+      readPictureRequest(context.req.raw, context.req.query(), {
+        uploadTimeoutMs: parts.uploadTimeoutMs,
+        async fetchPicture(url) {
+          await caller.requireQuota();
+          return parts.fetchPicture(url);
+        },
+      }),
     );
     scope.log.bytes = picture.bytes.length;
     const outcome = await parts.captioner.caption({
       sha256,
       picture,
       options: generationOptions(options),
-      scope,
-      ...(beforeGenerating ? { beforeGenerating } : {}),
+      caller,
+      scope: withDeadline(scope, parts.captionTimeoutMs),
     });
     return captionResponse({ sha256, options, outcome, scope });
   };
@@ -41,19 +52,45 @@ export function getCaption(parts: {
   readonly captioner: CachingCaptioner;
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
-    const { scope } = context.var;
-    const sha256 = context.req.param("sha256");
-    if (!SHA256_HEX.test(sha256)) {
-      throw new FailureError({
-        code: "bad-request",
-        detail: "Expected a SHA-256 as 64 lower-case hexadecimal digits.",
-      });
-    }
+    const { scope, caller } = context.var;
+    const sha256 = requireSha256(context.req.param("sha256"));
     const options = parseOptions(context.req.query());
-    const outcome = await parts.captioner.lookUp({ sha256, options: generationOptions(options), scope });
+    const outcome = await parts.captioner.lookUp({
+      sha256,
+      options: generationOptions(options),
+      caller,
+      scope,
+    });
     if (outcome === undefined) {
       throw new FailureError({ code: "not-captioned", detail: "Send its bytes to POST /v1/captions." });
     }
     return revalidated(context.req.raw, captionResponse({ sha256, options, outcome, scope }));
   };
+}
+
+/** Has every caption of a picture forgotten, whatever its options and model. Saying so twice is as good as once. */
+export function deleteCaption(parts: {
+  readonly captioner: CachingCaptioner;
+}): Handler<AppEnv, typeof CAPTION_PATH.route> {
+  return async (context) => {
+    const { scope, caller } = context.var;
+    const sha256 = requireSha256(context.req.param("sha256"));
+    const options = generationOptions(parseOptions(context.req.query()));
+    if (await parts.captioner.forget({ sha256, options, caller, scope })) {
+      return new Response(null, { status: 204 });
+    }
+    throw new FailureError({
+      code: "unavailable",
+      detail: "The cache could not be reached; the caption may still be there.",
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  };
+}
+
+function requireSha256(text: string): string {
+  if (SHA256_HEX.test(text)) return text;
+  throw new FailureError({
+    code: "bad-request",
+    detail: "Expected a SHA-256 as 64 lower-case hexadecimal digits.",
+  });
 }

@@ -4,6 +4,7 @@ import type { Handler } from "hono";
 import { problemResponse } from "../../shared/problem.ts";
 import type { BackendPool } from "../backends/pool.ts";
 import type { AppEnv } from "../request/context.ts";
+import { singleFlight } from "../request/single-flight.ts";
 
 /** Where these are: for the router, and as the OpenAPI document writes it. */
 export const HEALTH_PATH = { route: "/healthz", document: "/healthz" } as const;
@@ -11,12 +12,29 @@ export const READINESS_PATH = { route: "/readyz", document: "/readyz" } as const
 
 const READY_TIMEOUT_MS = 2_000;
 const RETRY_AFTER_SECONDS = 5;
+/** Anybody may ask, as often as they like; the captioners are asked once in this time. */
+const ASK_EVERY_MS = 1_000;
 
 export const getHealth: Handler<AppEnv> = (context) => context.json({ status: "ok" });
 
-export function getReadiness(parts: { readonly pool: BackendPool }): Handler<AppEnv> {
+export function getReadiness(parts: {
+  readonly pool: BackendPool;
+  readonly now: () => number;
+}): Handler<AppEnv> {
+  const { pool, now } = parts;
+  let last: { readonly isReady: boolean; readonly askedAt: number } | undefined;
+  const ask = singleFlight(
+    async () => {
+      const askedAt = now();
+      const isReady = await pool.ready(READY_TIMEOUT_MS);
+      last = { isReady, askedAt };
+      return isReady;
+    },
+    { maxMs: READY_TIMEOUT_MS, now },
+  );
   return async (context) => {
-    if (await parts.pool.ready(READY_TIMEOUT_MS)) return context.json({ status: "ready" });
+    const isFresh = last !== undefined && now() - last.askedAt < ASK_EVERY_MS;
+    if (isFresh ? last?.isReady : await ask(undefined)) return context.json({ status: "ready" });
     return problemResponse({
       code: "unavailable",
       detail: "No captioner is ready; captions already made are still served.",

@@ -23,7 +23,7 @@ import {
   toPicture,
 } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
-import { type RequestScope, timed } from "../request/scope.ts";
+import { type RequestScope, timed, withDeadline } from "../request/scope.ts";
 
 /** Where this is: for the router, and as the OpenAPI document writes it. */
 export const MODEL_PATH = { route: "/models/:id{.+}", document: "/models/{id}" } as const;
@@ -35,20 +35,26 @@ export function postImageToText(parts: {
   readonly captioner: CachingCaptioner;
   readonly currentModel: CurrentModel;
   readonly aliases: readonly string[];
+  /** The longest the request's body may take to arrive. */
+  readonly uploadTimeoutMs: number;
+  /** The longest a new caption may take, from when the picture is here. */
+  readonly captionTimeoutMs: number;
 }): Handler<AppEnv, typeof MODEL_PATH.route> {
-  const { captioner, currentModel, aliases } = parts;
+  const { captioner, currentModel, aliases, uploadTimeoutMs, captionTimeoutMs } = parts;
   return async (context) => {
-    const { scope, beforeGenerating } = context.var;
+    const { scope, caller } = context.var;
     try {
       await requireModel(context.req.param("id"), { currentModel, aliases, scope });
-      const { sha256, picture, options } = await timed(scope, "intake", () => readRequest(context));
+      const { sha256, picture, options } = await timed(scope, "intake", () =>
+        readRequest(context, uploadTimeoutMs),
+      );
       scope.log.bytes = picture.bytes.length;
       const outcome = await captioner.caption({
         sha256,
         picture,
         options: generationOptions(options),
-        scope,
-        ...(beforeGenerating ? { beforeGenerating } : {}),
+        caller,
+        scope: withDeadline(scope, captionTimeoutMs),
       });
       if (!outcome.ok) return errorResponse(outcome.failure);
       const { generated, provenance } = outcome.value;
@@ -91,15 +97,16 @@ async function requireModel(
 
 async function readRequest(
   context: Context<AppEnv>,
+  timeoutMs: number,
 ): Promise<IdentifiedPicture & { readonly options: CaptionOptions }> {
   const { raw } = context.req;
   const query = parseOptions(context.req.query());
   if (mediaType(raw) !== "application/json") {
-    return { ...toPicture(await readHashed(raw, MAX_IMAGE_BYTES)), options: query };
+    return { ...toPicture(await readHashed(raw, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options: query };
   }
   const { inputs, parameters } = parseWith(
     ImageToTextRequest,
-    await readJson(raw, MAX_JSON_BYTES),
+    await readJson(raw, { maxBytes: MAX_JSON_BYTES, timeoutMs }),
     "bad-request",
   );
   const { generate_kwargs, ...direct } = parameters ?? {};
@@ -109,5 +116,6 @@ async function readRequest(
 /** A problem document that also has the `error` which Python's client reads. */
 function errorResponse(failure: Failure): Response {
   const { headers, status } = problemResponse(failure);
-  return new Response(JSON.stringify({ ...toProblem(failure), error: failure.detail }), { status, headers });
+  const problem = toProblem(failure);
+  return new Response(JSON.stringify({ ...problem, error: problem.detail }), { status, headers });
 }

@@ -75,7 +75,7 @@ test("one of several callers leaves: the others get their caption, and it gets a
   engine.hold();
   const picture = await jpegPicture(4);
   const leaving = new AbortController();
-  const left = captioner.caption(picture, {}, leaving.signal);
+  const left = captioner.caption(picture, {}, { signal: leaving.signal });
   const stays = captioner.caption(picture);
   await engine.started(1);
   leaving.abort();
@@ -88,7 +88,7 @@ test("expired work is dropped before it costs a forward pass", async () => {
   engine.hold();
   const busy = captioner.caption(await jpegPicture(1));
   await engine.started(1);
-  const expired = captioner.caption(await jpegPicture(2), {}, AbortSignal.timeout(20));
+  const expired = captioner.caption(await jpegPicture(2), {}, { signal: AbortSignal.timeout(20) });
   expect(await expired).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
   engine.release();
   await busy;
@@ -101,7 +101,7 @@ test("a picture abandoned by its last caller is made anew for the next one", asy
   const busy = captioner.caption(await jpegPicture(1));
   await engine.started(1);
   const picture = await jpegPicture(2);
-  await captioner.caption(picture, {}, AbortSignal.timeout(20));
+  await captioner.caption(picture, {}, { signal: AbortSignal.timeout(20) });
   const again = captioner.caption(picture);
   engine.release();
   await busy;
@@ -160,4 +160,29 @@ test("warm-up decodes in every lane at once, and fails where no picture can be d
     }),
   });
   await expect(captioner.warmUp()).rejects.toThrow("Decoding took more than 10 s.");
+});
+
+test("says until when a picture's bytes are in use, also to a caller that has left", async () => {
+  engine.hold();
+  const busy = captioner.caption(await jpegPicture(1));
+  await engine.started(1);
+  const inUse: Promise<unknown>[] = [];
+  const onBytesInUse = (until: Promise<unknown>) => inUse.push(until);
+  const picture = await jpegPicture(2);
+  const leaving = new AbortController();
+  const left = captioner.caption(picture, {}, { signal: leaving.signal, onBytesInUse });
+  const joins = captioner.caption(picture, {}, { onBytesInUse });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  leaving.abort();
+  await left;
+  let isOver = false;
+  void inUse[0]?.then(() => {
+    isOver = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(inUse).toHaveLength(1);
+  expect(isOver).toBe(false);
+  engine.release();
+  await Promise.all([busy, joins, inUse[0]]);
+  expect(isOver).toBe(true);
 });

@@ -22,3 +22,17 @@ test("all bodies together stay within the budget, and a release gives back what 
   one?.release();
   expect(other?.reserve(60)).toBe(true);
 });
+
+test("bytes that somebody still reads stay counted after their request has ended; its place does not", async () => {
+  const admission = createAdmission({ maxRequests: 1, maxHeldBytes: 100 });
+  const reading = Promise.withResolvers<void>();
+  const one = admission.tryEnter();
+  one?.reserve(60);
+  one?.holdBytesUntil(reading.promise);
+  one?.release();
+  const other = admission.tryEnter();
+  expect(other?.reserve(60)).toBe(false);
+  reading.reject(new Error("decoder died"));
+  await reading.promise.catch(() => {});
+  expect(other?.reserve(60)).toBe(true);
+});

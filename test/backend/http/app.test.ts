@@ -23,6 +23,7 @@ function start({
   maxRequests = 9,
   maxHeldBytes = 64 * 1024 * 1024,
   secret = undefined as string | undefined,
+  requestTimeoutMs = 10_000,
 } = {}) {
   engine = createFakeEngine();
   draining = false;
@@ -46,7 +47,7 @@ function start({
     tracing: { record: (trace) => void traces.push(trace), close: async () => {} },
     log: createLog("silent"),
     secret,
-    requestTimeoutMs: 10_000,
+    requestTimeoutMs,
     isDraining: () => draining,
   });
 }
@@ -180,16 +181,51 @@ test("the caller's deadline cuts a caption off, and a passed one is refused at o
   engine.release();
 });
 
-test("a body that never ends is cut off at the deadline", async () => {
-  const silent = new ReadableStream({ pull: () => new Promise(() => {}) });
-  const headers = { "x-deadline-ms": "30" };
-  const request = new Request("http://localhost/", {
-    method: "POST",
-    body: silent,
-    headers,
-    duplex: "half",
-  } as RequestInit);
-  expect((await problem(await app.request(request))).code).toBe("deadline-exceeded");
+const streamed = (body: ReadableStream, headers: Record<string, string> = {}) =>
+  app.request(
+    new Request("http://localhost/", { method: "POST", body, headers, duplex: "half" } as RequestInit),
+  );
+
+test("a body that never ends is cut off, and told so", async () => {
+  start({ requestTimeoutMs: 30 });
+  const response = await streamed(new ReadableStream({ pull: () => new Promise(() => {}) }));
+  expect(response.status).toBe(408);
+  expect((await problem(response)).code).toBe("upload-timeout");
+});
+
+test("a caption's clock starts after its upload", async () => {
+  const slow = new ReadableStream({
+    async start(controller) {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      controller.enqueue(picture);
+      controller.close();
+    },
+  });
+  expect((await streamed(slow, { "x-deadline-ms": "300" })).status).toBe(200);
+});
+
+test("callers of different owners share neither a pass nor what is remembered", async () => {
+  const sourceFor = async (owner?: string) => {
+    const response = await post(picture, "/", owner === undefined ? {} : { "x-caption-owner": owner });
+    return response.headers.get("x-caption-source");
+  };
+  expect(await sourceFor("a")).toBe("generated");
+  expect(await sourceFor("a")).toBe("recent");
+  expect(await sourceFor("b")).toBe("generated");
+  expect(await sourceFor()).toBe("generated");
+  engine.hold();
+  const other = await jpegPicture(41);
+  const sent = ["a", "a", "b"].map((owner) => post(other, "/", { "x-caption-owner": owner }));
+  await engine.started(4);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  engine.release();
+  const sources = (await Promise.all(sent)).map(({ headers }) => headers.get("x-caption-source"));
+  expect(sources.toSorted()).toEqual(["generated", "generated", "joined"]);
+});
+
+test("what a caller sent comes back cut", async () => {
+  const response = await post(picture, `/?${"a".repeat(100_000)}=1`);
+  expect((await problem(response)).detail.length).toBeLessThan(500);
 });
 
 test("while draining, new work is refused and readiness says so; liveness does not", async () => {

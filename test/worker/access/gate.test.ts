@@ -153,6 +153,51 @@ describe("limits", () => {
   });
 });
 
+describe("keys that do not exist", () => {
+  const bogus = (index: number) => `ate_${index.toString(16).padStart(16, "0")}_${"0".repeat(64)}`;
+  const from = (address: string, key: string) => post({ ...bearer(key), "cf-connecting-ip": address });
+  const PATIENT = { limit: async () => ({ success: true }) };
+
+  test("2,500 of them push out no key that is known", async () => {
+    const get = vi.fn((id: string) => env.KEYS.get(id));
+    const edge = startEdge({ ...KEYED, KEYS: { get }, STRANGER_LIMIT: PATIENT });
+    const { key } = await issueKey();
+    await edge.fetch("/v1/captions", post(bearer(key)));
+    for (let index = 0; index < 2_500; index++)
+      await edge.fetch("/v1/captions", from("203.0.113.1", bogus(index)));
+    get.mockClear();
+    expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(200);
+    expect((await edge.fetch("/v1/captions", from("203.0.113.1", bogus(2_499)))).status).toBe(401);
+    expect(get).not.toHaveBeenCalled();
+  });
+
+  test("an address that tries many is not looked up for any more; its known keys, and other addresses, are", async () => {
+    const get = vi.fn((id: string) => env.KEYS.get(id));
+    const counts = new Map<string, number>();
+    const STRANGER_LIMIT = {
+      async limit({ key }: { key: string }) {
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+        return { success: (counts.get(key) ?? 0) <= 3 };
+      },
+    };
+    const edge = startEdge({ ...KEYED, KEYS: { get }, STRANGER_LIMIT });
+    const { key } = await issueKey();
+    await edge.fetch("/v1/captions", from("2001:db8:1:2::1", key));
+    const statuses: number[] = [];
+    for (let index = 0; index < 6; index++) {
+      const response = await edge.fetch("/v1/captions", from(`2001:db8:1:2::${index}`, bogus(index)));
+      statuses.push(response.status);
+    }
+    expect(statuses).toEqual([401, 401, 401, 401, 429, 429]);
+    expect(get).toHaveBeenCalledTimes(5);
+    expect((await edge.fetch("/v1/captions", from("2001:db8:1:2::1", key))).status).toBe(200);
+    expect((await edge.fetch("/v1/captions", from("2001:db8:1:3::1", bogus(9)))).status).toBe(401);
+    const later = Date.now() + 60_000;
+    vi.spyOn(Date, "now").mockImplementation(() => later);
+    expect((await edge.fetch("/v1/captions", from("2001:db8:1:2::1", bogus(9)))).status).toBe(401);
+  });
+});
+
 describe("CORS", () => {
   const preflight: RequestInit = {
     method: "OPTIONS",

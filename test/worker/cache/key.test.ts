@@ -8,5 +8,5 @@ test("a key fits into KV whatever the revision and the prompt", async () => {
     sha256: "0".repeat(64),
   });
   expect(new TextEncoder().encode(key).length).toBeLessThanOrEqual(512);
-  expect(key).toMatch(/^caption\/[0-9a-f]{32}\/[0-9a-f]{32}\/0{64}$/);
+  expect(key).toMatch(/^caption\/all\/0{64}\/[0-9a-f]{32}\/[0-9a-f]{32}$/);
 });

@@ -43,7 +43,7 @@ const batchKey = async () => {
   return { authorization: `Bearer ${key}` };
 };
 const allKey = async () => {
-  const scopes = ["read", "caption", "batch"] as const;
+  const scopes = ["read", "caption", "batch", "delete"] as const;
   const { key, record } = await createApiKey({
     name: "t",
     scopes: [...scopes],
@@ -58,10 +58,17 @@ const KEYED = { ACCESS: "keys" };
 const LIMITED = { ...KEYED, RATE_LIMIT: { limit: async () => ({ success: false }) } };
 const KEYLESS = { ...KEYED, KEYS: { get: () => Promise.reject(new Error("down")) } };
 const BROKEN = { BACKEND_URLS: "ftp://x" };
+const DELETE = { method: "DELETE" };
 const POST = (body: NonNullable<RequestInit["body"]> = newPicture()): RequestInit => ({
   method: "POST",
   body,
 });
+/** A body that never ends. */
+const SLOW = (): RequestInit => ({
+  method: "POST",
+  body: new ReadableStream({ pull: () => new Promise(() => {}) }),
+});
+const HASTY = { UPLOAD_TIMEOUT_MS: "50" };
 const TOO_LARGE = {
   method: "POST",
   body: newPicture(33 * 1024 * 1024),
@@ -74,6 +81,7 @@ const captioning = (path: string): Record<string, () => Promise<Response>> => ({
   400: () => startEdge().fetch(path, POST("")),
   401: () => startEdge(KEYED).fetch(path, POST()),
   403: async () => startEdge(KEYED).fetch(path, { ...POST(), headers: await readOnlyKey() }),
+  408: () => startEdge(HASTY).fetchOnly(path, SLOW()),
   413: () => startEdge().fetch(path, POST(newPicture(21 * 1024 * 1024))),
   415: () => startEdge().fetch(path, POST("text")),
   422: () => {
@@ -121,12 +129,23 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
     500: () => startEdge(BROKEN).fetch(`/v1/captions/${SHA}`),
     503: async () => startEdge(KEYLESS).fetch(`/v1/captions/${SHA}`, { headers: await allKey() }),
   },
+  "DELETE /v1/captions/{sha256}": {
+    204: () => startEdge().fetch(`/v1/captions/${SHA}`, DELETE),
+    400: () => startEdge().fetch("/v1/captions/abc", DELETE),
+    401: () => startEdge(KEYED).fetch(`/v1/captions/${SHA}`, DELETE),
+    403: async () =>
+      startEdge(KEYED).fetch(`/v1/captions/${SHA}`, { ...DELETE, headers: await readOnlyKey() }),
+    429: async () => startEdge(LIMITED).fetch(`/v1/captions/${SHA}`, { ...DELETE, headers: await allKey() }),
+    500: () => startEdge(BROKEN).fetch(`/v1/captions/${SHA}`, DELETE),
+    503: async () => startEdge(KEYLESS).fetch(`/v1/captions/${SHA}`, { ...DELETE, headers: await allKey() }),
+  },
   "POST /v1/captions/batch": {
     200: () => startEdge().fetch("/v1/captions/batch", POST(JSON.stringify({ items: [{ sha256: SHA }] }))),
     400: () => startEdge().fetch("/v1/captions/batch", POST("{}")),
     401: () => startEdge(KEYED).fetch("/v1/captions/batch", POST("{}")),
     403: async () =>
       startEdge(KEYED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await readOnlyKey() }),
+    408: () => startEdge(HASTY).fetchOnly("/v1/captions/batch", SLOW()),
     413: () => startEdge().fetch("/v1/captions/batch", TOO_LARGE),
     429: async () =>
       startEdge(LIMITED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await allKey() }),

@@ -119,6 +119,29 @@ test("takes options for all items, and identical items share one caption", async
   expect(backend.requests[0]?.url).toContain("num_beams=2");
 });
 
+test("an item whose metadata nests deep fails alone, and so says its line", async () => {
+  network.backend("backend-a.test");
+  const image = base64Of(newPicture());
+  const deep = (levels: number) => `${"[".repeat(levels)}1${"]".repeat(levels)}`;
+  const items = [1, 64, 65, 200_000, 2, 200_000, 3, 1].map(
+    (levels) => `{"image":"${image}","metadata":${deep(levels)}}`,
+  );
+  const body = `{"items":[${items.join(",")}]}`;
+  const response = await startEdge().fetch("/v1/captions/batch", { method: "POST", body });
+  const lines = await linesOf(response);
+  expect(lines.map((line) => (line.status === "error" ? line.problem.code : "caption"))).toEqual([
+    "caption",
+    "caption",
+    "bad-request",
+    "bad-request",
+    "caption",
+    "bad-request",
+    "caption",
+    "caption",
+  ]);
+  expect(lines[4]?.metadata).toEqual([[1]]);
+});
+
 test("an item may take its time: the clock starts anew for each", async () => {
   const backend = network.backend("backend-a.test");
   backend.answer = async () => {

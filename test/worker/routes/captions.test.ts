@@ -245,7 +245,13 @@ describe("routes", () => {
     expect((await edge.fetch("/readyz")).status).toBe(200);
     backend.dead = true;
     expect((await edge.fetch("/healthz")).status).toBe(200);
+    const asked = vi.mocked(fetch).mock.calls.length;
+    await Promise.all(Array.from({ length: 50 }, () => edge.fetch("/readyz")));
+    expect(vi.mocked(fetch).mock.calls).toHaveLength(asked);
+    const later = Date.now() + 1_000;
+    vi.spyOn(Date, "now").mockImplementation(() => later);
     const response = await edge.fetch("/readyz");
+    expect(vi.mocked(fetch).mock.calls).toHaveLength(asked + 1);
     expect((await problemOf(response)).code).toBe("unavailable");
     expect(response.headers.get("retry-after")).toBe("5");
   });

@@ -12,6 +12,7 @@ import type { Failure } from "../../../shared/problem.ts";
 /** Names that are never public: RFC 6761, RFC 6762, RFC 8375, RFC 9476, and those in common use behind firewalls. */
 const PRIVATE_SUFFIXES = [
   "localhost",
+  "localdomain",
   "local",
   "internal",
   "intranet",
@@ -19,6 +20,8 @@ const PRIVATE_SUFFIXES = [
   "corp",
   "home",
   "lan",
+  "svc",
+  "cluster",
   "home.arpa",
   "test",
   "invalid",
@@ -37,12 +40,19 @@ export function refuseAddress(url: URL, allowedHosts: readonly string[]): Failur
   if (url.port !== "") return refused("only the default ports are fetched");
   // A trailing dot names the same host, RFC 1034 section 3.1.
   const host = url.hostname.replace(/\.$/, "").toLowerCase();
+  if (host.split(".").includes("")) return refused("the name has an empty label");
   const literal = host.startsWith("[") ? host.slice(1, -1) : host;
   if (ipaddr.isValid(literal)) {
-    return ipaddr.parse(literal).range() === "unicast" ? undefined : refused("the address is not public");
+    return isPublic(ipaddr.parse(literal)) ? undefined : refused("the address is not public");
   }
   const isPrivate = PRIVATE_SUFFIXES.some((suffix) => host === suffix || host.endsWith(`.${suffix}`));
   return isPrivate || !host.includes(".") ? refused("the name is not public") : undefined;
+}
+
+/** What the Internet gives out: of IPv6 nothing outside 2000::/3, whatever else there is or will be. */
+function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  if (address.range() !== "unicast") return false;
+  return address instanceof ipaddr.IPv4 || address.match(ipaddr.IPv6.parse("2000::"), 3);
 }
 
 function portOf(url: URL): string {

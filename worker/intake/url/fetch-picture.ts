@@ -4,12 +4,14 @@
  */
 
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
-import { FailureError } from "../../../shared/problem.ts";
+import { FailureError, type ProblemCode } from "../../../shared/problem.ts";
 import { type HashedBytes, readHashed } from "../body.ts";
 import { refuseAddress } from "./address-policy.ts";
 
 const MAX_REDIRECTS = 3;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+const BODY_FAILURES: ReadonlySet<ProblemCode> = new Set(["bad-request", "upload-timeout"]);
 
 export interface FetchOptions {
   readonly fetch: typeof fetch;
@@ -26,10 +28,11 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
   const signal = AbortSignal.timeout(options.timeoutMs);
   try {
     const response = await follow(new URL(address), signal, options);
-    return await readHashed(response, MAX_IMAGE_BYTES);
+    return await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
   } catch (error) {
-    // A body that broke off is not the caller's bad request here.
-    if (error instanceof FailureError && error.failure.code !== "bad-request") throw error;
+    // A body that broke off or came too slowly is not the caller's doing here.
+    const isTheirs = error instanceof FailureError && BODY_FAILURES.has(error.failure.code);
+    if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   }
 }

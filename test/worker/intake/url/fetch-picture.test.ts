@@ -47,6 +47,21 @@ describe("refuseAddress", () => {
     "http://１２７.０.０.１/",
     "http://127。0。0。1/",
     "http://%31%32%37.0.0.1/",
+    "http://[::7f00:1]/",
+    "http://[::10.0.0.1]/",
+    "http://[::8.8.8.8]/",
+    "http://[::1:0:0:1]/",
+    "http://[4000::1]/",
+    "http://[5f00::1]/",
+    "http://[fec0::1]/",
+    "http://localhost.localdomain/",
+    "http://kubernetes.default.svc/",
+    "http://api.default.svc.cluster.local/",
+    "http://api.default.svc.cluster/",
+    "http://router.lan../",
+    "http://localhost../",
+    "http://example..com/",
+    "http://.example.com/",
   ])("refuses %s", (address) => {
     expect(refuseAddress(new URL(address), [])?.code).toBe("url-refused");
   });

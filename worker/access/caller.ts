@@ -1,0 +1,28 @@
+/** Whom a request is answered for, and what may be spent for them. No HTTP. */
+
+/** One new caption that was counted. */
+export interface Charge {
+  /** Takes it back: nothing was generated for it. */
+  refund(): Promise<void>;
+}
+
+export interface Caller {
+  /** What the cache is divided by, where tenants share nothing; undefined where all share it. */
+  readonly cacheOwner: string | undefined;
+  /** Counts one item of a batch as the request that it could have been. @throws {FailureError} `rate-limited` */
+  countItem(): Promise<void>;
+  /** Asked before an address is fetched for the caller. @throws {FailureError} `quota-exceeded` */
+  requireQuota(): Promise<void>;
+  /** Counts one new caption before a captioner is asked. @throws {FailureError} `quota-exceeded` */
+  charge(): Promise<Charge>;
+}
+
+export const NO_CHARGE: Charge = { refund: async () => {} };
+
+/** Anybody, where the deployment is open: nothing is counted. */
+export const ANYBODY: Caller = {
+  cacheOwner: undefined,
+  countItem: async () => {},
+  requireQuota: async () => {},
+  charge: async () => NO_CHARGE,
+};
