@@ -3,11 +3,11 @@
  * It hashes first and asks `GET`, so a picture that anybody has captioned before is never uploaded again.
  */
 
-import type * as z from "zod";
+import * as z from "zod";
 import { contentHash } from "../shared/content-hash.ts";
 import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
 import { Problem } from "../shared/problem.ts";
-import { type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
+import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
 import { type RetryOptions, withRetries } from "./retry.ts";
 
@@ -37,6 +37,9 @@ export interface CallOptions extends CaptionQuery {
   readonly signal?: AbortSignal;
 }
 
+/** A line of a batch, with the problem of an API that may be newer than this client. */
+export type ClientBatchLine = z.infer<typeof AnyBatchLine>;
+
 export interface CaptionClient {
   /** The caption of a picture, uploaded only where nobody has captioned it before. */
   caption(picture: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer, options?: CallOptions): Promise<Caption>;
@@ -46,9 +49,16 @@ export interface CaptionClient {
   find(sha256: string, options?: CallOptions): Promise<Caption | undefined>;
   /** Has every caption of a picture forgotten; the key needs the scope `delete`. */
   forget(sha256: string, options?: Pick<CallOptions, "signal">): Promise<void>;
-  /** Captions of up to 100 pictures, each as it is done; `index` says which. */
-  batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<BatchLine, void, undefined>;
+  /**
+   * Captions of up to 100 pictures, each as it is done; `index` says which. Throws `CaptionTransportError` where the
+   * answer breaks off before all of them: what has come by then is good.
+   */
+  batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<ClientBatchLine, void, undefined>;
 }
+
+/** A problem of an API that may be newer than this client, and know more codes. */
+const AnyProblem = Problem.extend({ code: z.string() });
+const AnyBatchLine = z.union([BatchLine, BatchError.extend({ problem: AnyProblem })]);
 
 /**
  * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
@@ -85,7 +95,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
     const response = await send(`/v1/captions/${sha256}`, {}, call);
     if (response.ok) return answerOf(response, Caption);
     const error = await refusalOf(response);
-    if (error.problem.code === "not-captioned") return undefined;
+    if (error instanceof CaptionApiError && error.problem.code === "not-captioned") return undefined;
     throw error;
   }
 
@@ -116,9 +126,25 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       }
       const response = await send("/v1/captions/batch", jsonRequest({ items }), call);
       if (!response.ok) throw await refusalOf(response);
-      for await (const line of linesOf(response)) yield parseWith(BatchLine, line);
+      let seen = 0;
+      try {
+        for await (const line of linesOf(response)) {
+          yield parseWith(AnyBatchLine, line);
+          seen += 1;
+        }
+      } catch (error) {
+        if (call.signal?.aborted) throw call.signal.reason;
+        if (error instanceof CaptionTransportError) throw error;
+        throw brokenOff(seen, items.length, error);
+      }
+      if (seen < items.length) throw brokenOff(seen, items.length);
     },
   };
+}
+
+/** What came before is good; the rest can be asked for again. */
+function brokenOff(seen: number, total: number, cause?: unknown): CaptionTransportError {
+  return new CaptionTransportError(`The batch broke off after ${seen} of ${total} items.`, { cause });
 }
 
 function jsonRequest(body: unknown): RequestInit {
@@ -154,9 +180,16 @@ function parseWith<Schema extends z.ZodType>(schema: Schema, text: string): z.in
   }
 }
 
-async function refusalOf(response: Response): Promise<CaptionApiError> {
-  const problem = await answerOf(response, Problem);
-  return new CaptionApiError(problem, response.headers.get("x-request-id") ?? undefined);
+/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
+async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
+  const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
+  if (problem.success) {
+    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined);
+  }
+  return new CaptionTransportError(
+    `Something that is not the caption API answered with status ${response.status}.`,
+    { status: response.status },
+  );
 }
 
 /** Lines of NDJSON as they arrive. */

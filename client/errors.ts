@@ -2,13 +2,16 @@
 
 import type { Problem } from "../shared/problem.ts";
 
+/** A problem whose code may be newer than this client. */
+export type ClientProblem = Omit<Problem, "code"> & { readonly code: Problem["code"] | (string & {}) };
+
 /** The API refused: `problem.code` says why, and is stable. */
 export class CaptionApiError extends Error {
   override readonly name = "CaptionApiError";
-  readonly problem: Problem;
+  readonly problem: ClientProblem;
   readonly requestId: string | undefined;
 
-  constructor(problem: Problem, requestId: string | undefined) {
+  constructor(problem: ClientProblem, requestId: string | undefined) {
     super(`${problem.title}: ${problem.detail}`);
     this.problem = problem;
     this.requestId = requestId;
@@ -18,4 +21,11 @@ export class CaptionApiError extends Error {
 /** Something answered that is not this API, or nothing did. */
 export class CaptionTransportError extends Error {
   override readonly name = "CaptionTransportError";
+  /** HTTP status of what answered instead; undefined where nothing did. */
+  readonly status: number | undefined;
+
+  constructor(message: string, { status, cause }: ErrorOptions & { readonly status?: number } = {}) {
+    super(message, { cause });
+    this.status = status;
+  }
 }

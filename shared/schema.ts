@@ -128,11 +128,14 @@ const BatchLineBase = z.object({
   metadata: z.unknown().optional(),
 });
 
+/** The line of an item that failed. */
+export const BatchError = BatchLineBase.extend({ status: z.literal("error"), problem: Problem });
+
 /** One line of a batch's NDJSON answer. */
 export const BatchLine = z.discriminatedUnion("status", [
   BatchLineBase.extend(Caption.shape).extend({ status: z.literal("cached") }),
   BatchLineBase.extend(Caption.shape).extend({ status: z.literal("generated") }),
-  BatchLineBase.extend({ status: z.literal("error"), problem: Problem }),
+  BatchError,
 ]);
 export type BatchLine = z.infer<typeof BatchLine>;
 

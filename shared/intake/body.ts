@@ -30,7 +30,9 @@ export function refuseCoding({ headers }: Message): Result<never> | undefined {
 export function parseJsonBody(bytes: Uint8Array): Result<unknown> {
   if (bytes.length === 0) return failure("empty-body", "Send a JSON object.");
   try {
-    return success(withoutNulls(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes))));
+    return success(
+      withoutNulls(JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes))),
+    );
   } catch {
     return failure("bad-request", "The body is not JSON in UTF-8.");
   }

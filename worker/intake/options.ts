@@ -1,16 +1,19 @@
 /** Options of a request, from its query and from its body, under one schema. */
 
 import type * as z from "zod";
+import { parseWith as parseShared } from "../../shared/intake/options.ts";
 import { FailureError, type ProblemCode } from "../../shared/problem.ts";
+import type { Result } from "../../shared/result.ts";
 import { type CaptionOptions, CaptionQuery, type GenerationOptions } from "../../shared/schema.ts";
 
 const NONE: CaptionOptions = {};
 const SPOKEN = "en";
 
-/** Parses options. @throws {FailureError} `bad-options` or `unsupported-language`, naming the field. */
+/** Parses options; blank ones are not given. @throws {FailureError} `bad-options` or `unsupported-language`, naming the field. */
 export function parseOptions(raw: Readonly<Record<string, unknown>>): CaptionOptions {
-  if (Object.keys(raw).length === 0) return NONE;
-  return requireEnglish(parseWith(CaptionQuery, raw, "bad-options"));
+  const given = Object.entries(raw).filter(([, value]) => typeof value !== "string" || value.trim() !== "");
+  if (given.length === 0) return NONE;
+  return requireEnglish(parseWith(CaptionQuery, Object.fromEntries(given), "bad-options"));
 }
 
 /** The part of the options that the captioner sees. */
@@ -29,21 +32,17 @@ export function requireEnglish(query: CaptionQuery): CaptionOptions {
   });
 }
 
-const OPTION_NAMES = new Set(Object.keys(CaptionQuery.shape));
-
 /** `value` under `schema`. @throws {FailureError} naming the field; `bad-options` where an option is at fault, else `otherwise`. */
 export function parseWith<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
   otherwise: ProblemCode,
 ): z.infer<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const field = issue?.path.join(".") ?? "";
-  const detail = `${field === "" ? "" : `${field}: `}${issue?.message ?? "not valid"}`;
-  throw new FailureError({
-    code: OPTION_NAMES.has(String(issue?.path[0])) ? "bad-options" : otherwise,
-    detail,
-  });
+  return orThrow(parseShared(schema, value, otherwise));
+}
+
+/** The value of a step that may fail. @throws {FailureError} its failure */
+export function orThrow<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  throw new FailureError(result.failure);
 }

@@ -1,14 +1,23 @@
 /** `POST /v1/captions` in all its forms: raw bytes, a form, JSON with base64 or an address. What leaves here is one picture. */
 
 import { contentHash } from "../../shared/content-hash.ts";
+import { decodeBase64, imageTooLarge } from "../../shared/intake/base64.ts";
+import {
+  beginsLikeJson,
+  isJsonType,
+  mediaType,
+  parseJsonBody,
+  refuseCoding,
+} from "../../shared/intake/body.ts";
+import { givenFields } from "../../shared/intake/options.ts";
+import { pictureFormat } from "../../shared/intake/picture.ts";
 import { MAX_FORM_BYTES, MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
+import { recognizePicture, SUPPORTED_FORMATS } from "../../shared/picture-format.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
-import { decodeBase64 } from "./base64.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
-import { parseOptions, parseWith, requireEnglish } from "./options.ts";
-import { sniffImage } from "./sniff.ts";
+import { orThrow, parseOptions, parseWith, requireEnglish } from "./options.ts";
 
 export interface IdentifiedPicture {
   readonly sha256: string;
@@ -28,94 +37,150 @@ export interface IntakeParts {
   readonly uploadTimeoutMs: number;
 }
 
+type Query = Readonly<Record<string, string>>;
+
+/** A form's fields that may hold the picture, as upload widgets and other services call them. */
+const PICTURE_FIELDS = ["image", "file", "data"] as const;
+
 /**
- * Reads the picture and the options of a request.
+ * Reads the picture and the options of a request; options of the body go before those of the query.
  * @throws {FailureError} that says what is wrong with either.
  */
 export async function readPictureRequest(
   request: Request,
-  query: Readonly<Record<string, string>>,
+  query: Query,
   parts: IntakeParts,
 ): Promise<PictureRequest> {
-  const { uploadTimeoutMs: timeoutMs } = parts;
-  switch (mediaType(request)) {
-    case "application/json":
-      return fromJson(request, query, parts);
-    case "multipart/form-data":
-      return fromForm(request, query, parts);
-    default: {
-      // What the client calls the bytes is not asked; curl calls everything a form.
-      const options = parseOptions(query);
-      return { ...toPicture(await readHashed(request, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options };
-    }
+  const coded = refuseCoding(request);
+  if (coded !== undefined) orThrow(coded);
+  const type = mediaType(request);
+  const timeoutMs = parts.uploadTimeoutMs;
+  if (isJsonType(type)) {
+    return fromJson(await readBounded(request, { maxBytes: MAX_JSON_BYTES, timeoutMs }), query, parts);
   }
+  if (type === "multipart/form-data") {
+    const body = await readBounded(request, { maxBytes: MAX_FORM_BYTES, timeoutMs });
+    return fromFields(await multipartFields(body, request), query, parts);
+  }
+  const body = await readHashed(request, { maxBytes: MAX_IMAGE_BYTES, timeoutMs });
+  // curl calls everything a form, pictures and JSON too, so what the bytes are decides.
+  if (type === "application/x-www-form-urlencoded" && recognizePicture(body.bytes) === undefined) {
+    if (beginsLikeJson(body.bytes)) return fromJson(body.bytes, query, parts);
+    const fields = urlencodedFields(body.bytes);
+    if (fields !== undefined) return fromFields(fields, query, parts);
+  }
+  return { ...toPicture(body), options: parseOptions(query) };
 }
 
 /** A picture out of base64 text or a data URL. @throws {FailureError} */
 export async function pictureFromBase64(text: string): Promise<IdentifiedPicture> {
-  const bytes = decodeBase64(text, MAX_IMAGE_BYTES);
+  const bytes = orThrow(decodeBase64(text));
   return toPicture({ bytes, sha256: await contentHash(bytes) });
 }
 
 /** Bytes that are a picture. @throws {FailureError} where they are none that can be captioned. */
 export function toPicture({ bytes, sha256 }: HashedBytes): IdentifiedPicture {
-  return { sha256, picture: { bytes, type: sniffImage(bytes) } };
-}
-
-/** Media type of a message, without its parameters, in lower case. */
-export function mediaType(message: { readonly headers: Headers }): string {
-  return (message.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  return { sha256, picture: { bytes, type: SUPPORTED_FORMATS[orThrow(pictureFormat(bytes))] } };
 }
 
 /** The JSON of a bounded body. @throws {FailureError} `bad-request` where it is none. */
 export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
-  const bytes = await readBounded(request, limits);
-  if (bytes.length === 0) throw new FailureError({ code: "empty-body", detail: "Send a JSON object." });
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
-  } catch {
-    throw new FailureError({ code: "bad-request", detail: "The body is not JSON in UTF-8." });
-  }
+  const coded = refuseCoding(request);
+  if (coded !== undefined) orThrow(coded);
+  return orThrow(parseJsonBody(await readBounded(request, limits)));
 }
 
 async function fromJson(
-  request: Request,
-  query: Readonly<Record<string, string>>,
-  { fetchPicture, uploadTimeoutMs: timeoutMs }: IntakeParts,
+  body: Uint8Array,
+  query: Query,
+  { fetchPicture }: IntakeParts,
 ): Promise<PictureRequest> {
-  const json = await readJson(request, { maxBytes: MAX_JSON_BYTES, timeoutMs });
-  const body = parseWith(CaptionJsonRequest, json, "bad-request");
-  const { url, image = "", ...beside } = body;
+  const json = parseWith(CaptionJsonRequest, orThrow(parseJsonBody(body)), "bad-request");
+  const { url, image = "", ...beside } = json;
   const options = { ...parseOptions(query), ...requireEnglish(beside) };
   const picture = url === undefined ? await pictureFromBase64(image) : toPicture(await fetchPicture(url));
   return { ...picture, options };
 }
 
-async function fromForm(
-  request: Request,
-  query: Readonly<Record<string, string>>,
-  { uploadTimeoutMs: timeoutMs }: IntakeParts,
+/** A form's fields, the picture's apart: as bytes where it was a file, else as text. */
+interface FormFields {
+  readonly file: Uint8Array<ArrayBuffer> | undefined;
+  readonly texts: Readonly<Record<string, string>>;
+}
+
+async function fromFields(
+  { file, texts }: FormFields,
+  query: Query,
+  parts: IntakeParts,
 ): Promise<PictureRequest> {
-  const body = await readBounded(request, { maxBytes: MAX_FORM_BYTES, timeoutMs });
-  const headers = { "content-type": request.headers.get("content-type") ?? "" };
-  let form: FormData;
+  const { url, image, file: fileText, data, ...beside } = texts;
+  const options = { ...parseOptions(query), ...parseOptions(beside) };
+  if (file !== undefined) {
+    if (file.length > MAX_IMAGE_BYTES) orThrow(imageTooLarge());
+    return { ...toPicture({ bytes: file, sha256: await contentHash(file) }), options };
+  }
+  const base64 = image ?? fileText ?? data;
+  if (base64 !== undefined) return { ...(await pictureFromBase64(base64)), options };
+  if (url !== undefined) {
+    const { url: address } = parseWith(CaptionJsonRequest, { url }, "bad-request");
+    return { ...toPicture(await parts.fetchPicture(address ?? url)), options };
+  }
+  throw new FailureError({
+    code: "empty-body",
+    detail: `The form has no picture: send a file in the field "${PICTURE_FIELDS[0]}", or an address in "url".`,
+  });
+}
+
+/** Fields of a multipart form, whatever the order and the quoting of its parts' headers. RFC 7578. */
+async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): Promise<FormFields> {
+  const { getMultipartBoundary, MultipartParseError, parseMultipart } = await import(
+    "@remix-run/multipart-parser"
+  );
+  const boundary = getMultipartBoundary(request.headers.get("content-type") ?? "");
+  const malformed = (cause?: unknown) =>
+    new FailureError({ code: "bad-request", detail: "The form is not well formed." }, { cause });
+  if (!boundary) throw malformed();
+  const texts: [string, string][] = [];
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
   try {
-    form = await new Response(body, { headers }).formData();
+    const limits = { maxFileSize: MAX_FORM_BYTES, maxTotalSize: MAX_FORM_BYTES, maxParts: 100 };
+    for (const part of parseMultipart(body, { boundary, ...limits })) {
+      const { name, isFile } = disposition(part.headers["content-disposition"] ?? "");
+      if (name === undefined) continue;
+      if (isFile) files.set(name, new Uint8Array(part.bytes));
+      else texts.push([name, part.text]);
+    }
+  } catch (error) {
+    if (error instanceof MultipartParseError) throw malformed(error);
+    throw error;
+  }
+  const given = PICTURE_FIELDS.map((name) => files.get(name)).filter((file) => file !== undefined);
+  return { file: given.find(({ length }) => length > 0) ?? given[0], texts: givenFields(texts) };
+}
+
+/** Parameters of a part's `Content-Disposition`, quoted or not, in any case and order. RFC 6266, section 4.1. */
+function disposition(header: string): { readonly name: string | undefined; readonly isFile: boolean } {
+  const parameters = new Map(
+    Array.from(
+      header.matchAll(/;\s*([^\s=;]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))/g),
+      ([, name, quoted, plain]) => [
+        (name ?? "").toLowerCase(),
+        quoted?.replace(/\\(.)/g, "$1") ?? (plain ?? "").trim(),
+      ],
+    ),
+  );
+  return { name: parameters.get("name"), isFile: parameters.has("filename") || parameters.has("filename*") };
+}
+
+/** Fields of an urlencoded form; undefined where the bytes are none. */
+function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {
-    throw new FailureError({ code: "bad-request", detail: "The form is not well formed." });
+    return undefined;
   }
-  const image = form.get("image");
-  if (!(image instanceof File)) {
-    throw new FailureError({ code: "empty-body", detail: 'The form has no file in its field "image".' });
-  }
-  if (image.size > MAX_IMAGE_BYTES) {
-    throw new FailureError({
-      code: "image-too-large",
-      detail: `At most ${MAX_IMAGE_BYTES / 1024 / 1024} MiB are accepted.`,
-    });
-  }
-  form.delete("image");
-  const options = { ...parseOptions(query), ...parseOptions(Object.fromEntries(form.entries())) };
-  const bytes = new Uint8Array(await image.arrayBuffer());
-  return { ...toPicture({ bytes, sha256: await contentHash(bytes) }), options };
+  const fields = new URLSearchParams(text);
+  const isForm = ["url", ...PICTURE_FIELDS].some((name) => fields.has(name));
+  return isForm ? { file: undefined, texts: givenFields(fields) } : undefined;
 }

@@ -1,27 +1,18 @@
-/**
- * `POST /models/{id}`: Hugging Face's image-to-text protocol, so that its stock clients work unchanged.
- *
- * They disagree about the answer. `@huggingface/inference` accepts only an object, everything else (Python's
- * `huggingface_hub`, hosted endpoints, curl) has an array. So: an object for a client that names itself
- * `@huggingface/inference` and for browsers, where that client cannot name itself; an array for all others.
- */
+/** `POST /models/{id}`: Hugging Face's image-to-text protocol, so that its stock clients work unchanged. */
 
 import type { Context, Handler } from "hono";
+import { contentHash } from "../../shared/content-hash.ts";
+import { isJsonType, mediaType, refuseCoding } from "../../shared/intake/body.ts";
+import { parseImageToText, wantsObject } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, problemResponse, toProblem } from "../../shared/problem.ts";
-import { type CaptionOptions, ImageToTextRequest } from "../../shared/schema.ts";
+import type { CaptionOptions } from "../../shared/schema.ts";
 import { cacheStatus } from "../answer.ts";
 import type { CurrentModel } from "../backends/current-model.ts";
 import type { CachingCaptioner } from "../caching-captioner.ts";
-import { readHashed } from "../intake/body.ts";
-import { generationOptions, parseOptions, parseWith } from "../intake/options.ts";
-import {
-  type IdentifiedPicture,
-  mediaType,
-  pictureFromBase64,
-  readJson,
-  toPicture,
-} from "../intake/picture-request.ts";
+import { readBounded, readHashed } from "../intake/body.ts";
+import { generationOptions, orThrow, parseOptions } from "../intake/options.ts";
+import { type IdentifiedPicture, toPicture } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
 import { type RequestScope, timed, withDeadline } from "../request/scope.ts";
 
@@ -70,14 +61,6 @@ export function postImageToText(parts: {
   };
 }
 
-/** Whether the client can read only an object; see the head of this file. */
-function wantsObject(headers: Headers): boolean {
-  return (
-    headers.has("sec-fetch-mode") ||
-    /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "")
-  );
-}
-
 async function requireModel(
   id: string,
   known: { currentModel: CurrentModel; aliases: readonly string[]; scope: RequestScope },
@@ -101,16 +84,14 @@ async function readRequest(
 ): Promise<IdentifiedPicture & { readonly options: CaptionOptions }> {
   const { raw } = context.req;
   const query = parseOptions(context.req.query());
-  if (mediaType(raw) !== "application/json") {
+  const coded = refuseCoding(raw);
+  if (coded !== undefined) orThrow(coded);
+  if (!isJsonType(mediaType(raw))) {
     return { ...toPicture(await readHashed(raw, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options: query };
   }
-  const { inputs, parameters } = parseWith(
-    ImageToTextRequest,
-    await readJson(raw, { maxBytes: MAX_JSON_BYTES, timeoutMs }),
-    "bad-request",
-  );
-  const { generate_kwargs, ...direct } = parameters ?? {};
-  return { ...(await pictureFromBase64(inputs)), options: { ...query, ...generate_kwargs, ...direct } };
+  const body = await readBounded(raw, { maxBytes: MAX_JSON_BYTES, timeoutMs });
+  const { bytes, options } = orThrow(parseImageToText(body));
+  return { ...toPicture({ bytes, sha256: await contentHash(bytes) }), options: { ...query, ...options } };
 }
 
 /** A problem document that also has the `error` which Python's client reads. */

@@ -21,14 +21,20 @@ describe("createTokenizer", () => {
   });
 
   test("encodes a prompt in lower case, with neither begin nor end token", () => {
-    expect(tokenizer.encodePrompt("A Photograph of")).toEqual([5, 22, 21]);
+    expect(tokenizer.encodePrompt("A Photograph of")).toEqual({ ids: [5, 22, 21], unknown: [] });
   });
 
-  test("an unknown word becomes the unknown token", () => {
-    expect(tokenizer.encodePrompt("xyzzy")).toEqual([1]);
+  test("an unknown word becomes the unknown token, and is named", () => {
+    expect(tokenizer.encodePrompt("xyzzy")).toEqual({ ids: [1], unknown: ["xyzzy"] });
+    expect(tokenizer.encodePrompt("a dog, plover").unknown).toEqual(["plover"]);
   });
 
   test("nothing decodes to nothing", () => {
     expect(tokenizer.decode([29, 3])).toBe("");
+  });
+
+  test("the mark of a piece that continues a word never reaches a caption", () => {
+    const piece = tokenizer.encodePrompt("dogs").ids.at(-1) ?? -1;
+    expect(tokenizer.decode([piece, 5])).toBe("s a");
   });
 });

@@ -117,7 +117,7 @@ test.each([
   ["not JSON", "{", "bad-request"],
   ["no inputs", "{}", "bad-request"],
   ["wrong parameter", JSON.stringify({ inputs: "AAAA", parameters: { num_beams: 99 } }), "bad-options"],
-  ["no picture in it", JSON.stringify({ inputs: "!!!!" }), "empty-body"],
+  ["no picture in it", JSON.stringify({ inputs: "!!!!" }), "bad-request"],
 ])("JSON with %s is refused", async (_, body, code) => {
   expect((await problem(await post(body, "/", { "content-type": "application/json" }))).code).toBe(code);
 });
@@ -214,7 +214,7 @@ test("callers of different owners share neither a pass nor what is remembered", 
   expect(await sourceFor("b")).toBe("generated");
   expect(await sourceFor()).toBe("generated");
   engine.hold();
-  const other = await jpegPicture(41);
+  const other = await jpegPicture(4_242);
   const sent = ["a", "a", "b"].map((owner) => post(other, "/", { "x-caption-owner": owner }));
   await engine.started(4);
   await new Promise((resolve) => setTimeout(resolve, 100));

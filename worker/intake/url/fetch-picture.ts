@@ -28,7 +28,9 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
   const signal = AbortSignal.timeout(options.timeoutMs);
   try {
     const response = await follow(new URL(address), signal, options);
-    return await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
+    const fetched = await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
+    if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
+    return fetched;
   } catch (error) {
     // A body that broke off or came too slowly is not the caller's doing here.
     const isTheirs = error instanceof FailureError && BODY_FAILURES.has(error.failure.code);
