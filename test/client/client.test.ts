@@ -166,3 +166,53 @@ describe("batch", () => {
     expect(seen).toEqual([]);
   });
 });
+
+describe("what is not quite the API", () => {
+  const client = () => createCaptionClient({ baseUrl: `${baseUrl}/captions/`, retries: 0 });
+
+  test("a proxy's page keeps its status", async () => {
+    answer = (_request, response) =>
+      response.writeHead(413, { "content-type": "text/html" }).end("<h1>Too large</h1>");
+    const error = await client()
+      .caption(picture)
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(CaptionTransportError);
+    expect(error).toMatchObject({ status: 413, message: expect.stringContaining("413") });
+    expect(seen[0]).toMatch(/^GET \/captions\/v1\/captions\//);
+  });
+
+  test("a problem with a code that is newer than this client is still a problem", async () => {
+    answer = (_request, response) =>
+      sendJson(response, 422, { ...notCaptioned, status: 422, code: "of-tomorrow" });
+    await expect(client().captionUrl("https://x.test/a.png")).rejects.toMatchObject({
+      name: "CaptionApiError",
+      problem: { code: "of-tomorrow" },
+    });
+  });
+
+  test.each([
+    ["between two lines", (line: string) => `${line}\n`],
+    ["within a line", (line: string) => `${line}\n${line.slice(0, 20)}`],
+  ])("a batch that breaks off %s says how far it came", async (_name, sent) => {
+    const line = JSON.stringify({
+      index: 0,
+      status: "error",
+      problem: { ...notCaptioned, code: "of-tomorrow" },
+    });
+    answer = (_request, response) => {
+      response
+        .writeHead(200, { "content-type": "application/x-ndjson" })
+        .write(sent(line), () => response.destroy());
+    };
+    const lines: unknown[] = [];
+    const reading = (async () => {
+      for await (const one of client().batch([{ sha256: "0".repeat(64) }, { sha256: "1".repeat(64) }]))
+        lines.push(one);
+    })();
+    await expect(reading).rejects.toMatchObject({
+      name: "CaptionTransportError",
+      message: expect.stringContaining("1 of 2"),
+    });
+    expect(lines).toMatchObject([{ index: 0, problem: { code: "of-tomorrow" } }]);
+  });
+});

@@ -304,3 +304,9 @@ test("every request is traced with its caller's traceparent and how it ended", a
     { traceparent: undefined, status: 415, outcome: "not-an-image", timings: undefined },
   ]);
 });
+
+test("the stock JavaScript client of Hugging Face works straight at the backend", async () => {
+  const asked = await post(picture, "/", { "user-agent": "@huggingface/inference/4.0.0 node" });
+  expect(await asked.json()).toEqual({ generated_text: expect.any(String) });
+  expect(await (await post(picture)).json()).toEqual([{ generated_text: expect.any(String) }]);
+});

@@ -1,0 +1,181 @@
+import { describe, expect, test } from "vitest";
+import { Caption } from "../../../shared/schema.ts";
+import { startEdge } from "../support/edge.ts";
+import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { base64Of, hashOf, newPicture } from "../support/pictures.ts";
+
+const network = useFakeNetwork();
+
+const send = (body: NonNullable<RequestInit["body"]>, type: string, path = "/v1/captions") =>
+  startEdge().fetch(path, { method: "POST", body, headers: { "content-type": type } });
+
+/** A multipart body with CRLF line ends; binary parts as they are. */
+function multipart(
+  ...parts: readonly (readonly [headers: string, body: Uint8Array | string])[]
+): Uint8Array<ArrayBuffer> {
+  const text = new TextEncoder();
+  const pieces = parts.flatMap(([headers, body]) => [
+    text.encode(`--b\r\n${headers.replaceAll("\n", "\r\n")}\r\n\r\n`),
+    typeof body === "string" ? text.encode(body) : body,
+    text.encode("\r\n"),
+  ]);
+  pieces.push(text.encode("--b--\r\n"));
+  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  pieces.reduce((at, piece) => {
+    whole.set(piece, at);
+    return at + piece.length;
+  }, 0);
+  return whole;
+}
+
+const FORM = "multipart/form-data; boundary=b";
+
+describe("forms", () => {
+  test.each([
+    [
+      "without quotes, as .NET writes it",
+      "Content-Disposition: form-data; name=image; filename=p.png; filename*=utf-8''p.png\nContent-Type: image/png",
+    ],
+    [
+      "with headers in another order and case",
+      'content-TYPE: image/png\nCONTENT-disposition: Form-Data; FileName="a;b\\"c.png"; NAME="image"',
+    ],
+    [
+      "with an extended name alone",
+      "Content-Disposition: form-data; name=image; filename*=UTF-8''%e2%82%ac.png",
+    ],
+    ["in the field file", 'Content-Disposition: form-data; name="file"; filename="p.png"'],
+    ["in the field data", 'Content-Disposition: form-data; name="data"; filename="p.png"'],
+  ])("a file %s", async (_name, headers) => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    const response = await send(multipart([headers, picture]), FORM);
+    expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+  });
+
+  test("blank fields mean that nothing was given; others are options", async () => {
+    const backend = network().backend("backend-a.test");
+    const blank = (name: string, value: string) =>
+      [`Content-Disposition: form-data; name="${name}"`, value] as const;
+    const file = ['Content-Disposition: form-data; name="image"; filename="p.png"', newPicture()] as const;
+    const response = await send(
+      multipart(blank("prompt", " "), blank("num_beams", ""), blank("max_new_tokens", "7"), file),
+      FORM,
+    );
+    expect(response.status).toBe(200);
+    expect(new URL(backend.requests[0]?.url ?? "").searchParams.toString()).toBe("max_new_tokens=7");
+  });
+
+  test("text that is base64 in the picture's field, urlencoded or not", async () => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    const asField = multipart(['Content-Disposition: form-data; name="image"', base64Of(picture)]);
+    const asQuery = new URLSearchParams({ image: base64Of(picture) }).toString();
+    for (const response of [
+      await send(asField, FORM),
+      await send(asQuery, "application/x-www-form-urlencoded"),
+    ]) {
+      expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+    }
+  });
+
+  test("an address in the field url", async () => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    network().pages.set("https://pictures.example.org/a.png", () => new Response(picture));
+    const response = await send(
+      "url=https%3A%2F%2Fpictures.example.org%2Fa.png",
+      "application/x-www-form-urlencoded",
+    );
+    expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+  });
+
+  test.each([
+    ["no picture", multipart(['Content-Disposition: form-data; name="prompt"', "a dog"]), "empty-body"],
+    ["no end", multipart(['Content-Disposition: form-data; name="image"', "x"]).slice(0, -8), "bad-request"],
+  ])("a form with %s", async (_name, body, code) => {
+    expect((await problemOf(await send(body, FORM))).code).toBe(code);
+  });
+});
+
+describe("JSON", () => {
+  test.each([
+    "application/problem+json",
+    "text/json",
+    "APPLICATION/JSON; charset=utf-8",
+    "application/x-www-form-urlencoded",
+  ])("sent as %s is read", async (type) => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    const response = await send(JSON.stringify({ image: base64Of(picture), url: null, prompt: null }), type);
+    expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+  });
+
+  test("sent as something else is answered with what to set", async () => {
+    const problem = await problemOf(await send('{"image": "AAAA"}', "text/plain"));
+    expect(problem).toMatchObject({
+      code: "not-an-image",
+      detail: expect.stringContaining("content-type: application/json"),
+    });
+  });
+
+  test("base64 of other alphabets and with white space", async () => {
+    network().backend("backend-a.test");
+    const picture = newPicture(600);
+    const plain = base64Of(picture);
+    const wrapped = plain.replace(/.{76}/g, "$&\r\n");
+    for (const image of [
+      plain.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, ""),
+      wrapped,
+      ` data:image/png;base64,${wrapped}`,
+    ]) {
+      const response = await send(JSON.stringify({ image }), "application/json");
+      expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+    }
+  });
+});
+
+test("options of the body go before those of the query", async () => {
+  const backend = network().backend("backend-a.test");
+  const body = JSON.stringify({ image: base64Of(newPicture()), num_beams: 3 });
+  await send(body, "application/json", "/v1/captions?num_beams=5&max_new_tokens=9");
+  const asked = new URL(backend.requests[0]?.url ?? "").searchParams;
+  expect([asked.get("num_beams"), asked.get("max_new_tokens")]).toEqual(["3", "9"]);
+});
+
+test.each(["/v1/captions", "/models/tiny/blip"])(
+  "a coded body is refused by the coding's name: %s",
+  async (path) => {
+    network().backend("backend-a.test");
+    const init = { ...post(newPicture()), headers: { "content-encoding": "gzip" } };
+    const response = await startEdge().fetch(path, init);
+    expect(response.status).toBe(415);
+    expect(await problemOf(response)).toMatchObject({
+      code: "unsupported-encoding",
+      detail: expect.stringContaining("gzip"),
+    });
+  },
+);
+
+test.each([
+  ["nothing", () => new Response("")],
+  ["204", () => new Response(null, { status: 204 })],
+])("an address that answers %s is unreachable", async (_name, answer) => {
+  network().backend("backend-a.test");
+  network().pages.set("https://pictures.example.org/none.png", answer);
+  const response = await send('{"url": "https://pictures.example.org/none.png"}', "application/json");
+  expect((await problemOf(response)).code).toBe("url-unreachable");
+});
+
+test("Hugging Face's options are read wherever they stand, the most direct one first", async () => {
+  const backend = network().backend("backend-a.test");
+  const parameters = {
+    generation_parameters: { max_new_tokens: 5, num_beams: 2 },
+    generate_kwargs: { max_new_tokens: 6 },
+    num_beams: null,
+  };
+  const body = JSON.stringify({ inputs: base64Of(newPicture()), parameters });
+  expect((await send(body, "application/json", "/models/tiny/blip")).status).toBe(200);
+  const asked = new URL(backend.requests[0]?.url ?? "").searchParams;
+  expect([asked.get("num_beams"), asked.get("max_new_tokens")]).toEqual(["2", "6"]);
+});
