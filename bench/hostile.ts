@@ -54,6 +54,10 @@ export async function run({ bombs }: z.infer<typeof Options>): Promise<Report> {
   const server = await startBackend({});
   try {
     const restingMib = memoryMib(server.pid);
+    console.error(
+      `| file, ${bombs} at once | size | answer | all answered | most memory | longest normal caption | goal |`,
+    );
+    console.error("| --- | --- | --- | --- | --- | --- | --- |");
     const rows: Report[] = [];
     for (const [file, make] of Object.entries(KINDS)) {
       const bytes = await make();
@@ -108,6 +112,8 @@ async function attack(
   };
   const isMet =
     seconds <= GOALS.bombSeconds && peakMib <= GOALS.memoryMib && normalSeconds <= GOALS.normalSeconds;
+  const cells = [file, `${kib} KiB`, row.answers, `${seconds.toFixed(1)} s`, `${peakMib} MiB`];
+  console.error(`| ${[...cells, `${normalSeconds.toFixed(2)} s`, isMet ? "met" : "MISSED"].join(" | ")} |`);
   return { ...row, is_met: isMet };
 }
 

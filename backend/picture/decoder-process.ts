@@ -48,7 +48,9 @@ process.on("message", async (message: DecoderSettings | DecodeOrder) => {
 });
 
 function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderSettings): () => void {
-  const maxBytes = restingBytes + FILE_COPIES * bytes.length + SLACK_RATIO * decodeBytes + SLACK_BYTES;
+  // What earlier pictures left behind is not this one's doing; the server replaces a process that keeps much.
+  const maxBytes =
+    process.memoryUsage.rss() + FILE_COPIES * bytes.length + SLACK_RATIO * decodeBytes + SLACK_BYTES;
   const maxMicroseconds = limits.decodeTimeoutSeconds * 1e6;
   const before = process.cpuUsage();
   const timer = setInterval(() => {

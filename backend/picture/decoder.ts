@@ -12,7 +12,7 @@ import type { InspectedPicture } from "./inspect.ts";
 /** A picture's processor time is limited by the process itself; this ends one that does not come to it. */
 const WALL_TIMEOUT_RATIO = 2.5;
 /** What a process may keep of a picture that is done; one that kept more is replaced. */
-const MAX_KEPT_BYTES = 128 * 1024 * 1024;
+const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const MAX_HEAP_MIB = 128;
 
 export interface Decoder {

@@ -64,6 +64,24 @@ describe("deploy/", () => {
     expect(read("backend/telemetry/metrics.ts")).toContain(`"${metric}"`);
   });
 
+  test("no service of compose has more than the backend has: no capability, no writable root, no new privilege", () => {
+    const services = read("deploy/compose.yaml")
+      .split(/^ {2}(?=[\w-]+:$)/m)
+      .slice(1);
+    expect(services.length).toBe(4);
+    for (const service of services) {
+      for (const setting of ["read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "pids_limit:"]) {
+        expect(service, setting).toContain(setting);
+      }
+    }
+  });
+
+  test("every pod that listens has a policy, and no secret stands on a command line", () => {
+    const policies = read("deploy/kubernetes/network.yaml");
+    for (const app of ["backend", "cloudflared"]) expect(policies).toContain(`matchLabels: { app: ${app} }`);
+    for (const path of [...FILES, "docs/deploy.md"]) expect(read(path)).not.toMatch(/--token|--from-literal/);
+  });
+
   test("compose's backend calls the model that model:build names", () => {
     expect(read("deploy/compose.yaml")).not.toContain("TRITON_MODEL");
     expect(TRITON_MODEL).toBe("caption");

@@ -367,7 +367,7 @@ function webpFrames(frames: number): Uint8Array<ArrayBuffer> {
     return Buffer.concat([header, data, Buffer.alloc(data.length % 2)]);
   };
   // A lossless picture of one pixel: its size, then codes of a single symbol each.
-  const pixel = chunk("VP8L", Buffer.from("2f00000000078810f1fe07", "hex"));
+  const pixel = chunk("VP8L", Buffer.from("2f000000000710fd8ffe0722a2ff01", "hex"));
   const frame = chunk("ANMF", Buffer.concat([Buffer.alloc(16), pixel]));
   const body = Buffer.concat([
     chunk("VP8X", Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0])),

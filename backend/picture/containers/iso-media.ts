@@ -30,7 +30,7 @@ interface Box {
 }
 
 export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
-  const top = boxesOf(bytes, 0, bytes.length);
+  const top = boxesOf(bytes, 0, bytes.length, { mayEndAnyhow: true });
   const meta = top?.find(({ type }) => type === "meta");
   // A version and flags stand before what the box holds.
   const inMeta = meta && boxesOf(bytes, meta.start + 4, meta.end);
@@ -79,12 +79,20 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   });
 }
 
-/** The boxes that lie side by side from `at` to `end`; undefined where one says more than there is. */
-function boxesOf(bytes: Uint8Array, at: number, end: number): Box[] | undefined {
+/**
+ * The boxes that lie side by side from `at` to `end`; undefined where one says more than there is. A file may be
+ * followed by anything, which decoders pass over.
+ */
+function boxesOf(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  { mayEndAnyhow = false } = {},
+): Box[] | undefined {
   const view = viewOf(bytes);
   const boxes: Box[] = [];
   while (at < end) {
-    if (at + 8 > end) return undefined;
+    if (at + 8 > end) return mayEndAnyhow ? boxes : undefined;
     let length = view.getUint32(at);
     let headerBytes = 8;
     if (length === 1) {
@@ -94,7 +102,7 @@ function boxesOf(bytes: Uint8Array, at: number, end: number): Box[] | undefined 
     } else if (length === 0) {
       length = end - at;
     }
-    if (length < headerBytes || at + length > end) return undefined;
+    if (length < headerBytes || at + length > end) return mayEndAnyhow ? boxes : undefined;
     boxes.push({
       type: fourCharacters(bytes, at + 4),
       typeAt: at + 4,

@@ -42,13 +42,15 @@ export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   kept.keep(0, RIFF_HEADER_BYTES);
   const seen = new Set<string>();
   let size: Size | undefined;
-  for (let at = RIFF_HEADER_BYTES; at + CHUNK_HEADER_BYTES <= bytes.length; ) {
+  // What follows the outer chunk is no part of the picture.
+  const fileEnd = bytes.length < RIFF_HEADER_BYTES ? 0 : Math.min(bytes.length, 8 + view.getUint32(4, true));
+  for (let at = RIFF_HEADER_BYTES; at + CHUNK_HEADER_BYTES <= fileEnd; ) {
     const type = fourCharacters(bytes, at);
     const start = at + CHUNK_HEADER_BYTES;
     const length = view.getUint32(at + 4, true);
-    if (start + length > bytes.length) return unreadable("WebP");
+    if (start + length > fileEnd) return unreadable("WebP");
     // Chunks begin at even offsets; the last one's padding may be missing.
-    const end = Math.min(bytes.length, start + length + (length % 2));
+    const end = Math.min(fileEnd, start + length + (length % 2));
     size ??= readSize(bytes.subarray(start, start + length), type);
     if (!seen.has(type) && length <= (KEPT_ONCE[type] ?? -1)) {
       seen.add(type);

