@@ -40,12 +40,10 @@ function withoutNullParameters(json: unknown): unknown {
 }
 
 /**
- * Whether the client reads only a bare object. `@huggingface/inference` accepts nothing else, everything else (Python's
- * `huggingface_hub`, hosted endpoints, curl) has an array. In browsers that client cannot name itself.
+ * Whether the client names itself as one that reads only a bare object. `@huggingface/inference` accepts nothing else;
+ * everything else (Python's `huggingface_hub`, hosted endpoints, curl) has an array. In browsers that client cannot name
+ * itself.
  */
 export function wantsObject(headers: Headers): boolean {
-  return (
-    headers.has("sec-fetch-mode") ||
-    /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "")
-  );
+  return /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "");
 }

@@ -249,11 +249,16 @@ function forms(photo: Buffer): HostileRequest[] {
     ),
     form("without its end", image, "bad-request", "caption", "empty-body"),
     form("without a boundary inside", photo, "bad-request", "empty-body"),
-    form("another field", Buffer.concat([part('name="file"; filename="a.png"', photo), end]), "empty-body"),
+    form(
+      "another field",
+      Buffer.concat([part('name="photograph"; filename="a.png"', photo), end]),
+      "bad-options",
+    ),
+    form("the field file", Buffer.concat([part('name="file"; filename="a.png"', photo), end]), "caption"),
     form(
       "text for a picture",
       Buffer.concat([part('name="image"', Buffer.from("hello")), end]),
-      "empty-body",
+      "bad-request",
     ),
     form(
       "a file for an option",

@@ -147,7 +147,7 @@ async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request):
     for (const part of parseMultipart(body, { boundary, ...limits })) {
       const { name, isFile } = disposition(part.headers["content-disposition"] ?? "");
       if (name === undefined) continue;
-      if (isFile) files.set(name, new Uint8Array(part.bytes));
+      if (isFile) files.set(pictureField(name), new Uint8Array(part.bytes));
       else texts.push([name, part.text]);
     }
   } catch (error) {
@@ -156,6 +156,15 @@ async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request):
   }
   const given = PICTURE_FIELDS.map((name) => files.get(name)).filter((file) => file !== undefined);
   return { file: given.find(({ length }) => length > 0) ?? given[0], texts: givenFields(texts) };
+}
+
+/** @throws {FailureError} where an option came as a file: it would be passed over without a word */
+function pictureField(name: string): string {
+  if (PICTURE_FIELDS.some((field) => field === name)) return name;
+  throw new FailureError({
+    code: "bad-options",
+    detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${PICTURE_FIELDS[0]}".`,
+  });
 }
 
 /** Parameters of a part's `Content-Disposition`, quoted or not, in any case and order. RFC 6266, section 4.1. */

@@ -51,7 +51,7 @@ export function postImageToText(parts: {
       const { generated, provenance } = outcome.value;
       scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
       const output = { generated_text: generated.caption };
-      return Response.json(wantsObject(context.req.raw.headers) ? output : [output], {
+      return Response.json(readsOnlyObjects(context.req.raw.headers) ? output : [output], {
         headers: { "cache-status": cacheStatus(provenance), vary: "user-agent" },
       });
     } catch (error) {
@@ -59,6 +59,11 @@ export function postImageToText(parts: {
       throw error;
     }
   };
+}
+
+/** Pages of any browser, and of what sends a browser's headers, may run the stock client without naming it. */
+function readsOnlyObjects(headers: Headers): boolean {
+  return headers.has("sec-fetch-mode") || wantsObject(headers);
 }
 
 async function requireModel(
