@@ -1,7 +1,7 @@
 /**
  * Attacks a backend of its own with files made to exhaust it, three of a kind at once, and asks for a normal caption all
  * the while. A row a kind: what was answered and when, the most memory of all its processes, what the normal ones waited.
- * Only ever sends to the server it has started.
+ * Then attacks an edge of its own (edge-attacks.ts). Only ever sends to what it has started.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -18,6 +18,7 @@ import {
   textBomb,
 } from "../test/support/pictures.ts";
 import { type BackendProcess, distinct, photograph, startBackend } from "./backend-process.ts";
+import { attackEdge } from "./edge-attacks.ts";
 import type { Report } from "./report.ts";
 
 export const Options = z.object({
@@ -73,7 +74,12 @@ export async function run({ bombs }: z.infer<typeof Options>): Promise<Report> {
         leave(server.url),
       ),
     );
-    return { goals: GOALS, resting_mib: restingMib, rows };
+    console.error("\n| attack on the edge | what came of it | time | goal |\n| --- | --- | --- | --- |");
+    const edge = await attackEdge((row) => {
+      const { attack: name, came_of_it, seconds, is_met } = row;
+      console.error(`| ${name} | ${came_of_it} | ${seconds.toFixed(1)} s | ${is_met ? "met" : "MISSED"} |`);
+    });
+    return { goals: GOALS, resting_mib: restingMib, rows, edge: edge.map((row) => ({ ...row })) };
   } finally {
     await server.stop();
   }

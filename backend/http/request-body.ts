@@ -41,16 +41,18 @@ async function readBody(
   const reader = request.body.getReader();
   const stop = () => void reader.cancel(signal.reason).catch(() => {});
   signal.addEventListener("abort", stop);
-  const chunks: Uint8Array[] = [];
-  let length = 0;
+  // Grows in place, and is given back the moment it is no longer needed: pieces put together at the end would be held twice,
+  // and then until they are collected.
+  const buffer = new ArrayBuffer(0, { maxByteLength: maxBytes });
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      length += next.value.length;
-      if (length > maxBytes) return imageTooLarge();
+      const begin = buffer.byteLength;
+      if (begin + next.value.length > maxBytes) return imageTooLarge();
       if (!permit.reserve(next.value.length)) {
         return failure("overloaded", "Too many bytes are being uploaded at once.", { retryAfterSeconds: 1 });
       }
-      chunks.push(next.value);
+      buffer.resize(begin + next.value.length);
+      new Uint8Array(buffer).set(next.value, begin);
     }
   } catch (error) {
     if (!signal.aborted) return failure("bad-request", "The body ended early.");
@@ -60,11 +62,5 @@ async function readBody(
     reader.cancel().catch(() => {});
   }
   if (signal.aborted) return failure("upload-timeout", "The body did not arrive in time.");
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return success(bytes);
+  return success(new Uint8Array(buffer.transferToFixedLength()));
 }
