@@ -41,7 +41,8 @@ async function readBody(
   const reader = request.body.getReader();
   const stop = () => void reader.cancel(signal.reason).catch(() => {});
   signal.addEventListener("abort", stop);
-  const chunks: Uint8Array[] = [];
+  // In place where the length is known, so that a body is held once; memory is taken as it is filled.
+  let bytes = new Uint8Array(declaredBytes(request, maxBytes));
   let length = 0;
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
@@ -50,7 +51,8 @@ async function readBody(
       if (!permit.reserve(next.value.length)) {
         return failure("overloaded", "Too many bytes are being uploaded at once.", { retryAfterSeconds: 1 });
       }
-      chunks.push(next.value);
+      if (length > bytes.length) bytes = grown(bytes, Math.min(maxBytes, 2 * length));
+      bytes.set(next.value, length - next.value.length);
     }
   } catch (error) {
     if (!signal.aborted) return failure("bad-request", "The body ended early.");
@@ -60,11 +62,17 @@ async function readBody(
     reader.cancel().catch(() => {});
   }
   if (signal.aborted) return failure("upload-timeout", "The body did not arrive in time.");
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return success(bytes);
+  return success(length === bytes.length ? bytes : bytes.slice(0, length));
+}
+
+/** What the request says its body has, as far as it may; 0 where it does not say. */
+function declaredBytes(request: Request, maxBytes: number): number {
+  const declared = Number(request.headers.get("content-length") ?? 0);
+  return Number.isSafeInteger(declared) && declared > 0 ? Math.min(declared, maxBytes) : 0;
+}
+
+function grown(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length);
+  larger.set(bytes);
+  return larger;
 }
