@@ -13,7 +13,8 @@ import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import type { DecodingOptions, Engine } from "../engines/engine.ts";
-import { blankPicture, decodePicture, type PictureLimits, type PixelFormat } from "../picture/decode.ts";
+import { blankPicture } from "../picture/blank-picture.ts";
+import type { PictureLimits, PixelFormat } from "../picture/decode.ts";
 import { createDecodeQueue, type DecodeQueue } from "../picture/decode-queue.ts";
 import type { Decoder } from "../picture/decoder.ts";
 import { inspectPicture } from "../picture/inspect.ts";
@@ -91,8 +92,8 @@ type Generated = Result<Words & { readonly timings: StageTimings }>;
 const MIB = 1024 * 1024;
 export const PICTURE_LIMITS: PictureLimits = {
   maxPixels: MAX_IMAGE_PIXELS,
-  // The costliest kind, an AVIF, of a camera's 24 million pixels.
-  maxDecodeBytes: 448 * MIB,
+  // The costliest kind, an AVIF, of 19 million pixels; more, and three large pictures would pass a gigabyte.
+  maxDecodeBytes: 352 * MIB,
   decodeTimeoutSeconds: 4,
 };
 /** A hundred times what a photograph takes. */
@@ -171,7 +172,7 @@ export function createCaptioner({
     },
     async warmUp() {
       const { size } = engine.bundle.manifest.image;
-      const picture = await blankPicture(size);
+      const picture = blankPicture(size);
       const decodings = Array.from({ length: decodeLanes }, () => decode(picture, NEVER));
       for (const decoded of await Promise.all(decodings)) {
         if (!decoded.ok) throw new FailureError(decoded.failure);
@@ -195,7 +196,11 @@ export function createCaptioner({
 function decoderInProcess(format: PixelFormat): Decoder {
   return {
     isFit: true,
-    decode: (picture) => decodePicture(picture, format, PICTURE_LIMITS),
+    async decode(picture) {
+      // A server, which brings decoders, shall not hold libvips too.
+      const { decodePicture } = await import("../picture/decode.ts");
+      return decodePicture(picture, format, PICTURE_LIMITS);
+    },
     end() {},
   };
 }

@@ -50,12 +50,6 @@ export interface PixelFormat {
   readonly filter: ResampleFilter;
 }
 
-/** A white picture of `size` x `size` pixels, for warming decoders up. */
-export async function blankPicture(size: number): Promise<Uint8Array<ArrayBuffer>> {
-  const blank = sharp({ create: { width: size, height: size, channels: 3, background: "#ffffff" } });
-  return Uint8Array.from(await blank.jpeg().toBuffer());
-}
-
 /**
  * Decodes to upright 8-bit sRGB on white, the first frame of an animation, resized to the model's square as Pillow does.
  * Fails with `unreadable-image`, `unsupported-image` or `decode-timeout`.

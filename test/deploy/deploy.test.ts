@@ -10,8 +10,8 @@ const FILES = [
     (name) => `deploy/kubernetes/${name}`,
   ),
 ];
-/** Variables that are none of the backend's: Node's own, compose's, and the tunnel's. */
-const FOREIGN = ["NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "UV_THREADPOOL_SIZE"];
+/** Variables that are none of the backend's: Node's own, glibc's, compose's, and the tunnel's. */
+const FOREIGN = ["MALLOC_ARENA_MAX", "NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "UV_THREADPOOL_SIZE"];
 
 const settings = new Set(
   read("backend/config.ts")

@@ -1,0 +1,28 @@
+/** A picture to warm decoders up with, made without them: the server's own process never loads libvips. */
+
+import { crc32, deflateSync } from "node:zlib";
+
+const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
+const WHITE = 0xff;
+
+/** A white grey PNG of `size` x `size` pixels. */
+export function blankPicture(size: number): Uint8Array<ArrayBuffer> {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(size, 0);
+  header.writeUInt32BE(size, 4);
+  header[8] = 8;
+  const rows = Buffer.alloc(size * (1 + size), WHITE);
+  // Each row begins with its filter, of which 0 is none.
+  for (let row = 0; row < size; row++) rows[row * (1 + size)] = 0;
+  const chunks = [chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))];
+  return Uint8Array.from(Buffer.concat([SIGNATURE, ...chunks]));
+}
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+  const framed = Buffer.alloc(body.length + 8);
+  framed.writeUInt32BE(data.length, 0);
+  body.copy(framed, 4);
+  framed.writeUInt32BE(crc32(body), body.length + 4);
+  return framed;
+}
