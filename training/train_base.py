@@ -150,7 +150,9 @@ def main() -> None:
         photos = [Photo(p.name, p.captions + said.get(p.name, []), p.names) for p in photos]
         photos += [Photo(name, captions, []) for name, captions in said.items() if name not in labelled]
     vocabulary = args.out / "vocab.txt"
-    if not vocabulary.exists():
+    if args.start_from:
+        vocabulary.write_bytes((args.start_from.parent / "vocab.txt").read_bytes())
+    elif not vocabulary.exists():
         words = [c for i in train for c in i.captions] + [c for p in photos for c in p.captions] * 2
         write_vocabulary(words, args.vocabulary, vocabulary)
     tokenizer = BertTokenizerFast(vocab_file=str(vocabulary), vocab=str(vocabulary), do_lower_case=True)
