@@ -1,9 +1,10 @@
 /** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
 
-import { access, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { Review } from "../../shared/schema.ts";
+import { fileExists } from "./file-exists.ts";
 import { readJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
@@ -119,7 +120,7 @@ export async function writeReview(folder: string, review: Review | null): Promis
 
 async function readManifest(folder: string): Promise<BundleManifest> {
   const path = join(folder, MANIFEST_FILE);
-  if (!(await exists(path))) {
+  if (!(await fileExists(path))) {
     throw new BundleError(
       `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one with 'npm run model:build'.`,
     );
@@ -131,13 +132,6 @@ async function readManifest(folder: string): Promise<BundleManifest> {
     );
   }
   return readJsonFile(path, BundleManifest, BundleError);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Every graph of a bundle, `model.onnx` first. */

@@ -59,7 +59,7 @@ export interface Captioner {
   readonly model: BackendModel;
   /**
    * Captions one picture.
-   * Fails with the codes of picture.ts, `image-too-large`, `bad-options`, or `deadline-exceeded` when `signal` aborts.
+   * Fails with the codes of inspect.ts and decode.ts, `image-too-large`, `bad-options`, or `deadline-exceeded` when `signal` aborts.
    */
   caption(
     bytes: Uint8Array<ArrayBuffer>,

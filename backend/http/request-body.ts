@@ -1,7 +1,7 @@
 /** Reads a request's body under a byte limit, a deadline and the server's memory budget, and finds the picture in it. */
 
 import { imageTooLarge } from "../../shared/intake/base64.ts";
-import { isJsonType, mediaType, refuseCoding } from "../../shared/intake/body.ts";
+import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
 import { parseImageToText } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -23,8 +23,8 @@ export async function readPictureRequest(
   permit: Permit,
   signal: AbortSignal,
 ): Promise<Result<PictureRequest>> {
-  const coded = refuseCoding(request);
-  if (coded !== undefined) return coded;
+  const uncoded = requireUncoded(request);
+  if (!uncoded.ok) return uncoded;
   const isJson = isJsonType(mediaType(request));
   const maxBytes = isJson ? MAX_JSON_BYTES : MAX_IMAGE_BYTES;
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) return imageTooLarge();

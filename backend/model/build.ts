@@ -108,7 +108,9 @@ export async function openMergedWeights(
   const stored = await openWeightFolder(base.folder, "model");
   const opened = adapter && (await openAdapter(adapter.folder));
   const { weights, ties } = await openOutputLayer(opened ? withBaseLayers(stored, opened) : stored, config);
-  return closeOutputLayer(opened ? mergeAdapter(weights, opened) : weights, ties);
+  if (opened === undefined) return closeOutputLayer(weights, ties, new Set());
+  const merged = mergeAdapter(weights, opened);
+  return closeOutputLayer(merged, ties, merged.changed);
 }
 
 /** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */

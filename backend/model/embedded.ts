@@ -1,10 +1,12 @@
 /** The model that comes with the project: weights in models/, its bundle built from them when it is needed. */
 
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import { type Bundle, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
+import { type Bundle, BundleError, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
+import { fileExists } from "../bundle/file-exists.ts";
+import { readJsonFile } from "../bundle/json-file.ts";
 import { type BuildOptions, buildBundle } from "./build.ts";
 import { weightFolderHash } from "./weights/safetensors.ts";
 
@@ -64,8 +66,7 @@ async function embeddedWeights(): Promise<Omit<MeasuredReview, "review">> {
 
 /** Null for weights that it was not measured with: they flag everything until they are calibrated. */
 async function readReview(weights: Omit<MeasuredReview, "review">): Promise<MeasuredReview["review"]> {
-  const text = await readFile(REVIEW_FILE, "utf8").catch(() => undefined);
-  if (text === undefined) return null;
-  const measured = MeasuredReview.parse(JSON.parse(text));
+  if (!(await fileExists(REVIEW_FILE))) return null;
+  const measured = await readJsonFile(REVIEW_FILE, MeasuredReview, BundleError);
   return measured.base === weights.base && measured.adapter === weights.adapter ? measured.review : null;
 }

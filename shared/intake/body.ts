@@ -17,9 +17,9 @@ export function isJsonType(type: string): boolean {
 }
 
 /** A body that is coded is refused by the coding's name: its hash would be of other bytes. RFC 9110, section 8.4. */
-export function refuseCoding({ headers }: Message): Result<never> | undefined {
+export function requireUncoded({ headers }: Message): Result<undefined> {
   const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
-  if (coding === "" || coding === "identity") return undefined;
+  if (coding === "" || coding === "identity") return success(undefined);
   return failure(
     "unsupported-encoding",
     `Content-Encoding ${JSON.stringify(coding.slice(0, 40))} is not read. Send the body as it is.`,

@@ -7,7 +7,7 @@ import {
   isJsonType,
   mediaType,
   parseJsonBody,
-  refuseCoding,
+  requireUncoded,
 } from "../../shared/intake/body.ts";
 import { givenFields } from "../../shared/intake/options.ts";
 import { pictureFormat } from "../../shared/intake/picture.ts";
@@ -51,8 +51,7 @@ export async function readPictureRequest(
   query: Query,
   parts: IntakeParts,
 ): Promise<PictureRequest> {
-  const coded = refuseCoding(request);
-  if (coded !== undefined) orThrow(coded);
+  orThrow(requireUncoded(request));
   const type = mediaType(request);
   const timeoutMs = parts.uploadTimeoutMs;
   if (isJsonType(type)) {
@@ -85,8 +84,7 @@ export function toPicture({ bytes, sha256 }: HashedBytes): IdentifiedPicture {
 
 /** The JSON of a bounded body. @throws {FailureError} `bad-request` where it is none. */
 export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
-  const coded = refuseCoding(request);
-  if (coded !== undefined) orThrow(coded);
+  orThrow(requireUncoded(request));
   return orThrow(parseJsonBody(await readBounded(request, limits)));
 }
 

@@ -2,7 +2,7 @@
 
 import type { Context, Handler } from "hono";
 import { contentHash } from "../../shared/content-hash.ts";
-import { isJsonType, mediaType, refuseCoding } from "../../shared/intake/body.ts";
+import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
 import { parseImageToText, wantsObject } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, problemResponse, toProblem } from "../../shared/problem.ts";
@@ -89,8 +89,7 @@ async function readRequest(
 ): Promise<IdentifiedPicture & { readonly options: CaptionOptions }> {
   const { raw } = context.req;
   const query = parseOptions(context.req.query());
-  const coded = refuseCoding(raw);
-  if (coded !== undefined) orThrow(coded);
+  orThrow(requireUncoded(raw));
   if (!isJsonType(mediaType(raw))) {
     return { ...toPicture(await readHashed(raw, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options: query };
   }

@@ -5,7 +5,6 @@
  * https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py, `tie_weights`
  */
 
-import type { MergedWeights } from "../weights/lora.ts";
 import { WeightError, type WeightSource } from "../weights/weights.ts";
 import type { BlipConfig } from "./config.ts";
 
@@ -53,9 +52,15 @@ export async function openOutputLayer(
   return { weights: withAliases(base, aliases), ties };
 }
 
-/** The weights as the graph reads them: `OUTPUT_MATRIX` is there only where it is not the word embedding. */
-export function closeOutputLayer(weights: MergedWeights | WeightSource, ties: Ties): WeightSource {
-  const changed = "changed" in weights ? weights.changed : new Set<string>();
+/**
+ * The weights as the graph reads them: `OUTPUT_MATRIX` is there only where it is not the word embedding.
+ * @param changed tensors that an adapter has made others than the base's
+ */
+export function closeOutputLayer(
+  weights: WeightSource,
+  ties: Ties,
+  changed: ReadonlySet<string>,
+): WeightSource {
   const tensors = new Map(weights.tensors);
   if (ties.matrix && !changed.has(WORD_EMBEDDING) && !changed.has(OUTPUT_MATRIX))
     tensors.delete(OUTPUT_MATRIX);

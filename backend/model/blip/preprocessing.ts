@@ -3,9 +3,9 @@
  * 5 writes it. What would change the pixels and cannot be done here is refused by name.
  */
 
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { fileExists } from "../../bundle/file-exists.ts";
 import { readJsonFile } from "../../bundle/json-file.ts";
 import { WeightError } from "../weights/weights.ts";
 
@@ -64,10 +64,10 @@ const DEFAULT_RESAMPLE = 3;
 export async function readPreprocessing(folder: string): Promise<Preprocessing> {
   const found: Preprocessing[] = [];
   const own = join(folder, "preprocessor_config.json");
-  if (await exists(own))
+  if (await fileExists(own))
     found.push(toPreprocessing(await readJsonFile(own, ImageProcessor, WeightError), own));
   const whole = join(folder, "processor_config.json");
-  const settings = (await exists(whole))
+  const settings = (await fileExists(whole))
     ? (await readJsonFile(whole, Processor, WeightError)).image_processor
     : undefined;
   if (settings !== undefined) found.push(toPreprocessing(settings, whole));
@@ -123,11 +123,4 @@ function normalization(config: ImageProcessor): Pick<Preprocessing, "mean" | "st
   if (Math.abs(ratio - 1) < 1e-9) return { mean, std };
   const scaled = ([a, b, c]: readonly [number, number, number]) => [a / ratio, b / ratio, c / ratio] as const;
   return { mean: scaled(mean), std: scaled(std) };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

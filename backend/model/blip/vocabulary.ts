@@ -3,10 +3,11 @@
  * agree. What the bundle's tokenizer would read otherwise is refused by name.
  */
 
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { VOCABULARY_FILE } from "../../bundle/bundle.ts";
+import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
 import { WeightError } from "../weights/weights.ts";
 import type { TextConfig } from "./config.ts";
@@ -49,8 +50,8 @@ const TokenizerFile = z.looseObject({
 export async function readVocabulary(folder: string, config: TextConfig): Promise<Vocabulary> {
   const textPath = join(folder, VOCABULARY_FILE);
   const jsonPath = join(folder, "tokenizer.json");
-  const fromText = (await exists(textPath)) ? await readTokens(textPath) : undefined;
-  const fromJson = (await exists(jsonPath)) ? await readTokenizer(jsonPath) : undefined;
+  const fromText = (await fileExists(textPath)) ? await readTokens(textPath) : undefined;
+  const fromJson = (await fileExists(jsonPath)) ? await readTokenizer(jsonPath) : undefined;
   const tokens = fromText ?? fromJson?.tokens;
   if (tokens === undefined) {
     throw new WeightError(
@@ -128,13 +129,6 @@ function requireFit(folder: string, tokens: readonly string[], config: TextConfi
 
 async function lowerCaseOf(folder: string): Promise<boolean | undefined> {
   const path = join(folder, "tokenizer_config.json");
-  if (!(await exists(path))) return undefined;
+  if (!(await fileExists(path))) return undefined;
   return (await readJsonFile(path, TokenizerConfig, WeightError)).do_lower_case ?? undefined;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

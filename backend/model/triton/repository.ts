@@ -3,10 +3,10 @@
  * share the weights' file where it lies beside the graph; docs/triton.md says why they are two.
  */
 
-import { constants } from "node:fs";
-import { access, copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Bundle } from "../../bundle/bundle.ts";
+import { fileExists } from "../../bundle/file-exists.ts";
 import { PORTS } from "../../bundle/ports.ts";
 import {
   MAX_BATCHED_ROWS,
@@ -74,7 +74,7 @@ async function writeModel(
   await rm(join(version, GRAPH_FILE), { force: true });
   await writeGraph(join(version, GRAPH_FILE));
   const weights = `${bundle.graphPath}.data`;
-  if (await exists(weights)) await linkOrCopy(weights, join(version, basename(weights)));
+  if (await fileExists(weights)) await linkOrCopy(weights, join(version, basename(weights)));
   await writeFile(
     join(folder, name, CONFIG_FILE),
     `# ${id}, revision ${revision}; written by model:build.
@@ -164,13 +164,6 @@ async function writeWarmUpFiles(folder: string, inputs: readonly ServedPort[]): 
     const value = WARM_UP_VALUES[name];
     if (value !== undefined) await writeFile(join(folder, name), BigInt64Array.of(BigInt(value)));
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function linkOrCopy(from: string, to: string): Promise<void> {

@@ -6,9 +6,10 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { access, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
 import { elementCount, type TensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
@@ -106,10 +107,10 @@ export async function weightFolderHash(folder: string, stem: string): Promise<st
 
 async function weightFiles(folder: string, stem: string): Promise<string[]> {
   const single = `${stem}.safetensors`;
-  if (await exists(join(folder, single))) return [single];
+  if (await fileExists(join(folder, single))) return [single];
   const index = await readIndex(folder, stem);
   if (index) return [...new Set(Object.values(index.weight_map))].sort();
-  if (await exists(join(folder, stem === "model" ? "pytorch_model.bin" : `${stem}.bin`))) {
+  if (await fileExists(join(folder, stem === "model" ? "pytorch_model.bin" : `${stem}.bin`))) {
     throw new WeightError(
       `${folder} has its weights only as a pickled .bin file, which can run code when opened and is not read here. ` +
         `Convert it once with transformers: save_pretrained(..., safe_serialization=True).`,
@@ -119,13 +120,13 @@ async function weightFiles(folder: string, stem: string): Promise<string[]> {
 }
 
 async function indexedTensors(folder: string, stem: string): Promise<string[]> {
-  if (await exists(join(folder, `${stem}.safetensors`))) return [];
+  if (await fileExists(join(folder, `${stem}.safetensors`))) return [];
   return Object.keys((await readIndex(folder, stem))?.weight_map ?? {});
 }
 
 async function readIndex(folder: string, stem: string): Promise<z.infer<typeof ShardIndex> | undefined> {
   const path = join(folder, `${stem}.safetensors.index.json`);
-  if (!(await exists(path))) return undefined;
+  if (!(await fileExists(path))) return undefined;
   return readJsonFile(path, ShardIndex, WeightError);
 }
 
@@ -186,13 +187,6 @@ async function readExactly(
     if (bytesRead === 0) throw new WeightError(`${path} ends too early; it was not fetched whole.`);
     done += bytesRead;
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function isFloatType(dtype: string): dtype is FloatType {

@@ -72,7 +72,7 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   while (at < bytes.length) {
     const marker = nextMarker(bytes, at);
     if (marker === undefined) {
-      // It ends early; the decoder knows whether enough of it has arrived.
+      // It ends early; whether that is all it lacks is told from its scans here, and from its pixels once decoded.
       kept.keep(at, bytes.length);
       break;
     }

@@ -4,7 +4,8 @@
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
-import { type ExtraSample, unreadable, viewOf } from "./scanned-picture.ts";
+import { type ExtraSample, unreadable } from "./scanned-picture.ts";
+import { readNumber, type TiffLayout, tiffLayout } from "./tiff-layout.ts";
 
 const TAG = {
   bitsPerSample: 258,
@@ -78,23 +79,14 @@ interface Directory {
   readonly nextAt: number;
 }
 
-/** How numbers lie in this file. */
-interface Layout {
-  readonly view: DataView;
-  readonly little: boolean;
-  readonly big: boolean;
-}
-
 /**
  * What stands behind the colours of each pixel; empty where nothing does.
  * Fails with `unsupported-image` or `unreadable-image`.
  */
 export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[]> {
   if (bytes.length < 16) return unreadable("TIFF");
-  const view = viewOf(bytes);
-  const little = bytes[0] === 0x49;
-  const layout: Layout = { view, little, big: view.getUint16(2, little) === 43 };
-  const first = readDirectory(layout, readOffset(layout, layout.big ? 8 : 4));
+  const layout = tiffLayout(bytes);
+  const first = readDirectory(layout, readOffset(layout, layout.firstAt));
   if (first === undefined) return unreadable("TIFF");
   const refusal = refuse(layout, first);
   if (refusal !== undefined) {
@@ -113,7 +105,7 @@ export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[
 }
 
 /** What this file is, if that is nothing we decode rightly. */
-function refuse(layout: Layout, first: Directory): string | undefined {
+function refuse(layout: TiffLayout, first: Directory): string | undefined {
   const value = (tag: number, fallback: number) => first.values.get(tag)?.[0] ?? fallback;
   if (isCameraRaw(layout, first)) return "Camera raw (DNG, NEF, CR2, ARW and the like)";
   const compression = value(TAG.compression, 1);
@@ -133,7 +125,7 @@ function refuse(layout: Layout, first: Directory): string | undefined {
 }
 
 /** Cameras put a small preview into the first directory and the sensor's data beside or below it. */
-function isCameraRaw(layout: Layout, first: Directory): boolean {
+function isCameraRaw(layout: TiffLayout, first: Directory): boolean {
   let left = MAX_DIRECTORIES;
   const isRaw = (directory: Directory): boolean => {
     const photometric = directory.values.get(TAG.photometric)?.[0];
@@ -152,30 +144,30 @@ function isCameraRaw(layout: Layout, first: Directory): boolean {
   return false;
 }
 
-function readOffset({ view, little, big }: Layout, at: number): number {
-  if (at + (big ? 8 : 4) > view.byteLength) return 0;
-  return big ? Number(view.getBigUint64(at, little)) : view.getUint32(at, little);
+/** An offset; 0, which is none, where the file ends before it. */
+function readOffset(layout: TiffLayout, at: number): number {
+  const { view, offsetBytes } = layout;
+  return at + offsetBytes > view.byteLength ? 0 : readNumber(layout, at, offsetBytes);
 }
 
 /** The directory at `offset`; undefined where it does not lie in the file. */
-function readDirectory(layout: Layout, offset: number): Directory | undefined {
-  const { view, little, big } = layout;
-  const [countBytes, entryBytes, inlineBytes] = big ? [8, 20, 8] : [2, 12, 4];
+function readDirectory(layout: TiffLayout, offset: number): Directory | undefined {
+  const { view, countBytes, entryBytes, offsetBytes } = layout;
   if (offset < 8 || offset + countBytes > view.byteLength) return undefined;
-  const count = big ? Number(view.getBigUint64(offset, little)) : view.getUint16(offset, little);
+  const count = readNumber(layout, offset, countBytes);
   const start = offset + countBytes;
   const nextAt = start + count * entryBytes;
-  if (count > MAX_ENTRIES || nextAt + inlineBytes > view.byteLength) return undefined;
+  if (count > MAX_ENTRIES || nextAt + offsetBytes > view.byteLength) return undefined;
   const wanted: ReadonlySet<number> = new Set(Object.values(TAG));
   const values = new Map<number, number[]>();
   for (let at = start; at < nextAt; at += entryBytes) {
-    const tag = view.getUint16(at, little);
-    const size = TYPE_BYTES[view.getUint16(at + 2, little)];
+    const tag = readNumber(layout, at, 2);
+    const size = TYPE_BYTES[readNumber(layout, at + 2, 2)];
     if (!wanted.has(tag) || size === undefined || values.has(tag)) continue;
-    const held = big ? Number(view.getBigUint64(at + 4, little)) : view.getUint32(at + 4, little);
+    const held = readNumber(layout, at + 4, offsetBytes);
     const length = Math.min(held, MAX_VALUES);
-    const valueAt = at + (big ? 12 : 8);
-    const from = held * size <= inlineBytes ? valueAt : readOffset(layout, valueAt);
+    const valueAt = at + 4 + offsetBytes;
+    const from = held * size <= offsetBytes ? valueAt : readOffset(layout, valueAt);
     if (from + length * size > view.byteLength) return undefined;
     values.set(
       tag,
@@ -183,17 +175,4 @@ function readDirectory(layout: Layout, offset: number): Directory | undefined {
     );
   }
   return { values, nextAt };
-}
-
-function readNumber({ view, little }: Layout, at: number, size: number): number {
-  switch (size) {
-    case 1:
-      return view.getUint8(at);
-    case 2:
-      return view.getUint16(at, little);
-    case 4:
-      return view.getUint32(at, little);
-    default:
-      return Number(view.getBigUint64(at, little));
-  }
 }

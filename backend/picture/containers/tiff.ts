@@ -6,6 +6,7 @@
 
 import { type Result, success } from "../../../shared/result.ts";
 import { MAX_PROFILE_BYTES, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+import { readNumber, tiffLayout } from "./tiff-layout.ts";
 import { judgeTiffPixels } from "./tiff-pixels.ts";
 
 const TAG = {
@@ -47,14 +48,6 @@ const BYTES_A_SAMPLE = 0.9;
 /** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
 const COPIES = 2;
 
-/** Where the two variants keep their numbers. */
-interface Variant {
-  readonly firstAt: number;
-  readonly countBytes: number;
-  readonly entryBytes: number;
-  readonly offsetBytes: 4 | 8;
-}
-
 export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const extraSamples = judgeTiffPixels(bytes);
   if (!extraSamples.ok) return extraSamples;
@@ -71,23 +64,11 @@ export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
 
 /** @throws RangeError where the file ends before what it announces */
 function scanFirstDirectory(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
-  const original = viewOf(bytes);
-  const isLittle = bytes[0] === 0x49;
-  const variant: Variant =
-    original.getUint16(2, isLittle) === 43
-      ? { firstAt: 8, countBytes: 8, entryBytes: 20, offsetBytes: 8 }
-      : { firstAt: 4, countBytes: 2, entryBytes: 12, offsetBytes: 4 };
-  const { countBytes, entryBytes, offsetBytes } = variant;
-  const read = (at: number, length: number) =>
-    length === 8
-      ? Number(original.getBigUint64(at, isLittle))
-      : length === 4
-        ? original.getUint32(at, isLittle)
-        : length === 2
-          ? original.getUint16(at, isLittle)
-          : original.getUint8(at);
+  const layout = tiffLayout(bytes);
+  const { isLittle, firstAt, countBytes, entryBytes, offsetBytes } = layout;
+  const read = (at: number, length: number) => readNumber(layout, at, length);
 
-  const directory = read(variant.firstAt, offsetBytes);
+  const directory = read(firstAt, offsetBytes);
   const tags = read(directory, countBytes);
   if (tags > MAX_TAGS) return tooCostly(`The TIFF has more than ${MAX_TAGS} tags.`);
   const first = directory + countBytes;
