@@ -1,9 +1,9 @@
 /** Requests made to hurt, and every kind of picture we claim, each with what may come of it. Made here, never committed as files. */
 
-import { crc32, deflateSync, gzipSync } from "node:zlib";
+import { deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import type { ProblemCode } from "../../shared/problem.ts";
-import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
+import { acceptedPictures, pngChunk, refusedPictures } from "../support/pictures.ts";
 
 export interface HostileRequest {
   readonly name: string;
@@ -301,19 +301,11 @@ function png(width: number, height: number, data: Buffer): Buffer {
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([1, 0, 0, 0, 0], 8);
-  const chunk = (type: string, content: Buffer) => {
-    const body = Buffer.concat([Buffer.from(type, "latin1"), content]);
-    const frame = Buffer.alloc(body.length + 8);
-    frame.writeUInt32BE(content.length, 0);
-    body.copy(frame, 4);
-    frame.writeUInt32BE(crc32(body), body.length + 4);
-    return frame;
-  };
   return Buffer.concat([
     latin1("\x89PNG\r\n\x1a\n"),
-    chunk("IHDR", header),
-    chunk("IDAT", data),
-    chunk("IEND", Buffer.alloc(0)),
+    pngChunk("IHDR", header),
+    pngChunk("IDAT", data),
+    pngChunk("IEND", Buffer.alloc(0)),
   ]);
 }
 

@@ -42,6 +42,27 @@ test("a prompt begins the caption and is not part of the score", async () => {
   expect(engine.passes[0]?.options.promptIds).toEqual([1001, 1010, 1002]);
 });
 
+test("a prompt with a word the model does not know is refused by that word, before a forward pass", async () => {
+  const tokenizer = { ...fakeTokenizer, encodePrompt: () => ({ ids: [1001], unknown: ["犬"] }) };
+  start({ tokenizer });
+  const refused = await captioner.caption(await jpegPicture(), { prompt: "a 犬" });
+  expect(refused).toMatchObject({
+    ok: false,
+    failure: { code: "bad-options", detail: 'prompt: the model does not know the word "犬".' },
+  });
+  expect(engine.passes).toEqual([]);
+});
+
+test("a prompt of which nothing is a word is refused, before a forward pass", async () => {
+  start({ tokenizer: { ...fakeTokenizer, encodePrompt: () => ({ ids: [], unknown: [] }) } });
+  const refused = await captioner.caption(await jpegPicture(), { prompt: " " });
+  expect(refused).toMatchObject({
+    ok: false,
+    failure: { code: "bad-options", detail: "prompt: it has no word that the model knows." },
+  });
+  expect(engine.passes).toEqual([]);
+});
+
 test("200 identical pictures at once are one forward pass", async () => {
   engine.hold();
   const picture = await jpegPicture(3);
