@@ -1,7 +1,7 @@
 /** Captions a labelled set and scores it. Knows no model: where captions come from is passed in. */
 
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, realpath } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
 import pMap from "p-map";
 import type { CaptionClient } from "../client/index.ts";
 import { type Calibration, calibrate } from "./calibration.ts";
@@ -74,7 +74,7 @@ export async function evaluate(options: {
     async ({ image, captions: references }) => {
       const path = join(folder, image);
       try {
-        const generated = await source.caption(new Uint8Array(await readFile(path)));
+        const generated = await source.caption(new Uint8Array(await readFile(await insideOf(folder, path))));
         const { caption, score, needs_review } = generated;
         return [{ path, caption, score, needs_review, references }];
       } catch (error) {
@@ -103,4 +103,13 @@ export async function evaluate(options: {
     scores: scoreCaptions(words),
     calibration: calibrate(pictures),
   };
+}
+
+/** The file that `path` means. A folder out of an archive may hold links to files that are nobody's pictures. */
+async function insideOf(folder: string, path: string): Promise<string> {
+  const [root, file] = await Promise.all([realpath(folder), realpath(path)]);
+  if (relative(root, file).split(sep)[0] === "..") {
+    throw new Error(`is a link out of ${folder}; copy the picture into it`);
+  }
+  return file;
 }

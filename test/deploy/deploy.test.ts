@@ -41,6 +41,14 @@ describe("deploy/", () => {
     expect(variablesIn(read("deploy/kubernetes/backend.yaml"))).toContain("DRAIN_TIMEOUT_MS");
   });
 
+  test("every image that is not built here is named by version and digest", () => {
+    const images = FILES.flatMap((path) =>
+      [...read(path).matchAll(/^(?:FROM|\s+image:) (\S+[:/]\S+)/gm)].map(([, image]) => image),
+    );
+    expect(images).toHaveLength(6);
+    for (const image of images) expect(image).toMatch(/:\d[\w.-]+@sha256:[0-9a-f]{64}$/);
+  });
+
   test("probes ask routes that the backend has", () => {
     const routes = read("backend/http/app.ts");
     const asked = FILES.filter((path) => !path.includes("tunnel"))
