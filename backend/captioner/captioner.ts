@@ -92,8 +92,8 @@ type Generated = Result<Words & { readonly timings: StageTimings }>;
 const MIB = 1024 * 1024;
 export const PICTURE_LIMITS: PictureLimits = {
   maxPixels: MAX_IMAGE_PIXELS,
-  // The costliest kind, an AVIF, of 19 million pixels; more, and three large pictures would pass a gigabyte.
-  maxDecodeBytes: 352 * MIB,
+  // The costliest kind, an AVIF, of 17 million pixels; more, and three large pictures would pass a gigabyte.
+  maxDecodeBytes: 320 * MIB,
   decodeTimeoutSeconds: 4,
 };
 /** A hundred times what a photograph takes. */
