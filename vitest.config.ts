@@ -20,7 +20,13 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            // What the queue and objects run with; a test's own edge says what is different for it.
+            miniflare: { bindings: { ACCESS: "open", LOG_LEVEL: "error" } },
+          }),
+        ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000 },
       },
       ...(process.env.TRITON_VENV ? [triton] : []),

@@ -6,12 +6,20 @@
 import * as z from "zod";
 import { SHA256_HEX, toHex } from "./content-hash.ts";
 
-/** `read`: captions already made. `caption`: new ones. `batch`: many at once. `delete`: have captions forgotten. */
-export const API_KEY_SCOPES = ["read", "caption", "batch", "delete"] as const;
+/**
+ * `read`: captions already made. `caption`: new ones. `batch`: many at once. `jobs`: whole libraries in the
+ * background. `delete`: have captions forgotten.
+ */
+export const API_KEY_SCOPES = ["read", "caption", "batch", "jobs", "delete"] as const;
 export type ApiKeyScope = (typeof API_KEY_SCOPES)[number];
 
 /** Of a key for which nobody says what it may do: nothing that takes a caption from others. */
-export const DEFAULT_API_KEY_SCOPES = ["read", "caption", "batch"] as const satisfies readonly ApiKeyScope[];
+export const DEFAULT_API_KEY_SCOPES = [
+  "read",
+  "caption",
+  "batch",
+  "jobs",
+] as const satisfies readonly ApiKeyScope[];
 
 export const ApiKeyId = z.string().regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits");
 

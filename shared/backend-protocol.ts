@@ -13,6 +13,8 @@ export const CAPTION_SCORE_HEADER = "x-caption-score";
 export const CAPTION_SOURCE_HEADER = "x-caption-source";
 /** Request: whom the caption is for; requests for different ones share nothing. */
 export const CAPTION_OWNER_HEADER = "x-caption-owner";
+/** Request: `background` where nobody waits for the caption right now; whoever does goes first. */
+export const CAPTION_PRIORITY_HEADER = "x-caption-priority";
 /** Request: milliseconds the caller will still wait; work past it is dropped before it costs a forward pass. */
 export const DEADLINE_MS_HEADER = "x-deadline-ms";
 /** Request and answer: one id through all logs. */

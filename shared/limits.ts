@@ -21,5 +21,12 @@ export const MAX_BATCH_ITEMS = 100;
 export const MAX_JSON_BYTES = Math.ceil((MAX_IMAGE_BYTES * 4 * 1.05) / 3) + 64 * 1024;
 /** Boundaries and option fields around the picture of a form. */
 export const MAX_FORM_BYTES = MAX_IMAGE_BYTES + 64 * 1024;
+export const MAX_JOB_ITEMS = 10_000;
+/** A job's items are references, so this is room for long addresses and some metadata. */
+export const MAX_JOB_BYTES = 16 * 1024 * 1024;
+export const MAX_JOB_ITEM_ID_CHARACTERS = 200;
+/** As JSON. */
+export const MAX_JOB_METADATA_CHARACTERS = 4_096;
+
 /** The worker holds a batch in memory, of which it has 128 MB. */
 export const MAX_BATCH_BYTES = 32 * 1024 * 1024;

@@ -7,7 +7,7 @@
 import * as z from "zod";
 
 interface ProblemRow {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
   readonly title: string;
   /**
    * What meets this failure again: the same `bytes` for ever, so that the answer may be cached for a while; the same
@@ -32,9 +32,12 @@ export const PROBLEMS = {
   "url-refused": row(403, "The address may not be fetched"),
   "not-found": row(404, "There is nothing here"),
   "model-not-found": row(404, "The model is not served here"),
+  "job-not-found": row(404, "There is no such job"),
   "not-captioned": row(404, "This picture has not been captioned yet"),
   "method-not-allowed": row(405, "The method is not allowed here"),
   "upload-timeout": row(408, "The body did not arrive in time"),
+  "request-in-progress": row(409, "The same request is still being received"),
+  "too-many-items": row(413, "The job has too many items"),
   "image-too-large": row(413, "The picture has too many bytes", "bytes"),
   "too-many-pixels": row(413, "The picture has too many pixels", "bytes"),
   "unsupported-encoding": row(415, "The body's encoding is not supported"),
@@ -43,6 +46,7 @@ export const PROBLEMS = {
   "unreadable-image": row(422, "The picture is damaged", "bytes"),
   "too-costly": row(422, "The picture costs too much to decode", "bytes"),
   "decode-timeout": row(422, "The picture takes too long to decode", "request"),
+  "idempotency-key-reused": row(422, "The idempotency key belongs to another request"),
   "url-unreachable": row(422, "The address did not answer with a picture"),
   "rate-limited": row(429, "Too many requests"),
   "quota-exceeded": row(429, "The daily quota is used up"),

@@ -13,6 +13,17 @@ import { CAPTION_PATH, CAPTIONS_PATH, deleteCaption, getCaption, postCaption } f
 import { getHealth, getReadiness, HEALTH_PATH, READINESS_PATH } from "./routes/health.ts";
 import { MODEL_PATH, postImageToText } from "./routes/hugging-face.ts";
 import {
+  deleteJob,
+  getJob,
+  getJobEvents,
+  getJobResults,
+  JOB_EVENTS_PATH,
+  JOB_PATH,
+  JOB_RESULTS_PATH,
+  JOBS_PATH,
+  postJob,
+} from "./routes/jobs.ts";
+import {
   getDocs,
   getIcon,
   getOpenApi,
@@ -90,6 +101,16 @@ export function createApp(services: Services): Hono<AppEnv> {
   };
   app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(clocked));
   app.post(BATCH_PATH.route, gate.require("batch"), postBatch(clocked));
+  const jobs = {
+    jobs: services.jobs,
+    uploadTimeoutMs: config.UPLOAD_TIMEOUT_MS,
+    allowedHosts: config.URL_ALLOWED_HOSTS,
+  };
+  app.post(JOBS_PATH.route, gate.require("jobs"), postJob(jobs));
+  app.get(JOB_PATH.route, gate.require("jobs"), getJob(jobs));
+  app.delete(JOB_PATH.route, gate.require("jobs"), deleteJob(jobs));
+  app.get(JOB_RESULTS_PATH.route, gate.require("jobs"), getJobResults(jobs));
+  app.get(JOB_EVENTS_PATH.route, gate.require("jobs"), getJobEvents(jobs));
   app.post(
     MODEL_PATH.route,
     gate.require("caption"),

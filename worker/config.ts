@@ -67,6 +67,8 @@ const Variables = z
     KV_TIMEOUT_MS: milliseconds(500),
     /** The longest a picture's address may take to deliver it. */
     URL_TIMEOUT_MS: milliseconds(10_000),
+    /** How long a part of a job may go unheard of before it is sent again. */
+    JOB_LEASE_MS: milliseconds(120_000),
     /** The least severe log line that is written. */
     LOG_LEVEL: z.enum(["info", "warn", "error"]).default("info"),
   })

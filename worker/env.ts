@@ -1,6 +1,8 @@
 /** The bindings of `wrangler.toml`. Variables are beside them; only `config.ts` reads those. */
 
 import type { QuotaCounter } from "./access/quota-counter.ts";
+import type { CaptionJob } from "./jobs/caption-job.ts";
+import type { JobMessage } from "./jobs/message.ts";
 
 export interface Bindings {
   /** Captions and the model's revision. */
@@ -13,4 +15,8 @@ export interface Bindings {
   readonly STRANGER_LIMIT: RateLimit;
   /** New captions of a key a day. */
   readonly QUOTA: DurableObjectNamespace<QuotaCounter>;
+  /** Jobs, an object each. */
+  readonly JOBS: DurableObjectNamespace<CaptionJob>;
+  /** Parts of jobs that are to be done. */
+  readonly JOB_QUEUE: Queue<JobMessage>;
 }

@@ -14,6 +14,7 @@ import { type CachingCaptioner, createCachingCaptioner } from "./caching-caption
 import { type Config, parseConfig } from "./config.ts";
 import type { Bindings } from "./env.ts";
 import type { FetchPicture } from "./intake/picture-request.ts";
+import type { CaptionJob } from "./jobs/caption-job.ts";
 
 export interface Services {
   readonly config: Config;
@@ -22,6 +23,8 @@ export interface Services {
   readonly pool: BackendPool;
   readonly gate: Gate;
   readonly fetchPicture: FetchPicture;
+  /** Jobs, an object each. */
+  readonly jobs: DurableObjectNamespace<CaptionJob>;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -84,14 +87,16 @@ export function createServices(env: Bindings): Services {
     currentModel,
     pool,
     gate,
+    jobs: env.JOBS,
     now,
-    fetchPicture: async (url) => {
+    fetchPicture: async (url, hold) => {
       // Off the hit path: only a request that names an address needs it.
       const { fetchPicture } = await import("./intake/url/fetch-picture.ts");
       return fetchPicture(url, {
         fetch: (input, init) => fetch(input, init),
         allowedHosts: config.URL_ALLOWED_HOSTS,
         timeoutMs: config.URL_TIMEOUT_MS,
+        hold,
       });
     },
   };

@@ -1,6 +1,6 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
- * lone picture never waits and a crowd is batched. No HTTP, no pictures' files, no ONNX.
+ * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -24,6 +24,8 @@ export interface Submission {
   readonly decoding: DecodingOptions;
   /** Aborted once nobody waits for this picture any more. */
   readonly signal: AbortSignal;
+  /** Nobody waits for it right now: those who do go first. */
+  readonly isBackground?: boolean;
 }
 
 export interface BatchedSequence extends TokenSequence {
@@ -64,11 +66,12 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     running -= 1;
   }
 
-  /** The oldest picture that somebody waits for, and those after it that can share its forward pass. */
+  /** The picture whose turn it is, and those after it that can share its forward pass. */
   function takeBatch(): Entry[] {
     const batch: Entry[] = [];
     const rest: Entry[] = [];
-    for (const entry of queue) {
+    const inTurn = [...queue.filter(isUrgent), ...queue.filter((entry) => !isUrgent(entry))];
+    for (const entry of inTurn) {
       if (entry.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
       } else if (batch.length < maxBatchSize && (batch[0]?.group ?? entry.group) === entry.group) {
@@ -128,6 +131,10 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
       return (queue.length * secondsAPicture) / engine.concurrency;
     },
   };
+}
+
+function isUrgent({ isBackground }: Submission): boolean {
+  return isBackground !== true;
 }
 
 /**

@@ -80,6 +80,8 @@ export interface Captioner {
 export interface CaptionCall {
   /** Aborts when the caller leaves. */
   readonly signal?: AbortSignal;
+  /** Nobody waits for the caption right now. */
+  readonly isBackground?: boolean;
   /** Whom the caption is for; different owners neither join nor share what is remembered. */
   readonly owner?: string | undefined;
   /** Told until when the picture's bytes stay in use, which may be after the answer: a decoder may still read them. */
@@ -133,13 +135,13 @@ export function createCaptioner({
   async function generate(
     pixelsOf: (signal: AbortSignal) => Promise<Result<Uint8Array>>,
     decoding: DecodingOptions,
-    signal: AbortSignal,
+    { signal, isBackground }: { readonly signal: AbortSignal; readonly isBackground: boolean },
   ): Promise<Generated> {
     const startedAt = performance.now();
     const pixels = await pixelsOf(signal);
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
-    const row = await batcher.submit({ pixels: pixels.value, decoding, signal });
+    const row = await batcher.submit({ pixels: pixels.value, decoding, signal, isBackground });
     if (!row.ok) return row;
     const { tokenIds, logProbabilities, queueMs, inferenceMs } = row.value;
     return success({
@@ -151,7 +153,7 @@ export function createCaptioner({
 
   return {
     model: describe(engine),
-    async caption(bytes, options = {}, { signal = NEVER, owner, onBytesInUse } = {}) {
+    async caption(bytes, options = {}, { signal = NEVER, owner, isBackground = false, onBytesInUse } = {}) {
       if (bytes.length > MAX_IMAGE_BYTES) return imageTooLarge();
       const decoding = resolveOptions(options, engine, tokenizer);
       if (!decoding.ok) return decoding;
@@ -160,7 +162,7 @@ export function createCaptioner({
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
 
       const { joined, result, ended } = inFlight.run(key, signal, (abandoned) =>
-        generate((signal) => decode(bytes, signal), decoding.value, abandoned),
+        generate((signal) => decode(bytes, signal), decoding.value, { signal: abandoned, isBackground }),
       );
       if (ended !== undefined) onBytesInUse?.(ended);
       const generated = await result;

@@ -1,7 +1,7 @@
 /**
  * Permits: a request takes one before anything is spent on it, and reserves its body's bytes as they arrive. None left
  * is an answer, not a queue. So both the number of requests and the memory they hold are bounded. Bytes that somebody
- * still reads count after their request has ended.
+ * still reads count after their request has ended. Background work takes at most half of the places.
  */
 
 export interface AdmissionOptions {
@@ -20,18 +20,20 @@ export interface Permit {
 
 export interface Admission {
   /** A permit now, or undefined. */
-  tryEnter(): Permit | undefined;
+  tryEnter(request?: { readonly isBackground: boolean }): Permit | undefined;
   /** Requests that hold a permit. */
   readonly inFlight: number;
 }
 
 export function createAdmission({ maxRequests, maxHeldBytes }: AdmissionOptions): Admission {
   let inFlight = 0;
+  let inBackground = 0;
   let heldBytes = 0;
   return {
-    tryEnter() {
-      if (inFlight >= maxRequests) return undefined;
+    tryEnter({ isBackground } = { isBackground: false }) {
+      if (inFlight >= maxRequests || (isBackground && inBackground >= maxRequests / 2)) return undefined;
       inFlight += 1;
+      if (isBackground) inBackground += 1;
       let reserved = 0;
       let inUse: Promise<unknown> | undefined;
       const giveBack = () => {
@@ -49,6 +51,7 @@ export function createAdmission({ maxRequests, maxHeldBytes }: AdmissionOptions)
         },
         release() {
           inFlight -= 1;
+          if (isBackground) inBackground -= 1;
           if (inUse === undefined) giveBack();
           else inUse.then(giveBack, giveBack);
         },

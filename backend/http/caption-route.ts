@@ -4,6 +4,7 @@ import type { Context, Handler } from "hono";
 import * as z from "zod";
 import {
   CAPTION_OWNER_HEADER,
+  CAPTION_PRIORITY_HEADER,
   CAPTION_SCORE_HEADER,
   CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
@@ -91,7 +92,8 @@ async function captionWithPermit(
   { captioner, admission, requestTimeoutMs, isDraining }: CaptionRouteOptions,
 ): Promise<Result<CaptionerAnswer>> {
   if (isDraining()) return { ok: false, failure: SHUTTING_DOWN };
-  const permit = admission.tryEnter();
+  const isBackground = c.req.header(CAPTION_PRIORITY_HEADER) === "background";
+  const permit = admission.tryEnter({ isBackground });
   if (permit === undefined) {
     return failure("overloaded", "All permits are taken; ask again when some of their work is done.", {
       retryAfterSeconds: Math.max(1, Math.ceil(captioner.backlogSeconds)),
@@ -108,6 +110,7 @@ async function captionWithPermit(
     return await captioner.caption(request.value.bytes, request.value.options, {
       signal,
       owner: c.req.header(CAPTION_OWNER_HEADER),
+      isBackground,
       onBytesInUse: (until) => permit.holdBytesUntil(until),
     });
   } catch (error) {

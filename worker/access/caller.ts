@@ -7,6 +7,8 @@ export interface Charge {
 }
 
 export interface Caller {
+  /** Id of the key; `anybody` where the deployment is open. */
+  readonly id: string;
   /** What the cache is divided by, where tenants share nothing; undefined where all share it. */
   readonly cacheOwner: string | undefined;
   /** Counts one item of a batch as the request that it could have been. @throws {FailureError} `rate-limited` */
@@ -21,6 +23,7 @@ export const NO_CHARGE: Charge = { refund: async () => {} };
 
 /** Anybody, where the deployment is open: nothing is counted. */
 export const ANYBODY: Caller = {
+  id: "anybody",
   cacheOwner: undefined,
   countItem: async () => {},
   requireQuota: async () => {},

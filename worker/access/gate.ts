@@ -21,6 +21,8 @@ const COUNTER_TIMEOUT_MS = 1_000;
 export interface Gate {
   /** Middleware that lets only callers with `needed` through. */
   require(needed: ApiKeyScope): MiddlewareHandler<AppEnv>;
+  /** The holder of key `id`, for work that goes on behind an answer; "revoked" where the key may no more do it. */
+  holderOf(id: string, needed: ApiKeyScope, scope: RequestScope): Promise<Caller | "revoked" | "unknown-now">;
 }
 
 /** The gate of an open deployment: everybody may come in, nothing is counted. */
@@ -29,6 +31,7 @@ export const OPEN_GATE: Gate = {
     context.set("caller", ANYBODY);
     await next();
   },
+  holderOf: async (id) => (id === ANYBODY.id ? ANYBODY : "revoked"),
 };
 
 export function createKeyGate(parts: {
@@ -102,6 +105,7 @@ export function createKeyGate(parts: {
     const { id, daily_quota } = record;
     const today = () => new Date(now()).toISOString().slice(0, 10);
     return {
+      id,
       cacheOwner: dividesCache ? id : undefined,
       countItem: () => limitRate(record, scope),
       async requireQuota() {
@@ -123,6 +127,11 @@ export function createKeyGate(parts: {
   }
 
   return {
+    async holderOf(id, needed, scope) {
+      const record = await keyRing.record(id);
+      if (record === "unknown-now") return record;
+      return record !== "absent" && record.scopes.includes(needed) ? callerOf(record, scope) : "revoked";
+    },
     require: (needed) => async (context, next) => {
       const { scope } = context.var;
       const address = context.req.header("cf-connecting-ip");

@@ -23,6 +23,8 @@ export type KeyVerdict =
 export interface KeyRing {
   /** What a key is worth; `mayAsk` says whether KV is read for a key that is not known here. */
   verify(key: string, mayAsk: () => boolean): Promise<KeyVerdict>;
+  /** The record of a key that was let in before, for work that goes on without it. */
+  record(id: string): Promise<ApiKeyRecord | "absent" | "unknown-now">;
 }
 
 interface Remembered {
@@ -75,6 +77,11 @@ export function createKeyRing(options: {
   }
 
   return {
+    async record(id) {
+      const found = await find(id, () => true);
+      if (found === "unknown-now" || found === "absent") return found;
+      return found === "not-asked" ? "unknown-now" : found.record;
+    },
     async verify(key, mayAsk) {
       const parts = parseApiKey(key);
       if (parts === undefined) return { kind: "invalid" };

@@ -6,6 +6,7 @@
 import * as z from "zod";
 import {
   CAPTION_OWNER_HEADER,
+  CAPTION_PRIORITY_HEADER,
   CAPTION_SCORE_HEADER,
   CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
@@ -111,6 +112,7 @@ export function createBackend(options: {
         request.headers.set(DEADLINE_MS_HEADER, String(Math.max(1, Math.floor(timeoutMs))));
         request.headers.set(REQUEST_ID_HEADER, scope.requestId);
         request.headers.set("traceparent", scope.traceparent);
+        if (scope.priority === "background") request.headers.set(CAPTION_PRIORITY_HEADER, scope.priority);
         if (owner !== undefined) request.headers.set(CAPTION_OWNER_HEADER, owner);
         for (const [name, value] of Object.entries(accessHeaders)) request.headers.set(name, value);
         const response = await options.fetch(request);

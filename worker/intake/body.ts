@@ -74,9 +74,43 @@ async function collect(
     readonly onChunk: (chunk: Uint8Array) => Promise<void>;
   },
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { maxBytes, timeoutMs, declared, onChunk } = options;
-  if (body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
+  const length = await pass(body, {
+    ...options,
+    async onChunk(chunk) {
+      await options.onChunk(chunk);
+      chunks.push(chunk);
+    },
+  });
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+/** Hands a body on as it arrives, and keeps none of it. @throws {FailureError} as `readHashed`, and what `onChunk` throws */
+export async function readInChunks(
+  message: Readable,
+  options: BodyLimits & { readonly onChunk: (chunk: Uint8Array) => Promise<void> },
+): Promise<void> {
+  const declared = declaredLength(message.headers);
+  if (declared !== undefined && declared > options.maxBytes) throw tooLarge(options.maxBytes);
+  await pass(message.body, { ...options, declared });
+}
+
+/** How many bytes went through. */
+async function pass(
+  body: ReadableStream<Uint8Array> | null,
+  options: BodyLimits & {
+    readonly declared: number | undefined;
+    readonly onChunk: (chunk: Uint8Array) => Promise<void>;
+  },
+): Promise<number> {
+  const { maxBytes, timeoutMs, declared, onChunk } = options;
+  if (body === null) return 0;
   let length = 0;
   const reader = body.getReader();
   // One timer for the whole body, not one a chunk.
@@ -87,11 +121,9 @@ async function collect(
       const next = await Promise.race([reader.read().catch(refuseBroken), late.promise]);
       if (next === TIMED_OUT) throw tooSlow(timeoutMs);
       if (next.done) break;
-      const chunk = next.value;
-      length += chunk.length;
+      length += next.value.length;
       if (length > maxBytes) throw tooLarge(maxBytes);
-      await onChunk(chunk);
-      chunks.push(chunk);
+      await onChunk(next.value);
     }
   } catch (error) {
     // Not waited for: a body that is stuck may never say that it is cancelled.
@@ -100,14 +132,8 @@ async function collect(
   } finally {
     clearTimeout(timer);
   }
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
   if (declared !== undefined && declared > length) throw cutShort();
-  return bytes;
+  return length;
 }
 
 function declaredLength(headers: Headers): number | undefined {

@@ -28,8 +28,8 @@ export interface PictureRequest extends IdentifiedPicture {
   readonly options: CaptionOptions;
 }
 
-/** Fetches the picture behind an address. */
-export type FetchPicture = (url: string) => Promise<HashedBytes>;
+/** Fetches the picture behind an address; `hold` makes room for its bytes before they come. */
+export type FetchPicture = (url: string, hold?: (bytes: number) => Promise<void>) => Promise<HashedBytes>;
 
 export interface IntakeParts {
   readonly fetchPicture: FetchPicture;

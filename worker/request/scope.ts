@@ -13,6 +13,8 @@ export interface RequestScope {
   readonly now: () => number;
   /** Epoch milliseconds after which nobody waits any more. */
   readonly deadline: number;
+  /** Background work lets those go first who wait for an answer. */
+  readonly priority: "interactive" | "background";
   /** Lets work outlive the answer. */
   readonly background: Background;
   /** What was begun so; the log line waits for it. */
@@ -34,10 +36,11 @@ export function openScope(options: {
   /** The caller's, if any; asked for only when it is needed. */
   readonly traceparent: () => string | undefined;
   readonly timeoutMs: number;
+  readonly priority?: RequestScope["priority"];
   readonly background: Background;
   readonly now: () => number;
 }): RequestScope {
-  const { requestId, timeoutMs, background, now } = options;
+  const { requestId, timeoutMs, priority = "interactive", background, now } = options;
   let traceparent: string | undefined;
   const outliving: Promise<unknown>[] = [];
   return {
@@ -48,6 +51,7 @@ export function openScope(options: {
       return traceparent;
     },
     now,
+    priority,
     deadline: now() + timeoutMs,
     background: {
       waitUntil(work) {

@@ -11,6 +11,7 @@ import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
 import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
+import { isTooDeep, MAX_METADATA_DEPTH } from "../intake/metadata.ts";
 import { generationOptions, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
 import {
   type IdentifiedPicture,
@@ -29,9 +30,6 @@ export const BATCH_PATH = { route: "/v1/captions/batch", document: "/v1/captions
 const CONCURRENT_ITEMS = 4;
 
 const NDJSON = "application/x-ndjson";
-
-/** A line carries its item's metadata back, and writing JSON runs out of stack in the depth that reading it allows. */
-const MAX_METADATA_DEPTH = 64;
 
 interface BatchParts extends IntakeParts {
   readonly captioner: CachingCaptioner;
@@ -98,7 +96,7 @@ async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Prom
 async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint8Array> {
   // Also an item that is not well formed gets its metadata back, where that can be read.
   const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
-  if (isDeeperThan(MAX_METADATA_DEPTH, metadata)) {
+  if (isTooDeep(metadata)) {
     const detail = `metadata: expected at most ${MAX_METADATA_DEPTH} levels`;
     return encoded({ index, status: "error", problem: toProblem({ code: "bad-request", detail }) });
   }
@@ -121,18 +119,6 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
 
 function encoded(line: BatchLine): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-}
-
-/** Level by level: recursion would run out of stack itself. */
-function isDeeperThan(levels: number, value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; depth <= levels; depth++) {
-    level = level.flatMap((inner) =>
-      typeof inner === "object" && inner !== null ? Object.values(inner) : [],
-    );
-    if (level.length === 0) return false;
-  }
-  return true;
 }
 
 async function captionItem(

@@ -152,3 +152,20 @@ test("the backlog is what waits, at the pace of the last passes", async () => {
   engine.release();
   await Promise.all(results);
 });
+
+test("pictures that somebody waits for go before those of the background", async () => {
+  engine.hold();
+  const first = submit(0);
+  await engine.started(1);
+  const background = [1, 2, 3, 4, 5].map((value) =>
+    tokens(batcher.submit({ pixels: flat(value), decoding: GREEDY, signal: NEVER, isBackground: true })),
+  );
+  const waitedFor = [tokens(submit(6)), tokens(submit(7))];
+  engine.release();
+  await Promise.all([first, ...background, ...waitedFor]);
+  expect(engine.passes.map(({ colours }) => colours)).toEqual([
+    ["0,0,0"],
+    ["6,6,6", "7,7,7", "1,1,1", "2,2,2"],
+    ["3,3,3", "4,4,4", "5,5,5"],
+  ]);
+});

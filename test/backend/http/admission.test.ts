@@ -36,3 +36,16 @@ test("bytes that somebody still reads stay counted after their request has ended
   await reading.promise.catch(() => {});
   expect(other?.reserve(60)).toBe(true);
 });
+
+test("background work takes at most half of the places, and leaves the rest to those who wait", () => {
+  const admission = createAdmission({ maxRequests: 4, maxHeldBytes: 100 });
+  const background = { isBackground: true };
+  const first = admission.tryEnter(background);
+  expect(admission.tryEnter(background)).toBeDefined();
+  expect(admission.tryEnter(background)).toBeUndefined();
+  expect(admission.tryEnter()).toBeDefined();
+  first?.release();
+  expect(admission.tryEnter(background)).toBeDefined();
+  expect(admission.tryEnter()).toBeDefined();
+  expect(admission.tryEnter()).toBeUndefined();
+});

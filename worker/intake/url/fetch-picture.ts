@@ -18,6 +18,8 @@ export interface FetchOptions {
   /** `host:port` that may be fetched although they are not public. */
   readonly allowedHosts: readonly string[];
   readonly timeoutMs: number;
+  /** Waits until so many bytes may be held; told what the picture's host declares, or the most that is accepted. */
+  readonly hold?: ((bytes: number) => Promise<void>) | undefined;
 }
 
 /**
@@ -28,6 +30,7 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
   const signal = AbortSignal.timeout(options.timeoutMs);
   try {
     const response = await follow(new URL(address), signal, options);
+    await options.hold?.(expectedBytes(response));
     const fetched = await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
     if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
     return fetched;
@@ -37,6 +40,11 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   }
+}
+
+function expectedBytes({ headers }: Response): number {
+  const declared = Number(headers.get("content-length") ?? Number.NaN);
+  return declared >= 0 && declared <= MAX_IMAGE_BYTES ? declared : MAX_IMAGE_BYTES;
 }
 
 async function follow(start: URL, signal: AbortSignal, options: FetchOptions): Promise<Response> {

@@ -1,0 +1,227 @@
+import { env } from "cloudflare:workers";
+import { expect, test } from "vitest";
+import { startEdge } from "../support/edge.ts";
+import { problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { ended, jobOf, linesOf, ndjson, postJob } from "../support/jobs.ts";
+import { hashOf, newPicture } from "../support/pictures.ts";
+
+const network = useFakeNetwork();
+
+/** Addresses of new pictures, served from now on. */
+function serve(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const url = `https://media.example.com/${crypto.randomUUID()}/${i}.png`;
+    const picture = newPicture();
+    network().pages.set(url, () => new Response(picture));
+    return url;
+  });
+}
+
+test("a job captions what its items name, a line each in their order, and a bad item fails alone", async () => {
+  network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const known = newPicture();
+  await edge.fetch("/v1/captions", { method: "POST", body: known });
+  const [first = "", second = ""] = serve(2);
+  const body = [
+    JSON.stringify({ url: first, id: "a", metadata: { post: 7 } }),
+    JSON.stringify({ sha256: await hashOf(known), id: "b" }),
+    "",
+    "not json",
+    JSON.stringify({ sha256: "0".repeat(64) }),
+    JSON.stringify({ url: "http://10.0.0.1/" }),
+    JSON.stringify({ id: "neither" }),
+    JSON.stringify({ url: second, metadata: "x".repeat(5_000) }),
+  ].join("\n");
+  const response = await postJob(edge, body);
+  expect(response.status).toBe(202);
+  const job = await jobOf(response);
+  expect(response.headers.get("location")).toBe(`/v1/jobs/${job.id}`);
+  expect(job).toMatchObject({ status: "queued", counts: { total: 7, failed: 3, waiting: 4 }, webhook: null });
+
+  const done = await ended(edge, job.id);
+  expect(done).toMatchObject({
+    status: "completed",
+    counts: { total: 7, waiting: 0, cached: 1, generated: 1, failed: 5, cancelled: 0 },
+    seconds_left: null,
+    paused: null,
+  });
+  const lines = await linesOf(edge, job.id);
+  expect(lines.map(({ index, id, metadata, ...line }) => [index, id, metadata, line.status])).toEqual([
+    [0, "a", { post: 7 }, "generated"],
+    [1, "b", undefined, "cached"],
+    [2, undefined, undefined, "error"],
+    [3, undefined, undefined, "error"],
+    [4, undefined, undefined, "error"],
+    [5, "neither", undefined, "error"],
+    [6, undefined, undefined, "error"],
+  ]);
+  expect(lines.flatMap((line) => (line.status === "error" ? [line.problem.code] : []))).toEqual([
+    "bad-request",
+    "not-captioned",
+    "url-refused",
+    "bad-request",
+    "bad-request",
+  ]);
+  expect(lines[2]).toMatchObject({ problem: { detail: "line 4 is not JSON in UTF-8" } });
+  expect(lines[5]).toMatchObject({ problem: { detail: expect.stringContaining("line 7: ") } });
+});
+
+test("JSON takes options and items; identical pictures are captioned once", async () => {
+  const backend = network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const picture = newPicture();
+  const urls = Array.from(
+    { length: 60 },
+    (_, i) => `https://media.example.com/same/${crypto.randomUUID()}/${i}`,
+  );
+  for (const url of urls) network().pages.set(url, () => new Response(picture));
+  const job = await jobOf(
+    await postJob(edge, { items: urls.map((url) => ({ url })), num_beams: 3, max_length: 20 }),
+  );
+  const { counts } = await ended(edge, job.id);
+  expect(backend.requests).toHaveLength(1);
+  expect(backend.requests[0]?.url).toContain("num_beams=3");
+  expect(backend.requests[0]?.headers.get("x-caption-priority")).toBe("background");
+  expect(counts).toMatchObject({ total: 60, generated: 1, cached: 59 });
+});
+
+test("the same idempotency key finds the same job; another body is refused", async () => {
+  network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const headers = { "idempotency-key": crypto.randomUUID() };
+  const [url = "", other = ""] = serve(2);
+  const first = await jobOf(await postJob(edge, ndjson([{ url }]), { headers }));
+  const again = await postJob(edge, ndjson([{ url }]), { headers });
+  expect(again.status).toBe(202);
+  expect((await jobOf(again)).id).toBe(first.id);
+  const reused = await postJob(edge, ndjson([{ url: other }]), { headers });
+  expect([reused.status, (await problemOf(reused)).code]).toEqual([422, "idempotency-key-reused"]);
+  const options = await postJob(edge, ndjson([{ url }]), { headers, query: "?num_beams=2" });
+  expect(options.status).toBe(422);
+  await ended(edge, first.id);
+});
+
+test("a request that is still being received is in progress, and one that breaks off leaves nothing", async () => {
+  network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788", UPLOAD_TIMEOUT_MS: "400" });
+  const headers = { "idempotency-key": crypto.randomUUID() };
+  const [url = ""] = serve(1);
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const slow = edge.fetch("/v1/jobs", {
+    method: "POST",
+    body: readable,
+    headers: { "content-type": "application/x-ndjson", ...headers },
+    duplex: "half",
+  } as RequestInit);
+  const writer = writable.getWriter();
+  await writer.write(new TextEncoder().encode(ndjson([{ url }])));
+  const meanwhile = await postJob(edge, ndjson([{ url }]), { headers });
+  expect([meanwhile.status, (await problemOf(meanwhile)).code]).toEqual([409, "request-in-progress"]);
+  expect(meanwhile.headers.get("retry-after")).toBe("5");
+  expect((await slow).status).toBe(408);
+  const retried = await postJob(edge, ndjson([{ url }]), { headers });
+  expect(retried.status).toBe(202);
+  await ended(edge, (await jobOf(retried)).id);
+});
+
+test.each([
+  [
+    "10,001 lines",
+    ndjson(Array.from({ length: 10_001 }, () => ({ sha256: "0".repeat(64) }))),
+    {},
+    413,
+    "too-many-items",
+  ],
+  ["no line", "\n\n", {}, 400, "empty-body"],
+  [
+    "an option that is none",
+    ndjson([{ sha256: "0".repeat(64) }]),
+    { query: "?num_beams=99" },
+    400,
+    "bad-options",
+  ],
+  [
+    "another language",
+    ndjson([{ sha256: "0".repeat(64) }]),
+    { query: "?language=de" },
+    400,
+    "unsupported-language",
+  ],
+  ["a key with spaces", ndjson([{}]), { headers: { "idempotency-key": "a b" } }, 400, "bad-request"],
+  ["a coded body", "x", { headers: { "content-encoding": "gzip" } }, 415, "unsupported-encoding"],
+  ["a private webhook", ndjson([{}]), { query: "?webhook=http%3A%2F%2F10.0.0.1%2F" }, 403, "url-refused"],
+])("refuses %s and keeps nothing", async (_what, body, init, status, code) => {
+  const response = await postJob(startEdge(), body, init);
+  expect([response.status, (await problemOf(response)).code]).toEqual([status, code]);
+});
+
+test("an id that was never given is not found, and makes no object", async () => {
+  const edge = startEdge();
+  for (const path of ["", "/results", "/events"]) {
+    for (const id of ["job_0", `job_${"0".repeat(32)}`]) {
+      const response = await edge.fetch(`/v1/jobs/${id}${path}`);
+      expect([response.status, (await problemOf(response)).code]).toEqual([404, "job-not-found"]);
+    }
+  }
+});
+
+test("CSV opens in a spreadsheet as text, whatever a caption or an id begins with", async () => {
+  const backend = network().backend("127.0.0.1:8788");
+  backend.caption = '=cmd|"/c calc"!A1';
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const [url = ""] = serve(1);
+  const job = await jobOf(
+    await postJob(edge, ndjson([{ url, id: "@id, with comma", metadata: { a: [1] } }, { id: "bäd" }])),
+  );
+  await ended(edge, job.id);
+  const response = await edge.fetch(`/v1/jobs/${job.id}/results?format=csv`);
+  expect(response.headers.get("content-type")).toBe("text/csv; charset=utf-8");
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await response.arrayBuffer());
+  const [head, first, second, rest] = text.split("\r\n");
+  expect(head).toBe("\uFEFFindex,id,status,alt,caption,score,needs_review,sha256,problem,detail,metadata");
+  expect(first).toMatch(
+    /^0,"'@id, with comma",generated,"'=cmd\|""\/c calc""!A1","'=cmd\|""\/c calc""!A1",0\.71,false,[0-9a-f]{64},,,"\{""a"":\[1\]\}"$/,
+  );
+  expect(second).toMatch(/^1,bäd,error,,,,,,bad-request,"?line 2: /);
+  expect(rest).toBe("");
+  const wrong = await edge.fetch(`/v1/jobs/${job.id}/results?format=xlsx`);
+  expect(wrong.status).toBe(400);
+});
+
+test("events tell of progress until the end", async () => {
+  network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const job = await jobOf(await postJob(edge, ndjson(serve(3).map((url) => ({ url })))));
+  const response = await edge.fetchOnly(`/v1/jobs/${job.id}/events`);
+  expect(response.headers.get("content-type")).toBe("text/event-stream");
+  const text = await response.text();
+  expect(text.startsWith("event: progress\n")).toBe(true);
+  const last = text.trim().split("\n\n").at(-1) ?? "";
+  expect(last).toMatch(/^event: end\n/m);
+  expect(JSON.parse(last.split("data: ")[1] ?? "")).toMatchObject({
+    status: "completed",
+    counts: { generated: 3 },
+  });
+});
+
+test("a job of 1,000 items, a tenth of them damaged, ends with exact counts", async () => {
+  network().backend("127.0.0.1:8788");
+  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const urls = serve(1_000);
+  for (const url of urls.slice(0, 100)) network().pages.set(url, () => new Response("no picture"));
+  const job = await jobOf(await postJob(edge, ndjson(urls.map((url) => ({ url })))));
+  const { counts, status } = await ended(edge, job.id);
+  expect({ counts, status }).toEqual({
+    status: "completed",
+    counts: { total: 1_000, waiting: 0, cached: 0, generated: 900, failed: 100, cancelled: 0 },
+  });
+  const lines = await linesOf(edge, job.id);
+  expect(lines.map(({ index }) => index)).toEqual(Array.from({ length: 1_000 }, (_, i) => i));
+});
+
+test("messages that are none of ours are let go", async () => {
+  await env.JOB_QUEUE.send({ rubbish: true } as never);
+  const edge = startEdge();
+  expect((await edge.fetch("/healthz")).status).toBe(200);
+});

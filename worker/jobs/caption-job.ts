@@ -1,0 +1,431 @@
+/**
+ * One job: a Durable Object that is the truth of it, with the queue as mere transport. What was sent and not heard of in
+ * time is sent again by its alarm, so a message that is lost costs minutes, never an item; how an item ended is noted
+ * once, whoever says it again. Pictures never come here.
+ */
+
+import { DurableObject } from "cloudflare:workers";
+import type { Job, JobEvent, JobWebhook } from "../../shared/jobs.ts";
+import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
+import type { CaptionOptions } from "../../shared/schema.ts";
+import { parseConfig } from "../config.ts";
+import { type Counts, createLedger, type ItemOutcome, type NewItem, type WaitingItem } from "./ledger.ts";
+import {
+  CHUNK_TAKES,
+  CHUNKS_IN_FLIGHT,
+  ITEM_ATTEMPTS,
+  JOB_TTL_MS,
+  RECEIVE_TIMEOUT_MS,
+  RETRY_DELAY_MS,
+} from "./limits.ts";
+import type { JobMessage } from "./message.ts";
+import { createOutbox } from "./outbox.ts";
+import { deliver, newWebhookSecret } from "./webhook.ts";
+
+/** What the object needs of its environment, beside the variables. */
+export interface JobBindings {
+  readonly JOB_QUEUE: Queue<JobMessage>;
+}
+
+export interface JobStart {
+  readonly id: string;
+  /** Id of the key whose job it is. */
+  readonly owner: string;
+}
+
+/** What is known once the whole request was read. */
+export interface JobTerms {
+  readonly options: CaptionOptions;
+  readonly webhook: JobWebhook | undefined;
+  /** SHA-256 of the request, where it came with an idempotency key. */
+  readonly fingerprint: string | undefined;
+}
+
+export type Beginning =
+  | { readonly kind: "new" }
+  /** The same request is being received by somebody else. */
+  | { readonly kind: "receiving" }
+  | { readonly kind: "exists"; readonly fingerprint: string | undefined };
+
+/** A chunk as a consumer gets it. */
+export interface TakenChunk {
+  readonly owner: string;
+  readonly options: CaptionOptions;
+  readonly items: readonly WaitingItem[];
+  /** Who took it before did not come back: one item at a time, so that the one at fault is known. */
+  readonly isSerial: boolean;
+}
+
+/** What came of an item: its end, or a failure that may pass. */
+export type ItemReport =
+  | { readonly index: number; readonly outcome: ItemOutcome }
+  | { readonly index: number; readonly failure: Failure };
+
+/** Why nothing more is begun for a while. */
+export interface Pause {
+  readonly reason: ProblemCode;
+  readonly ms: number;
+}
+
+interface State {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: number;
+  readonly counts: Counts;
+  status: "receiving" | Job["status"];
+  terms?: JobTerms & { readonly secret: string | undefined };
+  /** When the first chunk was taken. */
+  startedAt?: number;
+  finishedAt?: number;
+  paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
+  failure?: Failure;
+  delivery: "pending" | "delivered" | "undelivered";
+}
+
+const STATE = "state";
+
+export class CaptionJob extends DurableObject<JobBindings> {
+  readonly #config = parseConfig(this.env);
+  readonly #ledger = createLedger(this.ctx.storage.sql);
+  readonly #outbox = createOutbox(this.ctx.storage.sql);
+  readonly #now = () => Date.now();
+  #known: State | undefined;
+  /** When the alarm goes off, as far as this instance has set it. */
+  #alarmAt = Number.POSITIVE_INFINITY;
+
+  /** Starts a job whose items are about to come, unless it is there. */
+  async begin({ id, owner }: JobStart): Promise<Beginning> {
+    const state = this.#state();
+    if (state?.status === "receiving") return { kind: "receiving" };
+    if (state !== undefined) return { kind: "exists", fingerprint: state.terms?.fingerprint };
+    this.#ledger.create();
+    this.#outbox.create();
+    const counts = { total: 0, waiting: 0, cached: 0, generated: 0, failed: 0, cancelled: 0 };
+    this.#save({ id, owner, createdAt: this.#now(), counts, status: "receiving", delivery: "pending" });
+    await this.#wake(this.#now() + RECEIVE_TIMEOUT_MS);
+    return { kind: "new" };
+  }
+
+  /** Adds items in the order of the request. */
+  async add(items: readonly NewItem[]): Promise<void> {
+    const state = this.#require("receiving");
+    this.#ledger.add(items, state.counts);
+    this.#save(state);
+  }
+
+  /** The request was read: the work begins. */
+  async commit(terms: JobTerms): Promise<Job> {
+    const state = this.#require("receiving");
+    const secret = terms.webhook === undefined ? undefined : newWebhookSecret();
+    this.#ledger.divide(state.counts.total, this.#now());
+    this.#save({ ...state, terms: { ...terms, secret }, status: "queued" });
+    await this.#goOn();
+    return this.#job({ withSecret: true });
+  }
+
+  /** The request was refused, or broke off: nothing of it is kept. */
+  async discard(): Promise<void> {
+    if (this.#state()?.status === "receiving") await this.#forget();
+  }
+
+  /** How far it is; undefined where there is no such job of `owner`. */
+  async look(owner: string): Promise<Job | undefined> {
+    return this.#isOf(owner) ? this.#job() : undefined;
+  }
+
+  /** JSON lines of what is done, in order, from item `from` on. */
+  async lines(
+    owner: string,
+    from: number,
+    limit: number,
+  ): Promise<{ readonly lines: string[]; readonly next: number | undefined } | undefined> {
+    return this.#isOf(owner) ? this.#ledger.lines(from, limit) : undefined;
+  }
+
+  /** Cancels what has not begun. Saying so twice is as good as once. */
+  async cancel(owner: string): Promise<Job | undefined> {
+    if (!this.#isOf(owner)) return undefined;
+    await this.#stop("cancelled");
+    return this.#job();
+  }
+
+  /** Ends the job for its owner's sake: the key is gone. */
+  async fail(failure: Failure): Promise<void> {
+    const state = this.#state();
+    if (state === undefined) return;
+    this.#save({ ...state, failure });
+    await this.#stop("failed");
+  }
+
+  /**
+   * What is to be done of a chunk; undefined where that is nothing, or another consumer's. A redelivered message is the
+   * queue's word that the consumer before did not end.
+   */
+  async take(number: number, isRedelivered: boolean): Promise<TakenChunk | undefined> {
+    const state = this.#state();
+    const chunk = this.#ledger.chunk(number);
+    if (state?.terms === undefined || chunk === undefined) return undefined;
+    const isFree = chunk.state === "sent" || (chunk.state === "taken" && isRedelivered);
+    if (!isRunning(state) || !isFree) return undefined;
+    if (state.paused !== undefined && state.paused.until > this.#now()) {
+      this.#ledger.move(number, { ...chunk, state: "ready", due: state.paused.until });
+      await this.#schedule();
+      return undefined;
+    }
+    const items = this.#ledger.waitingOf(number);
+    this.#ledger.move(number, { state: "taken", due: this.#lease(), takes: chunk.takes + 1 });
+    this.#save({ ...state, status: "running", startedAt: state.startedAt ?? this.#now(), paused: undefined });
+    await this.#schedule();
+    const { owner, terms } = state;
+    return { owner, options: terms.options, items, isSerial: chunk.takes > 0 };
+  }
+
+  /** Notes what came of some items. False where no more are to be begun. */
+  async record(number: number, reports: readonly ItemReport[]): Promise<boolean> {
+    const state = this.#state();
+    if (state === undefined) return false;
+    for (const report of reports) this.#note(report, state.counts);
+    const chunk = this.#ledger.chunk(number);
+    if (chunk?.state === "taken") this.#ledger.move(number, { ...chunk, due: this.#lease() });
+    this.#save(state);
+    return isRunning(state);
+  }
+
+  /** The consumer is through with a chunk: what still waits of it is sent again, after a pause where there is one. */
+  async close(number: number, reports: readonly ItemReport[], pause: Pause | undefined): Promise<void> {
+    const state = this.#state();
+    if (state === undefined) return;
+    for (const report of reports) this.#note(report, state.counts);
+    const now = this.#now();
+    if (!isRunning(state)) this.#ledger.cancelChunk(number, state.counts);
+    const isDone = this.#ledger.waitingOf(number).length === 0;
+    const again = { state: "ready", due: now + (pause?.ms ?? RETRY_DELAY_MS), takes: 0 } as const;
+    this.#ledger.move(number, isDone ? { state: "done", due: now, takes: 0 } : again);
+    const paused = pause === undefined ? state.paused : { reason: pause.reason, until: now + pause.ms };
+    this.#save({ ...state, paused });
+    if (isDone) this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
+    await this.#goOn();
+  }
+
+  /** The queue gave up on a chunk's message. */
+  async giveUp(number: number): Promise<void> {
+    const state = this.#state();
+    const chunk = this.#ledger.chunk(number);
+    if (state === undefined || chunk === undefined || chunk.state === "done" || chunk.state === "ready")
+      return;
+    // Nobody could begin it: not the items' fault.
+    this.#abandon(number, state, chunk.takes > 0);
+    this.#save(state);
+    await this.#goOn();
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    const state = this.#state();
+    const now = this.#now();
+    if (state === undefined) return;
+    if (state.status === "receiving" || now >= state.createdAt + JOB_TTL_MS) {
+      await this.#forget();
+      return;
+    }
+    for (const chunk of this.#ledger.lost(now)) {
+      if (!isRunning(state)) this.#ledger.cancelChunk(chunk.number, state.counts);
+      this.#abandon(chunk.number, state, chunk.takes >= CHUNK_TAKES);
+    }
+    this.#save(state);
+    await this.#goOn();
+    await this.#deliverDue();
+    await this.#schedule();
+  }
+
+  /** Ends whoever had a chunk; `isAtFault` gives up the item that it always ended at. */
+  #abandon(number: number, state: State, isAtFault: boolean): void {
+    const [first] = this.#ledger.waitingOf(number);
+    if (isAtFault && first !== undefined) {
+      const detail = "The item could not be processed: whatever took it ended.";
+      this.#ledger.finish(first.index, failedOutcome({ code: "internal", detail }), state.counts);
+    }
+    const chunk = this.#ledger.chunk(number);
+    const isDone = this.#ledger.waitingOf(number).length === 0;
+    const takes = isAtFault ? 1 : (chunk?.takes ?? 0);
+    this.#ledger.move(number, { state: isDone ? "done" : "ready", due: this.#now(), takes });
+  }
+
+  #note(report: ItemReport, counts: Counts): void {
+    if ("outcome" in report) {
+      this.#ledger.finish(report.index, report.outcome, counts);
+      return;
+    }
+    this.#ledger.attempted(report.index);
+    const attempts = this.#ledger.attemptsOf(report.index);
+    if (attempts >= ITEM_ATTEMPTS) this.#ledger.finish(report.index, failedOutcome(report.failure), counts);
+  }
+
+  /** Sends what may be sent, ends the job where nothing waits, and sets the alarm for what comes next. */
+  async #goOn(): Promise<void> {
+    const state = this.#state();
+    if (state === undefined || state.status === "receiving") return;
+    if (state.counts.waiting === 0 && state.finishedAt === undefined) this.#finish(state);
+    else if (isRunning(state)) await this.#send(state);
+    await this.#schedule();
+  }
+
+  async #send(state: State): Promise<void> {
+    const now = this.#now();
+    if (state.paused !== undefined && state.paused.until > now) return;
+    const room = CHUNKS_IN_FLIGHT - this.#ledger.inFlight();
+    const chunks = room > 0 ? this.#ledger.send(room, { now, due: this.#lease() }) : [];
+    if (chunks.length === 0) return;
+    try {
+      await this.env.JOB_QUEUE.sendBatch(chunks.map((chunk) => ({ body: { job: state.id, chunk } })));
+    } catch (error) {
+      console.warn(JSON.stringify({ level: "warn", job: state.id, warning: `queue: ${String(error)}` }));
+      for (const number of chunks) {
+        this.#ledger.move(number, { state: "ready", due: now + RETRY_DELAY_MS, takes: 0 });
+      }
+    }
+  }
+
+  async #stop(status: "cancelled" | "failed"): Promise<void> {
+    const state = this.#state();
+    if (state === undefined || !isRunning(state)) return;
+    this.#ledger.cancelWaiting(state.counts);
+    this.#save({ ...state, status, paused: undefined });
+    await this.#goOn();
+  }
+
+  #finish(state: State): void {
+    const status = isRunning(state) ? "completed" : state.status;
+    this.#save({ ...state, status, finishedAt: this.#now(), paused: undefined });
+    this.#tell("caption.job.completed", "completed", () => this.#job());
+  }
+
+  /** Puts an event into the outbox, where the webhook asks for it. */
+  #tell(type: JobEvent, name: string, data: () => unknown): void {
+    const { id, terms } = this.#require();
+    if (terms?.webhook === undefined || !terms.webhook.events.includes(type)) return;
+    const body = JSON.stringify({ type, timestamp: new Date(this.#now()).toISOString(), data: data() });
+    this.#outbox.add({ id: `${id}_${name}`, type, body }, this.#now());
+  }
+
+  #chunkLines(number: number): unknown {
+    const { id } = this.#require();
+    return { id, lines: this.#ledger.linesOf(number).map((line) => JSON.parse(line) as unknown) };
+  }
+
+  async #deliverDue(): Promise<void> {
+    const { terms } = this.#require();
+    const { webhook, secret } = terms ?? {};
+    if (webhook === undefined || secret === undefined) return;
+    await Promise.all(
+      this.#outbox.due(this.#now()).map(async ({ id, type, body }) => {
+        const outcome = await deliver(
+          { id, url: webhook.url, secret, body },
+          {
+            fetch: (input, init) => fetch(input, init),
+            allowedHosts: this.#config.URL_ALLOWED_HOSTS,
+            now: this.#now,
+          },
+        );
+        const delivery = this.#outbox.tried(id, outcome, this.#now());
+        if (type === "caption.job.completed") this.#save({ ...this.#require(), delivery });
+      }),
+    );
+  }
+
+  /** Sets the alarm for the next thing that is to be done; a later one is left to the alarm that comes before it. */
+  async #schedule(): Promise<void> {
+    const state = this.#require();
+    const { lost, ready } = this.#ledger.nextDue();
+    const hasRoom = isRunning(state) && this.#ledger.inFlight() < CHUNKS_IN_FLIGHT;
+    const sendable = hasRoom && ready !== undefined ? Math.max(ready, state.paused?.until ?? 0) : undefined;
+    const times = [lost, sendable, this.#outbox.nextDue(), state.createdAt + JOB_TTL_MS];
+    await this.#wake(Math.min(...times.filter((time) => time !== undefined)));
+  }
+
+  async #wake(at: number): Promise<void> {
+    if (at >= this.#alarmAt) return;
+    this.#alarmAt = at;
+    await this.ctx.storage.setAlarm(Math.max(at, this.#now()));
+  }
+
+  async #forget(): Promise<void> {
+    this.#known = undefined;
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+  }
+
+  #lease(): number {
+    return this.#now() + this.#config.JOB_LEASE_MS;
+  }
+
+  #isOf(owner: string): boolean {
+    const state = this.#state();
+    return state !== undefined && state.owner === owner && state.status !== "receiving";
+  }
+
+  #state(): State | undefined {
+    this.#known ??= this.ctx.storage.kv.get<State>(STATE);
+    return this.#known;
+  }
+
+  #require(status?: State["status"]): State {
+    const state = this.#state();
+    if (state === undefined || (status !== undefined && state.status !== status)) {
+      throw new Error(`This is a bug: the job is ${state?.status ?? "not there"}.`);
+    }
+    return state;
+  }
+
+  #save(state: State): void {
+    this.#known = state;
+    this.ctx.storage.kv.put(STATE, state);
+  }
+
+  #job({ withSecret = false } = {}): Job {
+    const state = this.#require();
+    const { id, status, counts, createdAt, startedAt, finishedAt, paused, failure, terms, delivery } = state;
+    const iso = (time: number) => new Date(time).toISOString();
+    const { webhook, secret } = terms ?? {};
+    return {
+      id,
+      status: status === "receiving" ? "queued" : status,
+      counts: { ...counts },
+      created_at: iso(createdAt),
+      finished_at: finishedAt === undefined ? null : iso(finishedAt),
+      expires_at: iso(createdAt + JOB_TTL_MS),
+      seconds_left: secondsLeft({ counts, startedAt, finishedAt, now: this.#now() }),
+      paused:
+        paused === undefined || paused.until <= this.#now()
+          ? null
+          : { reason: paused.reason, until: iso(paused.until) },
+      problem: failure === undefined ? null : toProblem(failure),
+      webhook:
+        webhook === undefined
+          ? null
+          : { url: webhook.url, delivery, ...(withSecret && secret !== undefined ? { secret } : {}) },
+    };
+  }
+}
+
+function isRunning({ status }: State): boolean {
+  return status === "queued" || status === "running";
+}
+
+/** The line of an item that failed, without what the item brought itself. */
+export function failedOutcome(failure: Failure): ItemOutcome {
+  return { status: "error", problem: toProblem(failure) };
+}
+
+/** What waits, at the pace since the first item was begun. */
+function secondsLeft(at: {
+  readonly counts: Counts;
+  readonly startedAt: number | undefined;
+  readonly finishedAt: number | undefined;
+  readonly now: number;
+}): number | null {
+  const { counts, startedAt, finishedAt, now } = at;
+  const done = counts.cached + counts.generated + counts.failed;
+  if (startedAt === undefined || finishedAt !== undefined || done === 0) return null;
+  return Math.ceil((counts.waiting * (now - startedAt)) / done / 1000);
+}

@@ -1,0 +1,247 @@
+/**
+ * Works off what the queue delivers: takes a chunk from its job, captions its items, and says how each ended. What is
+ * cached is found in bulk before anything is fetched. A captioner that is busy or away costs no item an attempt: nothing
+ * more is begun, and the job sends the rest again after the time that it asked for.
+ */
+
+import pLimit, { type LimitFunction } from "p-limit";
+import { toCaption } from "../../shared/alt-text.ts";
+import { type Failure, FailureError, type ProblemCode } from "../../shared/problem.ts";
+import type { CaptionOptions } from "../../shared/schema.ts";
+import type { Caller } from "../access/caller.ts";
+import type { CaptionAnswer } from "../caching-captioner.ts";
+import { generationOptions } from "../intake/options.ts";
+import { toPicture } from "../intake/picture-request.ts";
+import { logRequest } from "../request/log.ts";
+import { type Background, openScope, type RequestScope, withDeadline } from "../request/scope.ts";
+import type { Services } from "../services.ts";
+import { type ByteBudget, createByteBudget } from "./byte-budget.ts";
+import {
+  type CaptionJob,
+  failedOutcome,
+  type ItemReport,
+  type Pause,
+  type TakenChunk,
+} from "./caption-job.ts";
+import type { WaitingItem } from "./ledger.ts";
+import { HELD_PICTURE_BYTES, ITEMS_AT_ONCE, RESULTS_A_RECORD, RETRY_DELAY_MS } from "./limits.ts";
+import { JobMessage } from "./message.ts";
+
+const DEAD_LETTERS = /-dead$/;
+/** Seconds until a message is delivered again that nobody could work on. */
+const REDELIVER_SECONDS = 5;
+
+/** The service has no room now: the item is not at fault, and the others would meet the same. */
+const PAUSING: ReadonlySet<ProblemCode> = new Set([
+  "overloaded",
+  "unavailable",
+  "shutting-down",
+  "rate-limited",
+  "quota-exceeded",
+]);
+/** The same item may fare better another time. */
+const PASSING: ReadonlySet<ProblemCode> = new Set([
+  "internal",
+  "backend-error",
+  "deadline-exceeded",
+  "url-unreachable",
+]);
+
+interface ConsumerParts {
+  readonly services: Services;
+  readonly background: Background;
+}
+
+type JobStub = DurableObjectStub<CaptionJob>;
+
+/** Everything a chunk's items have in common. */
+interface Work extends ConsumerParts {
+  readonly scope: RequestScope;
+  readonly caller: Caller;
+  readonly options: CaptionOptions;
+  readonly budget: ByteBudget;
+}
+
+/** A batch of the queue, or of the queue of messages that it gave up on. */
+export async function consumeJobs(batch: MessageBatch, parts: ConsumerParts): Promise<void> {
+  // The consumer's own, not the isolate's: an object made for one invocation must not wait on another's.
+  const shared = { limit: pLimit(ITEMS_AT_ONCE), budget: createByteBudget(HELD_PICTURE_BYTES) };
+  const isDead = DEAD_LETTERS.test(batch.queue);
+  await Promise.all(batch.messages.map((message) => consume(message, { ...parts, ...shared, isDead })));
+}
+
+async function consume(
+  message: Message,
+  parts: ConsumerParts & {
+    readonly limit: LimitFunction;
+    readonly budget: ByteBudget;
+    readonly isDead: boolean;
+  },
+): Promise<void> {
+  const { services, background, limit, budget, isDead } = parts;
+  const scope = openScope({
+    requestId: message.id,
+    traceparent: () => undefined,
+    timeoutMs: services.config.REQUEST_TIMEOUT_MS,
+    priority: "background",
+    background,
+    now: services.now,
+  });
+  const log = (status: number, error?: unknown) =>
+    logRequest({
+      leastSevere: services.config.LOG_LEVEL,
+      scope,
+      method: "QUEUE",
+      route: isDead ? "dead jobs" : "jobs",
+      status,
+      error,
+    });
+  const parsed = JobMessage.safeParse(message.body);
+  if (!parsed.success) {
+    scope.log.warnings.push("a message that is none of ours");
+    log(400);
+    message.ack();
+    return;
+  }
+  const { job, chunk } = parsed.data;
+  const stub = services.jobs.getByName(job);
+  try {
+    if (isDead) await stub.giveUp(chunk);
+    else
+      await workOn(stub, chunk, {
+        services,
+        background,
+        scope,
+        limit,
+        budget,
+        isRedelivered: message.attempts > 1,
+      });
+    message.ack();
+    log(200);
+  } catch (error) {
+    message.retry({ delaySeconds: REDELIVER_SECONDS });
+    log(500, error);
+  }
+}
+
+async function workOn(
+  stub: JobStub,
+  number: number,
+  parts: ConsumerParts & {
+    readonly scope: RequestScope;
+    readonly limit: LimitFunction;
+    readonly budget: ByteBudget;
+    readonly isRedelivered: boolean;
+  },
+): Promise<void> {
+  const { services, scope, limit } = parts;
+  const chunk = await stub.take(number, parts.isRedelivered);
+  if (chunk === undefined) return;
+  const caller = await services.gate.holderOf(chunk.owner, "jobs", scope);
+  if (caller === "unknown-now") {
+    await stub.close(number, [], { reason: "unavailable", ms: RETRY_DELAY_MS });
+    return;
+  }
+  if (caller === "revoked") {
+    await stub.fail({ code: "unauthorized", detail: "The key was revoked, or may make no jobs any more." });
+    await stub.close(number, [], undefined);
+    return;
+  }
+  const { options } = chunk;
+  const work: Work = { ...parts, caller, options };
+  const sha256s = chunk.items.flatMap(({ sha256 }) => sha256 ?? []);
+  await services.captioner.warm({ sha256s, options: generationOptions(options), caller }, scope);
+  await captionItems(stub, number, { chunk, work, limit: chunk.isSerial ? pLimit(1) : limit });
+}
+
+async function captionItems(
+  stub: JobStub,
+  number: number,
+  { chunk, work, limit }: { readonly chunk: TakenChunk; readonly work: Work; readonly limit: LimitFunction },
+): Promise<void> {
+  let reports: ItemReport[] = [];
+  let pause: Pause | undefined;
+  let goesOn = true;
+  const full = chunk.isSerial ? 1 : RESULTS_A_RECORD;
+  await Promise.all(
+    chunk.items.map((item) =>
+      limit(async () => {
+        if (!goesOn) return;
+        const ended = await captionItem(item, work);
+        if ("pause" in ended) {
+          pause ??= ended.pause;
+          goesOn = false;
+          return;
+        }
+        reports.push(ended);
+        if (reports.length < full) return;
+        const record = reports;
+        reports = [];
+        goesOn = (await stub.record(number, record)) && goesOn;
+      }),
+    ),
+  );
+  await stub.close(number, reports, pause);
+}
+
+async function captionItem(item: WaitingItem, work: Work): Promise<ItemReport | { readonly pause: Pause }> {
+  const { index } = item;
+  try {
+    return { index, outcome: await captionedOutcome(item, work) };
+  } catch (error) {
+    const failure = failureOf(error, work.scope);
+    if (PAUSING.has(failure.code)) {
+      const seconds = failure.retryAfterSeconds;
+      return { pause: { reason: failure.code, ms: seconds === undefined ? RETRY_DELAY_MS : seconds * 1000 } };
+    }
+    return PASSING.has(failure.code) ? { index, failure } : { index, outcome: failedOutcome(failure) };
+  }
+}
+
+function failureOf(error: unknown, scope: RequestScope): Failure {
+  if (error instanceof FailureError) return error.failure;
+  scope.log.warnings.push(`job item: ${error instanceof Error ? error.message : "thrown value"}`);
+  return { code: "internal", detail: "The item met a bug of ours." };
+}
+
+/** @throws {FailureError} */
+async function captionedOutcome({ sha256, url }: WaitingItem, work: Work) {
+  const { services, caller, scope } = work;
+  const options = generationOptions(work.options);
+  if (sha256 !== undefined) {
+    const clocked = withDeadline(scope, services.config.REQUEST_TIMEOUT_MS);
+    const found = await services.captioner.lookUp({ sha256, options, caller, scope: clocked });
+    if (found === undefined)
+      throw new FailureError({ code: "not-captioned", detail: "Give its address instead." });
+    if (!found.ok) throw new FailureError(found.failure);
+    return outcomeOf(sha256, found.value, work);
+  }
+  await caller.requireQuota();
+  let held = 0;
+  const hold = async (bytes: number) => {
+    await work.budget.take(bytes);
+    held = bytes;
+  };
+  try {
+    const { sha256: hash, picture } = toPicture(await services.fetchPicture(url ?? "", hold));
+    const clocked = withDeadline(scope, services.config.REQUEST_TIMEOUT_MS);
+    const result = await services.captioner.caption({
+      sha256: hash,
+      picture,
+      options,
+      caller,
+      scope: clocked,
+    });
+    if (!result.ok) throw new FailureError(result.failure);
+    return outcomeOf(hash, result.value, work);
+  } finally {
+    work.budget.giveBack(held);
+  }
+}
+
+function outcomeOf(sha256: string, { generated, provenance, reviewBelow }: CaptionAnswer, { options }: Work) {
+  // Who joined another's run had nothing generated for it.
+  const cached = provenance.kind === "hit" || provenance.collapsed;
+  const caption = toCaption({ sha256, generated, cached, maxLength: options.max_length, reviewBelow });
+  return { ...caption, status: cached ? ("cached" as const) : ("generated" as const) };
+}

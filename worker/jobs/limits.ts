@@ -1,0 +1,41 @@
+/** Every number of the jobs, with its unit in its name. */
+
+/** Items of one queue message: it names them, and holds none. */
+export const CHUNK_ITEMS = 25;
+/** Messages of a job that are under way at once. */
+export const CHUNKS_IN_FLIGHT = 40;
+/** Items that one consumer works on at once. */
+export const ITEMS_AT_ONCE = 16;
+/** Bytes of pictures that one consumer holds at once; the platform gives an isolate 128 MB. */
+export const HELD_PICTURE_BYTES = 48 * 1024 * 1024;
+/** Results go to the job in groups of this many, so that little is lost with a consumer. */
+export const RESULTS_A_RECORD = 8;
+/** Items handed to a job in one call while its request is read. */
+export const ITEMS_A_CALL = 500;
+/** Lines read from a job in one call. */
+export const LINES_A_READ = 500;
+
+/** Tries of an item whose failure may pass. */
+export const ITEM_ATTEMPTS = 3;
+/** Times that a chunk is begun and never ended before the item it always ends at is given up. */
+export const CHUNK_TAKES = 4;
+/** Pause after a failure that may pass and names no time of its own. */
+export const RETRY_DELAY_MS = 5_000;
+
+/** A request that is not wholly received by then is forgotten. */
+export const RECEIVE_TIMEOUT_MS = 10 * 60_000;
+/** Jobs and their results are kept this long. */
+export const JOB_TTL_MS = 7 * 24 * 3_600_000;
+
+/** Waits before each further try of a webhook, a day in all, as Standard Webhooks recommends. */
+export const WEBHOOK_DELAYS_MS: readonly number[] = [
+  5_000,
+  5 * 60_000,
+  30 * 60_000,
+  2 * 3_600_000,
+  5 * 3_600_000,
+  7 * 3_600_000,
+  9 * 3_600_000,
+];
+export const WEBHOOK_TIMEOUT_MS = 15_000;
+export const WEBHOOK_REDIRECTS = 3;

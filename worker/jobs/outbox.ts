@@ -1,0 +1,52 @@
+/** Webhook events of a job that are to be delivered, in SQLite, and when each is tried next. No network, no clock. */
+
+import { WEBHOOK_DELAYS_MS } from "./limits.ts";
+import type { DeliveryOutcome } from "./webhook.ts";
+
+export interface PendingEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly body: string;
+}
+
+export interface Outbox {
+  create(): void;
+  add(event: PendingEvent, due: number): void;
+  /** Events to be tried at `now`, oldest first. */
+  due(now: number): PendingEvent[];
+  /** When the next one is to be tried, epoch milliseconds. */
+  nextDue(): number | undefined;
+  /** Notes what came of a try: done with, or tried again later until there are no more tries. */
+  tried(id: string, outcome: DeliveryOutcome, now: number): "delivered" | "undelivered" | "pending";
+}
+
+export function createOutbox(sql: SqlStorage): Outbox {
+  return {
+    create() {
+      sql.exec(`CREATE TABLE events (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,
+        body TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL)`);
+    },
+    add({ id, type, body }, due) {
+      sql.exec("INSERT OR IGNORE INTO events (id, type, body, due) VALUES (?, ?, ?, ?)", id, type, body, due);
+    },
+    due: (now) =>
+      sql
+        .exec<{ id: string; type: string; body: string }>(
+          "SELECT id, type, body FROM events WHERE due <= ? ORDER BY n LIMIT 20",
+          now,
+        )
+        .toArray(),
+    nextDue: () =>
+      sql.exec<{ due: number | null }>("SELECT min(due) AS due FROM events").one().due ?? undefined,
+    tried(id, outcome, now) {
+      const [row] = sql.exec<{ tries: number }>("SELECT tries FROM events WHERE id = ?", id).toArray();
+      const delay = outcome === "failed" ? WEBHOOK_DELAYS_MS[row?.tries ?? 0] : undefined;
+      if (delay === undefined) {
+        sql.exec("DELETE FROM events WHERE id = ?", id);
+        return outcome === "delivered" ? "delivered" : "undelivered";
+      }
+      sql.exec("UPDATE events SET tries = tries + 1, due = ? WHERE id = ?", now + delay, id);
+      return "pending";
+    },
+  };
+}

@@ -1,0 +1,264 @@
+/**
+ * Reads the request of a job: JSON as a whole, NDJSON as a stream of which no more than a line is held. An item that is not
+ * well formed becomes its own failed line, with its number; only what concerns the whole is thrown.
+ */
+
+import { contentHash, toHex } from "../../shared/content-hash.ts";
+import { mediaType, parseJsonBody, requireUncoded, withoutNulls } from "../../shared/intake/body.ts";
+import { JobItem, JobQuery, JobRequest, type JobWebhook } from "../../shared/jobs.ts";
+import { MAX_JOB_BYTES, MAX_JOB_ITEMS } from "../../shared/limits.ts";
+import { FailureError } from "../../shared/problem.ts";
+import type { CaptionOptions } from "../../shared/schema.ts";
+import { readBounded, readInChunks } from "../intake/body.ts";
+import { isTooDeep, MAX_METADATA_DEPTH } from "../intake/metadata.ts";
+import { orThrow, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
+import { failedOutcome } from "./caption-job.ts";
+import type { NewItem } from "./ledger.ts";
+import { ITEMS_A_CALL } from "./limits.ts";
+
+const NDJSON_TYPES: ReadonlySet<string> = new Set([
+  "application/x-ndjson",
+  "application/ndjson",
+  "application/jsonl",
+  "application/x-jsonlines",
+  "text/x-ndjson",
+]);
+
+const LINE_FEED = 0x0a;
+/** The longest line that is read; a longer one fails alone. */
+const MAX_LINE_BYTES = 64 * 1024;
+
+export interface ReadJob {
+  readonly options: CaptionOptions;
+  readonly webhook: JobWebhook | undefined;
+  /** SHA-256 over the body and what else of the request decides what the job is. */
+  readonly fingerprint: string;
+}
+
+type Query = Readonly<Record<string, string>>;
+
+interface ReadOptions {
+  readonly timeoutMs: number;
+  /** Given the items as they come, in order. */
+  readonly add: (items: readonly NewItem[]) => Promise<void>;
+}
+
+/**
+ * @throws {FailureError} `empty-body`, `bad-request`, `bad-options`, `unsupported-language`, `unsupported-encoding`,
+ *   `too-many-items`, `image-too-large` (of the body), `upload-timeout`; and what `add` throws
+ */
+export async function readJob(request: Request, query: Query, options: ReadOptions): Promise<ReadJob> {
+  orThrow(requireUncoded(request));
+  const sink = createSink(options.add);
+  const read = NDJSON_TYPES.has(mediaType(request))
+    ? await readLines(request, query, { ...options, sink })
+    : await readJson(request, query, { ...options, sink });
+  await sink.flush();
+  if (sink.count() > 0) return read;
+  throw new FailureError({ code: "empty-body", detail: "The job has no items." });
+}
+
+/** The fingerprint of a request that is not read otherwise. @throws {FailureError} as `readJob`, of the body */
+export async function fingerprintOf(request: Request, query: Query, timeoutMs: number): Promise<string> {
+  const digest = createDigest(request, query);
+  await readInChunks(request, { maxBytes: MAX_JOB_BYTES, timeoutMs, onChunk: digest.write });
+  return digest.end();
+}
+
+async function readJson(
+  request: Request,
+  query: Query,
+  { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
+): Promise<ReadJob> {
+  const bytes = await readBounded(request, { maxBytes: MAX_JOB_BYTES, timeoutMs });
+  const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(parseJsonBody(bytes)), "bad-request");
+  const fromQuery = queryOf(query);
+  if (items.length > MAX_JOB_ITEMS) throw tooMany();
+  for (const [index, item] of items.entries()) await sink.push(toItem(item, `item ${index}`));
+  const digest = createDigest(request, query);
+  await digest.write(bytes);
+  return {
+    options: { ...fromQuery.options, ...requireEnglish(beside) },
+    webhook: webhook ?? fromQuery.webhook,
+    fingerprint: await digest.end(),
+  };
+}
+
+async function readLines(
+  request: Request,
+  query: Query,
+  { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
+): Promise<ReadJob> {
+  const { options, webhook } = queryOf(query);
+  const digest = createDigest(request, query);
+  const lines = createLineReader(async (line, number) => {
+    const item = fromLine(line, `line ${number}`);
+    if (item !== undefined) await sink.push(item);
+  });
+  await readInChunks(request, {
+    maxBytes: MAX_JOB_BYTES,
+    timeoutMs,
+    async onChunk(chunk) {
+      await digest.write(chunk);
+      await lines.write(chunk);
+    },
+  });
+  await lines.end();
+  return { options, webhook, fingerprint: await digest.end() };
+}
+
+function queryOf({ webhook, ...query }: Query): { options: CaptionOptions; webhook: JobWebhook | undefined } {
+  const given = parseWith(JobQuery.pick({ webhook: true }), { webhook }, "bad-options");
+  return {
+    options: parseOptions(query),
+    webhook:
+      given.webhook === undefined ? undefined : { url: given.webhook, events: ["caption.job.completed"] },
+  };
+}
+
+/** The item of a line; undefined for a blank one. */
+function fromLine(bytes: Uint8Array | "too long", place: string): NewItem | undefined {
+  if (bytes === "too long") return refused(`${place} has more than ${MAX_LINE_BYTES / 1024} KiB`, undefined);
+  let value: unknown;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes).trim();
+    if (text === "") return undefined;
+    value = JSON.parse(text);
+  } catch {
+    return refused(`${place} is not JSON in UTF-8`, undefined);
+  }
+  return toItem(value, place);
+}
+
+function toItem(value: unknown, place: string): NewItem {
+  const given = withoutNulls(value);
+  const id = JobItem.shape.id.safeParse((given as { id?: unknown } | null)?.id).data;
+  const { metadata } = (given ?? {}) as { metadata?: unknown };
+  if (isTooDeep(metadata)) {
+    return refused(`${place}, metadata: expected at most ${MAX_METADATA_DEPTH} levels`, id);
+  }
+  try {
+    const item = parseWith(JobItem, given, "bad-request");
+    return { ...item, metadata: item.metadata === undefined ? undefined : JSON.stringify(item.metadata) };
+  } catch (error) {
+    if (!(error instanceof FailureError)) throw error;
+    return refused(`${place}: ${error.failure.detail}`, id);
+  }
+}
+
+function refused(detail: string, id: string | undefined): NewItem {
+  return { id, failed: JSON.stringify(failedOutcome({ code: "bad-request", detail })) };
+}
+
+interface Sink {
+  push(item: NewItem): Promise<void>;
+  flush(): Promise<void>;
+  count(): number;
+}
+
+function createSink(add: ReadOptions["add"]): Sink {
+  let pending: NewItem[] = [];
+  let count = 0;
+  const flush = async () => {
+    if (pending.length === 0) return;
+    const items = pending;
+    pending = [];
+    await add(items);
+  };
+  return {
+    async push(item) {
+      count += 1;
+      if (count > MAX_JOB_ITEMS) throw tooMany();
+      pending.push(item);
+      if (pending.length >= ITEMS_A_CALL) await flush();
+    },
+    flush,
+    count: () => count,
+  };
+}
+
+interface LineReader {
+  write(chunk: Uint8Array): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Lines of bytes with their numbers from 1, whatever the chunks are. */
+function createLineReader(
+  onLine: (line: Uint8Array | "too long", number: number) => Promise<void>,
+): LineReader {
+  let pending = new Uint8Array(0);
+  let isTooLong = false;
+  let number = 0;
+
+  async function endLine(rest: Uint8Array): Promise<void> {
+    number += 1;
+    const line = joined(pending, rest);
+    await onLine(isTooLong || line.length > MAX_LINE_BYTES ? "too long" : line, number);
+    pending = new Uint8Array(0);
+    isTooLong = false;
+  }
+
+  return {
+    async write(chunk) {
+      let start = 0;
+      for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, start)) {
+        await endLine(chunk.subarray(start, end));
+        start = end + 1;
+      }
+      const rest = chunk.subarray(start);
+      if (pending.length + rest.length > MAX_LINE_BYTES) isTooLong = true;
+      pending = isTooLong ? new Uint8Array(0) : joined(pending, rest);
+    },
+    async end() {
+      if (pending.length > 0 || isTooLong) await endLine(new Uint8Array(0));
+    },
+  };
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
+
+interface Digest {
+  write(chunk: Uint8Array): Promise<void>;
+  end(): Promise<string>;
+}
+
+function createDigest(request: Request, query: Query): Digest {
+  const stream = new crypto.DigestStream("SHA-256");
+  const writer = stream.getWriter();
+  // Nobody will await the digest of a body that was refused.
+  stream.digest.catch(() => {});
+  const terms = JSON.stringify([mediaType(request), Object.entries(query).sort()]);
+  const begun = writer.write(new TextEncoder().encode(`${terms}\n`));
+  return {
+    async write(chunk) {
+      await begun;
+      await writer.write(chunk);
+    },
+    async end() {
+      await begun;
+      await writer.close();
+      return toHex(await stream.digest);
+    },
+  };
+}
+
+function tooMany(): FailureError {
+  return new FailureError({
+    code: "too-many-items",
+    detail: `A job has at most ${MAX_JOB_ITEMS} items. Nothing of this one was kept; send several.`,
+  });
+}
+
+/** The id of a job: of its key and owner where it has one, so that the same request finds it again; else at random. */
+export async function jobId(owner: string, idempotencyKey: string | undefined): Promise<string> {
+  if (idempotencyKey === undefined) {
+    return `job_${crypto.getRandomValues(new Uint8Array(16)).toHex()}`;
+  }
+  const named = new TextEncoder().encode(JSON.stringify([owner, idempotencyKey]));
+  return `job_${(await contentHash(new Uint8Array(named))).slice(0, 32)}`;
+}

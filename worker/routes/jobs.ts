@@ -1,0 +1,201 @@
+/** `/v1/jobs`: whole libraries captioned in the background. The work is in worker/jobs; here is what callers see of it. */
+
+import type { Context, Handler } from "hono";
+import { streamSSE } from "hono/streaming";
+import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
+import { FailureError } from "../../shared/problem.ts";
+import { refuseAddress } from "../intake/url/address-policy.ts";
+import type { CaptionJob } from "../jobs/caption-job.ts";
+import { CSV_HEAD, toCsv } from "../jobs/csv.ts";
+import { LINES_A_READ } from "../jobs/limits.ts";
+import { JOB_ID } from "../jobs/message.ts";
+import { fingerprintOf, jobId, readJob } from "../jobs/read-job.ts";
+import type { AppEnv } from "../request/context.ts";
+
+/** Where these are: for the router, and as the OpenAPI document writes it. */
+export const JOBS_PATH = { route: "/v1/jobs", document: "/v1/jobs" } as const;
+export const JOB_PATH = { route: "/v1/jobs/:id", document: "/v1/jobs/{id}" } as const;
+export const JOB_RESULTS_PATH = { route: "/v1/jobs/:id/results", document: "/v1/jobs/{id}/results" } as const;
+export const JOB_EVENTS_PATH = { route: "/v1/jobs/:id/events", document: "/v1/jobs/{id}/events" } as const;
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+const RECEIVING_RETRY_SECONDS = 5;
+const PROGRESS_EVERY_MS = 1_000;
+/** A comment, so that nobody on the way takes the silence for the end. */
+const ALIVE_EVERY_POLLS = 15;
+
+const FORMATS = { ndjson: "application/x-ndjson", csv: "text/csv; charset=utf-8" } as const;
+
+interface JobParts {
+  readonly jobs: DurableObjectNamespace<CaptionJob>;
+}
+
+/** Takes a job, up to 10,000 pictures, and answers before any is captioned. */
+export function postJob(
+  parts: JobParts & { readonly uploadTimeoutMs: number; readonly allowedHosts: readonly string[] },
+): Handler<AppEnv> {
+  return async (context) => {
+    const owner = context.var.caller.id;
+    const key = idempotencyKey(context.req.header("idempotency-key"));
+    const id = await jobId(owner, key);
+    const stub = parts.jobs.getByName(id);
+    const { raw } = context.req;
+    const query = context.req.query();
+    const begun = await stub.begin({ id, owner });
+    if (begun.kind === "receiving") {
+      throw new FailureError({
+        code: "request-in-progress",
+        detail: "A request with this Idempotency-Key is being received just now.",
+        retryAfterSeconds: RECEIVING_RETRY_SECONDS,
+      });
+    }
+    if (begun.kind === "exists") {
+      if ((await fingerprintOf(raw, query, parts.uploadTimeoutMs)) !== begun.fingerprint) {
+        throw new FailureError({
+          code: "idempotency-key-reused",
+          detail:
+            "This Idempotency-Key came with another body or other options. Use a new one for a new job.",
+        });
+      }
+      return accepted(await found(stub.look(owner)));
+    }
+    try {
+      const { options, webhook, fingerprint } = await readJob(raw, query, {
+        timeoutMs: parts.uploadTimeoutMs,
+        add: (items) => stub.add(items),
+      });
+      const refused = webhook && refuseAddress(new URL(webhook.url), parts.allowedHosts);
+      if (refused !== undefined) throw new FailureError({ ...refused, detail: `webhook: ${refused.detail}` });
+      return accepted(await stub.commit({ options, webhook, fingerprint }));
+    } catch (error) {
+      await stub.discard();
+      throw error;
+    }
+  };
+}
+
+/** How far a job is. */
+export function getJob({ jobs }: JobParts): Handler<AppEnv, typeof JOB_PATH.route> {
+  return async (context) => {
+    const job = await found(stubOf(jobs, context.req.param("id")).look(context.var.caller.id));
+    return Response.json(job, { headers: NOT_STORED });
+  };
+}
+
+/** Cancels what has not begun. */
+export function deleteJob({ jobs }: JobParts): Handler<AppEnv, typeof JOB_PATH.route> {
+  return async (context) => {
+    const job = await found(stubOf(jobs, context.req.param("id")).cancel(context.var.caller.id));
+    return Response.json(job, { headers: NOT_STORED });
+  };
+}
+
+/** A line for each item that is done, in the order of the request. */
+export function getJobResults({ jobs }: JobParts): Handler<AppEnv, typeof JOB_RESULTS_PATH.route> {
+  return async (context) => {
+    const format = formatOf(context);
+    const owner = context.var.caller.id;
+    const stub = stubOf(jobs, context.req.param("id"));
+    const render = format === "csv" ? toCsvText : toNdjson;
+    // The first part before the answer: another's job is a 404, not an answer that breaks off.
+    const first = await found(stub.lines(owner, 0, LINES_A_READ));
+    let next: number | undefined = 0;
+    const encoder = new TextEncoder();
+    const stream = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (next === undefined) return controller.close();
+        const isFirst = next === 0;
+        const page = isFirst ? first : await stub.lines(owner, next, LINES_A_READ);
+        next = page?.next;
+        const head = isFirst && format === "csv" ? CSV_HEAD : "";
+        const text = head + render(page?.lines ?? []);
+        if (text !== "") controller.enqueue(encoder.encode(text));
+        if (next === undefined) controller.close();
+      },
+    });
+    return new Response(stream, { headers: { "content-type": FORMATS[format], ...NOT_STORED } });
+  };
+}
+
+/** The job as it goes on: `progress` at each change, `end` when nothing more will come. */
+export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVENTS_PATH.route> {
+  return async (context) => {
+    const owner = context.var.caller.id;
+    const stub = stubOf(jobs, context.req.param("id"));
+    let job = await found(stub.look(owner));
+    return streamSSE(context, async (stream) => {
+      let said = "";
+      for (let poll = 1; !stream.aborted; poll++) {
+        const { seconds_left: _changesAlways, ...told } = job;
+        const now = JSON.stringify(told);
+        if (now !== said) {
+          await stream.writeSSE({ event: isFinished(job) ? "end" : "progress", data: JSON.stringify(job) });
+          said = now;
+        } else if (poll % ALIVE_EVERY_POLLS === 0) await stream.write(": alive\n\n");
+        if (isFinished(job)) return;
+        await stream.sleep(PROGRESS_EVERY_MS);
+        const next = await stub.look(owner);
+        if (next === undefined) return;
+        job = next;
+      }
+    });
+  };
+}
+
+const NOT_STORED = { "cache-control": "no-store" } as const;
+
+/** 202 with where the job is, RFC 9110 section 15.3.3. */
+function accepted(job: Job): Response {
+  return Response.json(job, {
+    status: 202,
+    headers: { location: `${JOBS_PATH.route}/${job.id}`, ...NOT_STORED },
+  });
+}
+
+/** @throws {FailureError} `job-not-found`, also for another key's job */
+async function found<T>(asked: Promise<T | undefined>): Promise<T> {
+  const value = await asked;
+  if (value === undefined) throw noSuchJob();
+  return value;
+}
+
+function stubOf(jobs: DurableObjectNamespace<CaptionJob>, id: string): DurableObjectStub<CaptionJob> {
+  // Asking makes an object: only for what can be the id of one.
+  if (!JOB_ID.test(id)) throw noSuchJob();
+  return jobs.getByName(id);
+}
+
+function noSuchJob(): FailureError {
+  return new FailureError({
+    code: "job-not-found",
+    detail: "There is no job of this id, it is another key's, or it was deleted after its seven days.",
+  });
+}
+
+/** The key as an HTTP structured string or bare. https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ */
+function idempotencyKey(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const key = /^"(.*)"$/.exec(header)?.[1] ?? header;
+  if (IDEMPOTENCY_KEY.test(key)) return key;
+  throw new FailureError({
+    code: "bad-request",
+    detail: "Idempotency-Key: expected 1 to 255 visible characters, such as a UUID.",
+  });
+}
+
+function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
+  const asked = context.req.query("format");
+  if (asked === undefined || asked === "") {
+    return context.req.header("accept")?.includes("text/csv") === true ? "csv" : "ndjson";
+  }
+  if (asked === "ndjson" || asked === "csv") return asked;
+  throw new FailureError({ code: "bad-options", detail: 'format: expected "ndjson" or "csv".' });
+}
+
+function toNdjson(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function toCsvText(lines: readonly string[]): string {
+  return toCsv(lines.map((line) => JobLine.parse(JSON.parse(line))));
+}
