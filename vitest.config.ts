@@ -23,8 +23,8 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            // What the queue and objects run with; a test's own edge says what is different for it.
-            miniflare: { bindings: { ACCESS: "open", LOG_LEVEL: "error" } },
+            // Of the queue's consumer and the objects; a test's own edge has its own.
+            miniflare: { bindings: { LOG_LEVEL: "error" } },
           }),
         ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000 },

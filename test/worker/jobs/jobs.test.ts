@@ -1,25 +1,25 @@
 import { env } from "cloudflare:workers";
 import { expect, test } from "vitest";
-import { startEdge } from "../support/edge.ts";
 import { problemOf, useFakeNetwork } from "../support/edge-test.ts";
-import { ended, jobOf, linesOf, ndjson, postJob } from "../support/jobs.ts";
+import {
+  CAPTIONER_HOST,
+  ended,
+  jobOf,
+  linesOf,
+  ndjson,
+  postJob,
+  servePictures,
+  startKeyedEdge,
+} from "../support/jobs.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
 
-/** Addresses of new pictures, served from now on. */
-function serve(count: number): string[] {
-  return Array.from({ length: count }, (_, i) => {
-    const url = `https://media.example.com/${crypto.randomUUID()}/${i}.png`;
-    const picture = newPicture();
-    network().pages.set(url, () => new Response(picture));
-    return url;
-  });
-}
+const serve = (count: number) => servePictures(network(), count);
 
 test("a job captions what its items name, a line each in their order, and a bad item fails alone", async () => {
-  network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
   const known = newPicture();
   await edge.fetch("/v1/captions", { method: "POST", body: known });
   const [first = "", second = ""] = serve(2);
@@ -68,8 +68,8 @@ test("a job captions what its items name, a line each in their order, and a bad 
 });
 
 test("JSON takes options and items; identical pictures are captioned once", async () => {
-  const backend = network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const backend = network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
   const picture = newPicture();
   const urls = Array.from(
     { length: 60 },
@@ -87,8 +87,8 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
 });
 
 test("the same idempotency key finds the same job; another body is refused", async () => {
-  network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
   const headers = { "idempotency-key": crypto.randomUUID() };
   const [url = "", other = ""] = serve(2);
   const first = await jobOf(await postJob(edge, ndjson([{ url }]), { headers }));
@@ -103,8 +103,8 @@ test("the same idempotency key finds the same job; another body is refused", asy
 });
 
 test("a request that is still being received is in progress, and one that breaks off leaves nothing", async () => {
-  network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788", UPLOAD_TIMEOUT_MS: "400" });
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge({ variables: { UPLOAD_TIMEOUT_MS: "400" } });
   const headers = { "idempotency-key": crypto.randomUUID() };
   const [url = ""] = serve(1);
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
@@ -152,12 +152,12 @@ test.each([
   ["a coded body", "x", { headers: { "content-encoding": "gzip" } }, 415, "unsupported-encoding"],
   ["a private webhook", ndjson([{}]), { query: "?webhook=http%3A%2F%2F10.0.0.1%2F" }, 403, "url-refused"],
 ])("refuses %s and keeps nothing", async (_what, body, init, status, code) => {
-  const response = await postJob(startEdge(), body, init);
+  const response = await postJob(await startKeyedEdge(), body, init);
   expect([response.status, (await problemOf(response)).code]).toEqual([status, code]);
 });
 
 test("an id that was never given is not found, and makes no object", async () => {
-  const edge = startEdge();
+  const edge = await startKeyedEdge();
   for (const path of ["", "/results", "/events"]) {
     for (const id of ["job_0", `job_${"0".repeat(32)}`]) {
       const response = await edge.fetch(`/v1/jobs/${id}${path}`);
@@ -167,9 +167,9 @@ test("an id that was never given is not found, and makes no object", async () =>
 });
 
 test("CSV opens in a spreadsheet as text, whatever a caption or an id begins with", async () => {
-  const backend = network().backend("127.0.0.1:8788");
+  const backend = network().backend(CAPTIONER_HOST);
   backend.caption = '=cmd|"/c calc"!A1';
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  const edge = await startKeyedEdge();
   const [url = ""] = serve(1);
   const job = await jobOf(
     await postJob(edge, ndjson([{ url, id: "@id, with comma", metadata: { a: [1] } }, { id: "bäd" }])),
@@ -190,8 +190,8 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
 });
 
 test("events tell of progress until the end", async () => {
-  network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
   const job = await jobOf(await postJob(edge, ndjson(serve(3).map((url) => ({ url })))));
   const response = await edge.fetchOnly(`/v1/jobs/${job.id}/events`);
   expect(response.headers.get("content-type")).toBe("text/event-stream");
@@ -206,8 +206,8 @@ test("events tell of progress until the end", async () => {
 });
 
 test("a job of 1,000 items, a tenth of them damaged, ends with exact counts", async () => {
-  network().backend("127.0.0.1:8788");
-  const edge = startEdge({ BACKEND_URLS: "http://127.0.0.1:8788" });
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
   const urls = serve(1_000);
   for (const url of urls.slice(0, 100)) network().pages.set(url, () => new Response("no picture"));
   const job = await jobOf(await postJob(edge, ndjson(urls.map((url) => ({ url })))));
@@ -222,6 +222,6 @@ test("a job of 1,000 items, a tenth of them damaged, ends with exact counts", as
 
 test("messages that are none of ours are let go", async () => {
   await env.JOB_QUEUE.send({ rubbish: true } as never);
-  const edge = startEdge();
+  const edge = await startKeyedEdge();
   expect((await edge.fetch("/healthz")).status).toBe(200);
 });

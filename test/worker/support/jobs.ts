@@ -1,8 +1,16 @@
 /** Jobs of the edge under test: made through its routes, worked off by its own consumer from the platform's own queue. */
 
+import { env } from "cloudflare:workers";
 import { vi } from "vitest";
+import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { Job, JobLine } from "../../../shared/jobs.ts";
-import type { Edge } from "./edge.ts";
+import type { FakeNetwork } from "./backends.ts";
+import { type Edge, startEdge } from "./edge.ts";
+import { newPicture } from "./pictures.ts";
+
+/** The captioner of wrangler.toml, which the queue's consumer asks. */
+const CAPTIONER = "http://127.0.0.1:8788";
+export const CAPTIONER_HOST = new URL(CAPTIONER).host;
 
 export const ndjson = (items: readonly unknown[]): string =>
   items.map((item) => `${JSON.stringify(item)}\n`).join("");
@@ -25,10 +33,10 @@ export async function postJob(
 export const jobOf = async (response: Response): Promise<Job> => Job.parse(await response.json());
 
 /** The job once nothing more will be done. */
-export async function ended(edge: Edge, id: string, headers: Record<string, string> = {}): Promise<Job> {
+export async function ended(edge: Edge, id: string): Promise<Job> {
   return vi.waitFor(
     async () => {
-      const job = await jobOf(await edge.fetch(`/v1/jobs/${id}`, { headers }));
+      const job = await jobOf(await edge.fetch(`/v1/jobs/${id}`));
       if (job.finished_at === null) throw new Error(`still ${job.status}: ${JSON.stringify(job.counts)}`);
       return job;
     },
@@ -36,15 +44,45 @@ export async function ended(edge: Edge, id: string, headers: Record<string, stri
   );
 }
 
-export async function linesOf(
-  edge: Edge,
-  id: string,
-  headers: Record<string, string> = {},
-): Promise<JobLine[]> {
-  const response = await edge.fetch(`/v1/jobs/${id}/results`, { headers });
+export async function linesOf(edge: Edge, id: string): Promise<JobLine[]> {
+  const response = await edge.fetch(`/v1/jobs/${id}/results`);
   const text = await response.text();
   return text
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JobLine.parse(JSON.parse(line)));
+}
+
+/** An edge that takes keys, as the queue's own environment does, with a new key on every request. */
+export async function startKeyedEdge(
+  options: { readonly dailyQuota?: number; readonly variables?: Record<string, string> } = {},
+): Promise<Edge & { readonly keyId: string }> {
+  const { key, record } = await createApiKey({
+    name: "jobs",
+    scopes: ["caption", "read", "jobs"],
+    daily_quota: options.dailyQuota ?? 100_000,
+    now: new Date(),
+  });
+  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  const edge = startEdge({ ACCESS: "keys", BACKEND_URLS: CAPTIONER, ...options.variables });
+  const withKey = (init: RequestInit = {}) => {
+    const headers = new Headers(init.headers);
+    if (!headers.has("authorization")) headers.set("authorization", `Bearer ${key}`);
+    return { ...init, headers };
+  };
+  return {
+    keyId: record.id,
+    fetch: (path, init) => edge.fetch(path, withKey(init)),
+    fetchOnly: (path, init) => edge.fetchOnly(path, withKey(init)),
+  };
+}
+
+/** Addresses of new pictures, served from now on. */
+export function servePictures(network: FakeNetwork, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => {
+    const url = `https://media.example.com/${crypto.randomUUID()}/${i}.png`;
+    const picture = newPicture();
+    network.pages.set(url, () => new Response(picture));
+    return url;
+  });
 }

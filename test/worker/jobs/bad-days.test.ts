@@ -1,0 +1,307 @@
+import {
+  createExecutionContext,
+  createMessageBatch,
+  getQueueResult,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { Webhook } from "standardwebhooks";
+import { expect, test, vi } from "vitest";
+import { apiKeyStorageKey } from "../../../shared/api-key.ts";
+import type { Bindings } from "../../../worker/env.ts";
+import worker from "../../../worker/index.ts";
+import type { CaptionJob, TakenChunk } from "../../../worker/jobs/caption-job.ts";
+import { problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import {
+  CAPTIONER_HOST,
+  ended,
+  jobOf,
+  linesOf,
+  ndjson,
+  postJob,
+  servePictures,
+  startKeyedEdge,
+} from "../support/jobs.ts";
+
+const network = useFakeNetwork();
+const serve = (count: number) => servePictures(network(), count);
+const items = (urls: readonly string[]) => ndjson(urls.map((url) => ({ url })));
+
+const busy = () =>
+  Response.json(
+    { type: "urn:problem:overloaded", title: "", status: 429, code: "overloaded", detail: "" },
+    { status: 429, headers: { "retry-after": "1" } },
+  );
+
+const captioned = () =>
+  Response.json([{ generated_text: "a dog" }], {
+    headers: { "x-model-id": "tiny/blip", "x-model-revision": "r1", "x-caption-score": "0.5" },
+  });
+
+/** What the job does now, with no consumer of the queue: messages are held back. */
+function withoutConsumer(): void {
+  vi.spyOn(env.JOB_QUEUE, "sendBatch").mockResolvedValue(undefined as never);
+}
+
+test("a captioner that is busy slows the job by its Retry-After, and costs no item an attempt", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  let refusals = 0;
+  backend.answer = () => (refusals++ < 6 ? busy() : captioned());
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(5))));
+  const paused = await vi.waitFor(async () => {
+    const now = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    if (now.paused === null) throw new Error("not paused");
+    return now;
+  }, 10_000);
+  expect(paused).toMatchObject({ status: "running", paused: { reason: "overloaded" } });
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 5, failed: 0 });
+});
+
+test("a captioner that is dead for a while is waited for", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  backend.dead = true;
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(3))));
+  await vi.waitFor(async () => {
+    const { paused } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    expect(paused?.reason).toBe("unavailable");
+  }, 10_000);
+  backend.dead = false;
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 3, failed: 0 });
+});
+
+test("a failure that may pass is tried three times, and then is the item's own", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  const [good = "", bad = ""] = serve(2);
+  let fetched = 0;
+  network().pages.set(bad, () => {
+    fetched += 1;
+    return new Response(null, { status: 500 });
+  });
+  backend.answer = captioned;
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items([good, bad])));
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 1, failed: 1 });
+  expect(fetched).toBe(3);
+  expect(await linesOf(edge, job.id)).toMatchObject([
+    { status: "generated" },
+    { problem: { code: "url-unreachable" } },
+  ]);
+});
+
+test("when the day's quota is used up the job waits for the next one, and says so", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge({ dailyQuota: 2 });
+  const job = await jobOf(await postJob(edge, items(serve(5))));
+  const waiting = await vi.waitFor(async () => {
+    const now = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    if (now.paused === null) throw new Error("not paused");
+    return now;
+  }, 10_000);
+  expect(waiting).toMatchObject({
+    status: "running",
+    counts: { generated: 2, waiting: 3 },
+    paused: { reason: "quota-exceeded", until: expect.stringMatching(/T00:00:0\d/) },
+  });
+  expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`, { method: "DELETE" }))).counts.cancelled).toBe(
+    3,
+  );
+});
+
+test("cancelling ends what has not begun and keeps what is done", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  let isHeld = true;
+  backend.answer = async () => {
+    // Polled: what one request resolves, another may not wait for.
+    while (isHeld) await new Promise((resolve) => setTimeout(resolve, 10));
+    return captioned();
+  };
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(100))));
+  await vi.waitFor(() => expect(backend.requests.length).toBeGreaterThan(0), 10_000);
+  const cancelled = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`, { method: "DELETE" }));
+  expect(cancelled).toMatchObject({ status: "cancelled", finished_at: null });
+  isHeld = false;
+  const { counts, status } = await ended(edge, job.id);
+  expect(status).toBe("cancelled");
+  expect(counts.waiting).toBe(0);
+  expect(counts.generated + counts.cancelled).toBe(100);
+  expect(counts.generated).toBe(backend.requests.length);
+  expect(await linesOf(edge, job.id)).toHaveLength(counts.generated);
+  const again = await edge.fetch(`/v1/jobs/${job.id}`, { method: "DELETE" });
+  expect((await jobOf(again)).status).toBe("cancelled");
+});
+
+test("a key that is revoked while its job runs ends the job", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  backend.answer = busy;
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(30))));
+  vi.restoreAllMocks();
+  await env.KEYS.delete(apiKeyStorageKey(edge.keyId));
+  const batch = createMessageBatch("caption-jobs", [
+    { id: "1", timestamp: new Date(), attempts: 1, body: { job: job.id, chunk: 0 } },
+  ]);
+  const fresh = { ...env, ACCESS: "keys", LOG_LEVEL: "error", BACKEND_URLS: "http://127.0.0.1:8788" };
+  await worker.queue(batch, fresh as Bindings, createExecutionContext());
+  const stub = env.JOBS.getByName(job.id);
+  expect(await stub.look(edge.keyId)).toMatchObject({
+    status: "failed",
+    problem: { code: "unauthorized" },
+    counts: { waiting: 0, cancelled: 30 },
+  });
+});
+
+test("another key's job is not found", async () => {
+  network().backend(CAPTIONER_HOST);
+  const [edge, other] = [await startKeyedEdge(), await startKeyedEdge()];
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  for (const path of ["", "/results", "/events"]) {
+    const response = await other.fetch(`/v1/jobs/${job.id}${path}`);
+    expect([response.status, (await problemOf(response)).code]).toEqual([404, "job-not-found"]);
+  }
+  expect((await other.fetch(`/v1/jobs/${job.id}`, { method: "DELETE" })).status).toBe(404);
+  await ended(edge, job.id);
+});
+
+test("two consumers of the same message: one works, and what is said twice counts once", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(3))));
+  const stub = env.JOBS.getByName(job.id);
+  const taken = (await stub.take(0, false)) as TakenChunk | undefined;
+  expect(taken?.items).toHaveLength(3);
+  expect(await stub.take(0, false)).toBeUndefined();
+  const outcome = {
+    status: "error",
+    problem: { type: "", title: "", status: 422, code: "unreadable-image", detail: "" },
+  } as const;
+  await stub.record(0, [{ index: 0, outcome }]);
+  await stub.record(0, [{ index: 0, outcome }]);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 1, waiting: 2 });
+});
+
+test("a message that is lost is sent again by the job's alarm", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(2))));
+  vi.restoreAllMocks();
+  network();
+  const stub = env.JOBS.getByName(job.id);
+  await runInDurableObject(stub, (_instance, { storage }) => {
+    storage.sql.exec("UPDATE chunks SET due = 0");
+  });
+  const send = vi.spyOn(env.JOB_QUEUE, "sendBatch");
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  expect(send).toHaveBeenCalledWith([{ body: { job: job.id, chunk: 0 } }]);
+});
+
+test("an item that ends whoever takes it is given up, the others are not", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(3))));
+  const stub = env.JOBS.getByName(job.id);
+  const first = (await stub.take(0, false)) as TakenChunk | undefined;
+  expect(first?.isSerial).toBe(false);
+  const second = (await stub.take(0, true)) as TakenChunk | undefined;
+  expect(second?.isSerial).toBe(true);
+  const dead = createMessageBatch("caption-jobs-dead", [
+    { id: "1", timestamp: new Date(), attempts: 1, body: { job: job.id, chunk: 0 } },
+  ]);
+  const context = createExecutionContext();
+  await worker.queue(dead, { ...env, LOG_LEVEL: "error" } as Bindings, context);
+  expect((await getQueueResult(dead, context)).explicitAcks).toEqual(["1"]);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 1, waiting: 2 });
+  expect(await linesOf(edge, job.id)).toMatchObject([{ index: 0, problem: { code: "internal" } }]);
+  const rest = (await stub.take(0, false)) as TakenChunk | undefined;
+  expect(rest?.items.map(({ index }) => index)).toEqual([1, 2]);
+  expect(rest?.isSerial).toBe(true);
+});
+
+test("a job and its results are gone after seven days", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  await ended(edge, job.id);
+  const stub = env.JOBS.getByName(job.id);
+  const week = Date.now() + 7 * 24 * 3_600_000 + 1;
+  await runInDurableObject(stub, async (instance: CaptionJob) => {
+    vi.spyOn(Date, "now").mockReturnValue(week);
+    await instance.alarm();
+  });
+  vi.restoreAllMocks();
+  expect(await stub.look(edge.keyId)).toBeUndefined();
+});
+
+/** A receiver that answers as told and keeps what it was sent. */
+function receiver(answer: () => Response) {
+  const url = `https://hooks.example.com/${crypto.randomUUID()}`;
+  const received: { readonly headers: Headers; readonly body: string }[] = [];
+  network().pages.set(url, answer);
+  const inner = vi.mocked(globalThis.fetch).getMockImplementation();
+  vi.mocked(globalThis.fetch).mockImplementation(async (input, init) => {
+    if (input === url)
+      received.push({ headers: new Headers(init?.headers as HeadersInit), body: String(init?.body) });
+    return inner?.(input, init) ?? new Response(null, { status: 500 });
+  });
+  return { url, received };
+}
+
+test("a webhook is told of the end, signed so that the library verifies it, and its secret is shown once", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const { url, received } = receiver(() => new Response(null, { status: 204 }));
+  const headers = { "idempotency-key": crypto.randomUUID() };
+  const body = {
+    items: serve(2).map((picture) => ({ url: picture })),
+    webhook: { url, events: ["caption.job.completed", "caption.job.chunk"] },
+  };
+  const job = await jobOf(await postJob(edge, body, { headers }));
+  const secret = job.webhook?.secret ?? "";
+  expect(secret).toMatch(/^whsec_[\w+/]{32}$/);
+  expect((await jobOf(await postJob(edge, body, { headers }))).webhook?.secret).toBeUndefined();
+  await vi.waitFor(async () => {
+    expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+  }, 20_000);
+  const events = received.map(({ headers: sent, body: text }) =>
+    new Webhook(secret).verify(text, Object.fromEntries(sent)),
+  );
+  expect(events).toMatchObject([
+    { type: "caption.job.chunk", data: { id: job.id, lines: [{ index: 0 }, { index: 1 }] } },
+    { type: "caption.job.completed", data: { id: job.id, status: "completed", counts: { generated: 2 } } },
+  ]);
+});
+
+test("a webhook that fails is tried again with the same id; one that redirects inwards is not called there", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const statuses = [500, 200];
+  const flaky = receiver(() => new Response(null, { status: statuses.shift() ?? 500 }));
+  const job = await jobOf(
+    await postJob(edge, items(serve(1)), { query: `?webhook=${encodeURIComponent(flaky.url)}` }),
+  );
+  await vi.waitFor(() => expect(flaky.received).toHaveLength(2), 20_000);
+  expect(flaky.received[0]?.headers.get("webhook-id")).toBe(flaky.received[1]?.headers.get("webhook-id"));
+  await vi.waitFor(async () => {
+    expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+  }, 20_000);
+
+  const inner = vi.fn(() => new Response(null));
+  network().pages.set("http://127.0.0.1/internal", inner);
+  const inwards = receiver(
+    () => new Response(null, { status: 307, headers: { location: "http://127.0.0.1/internal" } }),
+  );
+  const other = await jobOf(
+    await postJob(edge, items(serve(1)), { query: `?webhook=${encodeURIComponent(inwards.url)}` }),
+  );
+  await vi.waitFor(async () => {
+    expect((await jobOf(await edge.fetch(`/v1/jobs/${other.id}`))).webhook?.delivery).toBe("undelivered");
+  }, 20_000);
+  expect(inner).not.toHaveBeenCalled();
+});
