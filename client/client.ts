@@ -6,9 +6,11 @@
 import * as z from "zod";
 import { contentHash } from "../shared/content-hash.ts";
 import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
-import { Problem } from "../shared/problem.ts";
 import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
+import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
+import { createJobsClient, type JobsClient } from "./jobs.ts";
+import { linesOf } from "./lines.ts";
 import { type RetryOptions, withRetries } from "./retry.ts";
 
 export interface ClientOptions {
@@ -54,10 +56,10 @@ export interface CaptionClient {
    * answer breaks off before all of them: what has come by then is good.
    */
   batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<ClientBatchLine, void, undefined>;
+  /** Whole libraries, captioned in the background. */
+  readonly jobs: JobsClient;
 }
 
-/** A problem of an API that may be newer than this client, and know more codes. */
-const AnyProblem = Problem.extend({ code: z.string() });
 const AnyBatchLine = z.union([BatchLine, BatchError.extend({ problem: AnyProblem })]);
 
 /**
@@ -100,6 +102,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
   }
 
   return {
+    jobs: createJobsClient({ send, wait }),
     find,
     async forget(sha256, call = {}) {
       const response = await send(`/v1/captions/${sha256}`, { method: "DELETE" }, call);
@@ -129,7 +132,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       let seen = 0;
       try {
         for await (const line of linesOf(response)) {
-          yield parseWith(AnyBatchLine, line);
+          yield parseAnswer(AnyBatchLine, line);
           seen += 1;
         }
       } catch (error) {
@@ -163,54 +166,6 @@ async function bytesOf(
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (picture instanceof Uint8Array) return picture;
   return new Uint8Array(picture instanceof ArrayBuffer ? picture : await picture.arrayBuffer());
-}
-
-async function answerOf<Schema extends z.ZodType>(
-  response: Response,
-  schema: Schema,
-): Promise<z.infer<Schema>> {
-  return parseWith(schema, await response.text());
-}
-
-function parseWith<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new CaptionTransportError("The answer is not one of the caption API.", { cause });
-  }
-}
-
-/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
-async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
-  const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
-  if (problem.success) {
-    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined);
-  }
-  return new CaptionTransportError(
-    `Something that is not the caption API answered with status ${response.status}.`,
-    { status: response.status },
-  );
-}
-
-/** Lines of NDJSON as they arrive. */
-async function* linesOf(response: Response): AsyncGenerator<string, void, undefined> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let pending = "";
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      pending += done ? decoder.decode() : decoder.decode(value, { stream: true });
-      const lines = pending.split("\n");
-      pending = done ? "" : (lines.pop() ?? "");
-      for (const line of lines) if (line !== "") yield line;
-      if (done) return;
-    }
-  } finally {
-    // Whoever stops listening stops the batch.
-    await reader.cancel().catch(() => {});
-  }
 }
 
 function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {

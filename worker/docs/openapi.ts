@@ -8,6 +8,13 @@ import { postBatchRoute } from "../routes/batch.openapi.ts";
 import { deleteCaptionRoute, getCaptionRoute, postCaptionRoute } from "../routes/captions.openapi.ts";
 import { getHealthRoute, getReadinessRoute } from "../routes/health.openapi.ts";
 import { postImageToTextRoute } from "../routes/hugging-face.openapi.ts";
+import {
+  deleteJobRoute,
+  getJobEventsRoute,
+  getJobResultsRoute,
+  getJobRoute,
+  postJobRoute,
+} from "../routes/jobs.openapi.ts";
 
 export type OpenApiDocument = ReturnType<OpenAPIHono["getOpenAPI31Document"]>;
 
@@ -16,6 +23,11 @@ const ROUTES = [
   getCaptionRoute,
   deleteCaptionRoute,
   postBatchRoute,
+  postJobRoute,
+  getJobRoute,
+  deleteJobRoute,
+  getJobResultsRoute,
+  getJobEventsRoute,
   postImageToTextRoute,
   getHealthRoute,
   getReadinessRoute,

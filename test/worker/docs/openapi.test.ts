@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
+import { Job } from "../../../shared/jobs.ts";
 import { PROBLEM_CONTENT_TYPE, Problem } from "../../../shared/problem.ts";
 import { BatchLine, Caption, ImageToTextOutput } from "../../../shared/schema.ts";
 import { createApp } from "../../../worker/app.ts";
@@ -43,7 +44,7 @@ const batchKey = async () => {
   return { authorization: `Bearer ${key}` };
 };
 const allKey = async () => {
-  const scopes = ["read", "caption", "batch", "delete"] as const;
+  const scopes = ["read", "caption", "batch", "jobs", "delete"] as const;
   const { key, record } = await createApiKey({
     name: "t",
     scopes: [...scopes],
@@ -100,6 +101,31 @@ const captioning = (path: string): Record<string, () => Promise<Response>> => ({
   },
 });
 
+const JOB_LINE = `${JSON.stringify({ sha256: SHA })}\n`;
+const NDJSON = { "content-type": "application/x-ndjson" };
+const POST_JOB = (headers: Record<string, string> = {}, body: BodyInit = JOB_LINE) => ({
+  method: "POST",
+  body,
+  headers: { ...NDJSON, ...headers },
+});
+/** Of one line that fails at once, so that there is a result. */
+const newJob = async () =>
+  Job.parse(await (await startEdge().fetch("/v1/jobs", POST_JOB({}, "x\n"))).json()).id;
+
+/** A way to each documented status of a route that tells of a job. */
+const ofJob = (path: string, init: RequestInit = {}): Record<string, () => Promise<Response>> => {
+  const at = (id = `job_${"0".repeat(32)}`) => `/v1/jobs/${id}${path}`;
+  return {
+    200: async () => startEdge().fetch(at(await newJob()), init),
+    401: () => startEdge(KEYED).fetch(at(), init),
+    403: async () => startEdge(KEYED).fetch(at(), { ...init, headers: await readOnlyKey() }),
+    404: () => startEdge().fetch(at(), init),
+    429: async () => startEdge(LIMITED).fetch(at(), { ...init, headers: await allKey() }),
+    500: () => startEdge(BROKEN).fetch(at(), init),
+    503: async () => startEdge(KEYLESS).fetch(at(), { ...init, headers: await allKey() }),
+  };
+};
+
 const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
   "POST /v1/captions": captioning("/v1/captions"),
   "POST /models/{id}": {
@@ -139,6 +165,38 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
     500: () => startEdge(BROKEN).fetch(`/v1/captions/${SHA}`, DELETE),
     503: async () => startEdge(KEYLESS).fetch(`/v1/captions/${SHA}`, { ...DELETE, headers: await allKey() }),
   },
+  "POST /v1/jobs": {
+    202: () => startEdge().fetch("/v1/jobs", POST_JOB()),
+    400: () => startEdge().fetch("/v1/jobs", POST_JOB({}, "\n")),
+    401: () => startEdge(KEYED).fetch("/v1/jobs", POST_JOB()),
+    403: async () => startEdge(KEYED).fetch("/v1/jobs", POST_JOB(await readOnlyKey())),
+    408: () => startEdge(HASTY).fetchOnly("/v1/jobs", SLOW()),
+    409: async () => {
+      const headers = { "idempotency-key": crypto.randomUUID() };
+      const slow = startEdge({ UPLOAD_TIMEOUT_MS: "500" }).fetch("/v1/jobs", { ...SLOW(), headers });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const answer = await startEdge().fetch("/v1/jobs", POST_JOB(headers));
+      await slow;
+      return answer;
+    },
+    413: () => startEdge().fetch("/v1/jobs", POST_JOB({}, JOB_LINE.repeat(10_001))),
+    415: () => startEdge().fetch("/v1/jobs", POST_JOB({ "content-encoding": "gzip" })),
+    422: async () => {
+      const headers = { "idempotency-key": crypto.randomUUID() };
+      await startEdge().fetch("/v1/jobs", POST_JOB(headers));
+      return startEdge().fetch("/v1/jobs", POST_JOB(headers, JOB_LINE.repeat(2)));
+    },
+    429: async () => startEdge(LIMITED).fetch("/v1/jobs", POST_JOB(await allKey())),
+    500: () => startEdge(BROKEN).fetch("/v1/jobs", POST_JOB()),
+    503: async () => startEdge(KEYLESS).fetch("/v1/jobs", POST_JOB(await allKey())),
+  },
+  "GET /v1/jobs/{id}": ofJob(""),
+  "DELETE /v1/jobs/{id}": ofJob("", DELETE),
+  "GET /v1/jobs/{id}/results": {
+    ...ofJob("/results"),
+    400: async () => startEdge().fetch(`/v1/jobs/${await newJob()}/results?format=xlsx`),
+  },
+  "GET /v1/jobs/{id}/events": ofJob("/events"),
   "POST /v1/captions/batch": {
     200: () => startEdge().fetch("/v1/captions/batch", POST(JSON.stringify({ items: [{ sha256: SHA }] }))),
     400: () => startEdge().fetch("/v1/captions/batch", POST("{}")),

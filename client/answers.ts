@@ -1,0 +1,36 @@
+/** Reads what the API answers, and tells its refusals from what something else answered. */
+
+import * as z from "zod";
+import { Problem } from "../shared/problem.ts";
+import { CaptionApiError, CaptionTransportError } from "./errors.ts";
+
+/** A problem of an API that may be newer than this client, and know more codes. */
+export const AnyProblem = Problem.extend({ code: z.string() });
+
+export async function answerOf<Schema extends z.ZodType>(
+  response: Response,
+  schema: Schema,
+): Promise<z.infer<Schema>> {
+  return parseAnswer(schema, await response.text());
+}
+
+/** @throws {CaptionTransportError} where it is not one of the API */
+export function parseAnswer<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CaptionTransportError("The answer is not one of the caption API.", { cause });
+  }
+}
+
+/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
+export async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
+  const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
+  if (problem.success) {
+    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined);
+  }
+  return new CaptionTransportError(
+    `Something that is not the caption API answered with status ${response.status}.`,
+    { status: response.status },
+  );
+}

@@ -1,0 +1,120 @@
+/** The document of the routes in jobs.ts. */
+
+import { createRoute, z } from "@hono/zod-openapi";
+import { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
+import { MAX_JOB_ITEMS } from "../../shared/limits.ts";
+import { CaptionQuery } from "../../shared/schema.ts";
+import { GUARDED, json, problems } from "../docs/parts.ts";
+import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
+
+const JobSchema = Job.meta({ id: "Job" });
+const JobId = z.object({ id: z.string().meta({ description: "Id of the job, as its answer named it." }) });
+const FOUND = [...GUARDED, "job-not-found"] as const;
+
+/** `postJob` */
+export const postJobRoute = createRoute({
+  method: "post",
+  path: JOBS_PATH.document,
+  summary: "Have up to 10,000 pictures captioned in the background",
+  description:
+    "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
+    "With an `Idempotency-Key` the same request finds the same job for seven days. The key needs the scope `jobs`.",
+  request: {
+    query: CaptionQuery.extend({
+      webhook: z
+        .string()
+        .optional()
+        .meta({ description: "With NDJSON: the address to tell when it is done." }),
+    }),
+    headers: z.object({
+      "idempotency-key": z.string().optional().meta({
+        description: "1 to 255 visible characters, such as a UUID, for this job and no other.",
+      }),
+    }),
+    body: {
+      required: true,
+      content: {
+        ...json(JobRequest.extend({ items: z.array(JobItem).min(1).max(MAX_JOB_ITEMS) })),
+        "application/x-ndjson": { schema: JobItem },
+      },
+    },
+  },
+  responses: {
+    202: {
+      description: "Taken.",
+      headers: { Location: { description: "Where the job is.", schema: { type: "string" } } },
+      content: json(JobSchema),
+    },
+    ...problems([
+      ...GUARDED,
+      "empty-body",
+      "bad-request",
+      "bad-options",
+      "unsupported-language",
+      "url-refused",
+      "upload-timeout",
+      "request-in-progress",
+      "too-many-items",
+      "image-too-large",
+      "unsupported-encoding",
+      "idempotency-key-reused",
+    ]),
+  },
+});
+
+/** `getJob` */
+export const getJobRoute = createRoute({
+  method: "get",
+  path: JOB_PATH.document,
+  summary: "See how far a job is",
+  description: "A job is seen by the key that made it, and by no other.",
+  request: { params: JobId },
+  responses: { 200: { description: "The job.", content: json(JobSchema) }, ...problems(FOUND) },
+});
+
+/** `deleteJob` */
+export const deleteJobRoute = createRoute({
+  method: "delete",
+  path: JOB_PATH.document,
+  summary: "Cancel what a job has not begun",
+  description: "What is done stays done, and is in the results.",
+  request: { params: JobId },
+  responses: { 200: { description: "The job.", content: json(JobSchema) }, ...problems(FOUND) },
+});
+
+/** `getJobResults` */
+export const getJobResultsRoute = createRoute({
+  method: "get",
+  path: JOB_RESULTS_PATH.document,
+  summary: "Get the results of a job, as far as it is",
+  description: "A line for each item that is done, in the order of the request.",
+  request: {
+    params: JobId,
+    query: z.object({
+      format: z.enum(["ndjson", "csv"]).optional().meta({
+        description: "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
+      }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "The lines.",
+      content: { "application/x-ndjson": { schema: JobLine }, "text/csv": { schema: z.string() } },
+    },
+    ...problems([...FOUND, "bad-options"]),
+  },
+});
+
+/** `getJobEvents` */
+export const getJobEventsRoute = createRoute({
+  method: "get",
+  path: JOB_EVENTS_PATH.document,
+  summary: "Follow a job",
+  description:
+    "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",
+  request: { params: JobId },
+  responses: {
+    200: { description: "The events.", content: { "text/event-stream": { schema: z.string() } } },
+    ...problems(FOUND),
+  },
+});
