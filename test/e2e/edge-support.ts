@@ -16,11 +16,19 @@ export interface RunningEdge {
   /** Folder of the local KV. */
   readonly state: string;
   stop(): Promise<void>;
+  /** Ends it in the middle of whatever it does, and leaves its state. */
+  kill(): Promise<void>;
 }
 
-/** Starts the worker as `wrangler.toml` has it, with these variables, a port of its own and an empty KV. */
-export async function startEdge(variables: Readonly<Record<string, string>>): Promise<RunningEdge> {
-  const state = await mkdtemp(path.join(tmpdir(), "edge-"));
+/**
+ * Starts the worker as `wrangler.toml` has it, with these variables and a port of its own, over the state that another
+ * one left, or an empty one.
+ */
+export async function startEdge(
+  variables: Readonly<Record<string, string>>,
+  leftState?: string,
+): Promise<RunningEdge> {
+  const state = leftState ?? (await mkdtemp(path.join(tmpdir(), "edge-")));
   const [port, inspectorPort] = [await freePort(), await freePort()];
   const child = spawn(
     process.execPath,
@@ -54,6 +62,7 @@ export async function startEdge(variables: Readonly<Record<string, string>>): Pr
       await stopGroup(child);
       await rm(state, { recursive: true, force: true });
     },
+    kill: () => stopGroup(child, "SIGKILL"),
   };
 }
 
@@ -122,9 +131,9 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** wrangler has children of its own. */
-async function stopGroup(child: ChildProcess): Promise<void> {
+async function stopGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null) return;
   const exited = once(child, "exit");
-  process.kill(-child.pid, "SIGTERM");
+  process.kill(-child.pid, signal);
   await exited;
 }
