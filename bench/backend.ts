@@ -6,18 +6,16 @@
 import { availableParallelism } from "node:os";
 import * as z from "zod";
 import { Device, openBundle } from "../backend/bundle/bundle.ts";
-import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
+import type { DecodingOptions } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
-import { decodePicture } from "../backend/picture/decode.ts";
-import { inspectPicture } from "../backend/picture/inspect.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
+import { decode, perSecond, runEngine, type Work } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
 const PICTURES = 64;
-const LIMITS = { maxPixels: 10_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 60 };
 
 export const Options = z.object({
   /** Folder of a bundle; the embedded model where absent. */
@@ -95,35 +93,6 @@ export async function run({
   }
 }
 
-interface Work {
-  readonly seconds: number;
-  /** Milliseconds of each call. */
-  readonly ms: readonly number[];
-  readonly captions: number;
-}
-
-const perSecond = ({ captions, seconds }: Work) => captions / seconds;
-
-async function runEngine(
-  engine: Engine,
-  pixels: readonly Uint8Array[],
-  decoding: DecodingOptions,
-  { count, batch }: { count: number; batch: number },
-): Promise<Work> {
-  const ms: number[] = [];
-  const startedAt = performance.now();
-  for (let done = 0; done < count; done += batch) {
-    const calledAt = performance.now();
-    const rows = Array.from(
-      { length: batch },
-      (_, row) => pixels[(done + row) % pixels.length] as Uint8Array,
-    );
-    await engine.generate(Uint8Array.from(Buffer.concat(rows)), batch, decoding);
-    ms.push(performance.now() - calledAt);
-  }
-  return { seconds: (performance.now() - startedAt) / 1000, ms, captions: ms.length * batch };
-}
-
 let sent = 0;
 
 /** `clients` that each ask, wait and ask again. No two bodies are alike: nothing is remembered, nothing is joined. */
@@ -144,15 +113,4 @@ async function runClients(
     },
   });
   return { ...load, captions: count };
-}
-
-async function decode(
-  file: Uint8Array<ArrayBuffer>,
-  format: Parameters<typeof decodePicture>[1],
-): Promise<Uint8Array> {
-  const inspected = inspectPicture(file, LIMITS);
-  if (!inspected.ok) throw new Error(inspected.failure.detail);
-  const decoded = await decodePicture(inspected.value, format, LIMITS);
-  if (!decoded.ok) throw new Error(decoded.failure.detail);
-  return decoded.value;
 }

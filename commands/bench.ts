@@ -14,6 +14,7 @@ const BENCHES = {
   failover: () => import("../bench/failover.ts"),
   gpu: () => import("../bench/gpu/captions.ts"),
   hostile: () => import("../bench/hostile.ts"),
+  jobs: () => import("../bench/jobs.ts"),
   parity: () => import("../bench/parity.ts"),
   soak: () => import("../bench/soak.ts"),
   unlike: () => import("../bench/unlike.ts"),

@@ -13,6 +13,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface RunningEdge {
   readonly url: string;
+  /** Process group of wrangler and its workerd. */
+  readonly group: number;
   /** Folder of the local KV. */
   readonly state: string;
   stop(): Promise<void>;
@@ -58,6 +60,7 @@ export async function startEdge(
   return {
     url,
     state,
+    group: child.pid ?? 0,
     async stop() {
       await stopGroup(child);
       await rm(state, { recursive: true, force: true });

@@ -1,0 +1,161 @@
+/**
+ * What a job adds to the engine: its items a second beside the bare engine in turns, from addresses of a local media server
+ * through real workerd, queue and backend; the memory of workerd meanwhile; and what single requests wait with and
+ * without a job.
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { availableParallelism } from "node:os";
+import * as z from "zod";
+import { openBundle } from "../backend/bundle/bundle.ts";
+import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
+import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { createCaptionClient } from "../client/index.ts";
+import { startEdge } from "../test/e2e/edge-support.ts";
+import { distinct, photograph, startBackend } from "./backend-process.ts";
+import { decode, perSecond, runEngine } from "./bare-engine.ts";
+import { runLoad } from "./load.ts";
+import { median, percentile, type Report } from "./report.ts";
+
+const THREADS = availableParallelism();
+const PICTURES = 64;
+const BATCH = 8;
+const SAMPLE_EVERY_MS = 500;
+
+export const Options = z.object({
+  /** Folder of a bundle; the embedded model where absent. */
+  bundle: z.string().optional(),
+  /** Items of each job. */
+  items: z.coerce.number().int().positive().max(10_000).default(1_000),
+  turns: z.coerce.number().int().positive().default(3),
+  /** Single requests, one after the other, with and without a job. */
+  singles: z.coerce.number().int().positive().default(200),
+  /** Most tokens of a caption; random weights never end one by themselves. */
+  tokens: z.coerce.number().int().positive().default(12),
+});
+
+export async function run(options: z.infer<typeof Options>): Promise<Report> {
+  const { bundle: folder, items, turns, singles, tokens } = options;
+  const bundle = folder === undefined ? await openEmbeddedBundle() : await openBundle(folder);
+  const { size, resampling: filter } = bundle.manifest.image;
+  const files = await Promise.all(Array.from({ length: PICTURES }, (_, seed) => photograph(seed)));
+  const pixels = await Promise.all(files.map((file) => decode(file, { size, filter })));
+  const media = await startMedia(files);
+  const backend = await startBackend({ BUNDLE: folder ?? EMBEDDED_BUNDLE, REQUEST_TIMEOUT_MS: "600000" });
+  const edge = await startEdge({
+    ACCESS: "open",
+    BACKEND_URLS: backend.url,
+    URL_ALLOWED_HOSTS: new URL(media.url).host,
+    LOG_LEVEL: "error",
+  });
+  const engine = await createOnnxEngine({ bundle, device: "cpu", threads: THREADS, maxBatchSize: BATCH });
+  const client = createCaptionClient({ baseUrl: edge.url });
+  let made = 0;
+
+  async function runJob(count: number): Promise<number> {
+    const urls = Array.from({ length: count }, () => ({ url: `${media.url}/${made++}` }));
+    const startedAt = performance.now();
+    const { id } = await client.jobs.create(urls, { max_new_tokens: tokens });
+    const { counts } = await client.jobs.wait(id);
+    if (counts.generated + counts.cached !== count)
+      throw new Error(`Not all done: ${JSON.stringify(counts)}`);
+    return count / ((performance.now() - startedAt) / 1000);
+  }
+
+  const askOnce = async () => {
+    const picture = distinct(files[made % PICTURES] as Uint8Array, made++);
+    await client.caption(picture, { max_new_tokens: tokens });
+  };
+
+  try {
+    const decoding = { maxNewTokens: tokens, numBeams: 1, promptIds: [] };
+    await runEngine(engine, pixels, decoding, { count: BATCH, batch: BATCH });
+    await runJob(PICTURES);
+    const rates = { engine: [] as number[], job: [] as number[] };
+    const memory = sampleMemory(edge.group);
+    for (let turn = 0; turn < turns; turn++) {
+      rates.engine.push(perSecond(await runEngine(engine, pixels, decoding, { count: 256, batch: BATCH })));
+      rates.job.push(await runJob(items));
+    }
+    const workerdMib = memory.stop();
+    const alone = await runLoad({ clients: 1, requests: singles, ask: askOnce });
+    const job = runJob(items);
+    let isOver = false;
+    const over = job.finally(() => {
+      isOver = true;
+    });
+    const beside = await runLoad({ clients: 1, requests: () => !isOver, ask: askOnce });
+    await over;
+    return {
+      model: bundle.manifest.id,
+      dtype: bundle.manifest.dtype,
+      threads: THREADS,
+      items,
+      turns,
+      engine_items_per_second: median(rates.engine),
+      job_items_per_second: median(rates.job),
+      throughput_ratio: median(rates.job) / median(rates.engine),
+      workerd_mib: workerdMib.map(Math.round).join(" "),
+      single_ms_alone: waits(alone.ms),
+      single_ms_beside_a_job: waits(beside.ms),
+    };
+  } finally {
+    await edge.stop();
+    await backend.stop();
+    await engine.close();
+    media.close();
+  }
+}
+
+function waits(ms: readonly number[]): Report {
+  return { requests: ms.length, median: median(ms), p99: percentile(ms, 0.99), longest: Math.max(...ms) };
+}
+
+/** Every path is a picture of its own, by its number. */
+async function startMedia(files: readonly Uint8Array[]): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    const number = Number(request.url?.slice(1));
+    response.end(distinct(files[number % files.length] as Uint8Array, number));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("This is a bug: it listens nowhere.");
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+/** Resident memory of the workerd of a process group, twenty values over the time. Linux only. */
+function sampleMemory(group: number): { stop(): number[] } {
+  const samples: number[] = [];
+  const timer = setInterval(() => samples.push(workerdMib(group)), SAMPLE_EVERY_MS);
+  return {
+    stop() {
+      clearInterval(timer);
+      const step = Math.max(1, Math.ceil(samples.length / 20));
+      return samples.filter((_, i) => i % step === 0);
+    },
+  };
+}
+
+function workerdMib(group: number): number {
+  const sizes = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        const groupOf = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[2];
+        if (!/^Name:\s+workerd$/m.test(status) || Number(groupOf) !== group) return 0;
+        return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+      } catch {
+        // A process may end between two lines.
+        return 0;
+      }
+    });
+  return Math.max(0, ...sizes);
+}
