@@ -70,6 +70,9 @@ async function commandOf(pid: string): Promise<string> {
     stdout: (await readFile(`/proc/${pid}/cmdline`, "utf8")).replaceAll("\0", " "),
   }));
   // Where Node lies and what it loads first tells nobody which program it is.
-  const command = stdout.trim().replace(/^\S*\//, "").replaceAll(/--import \S+ /g, "");
+  const command = stdout
+    .trim()
+    .replace(/^\S*\//, "")
+    .replaceAll(/--import \S+ /g, "");
   return command.length > 80 ? `${command.slice(0, 77)}...` : command;
 }
