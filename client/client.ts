@@ -9,7 +9,7 @@ import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
 import { Problem } from "../shared/problem.ts";
 import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
-import { type RetryOptions, withRetries } from "./retry.ts";
+import { type RetryOptions, retryAfterMs, withRetries } from "./retry.ts";
 
 export interface ClientOptions {
   /** Where the API is, e.g. `https://captions.example.com`. */
@@ -183,12 +183,13 @@ function parseWith<Schema extends z.ZodType>(schema: Schema, text: string): z.in
 /** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
 async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
   const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
+  const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
   if (problem.success) {
-    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined);
+    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined, waitMs);
   }
   return new CaptionTransportError(
     `Something that is not the caption API answered with status ${response.status}.`,
-    { status: response.status },
+    { status: response.status, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) },
   );
 }
 
