@@ -3,6 +3,7 @@
 import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
+import { LogLevel } from "../shared/log-level.ts";
 import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
@@ -10,7 +11,8 @@ const MIB = 1024 * 1024;
 
 const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:]+\]):\d+$/i, "expected HOST:PORT, several by commas");
 
-const Environment = z.object({
+/** Each variable with its meaning; `docs/run.md` is made from them. */
+export const BackendVariables = z.object({
   HOST: z.string().default("127.0.0.1").describe("Address to listen on"),
   PORT: z.coerce
     .number()
@@ -92,13 +94,10 @@ const Environment = z.object({
     .url({ protocol: /^https?$/ })
     .optional()
     .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
-  LOG_LEVEL: z
-    .enum(["fatal", "error", "warn", "info", "debug", "silent"])
-    .default("info")
-    .describe("Least severe line logged"),
+  LOG_LEVEL: LogLevel.default("info").describe("Least severe line that is logged"),
 });
 
-export type Config = z.infer<typeof Environment>;
+export type Config = z.infer<typeof BackendVariables>;
 
 /** A variable has a wrong value; the message names each of them. */
 export class ConfigError extends Error {
@@ -108,7 +107,7 @@ export class ConfigError extends Error {
 /** @throws ConfigError naming every wrong variable, what was expected, and never a secret's value */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
-  const parsed = Environment.safeParse(given);
+  const parsed = BackendVariables.safeParse(given);
   if (!parsed.success) {
     const lines = parsed.error.issues.map(({ path, message }) => `  ${path.join(".")}: ${message}`);
     throw new ConfigError(`The backend's configuration is wrong:\n${lines.join("\n")}`);

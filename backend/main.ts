@@ -25,6 +25,18 @@ async function main(): Promise<void> {
   drainOnSignals(server, log);
 }
 
+/** What the system says of the address to listen on. */
+function inWords(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("syscall" in error) || error.syscall !== "listen") return undefined;
+  const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  const where = `${address}:${port}`;
+  if (code === "EADDRINUSE") return `${where} is in use by another process. Choose another PORT.`;
+  if (code === "EACCES")
+    return `${where} may not be listened on without privileges. Choose a PORT over 1023.`;
+  if (code === "EADDRNOTAVAIL") return `${where} is no address of this machine. Choose another HOST.`;
+  return undefined;
+}
+
 try {
   await main();
 } catch (error) {
@@ -32,6 +44,6 @@ try {
   const isExpected = [ConfigError, BundleError, DeviceError, TritonError].some(
     (kind) => error instanceof kind,
   );
-  console.error(isExpected ? (error as Error).message : error);
+  console.error(isExpected ? (error as Error).message : (inWords(error) ?? error));
   process.exit(1);
 }

@@ -18,18 +18,28 @@ const THREADS = availableParallelism();
 const PICTURES = 64;
 
 export const Options = z.object({
-  /** Folder of a bundle; the embedded model where absent. */
-  bundle: z.string().optional(),
-  /** Where both compute. */
-  device: Device.default("cpu"),
-  /** Most pictures of a forward pass, on both sides. */
-  batch: z.coerce.number().int().positive().default(8),
-  clients: z.coerce.number().int().positive().default(32),
-  /** Captions of each turn. */
-  captions: z.coerce.number().int().positive().default(256),
-  turns: z.coerce.number().int().positive().default(3),
-  /** Most tokens of a caption; random weights never end one by themselves. */
-  tokens: z.coerce.number().int().positive().default(12),
+  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  device: Device.default("cpu").describe("Where both compute."),
+  batch: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(8)
+    .describe("Most pictures of a forward pass, on both sides."),
+  clients: z.coerce.number().int().positive().default(32).describe("Requests at once."),
+  captions: z.coerce.number().int().positive().default(256).describe("Captions of each turn."),
+  turns: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(3)
+    .describe("Turns that each side has, one after the other."),
+  tokens: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(12)
+    .describe("Most tokens of a caption; random weights never end one by themselves."),
 });
 type Options = z.infer<typeof Options>;
 

@@ -24,10 +24,9 @@ const CLOCK_TICKS_A_SECOND = 100;
 const CAPTION = "a brown dog runs along the beach";
 
 export const Options = z.object({
-  connections: z.coerce.number().int().positive().default(16),
-  /** Requests of each turn. */
-  requests: z.coerce.number().int().positive().default(2_000),
-  turns: z.coerce.number().int().positive().default(5),
+  connections: z.coerce.number().int().positive().default(16).describe("Requests at once."),
+  requests: z.coerce.number().int().positive().default(2_000).describe("Requests of each turn."),
+  turns: z.coerce.number().int().positive().default(5).describe("Turns that each case has."),
 });
 
 interface Case {

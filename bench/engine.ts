@@ -4,12 +4,9 @@
  * floor: operations over the machine's matrix rate, and bytes of weights over its bandwidth, both measured in the same run.
  */
 
-import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import * as z from "zod";
 import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
@@ -19,6 +16,7 @@ import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
 import type { ModelFolder } from "../backend/model/weights/model-folder.ts";
 import { type MachineRates, measureMachine } from "./floor/machine.ts";
 import { captionCost } from "./floor/operations.ts";
+import { runPython } from "./python.ts";
 import { median, type Report, timeMs } from "./report.ts";
 
 const NEW_TOKENS = 12;
@@ -28,9 +26,13 @@ const THREADS = availableParallelism();
 const BYTES_PER_WEIGHT = { fp32: 4, int8: 1 };
 
 export const Options = z.object({
-  /** Python with training/requirements.txt installed. */
-  python: z.string().default("python3"),
-  repeats: z.coerce.number().int().positive().default(7),
+  python: z.string().default("python3").describe("Python with training/requirements.txt installed."),
+  repeats: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(7)
+    .describe("Times that each is run; the median counts."),
 });
 
 const TransformersTimes = z.record(z.string(), z.array(z.number()));
@@ -44,8 +46,7 @@ interface Case {
 
 export async function run({ python, repeats }: z.infer<typeof Options>): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), "bench-engine-"));
-  const script = (name: string, args: readonly string[]) =>
-    promisify(execFile)(python, [fileURLToPath(new URL(`../reference/${name}`, import.meta.url)), ...args]);
+  const script = (name: string, args: readonly string[]) => runPython(python, `reference/${name}`, args);
   try {
     const blipBase = { id: "random/blip-base", folder: join(folder, "base") };
     await script("random_blip.py", ["--out", blipBase.folder]);
@@ -67,7 +68,7 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
       const out = join(folder, "bundle");
       const { base, adapter, imageSize } = each;
       await buildBundle({ base, ...(adapter && { adapter }), dtypes: DTYPES, imageSize, out });
-      const { stdout } = await script("time_generate.py", [
+      const stdout = await script("time_generate.py", [
         ...["--base", base.folder],
         ...(adapter ? ["--adapter", adapter.folder] : []),
         ...["--image-size", String(imageSize), "--batches", ...BATCHES.map(String)],

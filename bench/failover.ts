@@ -22,11 +22,18 @@ const COMPATIBILITY_DATE = "2026-11-01";
 const BACK_AGAIN_MS = 6_000;
 
 export const Options = z.object({
-  clients: z.coerce.number().int().positive().default(6),
-  /** Seconds that a backend stays dead, and the same before, between and after. */
-  seconds: z.coerce.number().positive().default(6),
-  /** Share of requests that send a picture again. */
-  duplicates: z.coerce.number().min(0).max(1).default(0.25),
+  clients: z.coerce.number().int().positive().default(6).describe("Requests at once."),
+  seconds: z.coerce
+    .number()
+    .positive()
+    .default(6)
+    .describe("Seconds that a backend stays dead, and the same before, between and after."),
+  duplicates: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.25)
+    .describe("Share of requests that send a picture again."),
 });
 
 type Phase = "all alive" | "one dead" | "one came back";

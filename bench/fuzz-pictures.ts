@@ -14,12 +14,9 @@ import { runLoad } from "./load.ts";
 import type { Report } from "./report.ts";
 
 export const Options = z.object({
-  /** Mutated files in all. */
-  files: z.coerce.number().int().positive().default(10_000),
-  /** The same seed makes the same files. */
-  seed: z.coerce.number().int().default(1),
-  /** Folder that findings are written to; none where absent. */
-  keep: z.string().optional(),
+  files: z.coerce.number().int().positive().default(10_000).describe("Mutated files in all."),
+  seed: z.coerce.number().int().default(1).describe("The same seed makes the same files."),
+  keep: z.string().optional().describe("Folder that findings are written to; none where absent."),
 });
 
 const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 5 };

@@ -22,8 +22,7 @@ import { attackEdge } from "./edge-attacks.ts";
 import type { Report } from "./report.ts";
 
 export const Options = z.object({
-  /** Of each kind at once. */
-  bombs: z.coerce.number().int().positive().default(3),
+  bombs: z.coerce.number().int().positive().default(3).describe("Of each kind at once."),
 });
 
 const SAMPLE_EVERY_MS = 50;

@@ -24,15 +24,16 @@ const BATCH = 8;
 const SAMPLE_EVERY_MS = 500;
 
 export const Options = z.object({
-  /** Folder of a bundle; the embedded model where absent. */
-  bundle: z.string().optional(),
-  /** Items of each job. */
-  items: z.coerce.number().int().positive().max(10_000).default(1_000),
-  turns: z.coerce.number().int().positive().default(3),
-  /** Single requests, one after the other, with and without a job. */
-  singles: z.coerce.number().int().positive().default(200),
-  /** Most tokens of a caption; random weights never end one by themselves. */
-  tokens: z.coerce.number().int().positive().default(12),
+  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  items: z.coerce.number().int().positive().max(10_000).default(1_000).describe("Of each job."),
+  turns: z.coerce.number().int().positive().default(3).describe("Of engine and job, one after the other."),
+  singles: z.coerce.number().int().positive().default(200).describe("Single requests before the job."),
+  tokens: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(12)
+    .describe("Most tokens of a caption; random weights never end one by themselves."),
 });
 
 export async function run(options: z.infer<typeof Options>): Promise<Report> {

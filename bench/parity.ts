@@ -13,10 +13,10 @@ import type { Report } from "./report.ts";
 const BATCH = 8;
 
 export const Options = z.object({
-  reference: z.string("expected --reference DIR, as reference/dev.py wrote it"),
-  images: z.string("expected --images DIR"),
-  bundle: z.string().optional(),
-  device: Device.default("cpu"),
+  reference: z.string().meta({ description: "What reference/dev.py wrote.", value: "DIR" }),
+  images: z.string().meta({ description: "Folder of the pictures.", value: "DIR" }),
+  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  device: Device.default("cpu").describe("What computes."),
 });
 
 const Reference = z.object({

@@ -4,6 +4,11 @@ export type Report = {
   readonly [name: string]: string | number | boolean | null | Report | readonly Report[];
 };
 
+/** A measurement could not be made; the message says what its user can do. */
+export class MeasurementError extends Error {
+  override readonly name = "MeasurementError";
+}
+
 /** Middle value; of an even number the mean of the two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

@@ -16,12 +16,20 @@ const SAMPLES = 20;
 const BACK_OFF_MS = 250;
 
 export const Options = z.object({
-  /** Folder of a bundle; the embedded model where absent. */
-  bundle: z.string().optional(),
-  /** Answers wanted, refusals for lack of a permit not counted. */
-  requests: z.coerce.number().int().positive().default(20_000),
-  clients: z.coerce.number().int().positive().default(48),
-  permits: z.coerce.number().int().positive().default(32),
+  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  requests: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(20_000)
+    .describe("Answers wanted, refusals for lack of a permit not counted."),
+  clients: z.coerce.number().int().positive().default(48).describe("Requests at once."),
+  permits: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(32)
+    .describe("Requests that the backend lets in at once."),
 });
 
 export async function run({ bundle, requests, clients, permits }: z.infer<typeof Options>): Promise<Report> {

@@ -16,7 +16,7 @@ const EACH_KIND = 8;
 const SEED = 7;
 
 export const Options = z.object({
-  bundle: z.string().optional(),
+  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
 });
 
 type Random = () => number;

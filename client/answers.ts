@@ -3,6 +3,7 @@
 import * as z from "zod";
 import { Problem } from "../shared/problem.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
+import { retryAfterMs } from "./retry.ts";
 
 /** A problem of an API that may be newer than this client, and know more codes. */
 export const AnyProblem = Problem.extend({ code: z.string() });
@@ -26,11 +27,12 @@ export function parseAnswer<Schema extends z.ZodType>(schema: Schema, text: stri
 /** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
 export async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
   const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
+  const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
   if (problem.success) {
-    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined);
+    return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined, waitMs);
   }
   return new CaptionTransportError(
     `Something that is not the caption API answered with status ${response.status}.`,
-    { status: response.status },
+    { status: response.status, ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }) },
   );
 }

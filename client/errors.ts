@@ -10,11 +10,14 @@ export class CaptionApiError extends Error {
   override readonly name = "CaptionApiError";
   readonly problem: ClientProblem;
   readonly requestId: string | undefined;
+  /** When the server said to come back, in milliseconds from then; undefined where it did not say. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(problem: ClientProblem, requestId: string | undefined) {
+  constructor(problem: ClientProblem, requestId: string | undefined, retryAfterMs?: number) {
     super(`${problem.title}: ${problem.detail}`);
     this.problem = problem;
     this.requestId = requestId;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -23,9 +26,19 @@ export class CaptionTransportError extends Error {
   override readonly name = "CaptionTransportError";
   /** HTTP status of what answered instead; undefined where nothing did. */
   readonly status: number | undefined;
+  /** When it said to come back, in milliseconds from then; undefined where it did not say. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(message: string, { status, cause }: ErrorOptions & { readonly status?: number } = {}) {
+  constructor(
+    message: string,
+    {
+      status,
+      retryAfterMs,
+      cause,
+    }: ErrorOptions & { readonly status?: number; readonly retryAfterMs?: number } = {},
+  ) {
     super(message, { cause });
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
   }
 }

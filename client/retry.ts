@@ -41,7 +41,8 @@ export async function withRetries(
   }
 }
 
-function retryAfterMs(value: string | null, now: number): number | undefined {
+/** Milliseconds until the moment that a `Retry-After` names; undefined where it names none. */
+export function retryAfterMs(value: string | null, now: number): number | undefined {
   if (value === null) return undefined;
   const seconds = Number(value);
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);

@@ -1,53 +1,108 @@
 /** `npm run -s bench -- NAME`: one side-by-side measurement of bench/, in one run on one machine. */
 
-import { type ParseArgsConfig, parseArgs } from "node:util";
 import * as z from "zod";
 import type { Report } from "../bench/report.ts";
-import { runCommand, UsageError } from "./command-line.ts";
+import { runCommand } from "./command-line.ts";
 
-/** Each is loaded only when it is asked for. */
-const BENCHES = {
-  backend: () => import("../bench/backend.ts"),
-  edge: () => import("../bench/edge.ts"),
-  engine: () => import("../bench/engine.ts"),
-  "fuzz-pictures": () => import("../bench/fuzz-pictures.ts"),
-  failover: () => import("../bench/failover.ts"),
-  gpu: () => import("../bench/gpu/captions.ts"),
-  hostile: () => import("../bench/hostile.ts"),
-  jobs: () => import("../bench/jobs.ts"),
-  parity: () => import("../bench/parity.ts"),
-  soak: () => import("../bench/soak.ts"),
-  unlike: () => import("../bench/unlike.ts"),
+interface Bench {
+  readonly summary: string;
+  readonly example: string;
+  /** Each is loaded only when it is asked for. */
+  readonly load: () => Promise<{ readonly Options: z.ZodObject; readonly run: unknown }>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  backend: {
+    summary: "The backend over HTTP beside the bare engine.",
+    example: "--bundle bundles/blip --captions 64 --turns 2",
+    load: () => import("../bench/backend.ts"),
+  },
+  edge: {
+    summary: "The worker's cache hits beside bare workers that do the least possible.",
+    example: "--requests 2000 --json",
+    load: () => import("../bench/edge.ts"),
+  },
+  engine: {
+    summary: "Whole captions beside transformers on the same weights. Needs Python.",
+    example: "--python .venv/bin/python --repeats 3",
+    load: () => import("../bench/engine.ts"),
+  },
+  "fuzz-pictures": {
+    summary: "Mutated picture files through the decoder: crashes, hangs and memory.",
+    example: "--files 40000 --seed 9",
+    load: () => import("../bench/fuzz-pictures.ts"),
+  },
+  failover: {
+    summary: "Three backends behind one worker, each killed and brought back under load.",
+    example: "--seconds 6",
+    load: () => import("../bench/failover.ts"),
+  },
+  gpu: {
+    summary: "Captions on a GPU beside transformers. Needs Python with PyTorch.",
+    example: "--python .venv/bin/python --device cuda --batches 1,8,32",
+    load: () => import("../bench/gpu/captions.ts"),
+  },
+  hostile: {
+    summary: "Hostile pictures at a running backend: memory, and what a normal caller notices.",
+    example: "--bombs 3",
+    load: () => import("../bench/hostile.ts"),
+  },
+  jobs: {
+    summary:
+      "A job's items a second beside the bare engine, memory, and what single requests wait meanwhile.",
+    example: "--items 1000 --turns 3",
+    load: () => import("../bench/jobs.ts"),
+  },
+  parity: {
+    summary: "Tokens and captions beside those that reference/dev.py wrote with transformers.",
+    example: "--reference /tmp/reference --images flickr8k/images",
+    load: () => import("../bench/parity.ts"),
+  },
+  soak: {
+    summary: "Many thousands of answers from one backend: refusals, and how its memory grows.",
+    example: "--requests 40000",
+    load: () => import("../bench/soak.ts"),
+  },
+  unlike: {
+    summary: "How many pictures that are no photographs are flagged for review.",
+    example: "--bundle bundles/blip",
+    load: () => import("../bench/unlike.ts"),
+  },
+};
+
+const LIST = {
+  invocation: "npm run -s bench -- NAME",
+  summary: `Runs one measurement and prints what it found as JSON. NAME is one of:\n\n${Object.entries(
+    BENCHES,
+  )
+    .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`)
+    .join("\n")}`,
+  arguments: z.tuple([z.enum(Object.keys(BENCHES), `expected a NAME: ${Object.keys(BENCHES).join(", ")}`)]),
+  options: z.object({}),
+  examples: ["npm run -s bench -- edge", "npm run -s bench -- backend --help"],
+  notes: "Each measurement has options of its own: npm run -s bench -- NAME --help",
 } as const;
 
-const USAGE = `usage: npm run -s bench -- NAME [--json] [options of that measurement]
-  NAME: ${Object.keys(BENCHES).join(", ")}`;
-
-async function main(): Promise<undefined> {
-  const [first, ...rest] = process.argv.slice(2);
-  const name = z.enum(Object.keys(BENCHES) as [keyof typeof BENCHES]).safeParse(first);
-  if (!name.success) throw new UsageError(USAGE);
-  const { run, Options } = await BENCHES[name.data]();
-  const texts = Object.keys(Options.shape).map((option) => [option, { type: "string" }] as const);
-  const { json, ...options } = parseOptions(rest, {
-    ...Object.fromEntries(texts),
-    json: { type: "boolean" },
-  });
-  const parsed = Options.safeParse(options);
-  if (!parsed.success) throw new UsageError(`${z.prettifyError(parsed.error)}\n${USAGE}`);
-  const report = await (run as (options: unknown) => Promise<Report>)(parsed.data);
-  console.log(json === true ? JSON.stringify(report) : JSON.stringify(report, null, 2));
+const [name = "", ...argv] = process.argv.slice(2);
+const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (bench === undefined) {
+  // Only the list's page, or what is wrong with the name.
+  await runCommand(LIST, async () => undefined);
+} else {
+  const { Options, run } = await bench.load();
+  const command = {
+    invocation: `npm run -s bench -- ${name}`,
+    summary: bench.summary,
+    arguments: z.tuple([], "expected no arguments beside the options"),
+    options: Options.extend({
+      json: z.boolean().default(false).describe("One line of JSON instead of many."),
+    }),
+    examples: [`npm run -s bench -- ${name} ${bench.example}`],
+  } as const;
+  const body = async ({ options: { json, ...options } }: { options: Record<string, unknown> }) => {
+    const report = await (run as (options: unknown) => Promise<Report>)(options);
+    console.log(json === true ? JSON.stringify(report) : JSON.stringify(report, null, 2));
+    return undefined;
+  };
+  await runCommand(command, body, { argv });
 }
-
-function parseOptions(
-  args: string[],
-  options: NonNullable<ParseArgsConfig["options"]>,
-): Record<string, unknown> {
-  try {
-    return parseArgs({ args, options }).values;
-  } catch (cause) {
-    throw new UsageError(`${cause instanceof Error ? cause.message : cause}\n${USAGE}`, { cause });
-  }
-}
-
-await runCommand(main);

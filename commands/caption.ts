@@ -1,71 +1,91 @@
-/** `npm run -s caption -- FILE...`: captions files with no server, a line each, `FILE<TAB>caption`. */
+/** `npm run -s caption -- FILE...`: captions pictures with no server, a line each, `FILE<TAB>alt text`. */
 
 import { readFile } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
 import * as z from "zod";
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { toCaption } from "../shared/alt-text.ts";
 import { contentHash } from "../shared/content-hash.ts";
+import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
 import { type Caption, CaptionOptions } from "../shared/schema.ts";
-import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
+import { CommandError, runCommand, userPath } from "./command-line.ts";
+import { systemErrorWords } from "./error-text.ts";
+import { type PictureFile, pictureFiles } from "./picture-files.ts";
+import { countLine, progressLine } from "./progress.ts";
 import { printable, printableField } from "./terminal-text.ts";
 
-const USAGE = `usage: npm run -s caption -- FILE... [--json] [--bundle DIR] [--prompt TEXT] [--max-new-tokens N] [--num-beams N]
-                                 [--max-length N]`;
-
 const Options = z.object({
-  files: z.array(z.string()).min(1, "expected at least one file"),
-  json: z.boolean().default(false),
-  bundle: z.string().optional(),
+  json: z.boolean().default(false).describe("Print every field of the API's answer, a JSON object a line."),
+  bundle: z.string().optional().meta({
+    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
+    value: "DIR",
+  }),
   prompt: CaptionOptions.shape.prompt,
   "max-new-tokens": CaptionOptions.shape.max_new_tokens,
   "num-beams": CaptionOptions.shape.num_beams,
-  "max-length": CaptionOptions.shape.max_length,
+  "max-length": CaptionOptions.shape.max_length.describe(
+    `The most characters of the alt text, cut on a word edge; ${DEFAULT_ALT_CHARACTERS} where absent.`,
+  ),
 });
-type Options = z.infer<typeof Options>;
+type Options = z.output<typeof Options>;
 
-async function main(): Promise<number> {
-  const text = { type: "string" } as const;
-  const options = parseCommandLine(
-    USAGE,
-    {
-      json: { type: "boolean" },
-      bundle: text,
-      prompt: text,
-      "max-new-tokens": text,
-      "num-beams": text,
-      "max-length": text,
-    },
-    Options,
-  );
-  const { captioner, engine } = await openLocalCaptioner(options.bundle, {
+const COMMAND = {
+  invocation: "npm run -s caption -- FILE_OR_DIR...",
+  summary:
+    "Captions pictures without a server: a line each, FILE, a tab, and its alt text. A folder stands for the pictures in it, - for standard input.",
+  arguments: z.array(z.string()).min(1, "expected at least one file, folder, or - for standard input"),
+  options: Options,
+  examples: [
+    "npm run -s caption -- photo.jpg holiday/",
+    "npm run -s caption -- --json --num-beams 3 - < photo.jpg",
+  ],
+} as const;
+
+async function main({
+  options,
+  arguments: given,
+}: {
+  options: Options;
+  arguments: readonly string[];
+}): Promise<number> {
+  const files = await pictureFiles(given);
+  const bundle = options.bundle === undefined ? undefined : userPath(options.bundle);
+  const { captioner, engine } = await openLocalCaptioner(bundle, {
     onProgress: progressLine("Building the embedded model"),
   });
+  const progress = countLine("Captioned", files.length);
   let failed = 0;
-  for (const file of options.files) {
+  for (const [index, file] of files.entries()) {
     try {
       const caption = await captionFile(captioner, file, options);
-      const line = options.json
-        ? printable(JSON.stringify({ file, ...caption }))
-        : `${printableField(file)}\t${printableField(caption.caption)}`;
-      console.log(line);
+      progress.end();
+      console.log(
+        options.json
+          ? printable(JSON.stringify({ file: file.name, ...caption }))
+          : `${printableField(file.name)}\t${printableField(caption.alt)}`,
+      );
     } catch (error) {
       failed++;
-      console.error(printable(`${file}: ${error instanceof Error ? error.message : error}`));
+      progress.end();
+      console.error(printable(`${file.name}: ${reasonOf(error)}`));
     }
+    if (files.length > 1) progress.done(index + 1);
   }
+  progress.end();
   await engine.close();
   return failed > 0 ? 1 : 0;
 }
 
-async function captionFile(captioner: Captioner, file: string, options: Options): Promise<Caption> {
-  const bytes = new Uint8Array(await readFile(file));
+/** @throws CommandError for what is wrong with the picture, and what the system says where it cannot be read */
+async function captionFile(captioner: Captioner, { path }: PictureFile, options: Options): Promise<Caption> {
+  const bytes = new Uint8Array(path === undefined ? await buffer(process.stdin) : await readFile(path));
   const result = await captioner.caption(bytes, {
     ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
     ...(options["max-new-tokens"] === undefined ? {} : { max_new_tokens: options["max-new-tokens"] }),
     ...(options["num-beams"] === undefined ? {} : { num_beams: options["num-beams"] }),
   });
-  if (!result.ok) throw new Error(`${result.failure.detail} (${result.failure.code})`);
+  if (!result.ok) throw new CommandError(`${result.failure.detail} (${result.failure.code})`);
   const { caption, score } = result.value;
   const { id, revision, review } = captioner.model;
   return toCaption({
@@ -77,4 +97,10 @@ async function captionFile(captioner: Captioner, file: string, options: Options)
   });
 }
 
-await runCommand(main);
+function reasonOf(error: unknown): string {
+  const words = error instanceof CommandError ? error.message : systemErrorWords(error);
+  if (words === undefined) throw error;
+  return words;
+}
+
+await runCommand(COMMAND, main);

@@ -1,12 +1,17 @@
-/** What the commands share: options checked with clear errors, a progress line, a captioner without a server. */
+/** How every command begins and ends: options checked with clear errors, `--help`, errors in words, exit statuses. */
 
-import { type ParseArgsConfig, parseArgs } from "node:util";
-import * as z from "zod";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import type * as z from "zod";
 import { BundleError } from "../backend/bundle/bundle.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
+import { MeasurementError } from "../bench/report.ts";
 import { LabelError } from "../evaluation/labels.ts";
+import { describeIssues, describeSystemError } from "./error-text.ts";
 import { printable } from "./terminal-text.ts";
+import { type Command, isFlag, usageOf } from "./usage.ts";
 
 /** Wrong use of a command: the message says what was expected. Ends with status 2. */
 export class UsageError extends Error {
@@ -18,47 +23,116 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-const EXPECTED_ERRORS = [UsageError, CommandError, LabelError, BundleError, WeightError, HubError];
+const EXPECTED_ERRORS = [
+  UsageError,
+  CommandError,
+  MeasurementError,
+  LabelError,
+  BundleError,
+  WeightError,
+  HubError,
+];
 
-/** Options and positional arguments of this process, checked by `schema`. @throws UsageError */
-export function parseCommandLine<T>(
-  usage: string,
-  options: NonNullable<ParseArgsConfig["options"]>,
-  schema: z.ZodType<T>,
-): T {
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** What a command's body gets. */
+export interface Given<Options extends z.ZodObject, Arguments extends z.ZodType> {
+  readonly options: z.output<Options>;
+  readonly arguments: z.output<Arguments>;
+}
+
+interface RunOptions {
+  readonly argv?: readonly string[];
+  /** The command has an end of its own at SIGINT and SIGTERM. */
+  readonly keepsSignals?: boolean;
+}
+
+/**
+ * Runs a command of this process: `--help` prints its page and ends with 0, expected errors print their message, wrong use
+ * ends with status 2, the rest with 1, an interruption with 128 and the signal's number. What is registered for the
+ * process's exit, such as taking away half a bundle, is done in each case.
+ */
+export async function runCommand<Options extends z.ZodObject, Arguments extends z.ZodType>(
+  command: Command<Options, Arguments>,
+  body: (given: Given<Options, Arguments>) => Promise<number | undefined>,
+  { argv = process.argv.slice(2), keepsSignals = false }: RunOptions = {},
+): Promise<void> {
+  if (!keepsSignals) endOnSignals();
+  endOnClosedPipe();
+  try {
+    if (asksForHelp(argv)) console.log(usageOf(command));
+    else process.exitCode = (await body(parseCommandLine(command, argv))) ?? 0;
+  } catch (error) {
+    const isUsage = error instanceof UsageError || error instanceof LabelError;
+    console.error(describe(error));
+    if (error instanceof UsageError) console.error(`See: ${command.invocation.split(" --")[0]} -- --help`);
+    process.exitCode = isUsage ? 2 : 1;
+  }
+}
+
+/** Options and arguments, checked. @throws UsageError */
+export function parseCommandLine<Options extends z.ZodObject, Arguments extends z.ZodType>(
+  command: Command<Options, Arguments>,
+  argv: readonly string[],
+): Given<Options, Arguments> {
+  const kinds = Object.entries(command.options.shape).map(
+    ([name, schema]) =>
+      [name, { type: isFlag(schema as z.ZodType) ? "boolean" : "string" } as const] as const,
+  );
   let parsed: { values: object; positionals: string[] };
   try {
-    parsed = parseArgs({ options, allowPositionals: true });
+    parsed = parseArgs({
+      args: [...argv],
+      options: Object.fromEntries(kinds),
+      allowPositionals: true,
+    });
   } catch (cause) {
-    throw new UsageError(`${cause instanceof Error ? cause.message : cause}\n${usage}`, { cause });
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(message.replace(/\. To specify a positional argument.*/s, "."), { cause });
   }
-  const checked = schema.safeParse({ ...parsed.values, files: parsed.positionals });
-  if (!checked.success) throw new UsageError(`${z.prettifyError(checked.error)}\n${usage}`);
-  return checked.data;
+  const options = command.options.safeParse(parsed.values, { reportInput: true });
+  const given = command.arguments.safeParse(parsed.positionals, { reportInput: true });
+  if (options.success && given.success) return { options: options.data, arguments: given.data };
+  const issues = [
+    ...(given.error?.issues ?? []).map((issue) => ({ ...issue, path: [] })),
+    ...(options.error?.issues ?? []),
+  ];
+  throw new UsageError(describeIssues(issues));
 }
 
-/** Runs a command's body; expected errors print their message, wrong use ends with status 2, the rest with 1. */
-export async function runCommand(body: () => Promise<number | undefined>): Promise<void> {
-  try {
-    process.exitCode = (await body()) ?? 0;
-  } catch (error) {
-    const expected = EXPECTED_ERRORS.some((kind) => error instanceof kind);
-    console.error(expected ? printable((error as Error).message) : error);
-    process.exitCode = error instanceof UsageError || error instanceof LabelError ? 2 : 1;
-  }
+/**
+ * A path as the user wrote it: npm runs scripts in the project's folder and keeps in INIT_CWD where the user stands.
+ * https://docs.npmjs.com/cli/commands/npm-run
+ */
+export function userPath(path: string): string {
+  const startedByNpm = resolve(process.cwd()) === resolve(ROOT) && process.env.INIT_CWD !== undefined;
+  return resolve(startedByNpm ? (process.env.INIT_CWD ?? "") : "", path);
 }
 
-/** A progress line on standard error with size and rate: rewritten in place on a terminal, elsewhere one a quarter. */
-export function progressLine(label: string): (doneBytes: number, totalBytes: number) => void {
-  const terminal = process.stderr.isTTY;
-  const startedAt = performance.now();
-  let shown = -1;
-  return (done, total) => {
-    const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
-    if (percent === shown || (percent < shown + (terminal ? 1 : 25) && percent < 100)) return;
-    shown = percent;
-    const rate = done / 1e6 / Math.max(1e-3, (performance.now() - startedAt) / 1000);
-    const line = `${label} ${percent}% of ${(total / 1e6).toFixed(0)} MB, ${rate.toFixed(0)} MB/s`;
-    process.stderr.write(terminal ? `\r${line}\u001b[K${percent === 100 ? "\n" : ""}` : `${line}\n`);
-  };
+function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end === -1 ? undefined : end).some((arg) => arg === "--help" || arg === "-h");
+}
+
+function describe(error: unknown): string {
+  if (EXPECTED_ERRORS.some((kind) => error instanceof kind)) return printable((error as Error).message);
+  const words = describeSystemError(error);
+  if (words !== undefined) return printable(words);
+  return `This is a bug of this command.\n${printable(error instanceof Error ? error.stack : error)}`;
+}
+
+/** By default a signal ends the process without a word to what is registered for its exit. */
+function endOnSignals(): void {
+  process.once("SIGINT", () => process.exit(128 + 2));
+  process.once("SIGTERM", () => process.exit(128 + 15));
+}
+
+/** Whoever reads has enough, as in `| head`. */
+function endOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      throw error;
+    });
+  }
 }

@@ -14,53 +14,61 @@ import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { needsReview } from "../shared/alt-text.ts";
-import { CommandError, parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
-const USAGE = `usage: npm run -s eval -- --images DIR --captions FILE.jsonl [--split NAME] [--url API [--key KEY]] [--bundle DIR]
-                              [--calibrate] [--report FILE.html] [--json]
-  --captions  lines of {"image": "NAME.jpg", "split": "dev", "captions": ["...", ...]}
-  --report    also write a page: scores, calibration, best and worst pictures with what people said
-  --calibrate writes into the bundle from which score on its captions need no look; wants ${MIN_PICTURES} pictures, better 200 or
-              more, with several captions each
-  --url       score a running API instead of a bundle in this process
-  --key       its key; better CAPTION_API_KEY in the environment, which no list of processes shows`;
-
 const Options = z.object({
-  files: z.array(z.string()).max(0, "expected no arguments without an option"),
-  images: z.string(),
-  captions: z.string(),
-  split: z.string().optional(),
-  url: z.url({ protocol: /^https?$/ }).optional(),
-  key: z.string().optional(),
-  bundle: z.string().optional(),
-  calibrate: z.boolean().default(false),
-  report: z.string().optional(),
-  json: z.boolean().default(false),
+  images: z.string().meta({ description: "Folder of the pictures.", value: "DIR" }),
+  captions: z.string().meta({
+    description: 'Lines of {"image": "NAME.jpg", "split": "dev", "captions": ["...", ...]}.',
+    value: "FILE.jsonl",
+  }),
+  split: z.string().optional().meta({ description: "Only the lines of this split.", value: "NAME" }),
+  url: z
+    .url({ protocol: /^https?$/, error: "expected an http address" })
+    .optional()
+    .meta({ description: "Score a running API instead of a bundle in this process.", value: "API" }),
+  key: z.string().optional().meta({
+    description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
+    value: "KEY",
+  }),
+  bundle: z.string().optional().meta({
+    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
+    value: "DIR",
+  }),
+  calibrate: z
+    .boolean()
+    .default(false)
+    .describe(
+      `Write into the bundle from which score on its captions need no look. Wants ${MIN_PICTURES} pictures, better 200 or more, with several captions each.`,
+    ),
+  report: z.string().optional().meta({
+    description: "Also write a page: scores, calibration, best and worst pictures with what people said.",
+    value: "FILE.html",
+  }),
+  json: z.boolean().default(false).describe("Print one JSON object."),
 });
-type Options = z.infer<typeof Options>;
+type Options = z.output<typeof Options>;
 
-async function main(): Promise<number> {
-  const text = { type: "string" } as const;
-  const options = parseCommandLine(
-    USAGE,
-    {
-      images: text,
-      captions: text,
-      split: text,
-      url: text,
-      key: text,
-      bundle: text,
-      calibrate: { type: "boolean" },
-      report: text,
-      json: { type: "boolean" },
-    },
-    Options,
-  );
+const COMMAND = {
+  invocation: "npm run -s eval --",
+  summary: "Captions a labelled set of pictures and scores the captions against what people wrote.",
+  arguments: z.tuple([], "expected no arguments beside the options"),
+  options: Options,
+  examples: ["npm run -s eval -- --images flickr8k/images --captions flickr8k/captions.jsonl --split dev"],
+} as const;
+
+async function main({ options: given }: { options: Options }): Promise<number> {
+  const options: Options = {
+    ...given,
+    images: userPath(given.images),
+    captions: userPath(given.captions),
+    ...(given.bundle === undefined ? {} : { bundle: userPath(given.bundle) }),
+    ...(given.report === undefined ? {} : { report: userPath(given.report) }),
+  };
   if (options.calibrate && options.url !== undefined) {
-    throw new UsageError(
-      `--calibrate writes into a bundle; name it with --bundle in place of --url.\n${USAGE}`,
-    );
+    throw new UsageError(`--calibrate writes into a bundle; name it with --bundle in place of --url.`);
   }
   const set = await readLabels(options.captions, options.split);
   const apiKey = options.key ?? process.env.CAPTION_API_KEY;
@@ -170,4 +178,4 @@ function printCalibrated({ review, levels, wanted, held_out }: ReviewCalibration
   );
 }
 
-await runCommand(main);
+await runCommand(COMMAND, main);

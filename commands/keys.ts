@@ -15,31 +15,59 @@ import {
   apiKeyStorageKey,
   createApiKey,
   DEFAULT_API_KEY_SCOPES,
+  parseApiKey,
 } from "../shared/api-key.ts";
-import { CommandError, parseCommandLine, runCommand, UsageError } from "./command-line.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { printable, printableField } from "./terminal-text.ts";
-
-const USAGE = `usage: npm run -s keys -- create --name NAME [--scopes read,caption,batch,delete] [--daily-quota N] [--remote] [--json]
-       npm run -s keys -- list [--remote] [--json]
-       npm run -s keys -- revoke ID [--remote]
-Local keys are those of \`wrangler dev\`; where that was started with --persist-to DIR, say so here too.`;
 
 const DEFAULT_DAILY_QUOTA = 1_000;
 
 const Options = z.object({
-  files: z.tuple([z.enum(["create", "list", "revoke"])], z.string()),
-  name: ApiKeyRecord.shape.name.optional(),
+  name: ApiKeyRecord.shape.name
+    .optional()
+    .meta({ description: "For create: whose key it is, as 'list' shows it.", value: "NAME" }),
   scopes: z
     .string()
     .default(DEFAULT_API_KEY_SCOPES.join(","))
     .transform((text) => text.split(","))
-    .pipe(ApiKeyRecord.shape.scopes),
-  "daily-quota": z.coerce.number().pipe(ApiKeyRecord.shape.daily_quota).default(DEFAULT_DAILY_QUOTA),
-  "persist-to": z.string().optional(),
-  remote: z.boolean().default(false),
-  json: z.boolean().default(false),
+    .pipe(ApiKeyRecord.shape.scopes)
+    .meta({
+      description: "For create: what it may do, by commas: read, caption, batch, delete.",
+      value: "LIST",
+    }),
+  "daily-quota": z.coerce
+    .number()
+    .pipe(ApiKeyRecord.shape.daily_quota)
+    .default(DEFAULT_DAILY_QUOTA)
+    .describe("For create: new captions a day (UTC); what the cache answers is free."),
+  "persist-to": z.string().optional().meta({
+    description: "Local keys of a `wrangler dev` that was started with the same option.",
+    value: "DIR",
+  }),
+  remote: z
+    .boolean()
+    .default(false)
+    .describe("The keys of the deployed worker; else those of npm start here."),
+  json: z.boolean().default(false).describe("For create and list: JSON, a line a key."),
 });
-type Options = z.infer<typeof Options>;
+type Options = z.output<typeof Options>;
+
+const Arguments = z.union(
+  [z.tuple([z.literal("create")]), z.tuple([z.literal("list")]), z.tuple([z.literal("revoke"), z.string()])],
+  "expected create, list, or revoke with a key or its id",
+);
+
+const COMMAND = {
+  invocation: "npm run -s keys -- create|list|revoke KEY_OR_ID",
+  summary: "API keys. A key is shown once, when it is created; what is stored is its hash.",
+  arguments: Arguments,
+  options: Options,
+  examples: [
+    "npm run -s keys -- create --name my-cms --daily-quota 5000 --remote",
+    "npm run -s keys -- list --remote",
+    "npm run -s keys -- revoke ate_0123456789abcdef --remote",
+  ],
+} as const;
 
 const ListedKeys = z.array(z.object({ name: z.string() }));
 
@@ -50,15 +78,14 @@ interface Store {
   delete(key: string): Promise<void>;
 }
 
-async function main(): Promise<undefined> {
-  const [text, flag] = [{ type: "string" }, { type: "boolean" }] as const;
-  const options = parseCommandLine(
-    USAGE,
-    { name: text, scopes: text, "daily-quota": text, "persist-to": text, remote: flag, json: flag },
-    Options,
-  );
-  const [command, id] = options.files;
-  const store = wranglerStore({ remote: options.remote, persistTo: options["persist-to"] });
+async function main(given: { options: Options; arguments: z.output<typeof Arguments> }): Promise<undefined> {
+  const { options } = given;
+  const persistTo = options["persist-to"];
+  const store = wranglerStore({
+    remote: options.remote,
+    persistTo: persistTo === undefined ? undefined : userPath(persistTo),
+  });
+  const [command, keyOrId] = given.arguments;
   switch (command) {
     case "create":
       await create(store, options);
@@ -67,14 +94,14 @@ async function main(): Promise<undefined> {
       await list(store, options.json);
       return;
     case "revoke":
-      await revoke(store, id);
+      await revoke(store, keyOrId);
       return;
   }
 }
 
 async function create(store: Store, options: Options): Promise<void> {
   const { name, scopes, "daily-quota": daily_quota, json } = options;
-  if (name === undefined) throw new UsageError(`expected --name\n${USAGE}`);
+  if (name === undefined) throw new UsageError("--name is missing");
   const { key, record } = await createApiKey({ name, scopes, daily_quota, now: new Date() });
   await store.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   if (json) console.log(JSON.stringify({ key, id: record.id, name, scopes, daily_quota }));
@@ -82,7 +109,10 @@ async function create(store: Store, options: Options): Promise<void> {
 }
 
 async function list(store: Store, json: boolean): Promise<void> {
-  for (const storageKey of await store.list()) {
+  const storageKeys = await store.list();
+  // Not on standard output, where each line is a key.
+  if (storageKeys.length === 0) console.error("There are no keys.");
+  for (const storageKey of storageKeys) {
     const { secret_sha256: _kept, ...shown } = ApiKeyRecord.parse(JSON.parse(await store.get(storageKey)));
     const { id, name, scopes, daily_quota, created_at } = shown;
     console.log(
@@ -93,10 +123,11 @@ async function list(store: Store, json: boolean): Promise<void> {
   }
 }
 
-async function revoke(store: Store, given: string | undefined): Promise<void> {
-  const parsed = ApiKeyId.safeParse(given);
-  if (!parsed.success) throw new UsageError(`expected the id of a key, as 'list' prints it\n${USAGE}`);
-  const id = parsed.data;
+async function revoke(store: Store, keyOrId: string): Promise<void> {
+  const id = parseApiKey(keyOrId)?.id ?? keyOrId.replace(/^ate_/, "");
+  if (!ApiKeyId.safeParse(id).success) {
+    throw new UsageError("expected a whole key, or its id of 16 hexadecimal digits as 'list' prints it");
+  }
   if (!(await store.list()).includes(apiKeyStorageKey(id))) throw new CommandError(`There is no key ${id}.`);
   await store.delete(apiKeyStorageKey(id));
   console.log(`${id} is revoked; it stops working within about two minutes.`);
@@ -151,4 +182,4 @@ function runWrangler(args: readonly string[]): Promise<string> {
   });
 }
 
-await runCommand(main);
+await runCommand(COMMAND, main);

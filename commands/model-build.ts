@@ -11,39 +11,65 @@ import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
 import { writeTritonRepository } from "../backend/model/triton/repository.ts";
 import { folderId, type ModelFolder } from "../backend/model/weights/model-folder.ts";
-import { parseCommandLine, progressLine, runCommand, UsageError } from "./command-line.ts";
+import { runCommand, UsageError, userPath } from "./command-line.ts";
+import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
-const USAGE = `usage: npm run -s model:build -- --base ID_OR_DIR [--adapter ID_OR_DIR] [--dtype fp32,fp16,int8] [--image-size N] [--triton DIR] --out DIR
-  --base        a BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with config.json,
-                preprocessor_config.json, vocab.txt and *.safetensors
-  --adapter     a PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder
-  --dtype       precisions, a graph each: fp32 (default), int8 (CPU), fp16 (GPU); a backend takes the best for its device
-  --out         folder of the bundle: new, empty, or a bundle that this one replaces
-  --image-size  edge of the pictures in pixels; the preprocessor's own by default
-  --triton      also write a model repository for NVIDIA Triton, of the precision that a GPU takes
-Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE.`;
+const folder = (description: string) => z.string().meta({ description, value: "DIR" });
 
 const Options = z.object({
-  base: z.string(),
-  adapter: z.string().optional(),
+  base: z.string().meta({
+    description:
+      "A BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with its weights (*.safetensors), config, preprocessor and vocabulary.",
+    value: "ID_OR_DIR",
+  }),
+  adapter: z.string().optional().meta({
+    description: "A PEFT LoRA adapter for it, merged into the base: OWNER/NAME[@REVISION] or a folder.",
+    value: "ID_OR_DIR",
+  }),
   dtype: z
     .string()
     .default("fp32")
     .transform((list) => [...new Set(list.split(","))])
-    .pipe(z.tuple([Dtype], Dtype)),
-  "image-size": z.coerce.number().int().min(16).max(1024).optional(),
-  triton: z.string().optional(),
-  out: z.string(),
+    .pipe(z.tuple([Dtype], Dtype))
+    .meta({
+      description:
+        "Precisions by commas, a graph each: fp32, int8 (CPU), fp16 (GPU). A backend takes the best for its device.",
+      value: "LIST",
+    }),
+  "image-size": z.coerce
+    .number()
+    .int()
+    .min(16)
+    .max(1024)
+    .optional()
+    .describe("Edge of the pictures in pixels; the preprocessor's own where absent."),
+  triton: folder(
+    "Also write a model repository for NVIDIA Triton here, of the precision that a GPU takes.",
+  ).optional(),
+  out: folder("Folder of the bundle: new, empty, or a bundle that this one replaces."),
 });
 
-async function main(): Promise<undefined> {
-  const text = { type: "string" } as const;
-  const options = parseCommandLine(
-    USAGE,
-    { base: text, adapter: text, dtype: text, "image-size": text, triton: text, out: text },
-    Options,
-  );
+const COMMAND = {
+  invocation: "npm run -s model:build --",
+  summary:
+    "Makes a bundle, which is what a backend serves: weights in, an adapter merged, one ONNX graph out.",
+  arguments: z.tuple([], "expected no arguments beside the options"),
+  options: Options,
+  examples: [
+    "npm run -s model:build -- --base Salesforce/blip-image-captioning-base --out bundles/blip",
+    "npm run -s model:build -- --base DIR --adapter OWNER/ADAPTER --dtype int8,fp16 --image-size 224 --out bundles/blip",
+  ],
+  notes:
+    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE. Interrupted, it leaves nothing behind but what was downloaded.",
+} as const;
+
+async function main({ options: given }: { options: z.output<typeof Options> }): Promise<undefined> {
+  const options = {
+    ...given,
+    out: userPath(given.out),
+    ...(given.triton === undefined ? {} : { triton: userPath(given.triton) }),
+  };
   await requireReplaceable(options.out);
   const startedAt = performance.now();
   const manifest = await buildBundle({
@@ -56,26 +82,29 @@ async function main(): Promise<undefined> {
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   for (const { dtype, revision } of variantsOf(manifest)) {
-    console.log(printable(`${options.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`));
+    console.log(printable(`${given.out}: ${manifest.id}, ${dtype}, revision ${revision}, ${seconds} s`));
   }
   console.log(
-    `${options.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${options.out} --images DIR --captions FILE.jsonl`,
+    printable(
+      `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${given.out} --images DIR --captions FILE.jsonl`,
+    ),
   );
   if (options.triton !== undefined) {
     const bundle = await openBundle(options.out, { device: "cuda" });
     await writeTritonRepository({ bundle, folder: options.triton, model: TRITON_MODEL, device: "gpu" });
-    console.log(`${options.triton}: model '${TRITON_MODEL}' for Triton, ${bundle.manifest.dtype}`);
+    console.log(`${given.triton}: model '${TRITON_MODEL}' for Triton, ${bundle.manifest.dtype}`);
   }
 }
 
 async function modelFolder(source: string, role: ModelRole): Promise<ModelFolder> {
-  const isFolder = await stat(source).then(
+  const path = userPath(source);
+  const isFolder = await stat(path).then(
     (entry) => entry.isDirectory(),
     () => false,
   );
-  if (isFolder) return { id: folderId(source), folder: source };
+  if (isFolder) return { id: folderId(path), folder: path };
   const repository = parseRepository(source);
-  if (!repository) throw new UsageError(`${source} is neither a folder nor OWNER/NAME[@REVISION].\n${USAGE}`);
+  if (!repository) throw new UsageError(`${source} is neither a folder nor OWNER/NAME[@REVISION].`);
   return fetchModel({
     repository,
     role,
@@ -84,4 +113,4 @@ async function modelFolder(source: string, role: ModelRole): Promise<ModelFolder
   });
 }
 
-await runCommand(main);
+await runCommand(COMMAND, main);

@@ -1,109 +1,228 @@
 /**
- * `npm start`: the whole service on this machine. Builds the embedded bundle where it is missing, starts backend and
- * worker (real workerd, by wrangler), says how to call them, and stops both on Ctrl-C.
+ * `npm start`: the whole service on this machine. Builds the embedded bundle where it is missing, starts the backend and,
+ * once it has loaded the model, the worker (real workerd, by wrangler), says how to call them, and ends both with itself.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { mkdir, stat, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
-import { openBundle } from "../backend/bundle/bundle.ts";
+import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
+import { type Child, startChild } from "../local/child.ts";
+import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
+import {
+  envFile,
+  ignoredSettings,
+  inheritedEnvironment,
+  type LocalSettings,
+  readLocalSettings,
+  SETTINGS_FILE,
+  SettingsError,
+} from "../local/settings.ts";
+import { forwardOutput } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
-import { parseCommandLine, progressLine, runCommand } from "./command-line.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { formatBytes, progressLine, whileWaiting } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
-const USAGE = `usage: npm start [-- --bundle DIR]
-  --bundle  a bundle of 'npm run model:build'; the embedded model by default`;
-
-const BACKEND_URL = "http://127.0.0.1:8788";
-const WORKER_URL = "http://127.0.0.1:8787";
-const READY_WITHIN_MS = 120_000;
 const POLL_EVERY_MS = 150;
-const STOP_WITHIN_MS = 15_000;
+const PARENT_POLL_MS = 250;
+/** workerd starts within seconds; a model may take as long as it likes while its process lives. */
+const WORKER_READY_WITHIN_MS = 60_000;
+
+const Port = z.coerce.number().int().min(1).max(65_535);
 
 const Options = z.object({
-  files: z.array(z.string()).max(0, "expected no arguments without an option"),
-  bundle: z.string().optional(),
+  bundle: z.string().optional().meta({
+    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
+    value: "DIR",
+  }),
+  port: Port.default(8787).describe("Port of the API and its pages."),
+  "backend-port": Port.default(8788).describe("Port of the captioner behind it."),
 });
+
+const COMMAND = {
+  invocation: "npm start --",
+  summary:
+    "Runs the whole service on this machine: captioner, API and pages, without an account or a network.",
+  arguments: z.tuple([], "expected no arguments beside the options"),
+  options: Options,
+  examples: ["npm start", "npm start -- --bundle bundles/blip --port 9000 --backend-port 9001"],
+  notes: `Settings of backend and worker come from ${SETTINGS_FILE} in the project's folder, a line NAME=value each; what the shell exports is not used. docs/run.md lists them.`,
+} as const;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-async function main(): Promise<number> {
-  const { bundle } = parseCommandLine(USAGE, { bundle: { type: "string" } }, Options);
-  const { manifest } = bundle
-    ? await openBundle(bundle)
-    : await openEmbeddedBundle(progressLine("Building the embedded model"));
-  console.log(printable(`Model ${manifest.id}, revision ${manifest.revision}`));
+/** The first signal, as `signal.aborted`: whatever waits lets go of it. */
+const interruption = new AbortController();
+const children: Child[] = [];
 
-  const children = [
-    startChild("backend", ["backend/main.ts"], {
-      BUNDLE: bundle ? resolve(bundle) : EMBEDDED_BUNDLE,
-      LOG_LEVEL: "warn",
-    }),
-    startChild("worker", [WRANGLER_SCRIPT, "dev", "--env-file", "worker/dev.vars", "--log-level", "warn"], {
-      ...QUIET_WRANGLER,
-    }),
-  ];
-  const interrupted = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]).then(
-    () => "interrupted",
-  );
-  const died = Promise.race(children.map(({ name, process: child }) => once(child, "exit").then(() => name)));
-
-  const ready = Promise.all([answers(`${BACKEND_URL}/readyz`), answers(`${WORKER_URL}/readyz`)]);
-  const first = await Promise.race([ready, interrupted, died]);
-  if (Array.isArray(first)) {
-    printHowTo();
-    await Promise.race([interrupted, died]);
+async function main({ options }: { options: z.output<typeof Options> }): Promise<number> {
+  endWithWhoeverStartedThis();
+  try {
+    return await run(options);
+  } catch (error) {
+    if (interruption.signal.aborted) return 0;
+    throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
+  } finally {
+    await Promise.all(children.map((child) => child.stop()));
   }
-  const failed = children.find(({ process: child }) => child.exitCode !== null && child.exitCode !== 0);
-  await Promise.all(children.map(({ process: child }) => stop(child)));
-  if (failed)
-    console.error(`The ${failed.name} stopped with status ${failed.process.exitCode}; see its lines above.`);
-  return failed ? 1 : 0;
 }
 
-function startChild(name: string, args: readonly string[], environment: Record<string, string>) {
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "inherit", "inherit"],
-    // A group of its own: Ctrl-C reaches only this process, which then stops both in order.
-    detached: true,
+async function run(options: z.output<typeof Options>): Promise<number> {
+  const { port, "backend-port": backendPort } = options;
+  if (port === backendPort) throw new UsageError(`--port and --backend-port are both ${port}`);
+  await requireFree({ "--port": port, "--backend-port": backendPort });
+  const settings = await readLocalSettings(resolve(root, SETTINGS_FILE));
+  const ignored = ignoredSettings(process.env);
+  if (ignored.length > 0) {
+    console.error(
+      `Not used from the shell: ${ignored.join(", ")}. Settings of npm start are in ${SETTINGS_FILE}.`,
+    );
+  }
+  const folder = options.bundle === undefined ? EMBEDDED_BUNDLE : userPath(options.bundle);
+  const bundle = options.bundle === undefined ? await embedded() : await openBundle(folder);
+  console.log(printable(`Model ${bundle.manifest.id}, revision ${bundle.manifest.revision}`));
+
+  const backend = startBackend(settings, { folder, port: backendPort });
+  const loading = answersOk(`http://${LOOPBACK}:${backendPort}/readyz`);
+  await alive(backend, whileWaiting(`Loading the model (${formatBytes(await graphBytes(bundle))})`, loading));
+
+  const worker = await startWorker(settings, { port, backendPort });
+  const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, WORKER_READY_WITHIN_MS);
+  await alive(worker, ready);
+  printHowTo(`http://${LOOPBACK}:${port}`);
+  await Promise.race(children.map((child) => alive(child, interrupted())));
+  return 0;
+}
+
+/** What `work` gives, unless `child` dies first. @throws CommandError naming the child */
+async function alive<T>(child: Child, work: Promise<T>): Promise<T> {
+  const died = child.ended.then((how) => {
+    if (interruption.signal.aborted) throw interruption.signal.reason;
+    throw new CommandError(`The ${child.name} ended with ${how}; its lines above say why.`);
   });
-  return { name, process: child };
+  return Promise.race([work, died, interrupted()]) as Promise<T>;
 }
 
-async function answers(url: string): Promise<void> {
-  const deadline = Date.now() + READY_WITHIN_MS;
-  while (Date.now() < deadline) {
-    const ok = await fetch(url).then(
-      (response) => response.ok,
+/** Rejects at the first signal. */
+function interrupted(): Promise<never> {
+  const { signal } = interruption;
+  return new Promise((_, reject) => {
+    const end = () => reject(signal.reason);
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+}
+
+/** Any way in which this process is told to end, or in which the one that started it has ended, is one of these. */
+function endWithWhoeverStartedThis(): void {
+  const end = () => {
+    // Somebody who asks twice does not want to wait.
+    if (interruption.signal.aborted) for (const child of children) void child.stop("SIGKILL");
+    // Before there is a child nothing waits for the signal: the bundle that is being built takes itself away.
+    if (children.length === 0) process.exit(0);
+    interruption.abort(new Error("interrupted"));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
+  // npm hands SIGTERM on to a shell that dies of it alone.
+  if (process.env.npm_lifecycle_event !== "start") return;
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent && !interruption.signal.aborted) end();
+  }, PARENT_POLL_MS).unref();
+}
+
+async function requireFree(ports: Readonly<Record<string, number>>): Promise<void> {
+  const taken: string[] = [];
+  for (const [option, port] of Object.entries(ports)) {
+    if (await isPortFree(port)) continue;
+    const holder = (await portHolder(port)) ?? "another process";
+    taken.push(`Port ${port} is held by ${holder}. End it, or take another: npm start -- ${option} N`);
+  }
+  if (taken.length > 0) throw new CommandError(taken.join("\n"));
+}
+
+function embedded(): Promise<Bundle> {
+  return openEmbeddedBundle(progressLine("Building the embedded model"));
+}
+
+async function graphBytes({ graphPath }: Bundle): Promise<number> {
+  const sizes = [graphPath, `${graphPath}.data`].map((path) =>
+    stat(path).then(
+      ({ size }) => size,
+      () => 0,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+function startBackend(
+  settings: LocalSettings,
+  { folder, port }: { readonly folder: string; readonly port: number },
+): Child {
+  const backend = startChild("backend", ["backend/main.ts"], {
+    cwd: root,
+    env: {
+      ...inheritedEnvironment(process.env),
+      LOG_LEVEL: "warn",
+      ...settings.backend,
+      HOST: LOOPBACK,
+      PORT: String(port),
+      BUNDLE: folder,
+    },
+  });
+  backend.stdout.pipe(process.stdout);
+  backend.stderr.pipe(process.stderr);
+  children.push(backend);
+  return backend;
+}
+
+async function startWorker(
+  settings: LocalSettings,
+  { port, backendPort }: { readonly port: number; readonly backendPort: number },
+): Promise<Child> {
+  const variables = resolve(root, `.wrangler/start-${port}.env`);
+  await mkdir(resolve(root, ".wrangler"), { recursive: true });
+  const given = { ...settings.worker, BACKEND_URLS: `http://${LOOPBACK}:${backendPort}` };
+  // It may hold a secret.
+  await writeFile(variables, envFile({ LOG_LEVEL: "warn", ...given }), { mode: 0o600 });
+  const files = ["worker/dev.vars", variables].flatMap((file) => ["--env-file", file]);
+  const worker = startChild(
+    "worker",
+    [WRANGLER_SCRIPT, "dev", ...files, "--port", String(port), "--log-level", "warn"],
+    { cwd: root, env: { ...inheritedEnvironment(process.env), ...QUIET_WRANGLER } },
+  );
+  forwardOutput(worker.stdout, (text) => process.stdout.write(text));
+  forwardOutput(worker.stderr, (text) => process.stderr.write(text));
+  children.push(worker);
+  return worker;
+}
+
+/** Resolves once `url` answers with a good status. */
+async function answersOk(url: string, withinMs = Number.POSITIVE_INFINITY): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (performance.now() < deadline) {
+    const isOk = await fetch(url).then(
+      ({ ok }) => ok,
       () => false,
     );
-    if (ok) return;
-    await new Promise((wake) => setTimeout(wake, POLL_EVERY_MS));
+    if (isOk) return;
+    await sleep(POLL_EVERY_MS, undefined, { signal: interruption.signal });
   }
-  throw new Error(`${url} did not answer within ${READY_WITHIN_MS / 1000} s.`);
+  throw new CommandError(`${url} was not ready within ${withinMs / 1000} s; the lines above say why.`);
 }
 
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.pid === undefined) return;
-  const exited = once(child, "exit");
-  process.kill(-child.pid, "SIGTERM");
-  const timer = setTimeout(() => child.pid && process.kill(-child.pid, "SIGKILL"), STOP_WITHIN_MS);
-  await exited;
-  clearTimeout(timer);
-}
-
-function printHowTo(): void {
+function printHowTo(url: string): void {
   console.log(`
 Ready.
-  curl --data-binary @photo.jpg ${WORKER_URL}/v1/captions
-  playground: ${WORKER_URL}/
-  API:        ${WORKER_URL}/docs
+  curl --data-binary @photo.jpg ${url}/v1/captions
+  playground: ${url}/
+  API:        ${url}/docs
 Ctrl-C stops it.`);
 }
 
-await runCommand(main);
+await runCommand(COMMAND, main, { keepsSignals: true });
+process.exit();

@@ -95,6 +95,17 @@ describe("the folders", () => {
     expect(upward).toEqual([]);
   });
 
+  test("the CMS plugin knows of the client package only, by its name", () => {
+    const files = globSync("plugin/payload/src/**/*.{ts,tsx}", { cwd: ROOT });
+    expect(files.length).toBeGreaterThan(10);
+    const outside = files.filter((file) =>
+      [...readFileSync(join(ROOT, file), "utf8").matchAll(IMPORT)].some(
+        ([, path]) => path !== undefined && !join(dirname(file), path).startsWith("plugin/payload/src/"),
+      ),
+    );
+    expect(outside).toEqual([]);
+  });
+
   test("no module imports itself by way of others", () => {
     const circles = [...IMPORTS]
       .filter(([file, imported]) => imported.some((path) => path !== file && reachableFrom(path).has(file)))

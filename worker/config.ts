@@ -4,6 +4,7 @@
  */
 
 import * as z from "zod";
+import { LogLevel } from "../shared/log-level.ts";
 import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
 
 const commaList = z.string().transform((text) =>
@@ -23,6 +24,16 @@ const backendUrls = commaList.pipe(
     .min(1, "expected at least one address"),
 );
 
+/** A browser sends an origin as the standard writes it; anything else would never match. RFC 6454, section 6.2. */
+const origins = optionalList.pipe(
+  z.array(
+    z.string().refine((text) => text === "*" || (URL.canParse(text) && new URL(text).origin === text), {
+      error: ({ input }) =>
+        `expected * or an origin such as https://example.org, without a slash or a path at its end; got ${input}`,
+    }),
+  ),
+);
+
 const modelIdentity = z
   .string()
   .regex(/^[^@\s]+@[^@\s]+$/, 'expected "id@revision"')
@@ -31,57 +42,84 @@ const modelIdentity = z
     return { id, revision };
   });
 
-const Variables = z
-  .object({
-    /** Captioners; each picture has one that it is sent to first. */
-    BACKEND_URLS: backendUrls,
-    /** Bearer token of the captioners. */
-    BACKEND_SECRET: z.string().min(1).optional(),
-    /** Service token for Cloudflare Access, where it guards the captioners' tunnels. */
-    CF_ACCESS_CLIENT_ID: z.string().min(1).optional(),
-    CF_ACCESS_CLIENT_SECRET: z.string().min(1).optional(),
-    /** What a captioner serves that does not name its own model, such as a hosted endpoint: `id@revision`. */
-    HOSTED_MODEL: modelIdentity.optional(),
-    /** Further names under which `POST /models/{id}` serves the model. */
-    MODEL_ALIASES: optionalList,
-    /** Who may come in: callers with a key, or everybody. */
-    ACCESS: z.enum(["keys", "open"]).default("keys"),
-    /** Origins of web pages that may call the API, or `*`. */
-    CORS_ORIGINS: optionalList,
-    /** `host:port` of media servers whose pictures may be fetched although their address is not public. */
-    URL_ALLOWED_HOSTS: optionalList,
-    /** Cache tiers in use; on workers.dev the Cache API does nothing, so leave `colo` out there. */
-    CACHE_TIERS: z
-      .string()
-      .default("memory,colo,kv")
-      .pipe(commaList.pipe(z.array(z.enum(CACHE_TIER_NAMES)))),
-    /** Whether all keys share the cached captions, or each key has its own. */
-    CACHE_SCOPE: z.enum(["shared", "key"]).default("shared"),
-    /** The longest a body may take to arrive. */
-    UPLOAD_TIMEOUT_MS: milliseconds(60_000),
-    /** The longest a caller waits for a new caption, from when the picture is here. */
-    REQUEST_TIMEOUT_MS: milliseconds(30_000),
-    /** The longest one captioner is waited for while another is left to ask. */
-    ATTEMPT_TIMEOUT_MS: milliseconds(10_000),
-    /** A slower KV read counts as a miss. */
-    KV_TIMEOUT_MS: milliseconds(500),
-    /** The longest a picture's address may take to deliver it. */
-    URL_TIMEOUT_MS: milliseconds(10_000),
-    /** How long a part of a job may go unheard of before it is sent again. */
-    JOB_LEASE_MS: milliseconds(120_000),
-    /** The least severe log line that is written. */
-    LOG_LEVEL: z.enum(["info", "warn", "error"]).default("info"),
-  })
-  .refine(
-    (given) => (given.CF_ACCESS_CLIENT_ID === undefined) === (given.CF_ACCESS_CLIENT_SECRET === undefined),
-    { path: ["CF_ACCESS_CLIENT_ID"], message: "expected together with CF_ACCESS_CLIENT_SECRET, or neither" },
-  )
-  .refine((given) => given.CACHE_SCOPE === "shared" || given.ACCESS === "keys", {
-    path: ["CACHE_SCOPE"],
-    message: 'expected "shared" where nobody has a key',
-  });
+/** Each variable with its meaning; `docs/run.md` is made from them. */
+export const WorkerVariables = z.object({
+  BACKEND_URLS: backendUrls.describe(
+    "Addresses of the captioners, by commas; each picture has one that it is sent to first",
+  ),
+  BACKEND_SECRET: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Bearer token of the captioners, the same as their own BACKEND_SECRET"),
+  CF_ACCESS_CLIENT_ID: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Service token for Cloudflare Access, where it guards the captioners' tunnels: its id"),
+  CF_ACCESS_CLIENT_SECRET: z.string().min(1).optional().describe("The secret of that service token"),
+  HOSTED_MODEL: modelIdentity
+    .optional()
+    .describe(
+      "`id@revision` that a captioner serves which does not name its own model, such as a hosted endpoint",
+    ),
+  MODEL_ALIASES: optionalList.describe(
+    "Further names under which `POST /models/{id}` serves the model, by commas",
+  ),
+  ACCESS: z
+    .enum(["keys", "open"])
+    .default("keys")
+    .describe("Who may come in: `keys` for callers with a key, `open` for everybody without any limit"),
+  CORS_ORIGINS: origins.describe(
+    "Origins of web pages that may call the API, by commas, or `*`; none where absent",
+  ),
+  URL_ALLOWED_HOSTS: optionalList.describe(
+    "`host:port` of media servers, by commas, whose pictures are fetched although their address is not public",
+  ),
+  CACHE_TIERS: z
+    .string()
+    .default("memory,colo,kv")
+    .pipe(commaList.pipe(z.array(z.enum(CACHE_TIER_NAMES))))
+    .describe(
+      "Cache tiers in use, by commas; on workers.dev the Cache API does nothing, so leave `colo` out there",
+    ),
+  CACHE_SCOPE: z
+    .enum(["shared", "key"])
+    .default("shared")
+    .describe("Whether all keys share the cached captions (`shared`), or each key has its own (`key`)"),
+  UPLOAD_TIMEOUT_MS: milliseconds(60_000).describe("Longest that a body may take to arrive, in milliseconds"),
+  REQUEST_TIMEOUT_MS: milliseconds(30_000).describe(
+    "Longest that a caller waits for a new caption, from when the picture is here, in milliseconds",
+  ),
+  ATTEMPT_TIMEOUT_MS: milliseconds(10_000).describe(
+    "Longest that one captioner is waited for while another is left to ask, in milliseconds",
+  ),
+  KV_TIMEOUT_MS: milliseconds(500).describe(
+    "A read of KV that is slower than this counts as a miss, in milliseconds",
+  ),
+  URL_TIMEOUT_MS: milliseconds(10_000).describe(
+    "Longest that a picture's address may take to deliver it, in milliseconds",
+  ),
+  JOB_LEASE_MS: milliseconds(120_000).describe(
+    "How long a part of a job may go unheard of before it is sent again, in milliseconds",
+  ),
+  LOG_LEVEL: LogLevel.default("info").describe("Least severe line that is logged"),
+});
+
+const Variables = WorkerVariables.refine(
+  (given) => (given.CF_ACCESS_CLIENT_ID === undefined) === (given.CF_ACCESS_CLIENT_SECRET === undefined),
+  { path: ["CF_ACCESS_CLIENT_ID"], message: "expected together with CF_ACCESS_CLIENT_SECRET, or neither" },
+).refine((given) => given.CACHE_SCOPE === "shared" || given.ACCESS === "keys", {
+  path: ["CACHE_SCOPE"],
+  message: 'expected "shared" where nobody has a key',
+});
 
 export type Config = Readonly<z.infer<typeof Variables>>;
+
+/** Names that begin with two underscores are those of the platform's tools. */
+function isKnown(name: string): boolean {
+  return name.startsWith("__") || Object.hasOwn(WorkerVariables.shape, name);
+}
 
 /**
  * Reads the configuration out of a worker's environment.
@@ -89,6 +127,12 @@ export type Config = Readonly<z.infer<typeof Variables>>;
  */
 export function parseConfig(env: object): Config {
   const parsed = Variables.safeParse(env);
-  if (parsed.success) return parsed.data;
-  throw new Error(`Configuration: ${z.prettifyError(parsed.error)}`);
+  const unknown = Object.entries(env)
+    .filter(([name, value]) => typeof value === "string" && !isKnown(name))
+    .map(([name]) => `${name}: there is no such variable; docs/run.md lists them`);
+  if (parsed.success && unknown.length === 0) return parsed.data;
+  const wrong = parsed.error?.issues.map(({ path, message }) => `${path.join(".")}: ${message}`) ?? [];
+  throw new Error(
+    `The worker's configuration is wrong:\n${[...wrong, ...unknown].map((line) => `  ${line}`).join("\n")}`,
+  );
 }

@@ -122,7 +122,7 @@ async function readManifest(folder: string): Promise<BundleManifest> {
   const path = join(folder, MANIFEST_FILE);
   if (!(await fileExists(path))) {
     throw new BundleError(
-      `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one with 'npm run model:build'.`,
+      `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one: npm run -s model:build -- --base ID_OR_DIR --out ${folder}`,
     );
   }
   const { format } = await readJsonFile(path, z.looseObject({ format: z.unknown() }), BundleError);

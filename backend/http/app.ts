@@ -21,7 +21,7 @@ export function createApp(options: AppOptions): Hono<Scope> {
   const app = new Hono<Scope>();
   app.use(identifyRequest(log), hangUpWhileDraining(isDraining));
   app.onError((error, c) => {
-    log.error({ err: error, requestId: c.get("requestId") }, "bug");
+    log.error({ err: error, request_id: c.get("requestId") }, "bug");
     return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
   });
   app.notFound(() => problemResponse({ code: "not-found", detail: "There is no such route." }));
@@ -51,7 +51,7 @@ function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
     await next();
     c.header(REQUEST_ID_HEADER, requestId);
     const ms = Math.round(performance.now() - startedAt);
-    const line = { requestId, method: c.req.method, path: c.req.path, status: c.res.status, ms };
+    const line = { request_id: requestId, method: c.req.method, route: c.req.path, status: c.res.status, ms };
     const outcome = c.get("outcome");
     if (outcome === undefined) log.debug(line, "request");
     else log.info({ ...line, outcome, reason: c.get("reason") }, "caption");

@@ -1,5 +1,6 @@
 /** Where a bundle is written: beside its place first, then moved there. Never replaces what is not a bundle. */
 
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
@@ -35,7 +36,7 @@ export async function requireReplaceable(folder: string): Promise<void> {
 
 /**
  * Makes `folder` hold what `write` puts into the folder it is given, once that is complete: until then, and if it
- * fails, `folder` stays as it was. @throws BundleError where `folder` holds anything but a bundle
+ * fails or the process exits, `folder` stays as it was. @throws BundleError where `folder` holds anything but a bundle
  */
 export async function replaceBundleFolder<T>(
   folder: string,
@@ -46,6 +47,11 @@ export async function replaceBundleFolder<T>(
   await mkdir(dirname(out), { recursive: true });
   const partial = await mkdtemp(`${out}.partial-`);
   const replaced = `${partial}-replaced`;
+  const putBack = () => {
+    if (!existsSync(out) && existsSync(replaced)) renameSync(replaced, out);
+    for (const unfinished of [partial, replaced]) rmSync(unfinished, { recursive: true, force: true });
+  };
+  process.on("exit", putBack);
   try {
     const written = await write(partial);
     // Temporary folders are private; a bundle is for whoever runs the server.
@@ -66,5 +72,6 @@ export async function replaceBundleFolder<T>(
   } finally {
     await rm(partial, { recursive: true, force: true });
     await rm(replaced, { recursive: true, force: true });
+    process.off("exit", putBack);
   }
 }

@@ -1,13 +1,17 @@
 /** Structured logs: JSON lines on standard output. Callers never log a picture, a caption's text or a secret. */
 
 import { type Logger, pino } from "pino";
+import type { LogLevel } from "../../shared/log-level.ts";
 
 export type { Logger };
 
-/** Severities, worst first; `silent` writes nothing. */
-export type Level = "fatal" | "error" | "warn" | "info" | "debug" | "silent";
-
 /** @param level least severe line that is written */
-export function createLog(level: Level): Logger {
-  return pino({ level, base: { service: "backend" }, timestamp: pino.stdTimeFunctions.isoTime });
+export function createLog(level: LogLevel): Logger {
+  return pino({
+    level,
+    base: { service: "backend" },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    // By its name, as the worker writes it.
+    formatters: { level: (label) => ({ level: label }) },
+  });
 }

@@ -3,12 +3,9 @@
  * pictures the node's CPU decodes, and captions over HTTP beside the bare engine. With `--device cpu --base models/hybrid-small/base` the same runs anywhere, small.
  */
 
-import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import * as z from "zod";
 import { type Bundle, Device, openBundle } from "../../backend/bundle/bundle.ts";
 import { PICTURE_LIMITS, pixelFormat } from "../../backend/captioner/captioner.ts";
@@ -23,6 +20,7 @@ import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
 import { measureMachine } from "../floor/machine.ts";
 import { captionCost } from "../floor/operations.ts";
+import { runPython } from "../python.ts";
 import { median, type Report, timeMs } from "../report.ts";
 
 const NEW_TOKENS = 12;
@@ -30,18 +28,24 @@ const DECODED = 256;
 const WARM_UPS = 3;
 
 export const Options = z.object({
-  /** Python with training/requirements.txt installed, and PyTorch for the device. */
-  python: z.string().default("python3"),
-  device: Device.default("cuda"),
-  /** Folder of the model; BLIP-base of random weights where absent. */
-  base: z.string().optional(),
-  /** Pictures a batch, by commas. */
+  python: z
+    .string()
+    .default("python3")
+    .describe("Python with training/requirements.txt installed, and PyTorch for the device."),
+  device: Device.default("cuda").describe("What computes."),
+  base: z.string().optional().describe("Folder of the model; BLIP-base of random weights where absent."),
   batches: z
     .string()
     .default("1,8,32")
     .transform((list) => list.split(",").map(Number))
-    .pipe(z.array(z.number().int().positive())),
-  repeats: z.coerce.number().int().positive().default(9),
+    .pipe(z.array(z.number().int().positive()))
+    .describe("Pictures a batch, by commas."),
+  repeats: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(9)
+    .describe("Times that each is run; the median counts."),
 });
 
 const Rate = z.object({ operations_per_second: z.number() });
@@ -57,15 +61,13 @@ export async function run({
   const scratch = await mkdtemp(join(tmpdir(), "bench-gpu-"));
   const torchDevice = device === "cpu" ? "cpu" : "cuda";
   async function script(path: string, args: readonly string[]): Promise<unknown> {
-    const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
-    const { stdout } = await promisify(execFile)(python, [file, ...args]);
+    const stdout = await runPython(python, path, args);
     return JSON.parse(stdout.trim().split("\n").at(-1) || "null");
   }
   try {
     const model = base ?? join(scratch, "base");
     if (base === undefined) {
-      const file = fileURLToPath(new URL("../../reference/random_blip.py", import.meta.url));
-      await promisify(execFile)(python, [file, "--out", model]);
+      await runPython(python, "reference/random_blip.py", ["--out", model]);
     }
     const { size } = await readPreprocessing(model);
     const out = join(scratch, "bundle");

@@ -102,6 +102,7 @@ describe("retries", () => {
       sendJson(response, 429, toProblem({ code: "quota-exceeded", detail: "x" }), { "retry-after": "3600" });
     await expect(createCaptionClient({ baseUrl }).find("0")).rejects.toMatchObject({
       problem: { code: "quota-exceeded" },
+      retryAfterMs: 3_600_000,
     });
     expect(seen).toHaveLength(1);
     answer = (_request, response) => sendJson(response, 503, toProblem({ code: "unavailable", detail: "x" }));

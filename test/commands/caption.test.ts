@@ -1,4 +1,5 @@
-import { readdir } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Caption } from "../../shared/schema.ts";
 import { runCommand } from "../support/run-command.ts";
@@ -13,7 +14,7 @@ describe("npm run caption", () => {
     ]);
     const lines = stdout.trimEnd().split("\n");
     expect(lines.map((line) => line.split("\t")[0])).toEqual(["examples/cat.jpg", "examples/rocket.jpg"]);
-    for (const line of lines) expect(line.split("\t")[1]).toMatch(/^[a-z].* \w+/);
+    for (const line of lines) expect(line.split("\t")[1]).toMatch(/^[A-Z].* \w+/);
     expect(stderr).toMatch(/package\.json: .*\(not-an-image\)/);
     expect(status).toBe(1);
   });
@@ -31,6 +32,47 @@ describe("npm run caption", () => {
     expect(status).toBe(0);
   });
 
+  test("a line's alt text is as long as --max-length says", async () => {
+    const { stdout } = await runCommand("caption", ["--max-length", "20", "examples/astronaut.jpg"]);
+    const [, alt = ""] = stdout.trimEnd().split("\t");
+    expect(alt).toMatch(/^[A-Z]/);
+    expect(alt.length).toBeLessThanOrEqual(20);
+  });
+
+  test("a folder stands for its pictures, and paths begin where the user stands", async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, "holiday/deeper"), { recursive: true });
+    for (const file of ["holiday/b.jpg", "holiday/deeper/a.JPG", "holiday/.hidden.jpg"]) {
+      await copyFile("examples/cat.jpg", join(folder, file));
+    }
+    await writeFile(join(folder, "holiday/notes.txt"), "");
+    const { stdout, stderr, status } = await runCommand("caption", ["holiday"], { INIT_CWD: folder });
+    const names = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split("\t")[0]);
+    expect({ names, status, stderr }).toEqual({
+      names: ["holiday/b.jpg", "holiday/deeper/a.JPG"],
+      status: 0,
+      stderr: "",
+    });
+  });
+
+  test("- is standard input", async () => {
+    const { stdout, status } = await runCommand("caption", ["-"], {}, await readFile("examples/cat.jpg"));
+    expect(stdout).toMatch(/^-\t[A-Z]/);
+    expect(status).toBe(0);
+  });
+
+  test("a file that is not there is said in words", async () => {
+    const { stdout, stderr, status } = await runCommand("caption", ["gone.jpg"]);
+    expect({ stdout, stderr, status }).toEqual({
+      stdout: "",
+      stderr: "gone.jpg: there is no such file or folder\n",
+      status: 1,
+    });
+  });
+
   test("ONNX Runtime's telemetry leaves nothing in the user's home", async () => {
     const home = await temporaryFolder();
     // ONNX Runtime keeps quiet in CI by itself.
@@ -40,15 +82,16 @@ describe("npm run caption", () => {
   });
 
   test("a prompt begins the caption", async () => {
-    const { stdout } = await runCommand("caption", ["--prompt", "a photograph of", "examples/cat.jpg"]);
-    expect(stdout).toMatch(/\ta photograph of \w+/);
+    const args = ["--json", "--prompt", "a photograph of", "examples/cat.jpg"];
+    const { stdout } = await runCommand("caption", args);
+    expect(JSON.parse(stdout).caption).toMatch(/^a photograph of \w+/);
   });
 
   test.each([
     [[], /at least one file/],
-    [["--num-beams", "99", "a.jpg"], /num-beams/],
+    [["--num-beams", "99", "a.jpg"], /--num-beams: expected at most 8; got 99/],
     [["--colour", "a.jpg"], /--colour/],
-    [["--bundle", "nowhere", "a.jpg"], /No bundle in nowhere.*model:build/],
+    [["--bundle", "nowhere", "a.jpg"], /No bundle in .*nowhere.*model:build/],
   ])("wrong use %j ends with what to do", async (args, message) => {
     const { stderr, status } = await runCommand("caption", args);
     expect(stderr).toMatch(message);

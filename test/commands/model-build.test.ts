@@ -18,7 +18,7 @@ describe("npm run model:build", () => {
       ["--base", "tests/model@main", "--adapter", TINY_ADAPTER.folder, "--out", out],
       { HF_ENDPOINT: hub.url, HF_HOME: home },
     );
-    expect(built.stderr).toMatch(/Downloading tests\/model@main 100% of \d+ MB/);
+    expect(built.stderr).toMatch(/Downloading tests\/model@main 100% of \d+ kB/);
     expect(built.stdout).toMatch(/tiny-blip\/adapter, fp32, revision [0-9a-f]{16}/);
     expect(built.stdout).toMatch(
       /every caption is for review until it is calibrated: npm run -s eval -- --calibrate/,

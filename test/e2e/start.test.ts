@@ -1,50 +1,81 @@
-/** `npm start` as a newcomer runs it: real backend, real workerd, the embedded model, and Ctrl-C. */
+/** `npm start` as a newcomer runs it: real backend, real workerd, the embedded model, and every way in which it ends. */
 
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { Caption } from "../../shared/schema.ts";
+import { freePort } from "./edge-support.ts";
+import { type StartedService, startService } from "./start-support.ts";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PHOTO = fileURLToPath(new URL("../../examples/astronaut.jpg", import.meta.url));
-const CAPTIONS = "http://127.0.0.1:8787/v1/captions";
+const READY = "Ctrl-C stops it";
+/** Until nothing of it is left, on a busy machine. */
+const GONE_WITHIN_MS = 10_000;
+
+/** A picture nobody has sent before: the photograph with a comment after its end marker. */
+async function unseenPhoto(): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(Buffer.concat([await readFile(PHOTO), Buffer.from(crypto.randomUUID())]));
+}
+
+async function expectGone(service: StartedService): Promise<void> {
+  await service.status();
+  const deadline = Date.now() + GONE_WITHIN_MS;
+  let left = await service.survivors();
+  while (left.length > 0 && Date.now() < deadline) {
+    await new Promise((wake) => setTimeout(wake, 100));
+    left = await service.survivors();
+  }
+  expect(left).toEqual([]);
+}
+
+/** Starts it for one test, after which nothing of it is left. */
+async function startForTest(...options: Parameters<typeof startService>): Promise<StartedService> {
+  const service = await startService(...options);
+  onTestFinished(async () => {
+    service.process.kill("SIGKILL");
+    await service.status();
+  });
+  return service;
+}
 
 describe("npm start", () => {
-  let service: ChildProcess;
-  let output = "";
+  let service: StartedService;
+  let captions = "";
 
   beforeAll(async () => {
-    service = spawn(process.execPath, ["commands/start.ts"], {
-      cwd: ROOT,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    for (const stream of [service.stdout, service.stderr]) stream?.on("data", (chunk) => (output += chunk));
-    while (!output.includes("Ctrl-C stops it")) {
-      if (service.exitCode !== null) throw new Error(`npm start ended:\n${output}`);
-      await new Promise((wake) => setTimeout(wake, 100));
-    }
+    // Exported as our own pages on deployment say: none of it belongs to a service on this machine.
+    const environment = {
+      BACKEND_SECRET: "of-another-deployment",
+      PORT: "1",
+      CORS_ORIGINS: "https://x.example",
+    };
+    service = await startService({ environment });
+    captions = `${service.url}/v1/captions`;
+    await service.printed(READY);
   }, 120_000);
 
-  afterAll(() => {
-    service.kill("SIGKILL");
+  afterAll(async () => {
+    service.process.kill("SIGKILL");
+    await expectGone(service);
   });
 
-  /** A picture nobody has sent before: the photograph with a comment after its end marker. */
-  async function unseenPhoto(): Promise<Uint8Array<ArrayBuffer>> {
-    return new Uint8Array(Buffer.concat([await readFile(PHOTO), Buffer.from(crypto.randomUUID())]));
-  }
-
-  test("prints the curl line and the playground's address", () => {
-    expect(output).toContain(`curl --data-binary @photo.jpg ${CAPTIONS}`);
-    expect(output).toContain("playground: http://127.0.0.1:8787/");
+  test("says what it does: the model's size while it loads, the curl line, the pages, what it did not heed", () => {
+    const output = service.output();
+    expect(output).toMatch(/Loading the model \(\d+ MB\)[\s\S]*Ready\./);
+    expect(output).toContain(`curl --data-binary @photo.jpg ${captions}`);
+    expect(output).toContain(`playground: ${service.url}/`);
+    expect(output).toMatch(/Not used from the shell: .*BACKEND_SECRET.*local\.env/);
+    expect(output).not.toMatch(/error|warn/i);
   });
 
   test("a photograph gets a caption, and the second time from the cache", async () => {
     const body = await unseenPhoto();
-    const first = await fetch(CAPTIONS, { method: "POST", body });
-    const second = await fetch(CAPTIONS, { method: "POST", body });
+    const first = await fetch(captions, { method: "POST", body });
+    const second = await fetch(captions, { method: "POST", body });
     const [made, kept] = [Caption.parse(await first.json()), Caption.parse(await second.json())];
     expect(first.headers.get("cache-status")).toContain("fwd=miss");
     expect(made.cached).toBe(false);
@@ -53,12 +84,19 @@ describe("npm start", () => {
     expect(kept).toEqual({ ...made, cached: true });
   });
 
+  test("a page of another origin may call it", async () => {
+    const headers = { origin: "https://cms.example.org" };
+    const response = await fetch(captions, { method: "POST", body: await unseenPhoto(), headers });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+  });
+
   test.each([
     ["an empty body", new Uint8Array(), "empty-body", 400],
     ["text", new TextEncoder().encode("hello"), "not-an-image", 415],
     ["SVG", new TextEncoder().encode('<svg xmlns="http://www.w3.org/2000/svg"/>'), "unsupported-image", 415],
   ])("%s gets its own problem", async (_, body, code, status) => {
-    const response = await fetch(CAPTIONS, { method: "POST", body });
+    const response = await fetch(captions, { method: "POST", body });
     expect(response.status).toBe(status);
     expect(response.headers.get("content-type")).toBe("application/problem+json");
     expect(await response.json()).toMatchObject({ code, status });
@@ -66,17 +104,109 @@ describe("npm start", () => {
 
   test("a truncated photograph gets its own problem, and the service lives on", async () => {
     const body = (await unseenPhoto()).slice(0, 2000);
-    const response = await fetch(CAPTIONS, { method: "POST", body });
+    const response = await fetch(captions, { method: "POST", body });
     expect(response.status).toBe(422);
     expect(await response.json()).toMatchObject({ code: "unreadable-image" });
-    expect((await fetch(CAPTIONS, { method: "POST", body: await unseenPhoto() })).status).toBe(200);
+    expect((await fetch(captions, { method: "POST", body: await unseenPhoto() })).status).toBe(200);
   });
 
-  test("Ctrl-C stops both and ends with status 0", async () => {
-    const exited = once(service, "exit");
-    service.kill("SIGINT");
-    expect(await exited).toEqual([0, null]);
-    for (const port of [8787, 8788])
-      await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
+  test("an address that does not resolve is the caller's answer, and no stack on the terminal", async () => {
+    const response = await fetch(captions, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ url: "http://no-such-host.example.org/photo.jpg" }),
+    });
+    expect(await response.json()).toMatchObject({ code: "url-unreachable" });
+    // Time for what it would print.
+    await new Promise((wake) => setTimeout(wake, 500));
+    expect(service.output()).not.toMatch(/stack|workerd@|ffi\.rs/);
+  });
+
+  test("a second one on the same ports says who holds them, and ends", async () => {
+    const ports = [service.url, service.backendUrl].map((url) => Number(new URL(url).port));
+    const second = await startForTest({ ports: [ports[0] ?? 0, ports[1] ?? 0] });
+    expect(await second.status()).toBe(1);
+    expect(second.output()).toMatch(/Port \d+ is held by process \d+ \(.*workerd.*\)\. .*-- --port N/);
+    expect(second.output()).toMatch(
+      /Port \d+ is held by process \d+ \(.*backend\/main\.ts.*\)\. .*--backend-port N/,
+    );
+    expect(second.output()).not.toMatch(/Ready| {4}at /);
+    expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+  });
+
+  test("Ctrl-C stops everything and ends with status 0", async () => {
+    service.process.kill("SIGINT");
+    expect(await service.status()).toBe(0);
+    await expectGone(service);
+  });
+});
+
+describe("npm start ends", () => {
+  test.each(["Model", "Loading the model", "Ready"])(
+    "at Ctrl-C once it has said %j",
+    async (said) => {
+      const service = await startForTest();
+      await service.printed(said);
+      service.process.kill("SIGINT");
+      expect(await service.status()).toBe(0);
+      await expectGone(service);
+    },
+    60_000,
+  );
+
+  test("at SIGTERM to npm", async () => {
+    const service = await startForTest({ throughNpm: true });
+    await service.printed(READY);
+    service.process.kill("SIGTERM");
+    await expectGone(service);
+  }, 60_000);
+
+  test("though it is killed itself", async () => {
+    const service = await startForTest();
+    await service.printed(READY);
+    service.process.kill("SIGKILL");
+    await expectGone(service);
+  }, 60_000);
+
+  test("when its backend dies, and says so", async () => {
+    const service = await startForTest();
+    await service.printed(READY);
+    const [backend] = await service.pids("backend/main.ts");
+    process.kill(backend ?? 0, "SIGKILL");
+    expect(await service.status()).toBe(1);
+    expect(service.output()).toMatch(/The backend ended with signal SIGKILL/);
+    await expectGone(service);
+  }, 60_000);
+});
+
+describe("npm start refuses", () => {
+  test("a port that another program holds, by its name", async () => {
+    const holder = createServer().listen(0, "127.0.0.1");
+    await once(holder, "listening");
+    onTestFinished(() => void holder.close());
+    const address = holder.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    const service = await startForTest({ ports: [port, await freePort()] });
+    expect(await service.status()).toBe(1);
+    expect(service.output()).toContain(`Port ${port} is held by process ${process.pid} (`);
+  });
+
+  test("a bundle that is none", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "no-bundle-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, "notes.txt"), "");
+    const service = await startForTest({ args: ["--bundle", folder] });
+    expect(await service.status()).toBe(1);
+    expect(service.output()).toMatch(/No bundle in .*model:build/);
+  });
+
+  test.each([
+    [["--port", "0"], /--port: expected at least 1; got 0/],
+    [["--colour"], /--colour/],
+    [["photo.jpg"], /no arguments/],
+  ])("%j", async (args, message) => {
+    const service = await startForTest({ args });
+    expect(await service.status()).toBe(2);
+    expect(service.output()).toMatch(message);
   });
 });

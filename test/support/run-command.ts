@@ -11,11 +11,14 @@ export async function runCommand(
   command: string,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = {},
+  input?: Uint8Array,
 ): Promise<{ stdout: string; stderr: string; status: number | null }> {
   const child = spawn(process.execPath, [`commands/${command}.ts`, ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...environment },
+    // Whoever runs the tests may stand in another folder.
+    env: { ...process.env, INIT_CWD: undefined, ...environment },
   });
+  child.stdin.end(input);
   const [stdout, stderr, [status]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

@@ -55,7 +55,8 @@ export interface Backend {
   caption(request: BackendRequest): Promise<BackendAnswer>;
   /** What it serves, or undefined when it does not say. */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
-  ready(timeoutMs: number): Promise<boolean>;
+  /** Why no picture would be captioned there now; undefined when one would. */
+  unreadiness(timeoutMs: number): Promise<string | undefined>;
 }
 
 /** Answers are a sentence; anything this long is not one. */
@@ -157,16 +158,29 @@ export function createBackend(options: {
         return undefined;
       }
     },
-    async ready(timeoutMs) {
+    async unreadiness(timeoutMs) {
       try {
-        const response = await get("/readyz", timeoutMs);
-        await response.body?.cancel();
-        return response.ok;
-      } catch {
-        return false;
+        const ready = await get("/readyz", timeoutMs);
+        await ready.body?.cancel();
+        if (!ready.ok) return `/readyz answers ${ready.status}`;
+        // Health is open to everybody: only a guarded route tells whether captions would be.
+        const guarded = await get("/v1/model", timeoutMs);
+        await guarded.body?.cancel();
+        return REFUSALS.has(guarded.status) ? refusal(guarded.status) : undefined;
+      } catch (error) {
+        return error instanceof Error && error.name === "TimeoutError"
+          ? "no answer in time"
+          : "no connection";
       }
     },
   };
+}
+
+/** Statuses of a captioner that does not take us for its worker. */
+const REFUSALS: ReadonlySet<number> = new Set([401, 403]);
+
+function refusal(status: number): string {
+  return `it refuses our BACKEND_SECRET or service token (${status})`;
 }
 
 function withOptions(url: string, options: GenerationOptions): string {
@@ -201,6 +215,7 @@ async function judgeError(response: Response): Promise<BackendAnswer> {
   if (response.status === 429 || problem?.code === "shutting-down") {
     return { kind: "busy", retryAfterSeconds: retryAfterSeconds(response) };
   }
+  if (REFUSALS.has(response.status)) return { kind: "misconfigured", reason: refusal(response.status) };
   const reason = problem?.code ?? `status ${response.status}`;
   return response.status < 500 ? { kind: "misconfigured", reason } : { kind: "broken", reason };
 }

@@ -22,8 +22,8 @@ export interface BackendPool {
   caption(request: PoolRequest): Promise<Result<PoolCaption>>;
   /** The model of the first captioner, in configured order, that says what it serves. */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
-  /** Whether any captioner is ready. */
-  ready(timeoutMs: number): Promise<boolean>;
+  /** Whether any captioner is ready, and what keeps the others from it. */
+  ready(timeoutMs: number): Promise<{ readonly isReady: boolean; readonly warnings: readonly string[] }>;
 }
 
 export interface PoolRequest {
@@ -74,9 +74,7 @@ export function createBackendPool(
           case "broken":
           case "misconfigured":
             coolingUntil.set(backend.url, now() + COOLDOWN_MS);
-            scope.log.warnings.push(
-              `captioner ${index + 1} of ${candidates.length}: ${answer.kind}, ${answer.reason}`,
-            );
+            scope.log.warnings.push(`captioner ${hostOf(backend)}: ${answer.kind}, ${answer.reason}`);
             last = answer;
             break;
         }
@@ -92,10 +90,18 @@ export function createBackendPool(
       return undefined;
     },
     async ready(timeoutMs) {
-      const answers = await Promise.all(backends.map((backend) => backend.ready(timeoutMs)));
-      return answers.includes(true);
+      const reasons = await Promise.all(backends.map((backend) => backend.unreadiness(timeoutMs)));
+      const warnings = reasons.flatMap((reason, index) =>
+        reason === undefined ? [] : [`captioner ${hostOf(backends[index])}: not ready, ${reason}`],
+      );
+      return { isReady: warnings.length < backends.length, warnings };
     },
   };
+}
+
+/** As the log may name it: a path could hold what is nobody else's business. */
+function hostOf(backend: Backend | undefined): string {
+  return backend === undefined ? "" : new URL(backend.url).host;
 }
 
 function exhausted(last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined) {

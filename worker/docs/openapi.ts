@@ -51,7 +51,9 @@ function buildDocument(): OpenApiDocument {
       title: "Alt text at the edge",
       version: "1",
       description: "A picture in, one line of alt text out; the same bytes are never captioned twice.",
+      license: { name: "BSD-3-Clause", url: "https://opensource.org/license/bsd-3-clause" },
     },
+    servers: [{ url: "/", description: "Where this document was fetched." }],
     security: [{ key: [] }],
   });
 }

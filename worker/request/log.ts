@@ -1,9 +1,10 @@
 /** One JSON line a request. Never holds a picture, a caption, an address that was fetched, or a key. */
 
+import { LogLevel } from "../../shared/log-level.ts";
 import type { RequestScope } from "./scope.ts";
 
-const SEVERITY = { info: 0, warn: 1, error: 2 } as const;
-export type Level = keyof typeof SEVERITY;
+/** From least to most severe. */
+const SEVERITIES = LogLevel.options;
 
 /** Paths and errors may be as long as somebody likes. */
 const MAX_LOGGED_CHARACTERS = 500;
@@ -12,7 +13,7 @@ const MAX_LOGGED_WARNINGS = 20;
 /** Writes the line of a request that has been answered with `status`. */
 export function logRequest(options: {
   /** Less severe lines are not written. */
-  readonly leastSevere: Level;
+  readonly leastSevere: LogLevel;
   readonly scope: RequestScope;
   readonly method: string;
   readonly route: string;
@@ -20,12 +21,13 @@ export function logRequest(options: {
   readonly error?: unknown;
 }): void {
   const { leastSevere, scope, method, route, status, error } = options;
-  const level: Level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
-  if (SEVERITY[level] < SEVERITY[leastSevere]) return;
+  const level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
+  if (SEVERITIES.indexOf(level) < SEVERITIES.indexOf(leastSevere)) return;
   const { tier, keyId, bytes, warnings } = scope.log;
   const cut = (text: string) => text.slice(0, MAX_LOGGED_CHARACTERS);
   const line = {
     level,
+    service: "worker",
     request_id: scope.requestId,
     trace_id: scope.traceparent.split("-")[1],
     method,
@@ -34,7 +36,7 @@ export function logRequest(options: {
     tier,
     key_id: keyId,
     bytes,
-    ms: Object.fromEntries(Array.from(scope.timings, ([leg, ms]) => [leg, Math.round(ms * 10) / 10])),
+    legs_ms: Object.fromEntries(Array.from(scope.timings, ([leg, ms]) => [leg, Math.round(ms * 10) / 10])),
     ...(warnings.length > 0 ? { warnings: warnings.slice(0, MAX_LOGGED_WARNINGS).map(cut) } : {}),
     ...(error === undefined
       ? {}

@@ -15,6 +15,15 @@ import {
 } from "../docs/parts.ts";
 import { CAPTION_PATH, CAPTIONS_PATH } from "./captions.ts";
 
+/** Of a form, beside the picture as a file. */
+const FORM_FIELDS = {
+  url: { type: "string", format: "uri", description: "Public address of the picture." },
+  prompt: { type: "string" },
+  max_new_tokens: { type: "integer" },
+  num_beams: { type: "integer" },
+  max_length: { type: "integer" },
+} as const;
+
 const Sha256Path = z.object({
   sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the bytes." }),
 });
@@ -23,9 +32,11 @@ const Sha256Path = z.object({
 export const postCaptionRoute = createRoute({
   method: "post",
   path: CAPTIONS_PATH.document,
+  operationId: "captionPicture",
   summary: "Caption a picture",
   description:
-    "Send its bytes, a form with the field `image`, or JSON with `url` or `image` (base64 or a data URL).",
+    "Send its bytes, a form with the file in the field `image` (`file` and `data` mean the same) or an address in `url`, or JSON " +
+    "with `url` or `image` (base64 or a data URL). Options go into the query, or beside the picture.",
   request: {
     query: CaptionQuery,
     body: {
@@ -33,9 +44,10 @@ export const postCaptionRoute = createRoute({
       content: {
         "application/octet-stream": { schema: Binary },
         "multipart/form-data": {
-          schema: { type: "object", required: ["image"], properties: { image: Binary } },
+          schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
         },
-        ...json(CaptionJsonRequest),
+        "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
+        ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" })),
       },
     },
   },
@@ -49,6 +61,7 @@ export const postCaptionRoute = createRoute({
 export const deleteCaptionRoute = createRoute({
   method: "delete",
   path: CAPTION_PATH.document,
+  operationId: "forgetCaption",
   summary: "Have a picture's captions forgotten",
   description:
     "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
@@ -64,6 +77,7 @@ export const deleteCaptionRoute = createRoute({
 export const getCaptionRoute = createRoute({
   method: "get",
   path: CAPTION_PATH.document,
+  operationId: "findCaption",
   summary: "Find the caption of a picture that was captioned before",
   description: "The cheap way for a client that hashes first: no upload, and 304 where nothing changed.",
   request: { params: Sha256Path, query: CaptionQuery },

@@ -10,6 +10,7 @@ const Health = z.object({ status: z.string() });
 export const getHealthRoute = createRoute({
   method: "get",
   path: HEALTH_PATH.document,
+  operationId: "getHealth",
   summary: "Whether this worker runs",
   security: [],
   responses: { 200: { description: "It does.", content: json(Health) }, ...problems(["internal"]) },
@@ -19,6 +20,7 @@ export const getHealthRoute = createRoute({
 export const getReadinessRoute = createRoute({
   method: "get",
   path: READINESS_PATH.document,
+  operationId: "getReadiness",
   summary: "Whether a new picture would be captioned now",
   security: [],
   responses: {

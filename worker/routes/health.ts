@@ -22,19 +22,20 @@ export function getReadiness(parts: {
   readonly now: () => number;
 }): Handler<AppEnv> {
   const { pool, now } = parts;
-  let last: { readonly isReady: boolean; readonly askedAt: number } | undefined;
+  let last: (Awaited<ReturnType<BackendPool["ready"]>> & { readonly askedAt: number }) | undefined;
   const ask = singleFlight(
     async () => {
       const askedAt = now();
-      const isReady = await pool.ready(READY_TIMEOUT_MS);
-      last = { isReady, askedAt };
-      return isReady;
+      last = { ...(await pool.ready(READY_TIMEOUT_MS)), askedAt };
+      return last;
     },
     { maxMs: READY_TIMEOUT_MS, now },
   );
   return async (context) => {
     const isFresh = last !== undefined && now() - last.askedAt < ASK_EVERY_MS;
-    if (isFresh ? last?.isReady : await ask(undefined)) return context.json({ status: "ready" });
+    const { isReady, warnings } = (isFresh ? last : undefined) ?? (await ask(undefined));
+    if (!isFresh) context.var.scope.log.warnings.push(...warnings);
+    if (isReady) return context.json({ status: "ready" });
     return problemResponse({
       code: "unavailable",
       detail: "No captioner is ready; captions already made are still served.",

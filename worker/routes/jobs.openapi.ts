@@ -8,6 +8,7 @@ import { GUARDED, json, problems } from "../docs/parts.ts";
 import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
 
 const JobSchema = Job.meta({ id: "Job" });
+const JobItemSchema = JobItem.meta({ id: "JobItem" });
 const JobId = z.object({ id: z.string().meta({ description: "Id of the job, as its answer named it." }) });
 const FOUND = [...GUARDED, "job-not-found"] as const;
 
@@ -15,6 +16,7 @@ const FOUND = [...GUARDED, "job-not-found"] as const;
 export const postJobRoute = createRoute({
   method: "post",
   path: JOBS_PATH.document,
+  operationId: "createJob",
   summary: "Have up to 10,000 pictures captioned in the background",
   description:
     "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
@@ -34,8 +36,12 @@ export const postJobRoute = createRoute({
     body: {
       required: true,
       content: {
-        ...json(JobRequest.extend({ items: z.array(JobItem).min(1).max(MAX_JOB_ITEMS) })),
-        "application/x-ndjson": { schema: JobItem },
+        ...json(
+          JobRequest.extend({ items: z.array(JobItemSchema).min(1).max(MAX_JOB_ITEMS) }).meta({
+            id: "JobRequest",
+          }),
+        ),
+        "application/x-ndjson": { schema: JobItemSchema },
       },
     },
   },
@@ -66,6 +72,7 @@ export const postJobRoute = createRoute({
 export const getJobRoute = createRoute({
   method: "get",
   path: JOB_PATH.document,
+  operationId: "getJob",
   summary: "See how far a job is",
   description: "A job is seen by the key that made it, and by no other.",
   request: { params: JobId },
@@ -76,6 +83,7 @@ export const getJobRoute = createRoute({
 export const deleteJobRoute = createRoute({
   method: "delete",
   path: JOB_PATH.document,
+  operationId: "cancelJob",
   summary: "Cancel what a job has not begun",
   description: "What is done stays done, and is in the results.",
   request: { params: JobId },
@@ -86,6 +94,7 @@ export const deleteJobRoute = createRoute({
 export const getJobResultsRoute = createRoute({
   method: "get",
   path: JOB_RESULTS_PATH.document,
+  operationId: "getJobResults",
   summary: "Get the results of a job, as far as it is",
   description: "A line for each item that is done, in the order of the request.",
   request: {
@@ -99,7 +108,10 @@ export const getJobResultsRoute = createRoute({
   responses: {
     200: {
       description: "The lines.",
-      content: { "application/x-ndjson": { schema: JobLine }, "text/csv": { schema: z.string() } },
+      content: {
+        "application/x-ndjson": { schema: JobLine.meta({ id: "JobLine" }) },
+        "text/csv": { schema: z.string() },
+      },
     },
     ...problems([...FOUND, "bad-options"]),
   },
@@ -109,6 +121,7 @@ export const getJobResultsRoute = createRoute({
 export const getJobEventsRoute = createRoute({
   method: "get",
   path: JOB_EVENTS_PATH.document,
+  operationId: "followJob",
   summary: "Follow a job",
   description:
     "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",

@@ -31,7 +31,9 @@ export const getPlaygroundScript = text(playgroundScript, "text/javascript");
 
 export const getOpenApi: Handler<AppEnv> = async (context) => {
   const { openApiDocument } = await import("../docs/openapi.ts");
-  return context.json(openApiDocument(), 200, { "cache-control": ONE_HOUR });
+  // An address with its host, for generators that are given the document as a file.
+  const servers = [{ url: new URL(context.req.url).origin }];
+  return context.json({ ...openApiDocument(), servers }, 200, { "cache-control": ONE_HOUR });
 };
 
 export const getDocs: Handler<AppEnv> = async () => {

@@ -110,7 +110,7 @@ describe("keys", () => {
       tier: "none",
       method: "POST",
     });
-    expect(line.ms.captioner).toBeGreaterThanOrEqual(0);
+    expect(line.legs_ms.captioner).toBeGreaterThanOrEqual(0);
     expect(JSON.stringify(line)).not.toContain(key.split("_")[2]);
   });
 });

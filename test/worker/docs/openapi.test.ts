@@ -1,4 +1,3 @@
-import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { Job } from "../../../shared/jobs.ts";
@@ -8,7 +7,7 @@ import { createApp } from "../../../worker/app.ts";
 import { openApiDocument } from "../../../worker/docs/openapi.ts";
 import { createServices } from "../../../worker/services.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
-import { startEdge } from "../support/edge.ts";
+import { startEdge, workerEnv } from "../support/edge.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
 let network: FakeNetwork;
@@ -30,7 +29,7 @@ const problem = (code: string, status: number) => () =>
 const readOnlyKey = async () => {
   const options = { name: "t", scopes: ["read" as const], daily_quota: 1, now: new Date() };
   const { key, record } = await createApiKey(options);
-  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  await workerEnv.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   return { authorization: `Bearer ${key}` };
 };
 const batchKey = async () => {
@@ -40,7 +39,7 @@ const batchKey = async () => {
     daily_quota: 1,
     now: new Date(),
   });
-  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  await workerEnv.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   return { authorization: `Bearer ${key}` };
 };
 const allKey = async () => {
@@ -51,7 +50,7 @@ const allKey = async () => {
     daily_quota: 1,
     now: new Date(),
   });
-  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  await workerEnv.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   return { authorization: `Bearer ${key}` };
 };
 
@@ -272,7 +271,7 @@ describe("the OpenAPI document", () => {
     const routes = new Set(documented.map(([route]) => route));
     expect(routes).toEqual(new Set(Object.keys(WAYS)));
     const pages = ["/", "/docs", "/openapi.json", "/assets/"];
-    const served = createApp(createServices(env))
+    const served = createApp(createServices(workerEnv))
       .routes.filter(({ method }) => method !== "ALL")
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}")}`)
       .filter((route) => !pages.some((page) => route === `GET ${page}` || route.startsWith("GET /assets/")));

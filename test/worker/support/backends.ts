@@ -12,6 +12,8 @@ export interface FakeBackend {
   answer: ((request: Request) => Response | Promise<Response>) | undefined;
   /** Refuses connections. */
   dead: boolean;
+  /** Takes nobody for its worker on the routes that its secret guards. */
+  refusesSecret: boolean;
   /** Caption requests received. */
   readonly requests: Request[];
 }
@@ -46,6 +48,7 @@ export function fakeNetwork(): FakeNetwork {
         reviewBelow: 0.7,
         answer: undefined,
         dead: false,
+        refusesSecret: false,
         requests: [],
       };
       backends.set(host, backend);
@@ -56,8 +59,9 @@ export function fakeNetwork(): FakeNetwork {
 
 async function answerOf(backend: FakeBackend, request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
-  if (pathname === "/v1/model") return Response.json(modelOf(backend));
   if (pathname === "/readyz") return Response.json({ status: "ready" });
+  if (backend.refusesSecret) return new Response("{}", { status: 401 });
+  if (pathname === "/v1/model") return Response.json(modelOf(backend));
   backend.requests.push(request);
   if (backend.answer !== undefined) return backend.answer(request);
   return Response.json([{ generated_text: backend.caption }], {

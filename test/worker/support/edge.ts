@@ -2,6 +2,7 @@
 
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { WorkerVariables } from "../../../worker/config.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
 
@@ -12,11 +13,18 @@ export interface Edge {
   fetchOnly(path: string, init?: RequestInit): Promise<Response>;
 }
 
+/** What `wrangler.toml` gives the worker; the runner of these tests adds variables of its own. */
+export const workerEnv = Object.fromEntries(
+  Object.entries(env).filter(
+    ([name, value]) => typeof value !== "string" || Object.hasOwn(WorkerVariables.shape, name),
+  ),
+) as unknown as Bindings;
+
 const QUIET = { ACCESS: "open", LOG_LEVEL: "error", BACKEND_URLS: "http://backend-a.test" };
 
 /** A fresh isolate's worth of state over the given variables and bindings. */
 export function startEdge(overrides: Record<string, unknown> = {}): Edge {
-  const bindings = { ...env, ...QUIET, ...overrides } as Bindings;
+  const bindings = { ...workerEnv, ...QUIET, ...overrides } as Bindings;
   const send = (path: string, init: RequestInit | undefined, context: ExecutionContext) =>
     worker.fetch(
       new Request(`https://edge.test${path}`, init) as Parameters<typeof worker.fetch>[0],

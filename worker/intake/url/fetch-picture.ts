@@ -52,11 +52,15 @@ async function follow(start: URL, signal: AbortSignal, options: FetchOptions): P
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const failure = refuseAddress(url, options.allowedHosts);
     if (failure !== undefined) throw new FailureError(failure);
-    const response = await options.fetch(url.href, {
-      redirect: "manual",
-      signal,
-      headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "alt-text-edge" },
-    });
+    const response = await options
+      .fetch(url.href, {
+        redirect: "manual",
+        signal,
+        headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "alt-text-edge" },
+      })
+      .catch((error: unknown) => {
+        throw signal.aborted ? error : unreachable("its host could not be reached", error);
+      });
     if (response.ok) return response;
     await response.body?.cancel();
     const location = response.headers.get("location");

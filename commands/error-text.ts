@@ -1,0 +1,76 @@
+/** Errors in words: what was wrong with an option, and what the operating system refused. Prints nothing itself. */
+
+import type * as z from "zod";
+
+/** What a schema found wrong with a command's options, a line each. */
+export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
+  return issues.map(describeIssue).join("\n");
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const [name] = issue.path;
+  const option = typeof name === "string" ? `--${name}` : undefined;
+  if (issue.code === "invalid_type" && issue.input === undefined) {
+    return option === undefined ? issue.message : `${option} is missing`;
+  }
+  const expected = expectation(issue);
+  return option === undefined ? expected : `${option}: ${expected}${got(issue.input)}`;
+}
+
+function got(input: unknown): string {
+  return typeof input === "string" || (typeof input === "number" && !Number.isNaN(input))
+    ? `; got ${input}`
+    : "";
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected a ${issue.expected === "int" ? "whole number" : issue.expected}`;
+    case "too_small":
+      return issue.origin === "number" || issue.origin === "int"
+        ? `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`
+        : issue.message;
+    case "too_big":
+      return issue.origin === "number" || issue.origin === "int"
+        ? `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`
+        : issue.message;
+    case "invalid_value":
+      return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
+    default:
+      return issue.message;
+  }
+}
+
+/** Refusals of the operating system that a user can do something about. https://nodejs.org/api/errors.html#common-system-errors */
+const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
+  EACCES: "no permission",
+  EADDRINUSE: "the port is in use",
+  EDQUOT: "the disk quota is used up",
+  EISDIR: "it is a folder, and a file was expected",
+  EMFILE: "too many files are open",
+  ENAMETOOLONG: "the name is too long",
+  ENOENT: "there is no such file or folder",
+  ENOSPC: "the disk is full",
+  ENOTDIR: "a part of the path is a file, and a folder was expected",
+  EPERM: "no permission",
+  EROFS: "the disk can only be read",
+};
+
+/** A refusal of the operating system in words; undefined for any other error. */
+export function systemErrorWords(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? SYSTEM_ERRORS[String(error.code)] : undefined;
+}
+
+/** The same with the path or the port that it was about. */
+export function describeSystemError(error: unknown): string | undefined {
+  const words = systemErrorWords(error);
+  if (words === undefined) return undefined;
+  const { dest, path, address, port } = error as NodeJS.ErrnoException & {
+    readonly dest?: string;
+    readonly address?: string;
+    readonly port?: number;
+  };
+  const about = dest ?? path ?? (port === undefined ? undefined : `${address ?? ""}:${port}`);
+  return about === undefined ? `${words.charAt(0).toUpperCase()}${words.slice(1)}.` : `${about}: ${words}.`;
+}

@@ -1,0 +1,64 @@
+/** What a command says on standard error while it works: rewritten in place on a terminal, elsewhere a line now and then. */
+
+const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;
+const ELSEWHERE_EVERY_MS = 10_000;
+
+/** A size in the unit that fits it: `28 bytes`, `3.2 kB`, `896 MB`. */
+export function formatBytes(bytes: number): string {
+  const power = Math.min(UNITS.length - 1, bytes < 1000 ? 0 : Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1000 ** power;
+  return `${power > 0 && value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${UNITS[power]}`;
+}
+
+/** A line with the size done and the rate, for something of a known size. */
+export function progressLine(label: string): (doneBytes: number, totalBytes: number) => void {
+  const terminal = process.stderr.isTTY;
+  const startedAt = performance.now();
+  let shown = -1;
+  return (done, total) => {
+    const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
+    if (percent === shown || (percent < shown + (terminal ? 1 : 25) && percent < 100)) return;
+    shown = percent;
+    const rate = done / Math.max(1e-3, (performance.now() - startedAt) / 1000);
+    const line = `${label} ${percent}% of ${formatBytes(total)}, ${formatBytes(rate)}/s`;
+    process.stderr.write(terminal ? `\r${line}\u001b[K${percent === 100 ? "\n" : ""}` : `${line}\n`);
+  };
+}
+
+/** A line with how many of many are done, kept apart from what is printed meanwhile. */
+export function countLine(label: string, total: number): { done(count: number): void; end(): void } {
+  const terminal = process.stderr.isTTY;
+  const startedAt = performance.now();
+  let shownAt = startedAt;
+  return {
+    done(count) {
+      const now = performance.now();
+      if (!terminal && (now - shownAt < ELSEWHERE_EVERY_MS || count === total)) return;
+      shownAt = now;
+      const rate = count / Math.max(1e-3, (now - startedAt) / 1000);
+      const line = `${label} ${count} of ${total}, ${rate.toFixed(1)}/s`;
+      process.stderr.write(terminal ? `\r${line}\u001b[K` : `${line}\n`);
+    },
+    end() {
+      if (terminal) process.stderr.write("\r\u001b[K");
+    },
+  };
+}
+
+/** A line with the seconds that `work` has taken so far, for what has no measure of its own. */
+export async function whileWaiting<T>(label: string, work: Promise<T>): Promise<T> {
+  const terminal = process.stderr.isTTY;
+  const startedAt = performance.now();
+  const show = () => {
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    process.stderr.write(terminal ? `\r${label} ${seconds} s\u001b[K` : `${label} ${seconds} s\n`);
+  };
+  process.stderr.write(terminal ? label : `${label}\n`);
+  const timer = setInterval(show, terminal ? 1000 : ELSEWHERE_EVERY_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    if (terminal) process.stderr.write("\n");
+  }
+}

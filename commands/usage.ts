@@ -1,0 +1,140 @@
+/** What `--help` prints, made from a command's own schema: every option with its meaning, range and default. Prints nothing itself. */
+
+import * as z from "zod";
+
+/** What a command is called by, and what it takes. */
+export interface Command<Options extends z.ZodObject = z.ZodObject, Arguments extends z.ZodType = z.ZodType> {
+  /** As it is typed, without its options: `npm run -s caption -- FILE...`. */
+  readonly invocation: string;
+  /** What it does, a sentence or two. */
+  readonly summary: string;
+  /** What stands beside the options. */
+  readonly arguments: Arguments;
+  /** Each with `describe`, or `meta` with a `value` such as DIR for what stands behind its name. */
+  readonly options: Options;
+  /** Lines that somebody could type. */
+  readonly examples: readonly [string, ...string[]];
+  /** What is true of no single option. */
+  readonly notes?: string;
+}
+
+const WIDTH = 110;
+const INDENT = 28;
+
+/** The page of a command. */
+export function usageOf({ invocation, summary, options, examples, notes }: Command): string {
+  const rows = Object.entries(options.shape).map(([name, schema]) => optionRow(name, schema as z.ZodType));
+  const help = row("--help", "This page.");
+  return [
+    `Usage: ${invocation} [options]`,
+    "",
+    wrapped(summary, 0),
+    "",
+    ...rows,
+    help,
+    ...(notes === undefined ? [] : ["", wrapped(notes, 0)]),
+    "",
+    examples.length > 1 ? "Examples:" : "Example:",
+    ...examples.map((example) => `  ${example}`),
+  ].join("\n");
+}
+
+/** Whether an option stands alone, without a value. */
+export function isFlag(schema: z.ZodType): boolean {
+  return layersOf(schema).some(({ def }) => def.type === "boolean");
+}
+
+function optionRow(name: string, schema: z.ZodType): string {
+  const { value } = metaOf(schema);
+  const head = isFlag(schema) ? `--${name}` : `--${name} ${value ?? placeholder(schema)}`;
+  return row(
+    head,
+    [metaOf(schema).description, rangeOf(schema), defaultOf(schema)].filter(Boolean).join(" "),
+  );
+}
+
+function row(head: string, text: string): string {
+  const lead = `  ${head}`.padEnd(INDENT);
+  const body = wrapped(text, INDENT);
+  return lead.length > INDENT ? `${lead}\n${body}` : `${lead}${body.trimStart()}`;
+}
+
+/** Lines of at most `WIDTH` characters, each after `indent` spaces. */
+function wrapped(text: string, indent: number): string {
+  const lines: string[] = [];
+  for (const paragraph of text.split("\n")) {
+    // A row of a table is as wide as it is.
+    if (paragraph.startsWith(" ")) {
+      lines.push(paragraph);
+      continue;
+    }
+    let line = "";
+    for (const word of paragraph.split(" ")) {
+      if (line !== "" && indent + line.length + 1 + word.length > WIDTH) {
+        lines.push(line);
+        line = word;
+      } else line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(line);
+  }
+  return lines.map((line) => " ".repeat(line === "" ? 0 : indent) + line).join("\n");
+}
+
+const Meta = z.object({ description: z.string().optional(), value: z.string().optional() });
+
+/** The outermost description wins: that of the option over that of the schema it is made from. */
+function metaOf(schema: z.ZodType): z.infer<typeof Meta> {
+  const metas = layersOf(schema).map((layer) => Meta.parse(layer.meta() ?? {}));
+  const description = metas.find((meta) => meta.description !== undefined)?.description;
+  const value = metas.find((meta) => meta.value !== undefined)?.value;
+  return {
+    ...(description === undefined ? {} : { description: sentence(description) }),
+    ...(value === undefined ? {} : { value }),
+  };
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+function defaultOf(schema: z.ZodType): string | undefined {
+  for (const layer of layersOf(schema)) {
+    if (layer instanceof z.ZodDefault && layer.def.defaultValue !== false) {
+      return `Default: ${layer.def.defaultValue}.`;
+    }
+  }
+  return undefined;
+}
+
+function rangeOf(schema: z.ZodType): string | undefined {
+  for (const layer of layersOf(schema)) {
+    if (layer instanceof z.ZodNumber) {
+      const { minValue, maxValue } = layer;
+      // Whole numbers have bounds of their own, which say nothing.
+      const [low, high] = [minValue ?? -Infinity, maxValue ?? Infinity].map((bound) =>
+        Math.abs(bound) >= Number.MAX_SAFE_INTEGER ? undefined : bound,
+      );
+      if (low !== undefined && high !== undefined) return `${low} to ${high}.`;
+    }
+  }
+  return undefined;
+}
+
+function placeholder(schema: z.ZodType): string {
+  for (const layer of layersOf(schema)) {
+    if (layer instanceof z.ZodEnum) return layer.options.join("|");
+    if (layer instanceof z.ZodNumber) return "N";
+  }
+  return "TEXT";
+}
+
+/** A schema and what it wraps: optional, default, and the ends of a pipe. */
+function layersOf(schema: z.ZodType): z.ZodType[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) {
+    return [schema, ...layersOf(schema.unwrap() as z.ZodType)];
+  }
+  if (schema instanceof z.ZodPipe) {
+    return [schema, ...layersOf(schema.in as z.ZodType), ...layersOf(schema.out as z.ZodType)];
+  }
+  return [schema];
+}

@@ -1,0 +1,72 @@
+/** Who may do what, by the site's own access functions. Every endpoint goes through here. */
+
+import {
+  APIError,
+  type CollectionSlug,
+  executeAccess,
+  Forbidden,
+  type PayloadRequest,
+  type TypedUser,
+  type Where,
+} from "payload";
+import type { AltField } from "./alt-field.ts";
+import { FIELD } from "./names.ts";
+import { siteOf } from "./site.ts";
+
+/** Whether the site's access functions let this user in: everywhere, nowhere, or where a query says. */
+export type Allowed = boolean | Where;
+
+/** The user of a request. @throws APIError 401 for nobody */
+export function userOf(req: PayloadRequest): TypedUser {
+  if (req.user === null || req.user === undefined) throw new APIError("Log in first.", 401, null, true);
+  return req.user;
+}
+
+/** The chosen collection of this name. @throws APIError 404 for any other, which tells nothing about it */
+export function chosenCollection(
+  req: PayloadRequest,
+  slug: unknown,
+): { slug: CollectionSlug; alt: AltField } {
+  const alt = typeof slug === "string" ? siteOf(req.payload).altFields.get(slug) : undefined;
+  if (alt === undefined) throw new APIError("There is nothing here.", 404, null, true);
+  return { slug: slug as CollectionSlug, alt };
+}
+
+/** @throws Forbidden where the site lets this user change nothing of the collection */
+export async function updateAllowed(
+  req: PayloadRequest,
+  slug: CollectionSlug,
+  id?: number | string,
+): Promise<Allowed> {
+  const access = req.payload.collections[slug]?.config.access.update;
+  if (access === undefined) throw new Forbidden(req.t);
+  const allowed = await executeAccess(
+    { ...(id === undefined ? {} : { id }), disableErrors: true, req },
+    access,
+  );
+  if (allowed === false) throw new Forbidden(req.t);
+  return allowed;
+}
+
+/** @throws Forbidden where the site does not let this user upload here */
+export async function requireCreate(req: PayloadRequest, slug: CollectionSlug): Promise<void> {
+  const access = req.payload.collections[slug]?.config.access.create;
+  if (access === undefined) throw new Forbidden(req.t);
+  await executeAccess({ req }, access);
+}
+
+export const both = (...wheres: readonly (Allowed | undefined)[]): Where => ({
+  and: wheres.filter((where): where is Where => typeof where === "object"),
+});
+
+/** Documents of pictures that have no text and are not decorative; in the form that the list view's filters have. */
+export function missingWhere({ path }: AltField): Where {
+  const rest: Where[] = [
+    { mimeType: { contains: "image/" } },
+    { mimeType: { not_equals: "image/svg+xml" } },
+    { [FIELD.decorative]: { not_equals: true } },
+  ];
+  return {
+    or: [{ and: [{ [path]: { exists: false } }, ...rest] }, { and: [{ [path]: { equals: "" } }, ...rest] }],
+  };
+}

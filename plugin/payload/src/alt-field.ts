@@ -1,0 +1,146 @@
+/** Finds the text field of an upload collection, wherever it stands, and decorates it. */
+
+import type { Field, TextareaField, TextField } from "payload";
+import { text, textarea } from "payload/shared";
+import { ALT_CHARACTERS } from "./limits.ts";
+import { FIELD, PACKAGE } from "./names.ts";
+
+/** What the rest of the plugin knows of a collection's text field. */
+export interface AltField {
+  /** Path in the document, e.g. `seo.alt`. */
+  readonly path: string;
+  readonly isLocalized: boolean;
+  /** Undefined where the site sets none. */
+  readonly maxLength: number | undefined;
+}
+
+type TextLike = TextField | TextareaField;
+
+interface Decoration {
+  readonly slug: string;
+  readonly name: string;
+  readonly locale: string | undefined;
+}
+
+/**
+ * The collection's fields with its text field decorated, or with one added in front where there is none. Looks into
+ * tabs, rows, collapsibles and groups; a list's fields are many texts, and not looked into.
+ * @throws Error where the field of that name is no text
+ */
+export function withAltField(
+  fields: readonly Field[],
+  decoration: Decoration,
+): { readonly fields: Field[]; readonly alt: AltField } {
+  const found: AltField[] = [];
+  const decorated = decorateIn(fields, { ...decoration, prefix: "", isLocalized: false, found });
+  const [alt] = found;
+  if (alt !== undefined) return { fields: decorated, alt };
+  const path = decoration.name;
+  const added: TextareaField = {
+    name: path,
+    type: "textarea",
+    label: "Alt text",
+    admin: {
+      description: "What the picture shows, for readers who do not see it. Left empty, it is generated.",
+    },
+  };
+  return {
+    fields: [decorate(added, { ...decoration, path, isLocalized: false }), ...fields],
+    alt: { path, isLocalized: false, maxLength: undefined },
+  };
+}
+
+interface Search extends Decoration {
+  readonly prefix: string;
+  readonly isLocalized: boolean;
+  readonly found: AltField[];
+}
+
+function decorateIn(fields: readonly Field[], search: Search): Field[] {
+  return fields.map((field) => {
+    if (search.found.length > 0) return field;
+    if (field.type === "tabs") {
+      const tabs = field.tabs.map((tab) => ({ ...tab, fields: decorateIn(tab.fields, within(search, tab)) }));
+      return { ...field, tabs } as Field;
+    }
+    if (field.type === "row" || field.type === "collapsible") {
+      return { ...field, fields: decorateIn(field.fields, search) };
+    }
+    if (field.type === "group")
+      return { ...field, fields: decorateIn(field.fields, within(search, field)) } as Field;
+    if (!("name" in field) || field.name !== search.name) return field;
+    if ((field.type !== "text" && field.type !== "textarea") || ("hasMany" in field && field.hasMany)) {
+      throw new Error(
+        `altText: expected the field "${field.name}" of "${search.slug}" to be a text or textarea of one value, got ${field.type}.`,
+      );
+    }
+    const path = search.prefix + field.name;
+    const isLocalized = search.isLocalized || field.localized === true;
+    search.found.push({ path, isLocalized, maxLength: usableLength(field, search.slug) });
+    return decorate(field, { ...search, path, isLocalized });
+  });
+}
+
+function within(search: Search, group: object): Search {
+  const name = "name" in group && typeof group.name === "string" ? group.name : undefined;
+  const isLocalized = search.isLocalized || ("localized" in group && group.localized === true);
+  return { ...search, isLocalized, prefix: name === undefined ? search.prefix : `${search.prefix}${name}.` };
+}
+
+function usableLength({ maxLength, name }: TextLike, slug: string): number | undefined {
+  if (maxLength !== undefined && maxLength < ALT_CHARACTERS.min) {
+    throw new Error(
+      `altText: expected the field "${name}" of "${slug}" to take at least ${ALT_CHARACTERS.min} characters, got maxLength ${maxLength}.`,
+    );
+  }
+  return maxLength;
+}
+
+function decorate(
+  field: TextLike,
+  at: Decoration & { readonly path: string; readonly isLocalized: boolean },
+): Field {
+  const tools = {
+    path: `${PACKAGE}/client#AltTools`,
+    clientProps: { altPath: at.path, slug: at.slug, writtenLocale: at.isLocalized ? at.locale : undefined },
+  };
+  const note = at.isLocalized ? `Generated in English, for the locale "${at.locale}" only.` : undefined;
+  return {
+    ...field,
+    admin: {
+      ...field.admin,
+      ...(note === undefined ? {} : { description: described(field.admin?.description, note) }),
+      components: {
+        ...field.admin?.components,
+        afterInput: [...(field.admin?.components?.afterInput ?? []), tools],
+      },
+    },
+    validate: emptyWhereAllowed(field),
+  } as Field;
+}
+
+/** A description that is no plain text stands as it is. */
+function described<T>(description: T | string | undefined, note: string): T | string {
+  if (description === undefined || description === "") return note;
+  return typeof description === "string" ? `${description} ${note}` : description;
+}
+
+const MAY_BE_EMPTY: ReadonlySet<unknown> = new Set(["pending", "failed", "decorative"]);
+
+/**
+ * The field's own validation, but for a required text that is not there for a good reason: it is still to come, cannot
+ * come, or the picture is decorative. The column stays NOT NULL: the text is then an empty string.
+ */
+function emptyWhereAllowed(field: TextLike): TextLike["validate"] {
+  const own = field.validate ?? (field.type === "text" ? text : textarea);
+  return ((
+    value: unknown,
+    options: { data?: Record<string, unknown>; operation?: string; event?: string },
+  ) => {
+    const isEmpty = value === undefined || value === null || value === "";
+    // A form that is still to be sent does not know yet what the upload will bring.
+    const isBeforeUpload = options.operation === "create" && options.event === "onChange";
+    if (isEmpty && (MAY_BE_EMPTY.has(options.data?.[FIELD.state]) || isBeforeUpload)) return true;
+    return (own as (value: unknown, options: unknown) => unknown)(value, options);
+  }) as TextLike["validate"];
+}

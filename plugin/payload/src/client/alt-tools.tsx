@@ -1,0 +1,165 @@
+"use client";
+/** Under the text field: whose words they are, what state they are in, and the Generate button with its alternatives. */
+
+import { Button, useDocumentInfo, useField, useForm, useFormFields, useLocale } from "@payloadcms/ui";
+import { useEffect, useId, useState } from "react";
+import * as z from "zod";
+import { FIELD, SOURCE_LABELS, SOURCES, STATES } from "../names.ts";
+import { valueAt } from "../paths.ts";
+import { CallError, useCall } from "./api.ts";
+import { StatePill } from "./state-pill.tsx";
+
+const POLL_EVERY_MS = 2000;
+
+const Suggestion = z.object({ text: z.string(), score: z.number(), needsReview: z.boolean() });
+type Suggestion = z.infer<typeof Suggestion>;
+const Suggestions = z.object({ suggestions: z.array(Suggestion) });
+const StoredDocument = z.record(z.string(), z.unknown());
+
+export interface AltToolsProps {
+  readonly altPath: string;
+  readonly slug: string;
+  /** The locale that is generated; undefined where the text has one for all. */
+  readonly writtenLocale?: string;
+}
+
+export function AltTools({ altPath, slug, writtenLocale }: AltToolsProps) {
+  const { hasSavePermission } = useDocumentInfo();
+  const { code } = useLocale() ?? {};
+  const decorative = useFormFields(([fields]) => fields[FIELD.decorative]?.value === true);
+  const isOtherLocale = writtenLocale !== undefined && code !== writtenLocale;
+  usePendingDescription(slug, altPath, writtenLocale);
+  if (isOtherLocale) return null;
+  return (
+    <div style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
+      <Provenance altPath={altPath} />
+      {hasSavePermission !== false && !decorative && <Generate altPath={altPath} slug={slug} />}
+    </div>
+  );
+}
+
+function Provenance({ altPath }: { readonly altPath: string }) {
+  const stateValue = useFormFields(([fields]) => fields[FIELD.state]?.value);
+  const sourceValue = useFormFields(([fields]) => fields[FIELD.source]?.value);
+  const score = useFormFields(([fields]) => fields[FIELD.score]?.value);
+  const reason = useFormFields(([fields]) => fields[FIELD.reason]?.value);
+  const isTouched = useFormFields(([fields]) => fields[altPath]?.value !== fields[altPath]?.initialValue);
+  const state = STATES.find((known) => known === stateValue);
+  const source = SOURCES.find((known) => known === sourceValue);
+  if (state === undefined || isTouched) return null;
+  return (
+    <div role="status" style={{ display: "flex", flexWrap: "wrap", gap: "0.5rem", alignItems: "center" }}>
+      <StatePill state={state} />
+      {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
+      {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
+      {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
+      {(state === "review" || state === "stale") && <span>Read it, change it if need be, and save.</span>}
+    </div>
+  );
+}
+
+function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: string }) {
+  const { id } = useDocumentInfo();
+  const { value, setValue } = useField<string>({ path: altPath });
+  const { setValue: setSuggestion } = useField<Suggestion | null>({ path: FIELD.suggestion });
+  const file = useFormFields(([fields]) => fields.file?.value);
+  const call = useCall();
+  const [suggestions, setSuggestions] = useState<readonly Suggestion[]>([]);
+  const [message, setMessage] = useState<string>();
+  const [isBusy, setIsBusy] = useState(false);
+  const listId = useId();
+
+  const isNewFile = file instanceof File;
+  if (!isNewFile && id === undefined) return null;
+
+  const use = (suggestion: Suggestion) => {
+    setValue(suggestion.text);
+    setSuggestion({ text: suggestion.text, score: suggestion.score, needsReview: suggestion.needsReview });
+  };
+
+  const generate = async () => {
+    setIsBusy(true);
+    setMessage(undefined);
+    try {
+      const init: RequestInit = isNewFile ? { body: formOf(file) } : { body: JSON.stringify({ id }) };
+      const answer = await call(`/alt-text/${slug}/suggest`, Suggestions, { method: "POST", ...init });
+      setSuggestions(answer.suggestions);
+      const [first] = answer.suggestions;
+      // What stands in the field may be somebody's words: then the person chooses.
+      if (first !== undefined && !value) use(first);
+      if (first === undefined) setMessage("No usable text came back.");
+    } catch (error) {
+      setMessage(error instanceof CallError ? error.message : "The answer was not understood.");
+    } finally {
+      setIsBusy(false);
+    }
+  };
+
+  const others = suggestions.filter(({ text }) => text !== value);
+  return (
+    <>
+      <div>
+        <Button buttonStyle="secondary" size="small" margin={false} disabled={isBusy} onClick={generate}>
+          {isBusy ? "Generating…" : "Generate alt text"}
+        </Button>
+      </div>
+      <div aria-live="polite">{message}</div>
+      {others.length > 0 && (
+        <div>
+          <div id={listId}>{value ? "Use instead:" : "Use:"}</div>
+          <ul aria-labelledby={listId} style={{ listStyle: "none", padding: 0, margin: 0 }}>
+            {others.map((suggestion) => (
+              <li key={suggestion.text}>
+                <Button buttonStyle="none" margin={false} onClick={() => use(suggestion)}>
+                  <span style={{ textDecoration: "underline" }}>{suggestion.text}</span>
+                </Button>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </>
+  );
+}
+
+function formOf(file: File): FormData {
+  const form = new FormData();
+  form.append("file", file);
+  return form;
+}
+
+/**
+ * While the description is on its way, looks for it: an untouched field takes it over, so that saving does not meet a
+ * document that changed meanwhile. Words that are being typed stay.
+ */
+function usePendingDescription(slug: string, altPath: string, locale: string | undefined): void {
+  const { id, data, setData } = useDocumentInfo();
+  const { dispatchFields } = useForm();
+  const state = useFormFields(([fields]) => fields[FIELD.state]?.value);
+  const isUntouched = useFormFields(([fields]) => fields[altPath]?.value === fields[altPath]?.initialValue);
+  const call = useCall();
+
+  useEffect(() => {
+    if (state !== "pending" || id === undefined) return;
+    const query = new URLSearchParams({ depth: "0", draft: "true", "fallback-locale": "none" });
+    if (locale !== undefined) query.set("locale", locale);
+    const timer = setInterval(async () => {
+      const stored = await call(`/${slug}/${id}?${query}`, StoredDocument).catch(() => undefined);
+      if (stored === undefined || stored[FIELD.state] === "pending") return;
+      clearInterval(timer);
+      for (const path of Object.values(FIELD)) {
+        if (path === FIELD.suggestion || path === FIELD.decorative) continue;
+        dispatchFields({
+          type: "UPDATE",
+          path,
+          value: stored[path] ?? null,
+          initialValue: stored[path] ?? null,
+        });
+      }
+      const text = valueAt(stored, altPath) ?? "";
+      if (isUntouched) dispatchFields({ type: "UPDATE", path: altPath, value: text, initialValue: text });
+      setData({ ...data, ...stored });
+    }, POLL_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [state, id, isUntouched, slug, altPath, locale, call, dispatchFields, setData, data]);
+}

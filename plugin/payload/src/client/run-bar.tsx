@@ -1,0 +1,180 @@
+"use client";
+/** Above the list: starts runs over many documents, shows how far the newest one is, and ends it. */
+
+import { Button, toast, useAuth, useListQuery, useRouteCache, useSelection } from "@payloadcms/ui";
+import { useCallback, useEffect, useState } from "react";
+import * as z from "zod";
+import { RUN_STATUSES, RUNS_COLLECTION } from "../names.ts";
+import { CallError, useCall } from "./api.ts";
+
+const POLL_EVERY_MS = 1000;
+/** A summary older than this is no news. */
+const SHOWN_FOR_MS = 10 * 60_000;
+
+const Run = z.object({
+  id: z.union([z.string(), z.number()]),
+  status: z.enum(RUN_STATUSES),
+  total: z.number(),
+  generated: z.number(),
+  cached: z.number(),
+  skipped: z.number(),
+  failed: z.number(),
+  message: z.string().nullish(),
+  reasons: z.array(z.object({ id: z.union([z.string(), z.number()]), reason: z.string() })).nullish(),
+  finishedAt: z.string().nullish(),
+});
+type Run = z.infer<typeof Run>;
+const Runs = z.object({ docs: z.array(Run) });
+const Anything = z.unknown();
+
+export function RunBar({ slug }: { readonly slug: string }) {
+  const { permissions } = useAuth();
+  const call = useCall();
+  const { clearRouteCache } = useRouteCache();
+  const [run, setRun] = useState<Run>();
+  const [isHidden, setIsHidden] = useState(false);
+
+  const look = useCallback(async () => {
+    const query = new URLSearchParams({
+      limit: "1",
+      sort: "-createdAt",
+      depth: "0",
+      "where[target][equals]": slug,
+    });
+    const { docs } = await call(`/${RUNS_COLLECTION}?${query}`, Runs).catch(() => ({ docs: [] }));
+    const [newest] = docs;
+    setRun((before) => {
+      if (before?.status === "running" && newest !== undefined && newest.status !== "running")
+        clearRouteCache();
+      return newest ?? before;
+    });
+  }, [call, slug, clearRouteCache]);
+
+  useEffect(() => {
+    void look();
+  }, [look]);
+  useEffect(() => {
+    if (run?.status !== "running") return;
+    const timer = setInterval(look, POLL_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [run?.status, look]);
+
+  const mayUpdate = Boolean(permissions?.collections?.[slug]?.update);
+  if (!mayUpdate) return null;
+
+  const start = async (body: object) => {
+    try {
+      await call(`/alt-text/${slug}/runs`, Anything, { method: "POST", body: JSON.stringify(body) });
+      setIsHidden(false);
+      await look();
+    } catch (error) {
+      toast.error(error instanceof CallError ? error.message : "The answer was not understood.");
+    }
+  };
+  const cancel = async () => {
+    if (run === undefined) return;
+    await call(`/alt-text/runs/${run.id}/cancel`, Anything, { method: "POST" }).catch((error: unknown) => {
+      toast.error(error instanceof CallError ? error.message : "The answer was not understood.");
+    });
+    await look();
+  };
+
+  const isNews =
+    run !== undefined &&
+    (run.status === "running" || Date.now() - Date.parse(run.finishedAt ?? "") < SHOWN_FOR_MS) &&
+    !isHidden;
+  return (
+    <section aria-label="Alt text" style={{ display: "grid", gap: "0.75rem", margin: "0 0 1rem" }}>
+      {run?.status !== "running" && <Starts start={start} />}
+      {isNews && <Progress run={run} cancel={cancel} hide={() => setIsHidden(true)} />}
+    </section>
+  );
+}
+
+function Starts({ start }: { readonly start: (body: object) => Promise<void> }) {
+  const { count, selectAll, selectedIDs } = useSelection();
+  const { query } = useListQuery();
+  // Over all pages there are no ids: then the filter says which.
+  const isOverPages = String(selectAll) === "allAvailable";
+  const where = query?.where;
+  const isFiltered = where !== undefined && Object.keys(where).length > 0;
+  const small = { buttonStyle: "secondary", size: "small", margin: false } as const;
+  return (
+    <div style={{ display: "flex", flexWrap: "wrap", gap: "0.5rem" }}>
+      {count > 0 && (
+        <Button {...small} onClick={() => start(isOverPages ? { where: where ?? {} } : { ids: selectedIDs })}>
+          {`Generate alt text for ${count} selected`}
+        </Button>
+      )}
+      {isFiltered && (
+        <Button {...small} onClick={() => start({ where })}>
+          Generate alt text for all matching the filter
+        </Button>
+      )}
+      <Button {...small} onClick={() => start({ missing: true })}>
+        Generate all missing alt text
+      </Button>
+    </div>
+  );
+}
+
+function Progress({
+  run,
+  cancel,
+  hide,
+}: {
+  readonly run: Run;
+  readonly cancel: () => void;
+  readonly hide: () => void;
+}) {
+  const done = run.generated + run.cached + run.skipped + run.failed;
+  const titles: Readonly<Record<Run["status"], string>> = {
+    running: `Generating alt text: ${done} of ${run.total}`,
+    completed: `Alt text: all ${run.total} done`,
+    cancelled: `Alt text: cancelled after ${done} of ${run.total}`,
+    failed: `Alt text: stopped after ${done} of ${run.total}`,
+  };
+  return (
+    <div
+      style={{
+        border: "1px solid currentColor",
+        borderRadius: "3px",
+        padding: "0.75rem",
+        display: "grid",
+        gap: "0.5rem",
+      }}
+    >
+      <div role="status">
+        <strong>{titles[run.status]}</strong>
+        {run.message && <span> {run.message}</span>}
+      </div>
+      {run.status === "running" && (
+        <progress aria-label="Pictures done" max={run.total} value={done} style={{ width: "100%" }} />
+      )}
+      <div>
+        {`Generated ${run.generated}, cached ${run.cached}, skipped ${run.skipped}, failed ${run.failed}.`}
+      </div>
+      {run.reasons && run.reasons.length > 0 && (
+        <details>
+          <summary>Why {run.reasons.length} failed</summary>
+          <ul>
+            {run.reasons.map(({ id, reason }) => (
+              <li key={id}>{`${id}: ${reason}`}</li>
+            ))}
+          </ul>
+        </details>
+      )}
+      <div>
+        {run.status === "running" ? (
+          <Button buttonStyle="secondary" size="small" margin={false} onClick={cancel}>
+            Cancel
+          </Button>
+        ) : (
+          <Button buttonStyle="secondary" size="small" margin={false} onClick={hide}>
+            Hide
+          </Button>
+        )}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,10 @@
+"use client";
+import type { DefaultCellComponentProps } from "payload";
+import { STATES } from "../names.ts";
+import { StatePill } from "./state-pill.tsx";
+
+/** The list's column of states; a document from before the plugin has none yet. */
+export function StateCell({ cellData }: DefaultCellComponentProps) {
+  const state = STATES.find((known) => known === cellData);
+  return state === undefined ? <span>–</span> : <StatePill state={state} />;
+}

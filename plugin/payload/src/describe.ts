@@ -1,0 +1,189 @@
+/** Describes one stored document: reads it, asks, writes. What jobs, runs and the backfill share. */
+
+import {
+  type CollectionSlug,
+  commitTransaction,
+  createLocalReq,
+  Forbidden,
+  initTransaction,
+  killTransaction,
+  type Payload,
+  type PayloadRequest,
+  type TypedUser,
+  ValidationError,
+} from "payload";
+import type { Described } from "./captioner.ts";
+import { machineContext, TextChangedError } from "./hooks.ts";
+import { FIELD } from "./names.ts";
+import { type Document, withValueAt } from "./paths.ts";
+import { isPicture, storedPictures } from "./pictures.ts";
+import { mayDescribe, NOTHING_STORED, type Stored } from "./provenance.ts";
+import { siteOf } from "./site.ts";
+import { stateFieldsOf, storedOf } from "./stored.ts";
+
+export type Outcome =
+  | { readonly kind: "generated" | "cached"; readonly text: string }
+  | { readonly kind: "skipped"; readonly reason: SkipReason }
+  | { readonly kind: "failed"; readonly reason: string; readonly failure?: Described & { ok: false } };
+
+export type SkipReason = "gone" | "has text" | "decorative" | "no picture" | "changed meanwhile";
+
+export interface Target {
+  readonly collection: string;
+  readonly id: number | string;
+  /** On whose behalf: what this person may not read or change is left alone. Undefined for the system itself. */
+  readonly user?: TypedUser | undefined;
+  /** Says what would happen, and asks and writes nothing. */
+  readonly isDryRun?: boolean;
+}
+
+interface Read {
+  readonly req: PayloadRequest;
+  readonly document: Document;
+  readonly stored: Stored;
+  readonly path: string;
+}
+
+/**
+ * Describes the picture if nothing stands there that a person wrote. A failure that can pass is only reported; others
+ * are written to the document as well, with their reason.
+ */
+export async function describeDocument(payload: Payload, target: Target): Promise<Outcome> {
+  const { altFields, captioner } = siteOf(payload);
+  const alt = altFields.get(target.collection);
+  if (alt === undefined) return { kind: "skipped", reason: "gone" };
+  const read = await readTarget(payload, target, alt.path);
+  if (read === undefined) return { kind: "skipped", reason: "gone" };
+  const { document, stored, req } = read;
+  if (!isPicture(document.mimeType)) return { kind: "skipped", reason: "no picture" };
+  if (stored.decorative) return { kind: "skipped", reason: "decorative" };
+  if (!mayDescribe(stored)) return { kind: "skipped", reason: "has text" };
+  if (target.isDryRun) return { kind: "generated", text: "" };
+
+  let described: Described;
+  try {
+    const pictures = await storedPictures(req, target.collection as CollectionSlug, document);
+    described = await captioner.describe(pictures, alt.maxLength);
+  } catch (error) {
+    payload.logger.warn({
+      err: error,
+      msg: `altText: cannot read the file of ${target.collection} ${target.id}`,
+    });
+    described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: false };
+  }
+  if (described.ok) {
+    const { text, score, needsReview, cached } = described;
+    const outcome = await write(payload, target, read, {
+      ...NOTHING_STORED,
+      alt: text,
+      state: needsReview ? "review" : "generated",
+      source: "generated",
+      score,
+      generated: text,
+    });
+    return outcome ?? { kind: cached ? "cached" : "generated", text };
+  }
+  if (described.concerns === "picture") await writeFailure(payload, target, described.reason, read);
+  return { kind: "failed", reason: described.reason, failure: described };
+}
+
+/** Notes on the document that it cannot be described, where nothing of a person's stands there by now. */
+export async function giveUp(payload: Payload, target: Target, reason: string): Promise<void> {
+  const alt = siteOf(payload).altFields.get(target.collection);
+  if (alt === undefined) return;
+  const read = await readTarget(payload, target, alt.path);
+  if (read !== undefined && mayDescribe(read.stored)) await writeFailure(payload, target, reason, read);
+}
+
+async function writeFailure(payload: Payload, target: Target, reason: string, read: Read): Promise<void> {
+  const state = read.stored.alt === "" ? "failed" : "stale";
+  await write(payload, target, read, { ...read.stored, state, reason });
+}
+
+/** To be said with every call: each would fall back to the site's default locale. */
+function localeOf(payload: Payload): { fallbackLocale: false; locale?: never } {
+  const { locale } = siteOf(payload);
+  return { fallbackLocale: false, ...(locale === undefined ? {} : { locale: locale as never }) };
+}
+
+async function requestFor(payload: Payload, { user }: Target, expectedAlt: string): Promise<PayloadRequest> {
+  return createLocalReq(
+    {
+      ...(user === undefined ? {} : { user }),
+      ...localeOf(payload),
+      context: machineContext({ expectedAlt }),
+    },
+    payload,
+  );
+}
+
+async function readTarget(payload: Payload, target: Target, path: string): Promise<Read | undefined> {
+  const req = await requestFor(payload, target, "");
+  const document = (await payload.findByID({
+    collection: target.collection as CollectionSlug,
+    id: target.id,
+    // The newest draft is what the next save starts from.
+    draft: true,
+    depth: 0,
+    disableErrors: true,
+    overrideAccess: target.user === undefined,
+    ...localeOf(payload),
+    req,
+  })) as Document | null;
+  if (document === null) return undefined;
+  return { req, document, path, stored: storedOf(document, path, siteOf(payload).locale) };
+}
+
+/** Writes what is to be stored; what stands in the way otherwise. */
+async function write(
+  payload: Payload,
+  target: Target,
+  { document, stored: before, path }: Read,
+  stored: Stored,
+): Promise<Outcome | undefined> {
+  const req = await requestFor(payload, target, before.alt);
+  const isOwn = await initTransaction(req);
+  try {
+    if (req.transactionID !== undefined && req.transactionID !== null) await lockRow(req, target);
+    await payload.update({
+      collection: target.collection as CollectionSlug,
+      id: target.id,
+      data: dataOf(path, stored, before) as never,
+      // An unfinished draft stays a draft.
+      draft: document._status === "draft",
+      depth: 0,
+      overrideAccess: target.user === undefined,
+      ...localeOf(payload),
+      req,
+    });
+    if (isOwn) await commitTransaction(req);
+    return undefined;
+  } catch (error) {
+    if (isOwn) await killTransaction(req);
+    if (error instanceof TextChangedError) return { kind: "skipped", reason: "changed meanwhile" };
+    if (error instanceof Forbidden) return { kind: "failed", reason: "You may not change this document." };
+    if (error instanceof ValidationError) {
+      return {
+        kind: "failed",
+        reason: "The document does not pass the site's own validation; open it and save it.",
+      };
+    }
+    throw error;
+  }
+}
+
+function dataOf(path: string, stored: Stored, before: Stored): Document {
+  const { [FIELD.decorative]: _, ...fields } = stateFieldsOf(stored);
+  return stored.alt === before.alt ? fields : withValueAt(fields, path, stored.alt);
+}
+
+/** In a transaction: who saves this document at the same time comes before the guard's look, or after our write. */
+async function lockRow(req: PayloadRequest, { collection, id }: Target): Promise<void> {
+  await req.payload.db.updateOne({
+    collection: collection as CollectionSlug,
+    id,
+    data: { updatedAt: new Date().toISOString() },
+    returning: false,
+    req,
+  } as never);
+}

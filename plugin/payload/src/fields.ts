@@ -1,0 +1,56 @@
+/** The fields beside the text. The server fills all but the decorative mark; what a request sends of them is not believed. */
+
+import type { Field } from "payload";
+import { FIELD, PACKAGE, SOURCE_LABELS, SOURCES, STATE_LABELS, STATES } from "./names.ts";
+
+const HIDDEN = {
+  hidden: true,
+  disableBulkEdit: true,
+  disableListColumn: true,
+  disableListFilter: true,
+} as const;
+
+export function stateFields(): Field[] {
+  return [
+    {
+      name: FIELD.decorative,
+      type: "checkbox",
+      label: "Decorative picture",
+      admin: {
+        position: "sidebar",
+        description:
+          "Adds nothing that a reader would miss: its alt text stays empty, here and in every run.",
+      },
+    },
+    {
+      name: FIELD.state,
+      type: "select",
+      label: "Alt text",
+      index: true,
+      options: STATES.map((value) => ({ value, label: STATE_LABELS[value] })),
+      admin: {
+        position: "sidebar",
+        readOnly: true,
+        disableBulkEdit: true,
+        components: { Cell: `${PACKAGE}/client#StateCell` },
+      },
+    } as Field,
+    {
+      name: FIELD.source,
+      type: "select",
+      label: "Alt text comes from",
+      options: SOURCES.map((value) => ({ value, label: SOURCE_LABELS[value] })),
+      admin: { ...HIDDEN, disableListFilter: false },
+    },
+    {
+      name: FIELD.score,
+      type: "number",
+      label: "Alt text score",
+      admin: { ...HIDDEN, disableListFilter: false },
+    },
+    { name: FIELD.reason, type: "text", admin: HIDDEN },
+    { name: FIELD.generated, type: "textarea", admin: HIDDEN },
+    { name: FIELD.hash, type: "text", admin: HIDDEN },
+    { name: FIELD.suggestion, type: "json", virtual: true, admin: HIDDEN },
+  ];
+}

@@ -1,0 +1,288 @@
+/** What happens when a document of an upload collection is saved. Never fails an upload for the captioner's sake. */
+
+import { createHash } from "node:crypto";
+import {
+  type CollectionAfterChangeHook,
+  type CollectionBeforeChangeHook,
+  type CollectionBeforeOperationHook,
+  type CollectionBeforeValidateHook,
+  type CollectionConfig,
+  type CollectionSlug,
+  isolateObjectProperty,
+  type PayloadRequest,
+  type RequestContext,
+  ValidationError,
+} from "payload";
+import type { AltField } from "./alt-field.ts";
+import { DESCRIBE_QUEUE, DESCRIBE_TASK, FIELD } from "./names.ts";
+import { type Document, valueAt, withValueAt } from "./paths.ts";
+import { isPicture, uploadedBytes, uploadedPictures } from "./pictures.ts";
+import { type Saved, type Sent, type Stored, saveOf } from "./provenance.ts";
+import { siteOf } from "./site.ts";
+import { sentOf, stateFieldsOf, storedOf } from "./stored.ts";
+
+/** Marks a write of our own; `expectedAlt` is the text that it was decided on. */
+export interface MachineWrite {
+  readonly expectedAlt: string;
+}
+
+/** Thrown inside our own writes: somebody else wrote the text since it was read. */
+export class TextChangedError extends Error {
+  override readonly name = "TextChangedError";
+  constructor() {
+    super("The alt text was written by somebody else meanwhile.");
+  }
+}
+
+const MACHINE = "altTextMachineWrite";
+const SENT = "altTextSent";
+const TO_QUEUE = "altTextToQueue";
+
+export const machineContext = (write: MachineWrite): RequestContext => ({ [MACHINE]: write });
+
+/** A collection's own hooks run first, ours last. */
+export function withHooks(collection: CollectionConfig, alt: AltField): CollectionConfig["hooks"] {
+  const { hooks } = collection;
+  return {
+    ...hooks,
+    beforeOperation: [...(hooks?.beforeOperation ?? []), rememberSent(alt)],
+    beforeValidate: [...(hooks?.beforeValidate ?? []), decideText(alt)],
+    beforeChange: [...(hooks?.beforeChange ?? []), guardMachineWrite(alt)],
+    afterChange: [...(hooks?.afterChange ?? []), queueDescription],
+  };
+}
+
+const isWrittenLocale = (req: PayloadRequest, alt: AltField) => {
+  const { locale } = siteOf(req.payload);
+  return !alt.isLocalized || req.locale === locale || req.locale === "all";
+};
+
+/** Payload fills in what a request leaves out before later hooks see it: what was really sent is told here. */
+function rememberSent(alt: AltField): CollectionBeforeOperationHook {
+  return ({ args, operation, req, context }) => {
+    if (operation !== "create" && operation !== "update") return args;
+    const { data, autosave } = args as { data?: unknown; autosave?: boolean };
+    const locale = alt.isLocalized ? siteOf(req.payload).locale : undefined;
+    context[SENT] = sentOf(data, alt.path, locale, autosave !== true);
+    return args;
+  };
+}
+
+function decideText(alt: AltField): CollectionBeforeValidateHook {
+  return async ({ data, originalDoc, operation, collection, req, context }) => {
+    // A write of our own has decided already; a version that is restored brings its own fields.
+    if (data === undefined || context[MACHINE] !== undefined || context.isRestoringVersion) return data;
+    const sent = context[SENT] as Sent | undefined;
+    if (sent === undefined) return data;
+
+    const bytes = await uploadedBytes(req);
+    const hash = bytes === undefined ? undefined : createHash("sha256").update(bytes).digest("hex");
+    const isNewFile = isReplaced({ data, originalDoc, hash, isCreate: operation === "create" });
+    const inLocale = isWrittenLocale(req, alt);
+    const before = await storedBefore(req, collection.slug, alt, originalDoc, inLocale || !isNewFile);
+    const saved = saveOf({
+      before,
+      sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },
+      isPicture: isPicture(data.mimeType ?? originalDoc?.mimeType),
+      isNewFile,
+    });
+    const marked = isNewFile && hash !== undefined ? { ...data, [FIELD.hash]: hash } : data;
+    const result = await carryOut({
+      saved,
+      data: marked,
+      before,
+      alt,
+      req,
+      context,
+      bytes,
+      inLocale,
+      originalDoc,
+    });
+    delete result[FIELD.suggestion];
+    return result;
+  };
+}
+
+/** A new file: not a focal point that moved, nor the same bytes once more. */
+function isReplaced({
+  data,
+  originalDoc,
+  hash,
+  isCreate,
+}: {
+  data: Document;
+  originalDoc: Document | undefined;
+  hash: string | undefined;
+  isCreate: boolean;
+}): boolean {
+  if (isCreate) return valueAt(originalDoc, "filename") === undefined;
+  if (hash === undefined) return false;
+  const known = valueAt(originalDoc, FIELD.hash);
+  if (typeof known === "string") return known !== hash;
+  return data.filesize !== originalDoc?.filesize || data.filename !== originalDoc?.filename;
+}
+
+/** What is stored; for a save in another locale, of the locale that is described. */
+async function storedBefore(
+  req: PayloadRequest,
+  collection: string,
+  alt: AltField,
+  originalDoc: Document | undefined,
+  isAtHand: boolean,
+): Promise<Stored | undefined> {
+  if (originalDoc === undefined || Object.keys(originalDoc).length === 0) return undefined;
+  const { locale } = siteOf(req.payload);
+  if (isAtHand || locale === undefined) return storedOf(originalDoc, alt.path, locale);
+  const id = originalDoc.id as number | string;
+  const read = await req.payload.findByID({
+    collection: collection as CollectionSlug,
+    id,
+    locale: locale as never,
+    fallbackLocale: false,
+    depth: 0,
+    draft: true,
+    disableErrors: true,
+    overrideAccess: true,
+    // The call sets the request's locale; the save that is under way keeps its own.
+    req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
+  });
+  return storedOf(read ?? originalDoc, alt.path, locale);
+}
+
+async function carryOut({
+  saved,
+  data,
+  before,
+  alt,
+  req,
+  context,
+  bytes,
+  inLocale,
+  originalDoc,
+}: {
+  saved: Saved;
+  data: Document;
+  before: Stored | undefined;
+  alt: AltField;
+  req: PayloadRequest;
+  context: RequestContext;
+  bytes: Uint8Array<ArrayBuffer> | undefined;
+  inLocale: boolean;
+  originalDoc: Document | undefined;
+}): Promise<Document> {
+  if (saved.kind === "refuse") {
+    throw new ValidationError({ errors: [{ path: FIELD.decorative, message: saved.message }], req }, req.t);
+  }
+  if (saved.kind === "keep") return keep(data, alt, originalDoc, before, inLocale, req);
+  const put = (stored: Stored) => {
+    const result = { ...data, ...stateFieldsOf(stored) };
+    // The text field holds another locale otherwise: it is that editor's, and stays.
+    return inLocale ? withValueAt(result, textPath(alt, req), stored.alt) : result;
+  };
+  if (saved.kind === "set") return put(saved.stored);
+  return put(await describedNow({ saved: saved.stored, data, alt, req, context, bytes, inLocale }));
+}
+
+/** The description, asked for while the upload waits; or the state in which a job takes it over. */
+async function describedNow({
+  saved,
+  data,
+  alt,
+  req,
+  context,
+  bytes,
+  inLocale,
+}: {
+  saved: Stored;
+  data: Document;
+  alt: AltField;
+  req: PayloadRequest;
+  context: RequestContext;
+  bytes: Uint8Array<ArrayBuffer> | undefined;
+  inLocale: boolean;
+}): Promise<Stored> {
+  const { captioner } = siteOf(req.payload);
+  const later = (): Stored => {
+    context[TO_QUEUE] = true;
+    return { ...saved, state: "pending", reason: null };
+  };
+  if (bytes === undefined || !inLocale) return later();
+  const described = await captioner.describeNow(await uploadedPictures(req, data, bytes), alt.maxLength);
+  if (described.ok) {
+    const { text, score, needsReview } = described;
+    return {
+      alt: text,
+      state: needsReview ? "review" : "generated",
+      source: "generated",
+      score,
+      reason: null,
+      generated: text,
+      decorative: false,
+    };
+  }
+  if (described.isPassing) return later();
+  return { ...saved, state: saved.alt === "" ? "failed" : "stale", reason: described.reason };
+}
+
+/** Nothing of ours changes, whatever an old form sends. */
+function keep(
+  data: Document,
+  alt: AltField,
+  originalDoc: Document | undefined,
+  before: Stored | undefined,
+  inLocale: boolean,
+  req: PayloadRequest,
+): Document {
+  const kept = Object.fromEntries(
+    [FIELD.state, FIELD.source, FIELD.score, FIELD.reason, FIELD.generated, FIELD.hash].map((name) => [
+      name,
+      valueAt(originalDoc, name) ?? null,
+    ]),
+  );
+  const result = { ...data, ...kept };
+  if (!inLocale || before === undefined) return result;
+  const path = textPath(alt, req);
+  return (valueAt(data, path) ?? "") === before.alt ? result : withValueAt(result, path, before.alt);
+}
+
+/** Where the text stands in the data of this request, which may hold all locales at once. */
+function textPath(alt: AltField, req: PayloadRequest): string {
+  const { locale } = siteOf(req.payload);
+  return alt.isLocalized && req.locale === "all" && locale !== undefined ? `${alt.path}.${locale}` : alt.path;
+}
+
+/** The last moment before a description is written: is it still the text that was read? */
+function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
+  return async ({ data, originalDoc, collection, req, context }) => {
+    const write = context[MACHINE] as MachineWrite | undefined;
+    if (write === undefined || originalDoc === undefined) return data;
+    const { locale } = siteOf(req.payload);
+    const now = await req.payload.findByID({
+      collection: collection.slug as CollectionSlug,
+      id: originalDoc.id,
+      draft: true,
+      depth: 0,
+      disableErrors: true,
+      overrideAccess: true,
+      fallbackLocale: false,
+      ...(locale === undefined ? {} : { locale: locale as never }),
+      req,
+    });
+    const stored = storedOf(now, alt.path, locale);
+    if (stored.alt !== write.expectedAlt || stored.decorative) throw new TextChangedError();
+    return data;
+  };
+}
+
+const queueDescription: CollectionAfterChangeHook = async ({ doc, collection, req, context }) => {
+  if (context[TO_QUEUE] !== true) return doc;
+  delete context[TO_QUEUE];
+  // With the request: the job stands in the upload's own transaction.
+  await req.payload.jobs.queue({
+    task: DESCRIBE_TASK as never,
+    queue: DESCRIBE_QUEUE,
+    input: { collection: collection.slug, id: String(doc.id), attempt: 0 } as never,
+    req,
+  });
+  return doc;
+};

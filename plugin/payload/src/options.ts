@@ -1,0 +1,79 @@
+/** What a site configures, checked once when its config is built. */
+
+import * as z from "zod";
+import { DEFAULT_INLINE_TIMEOUT_MS, DEFAULT_RUNNER_CRON } from "./limits.ts";
+
+const Collection = z.union([
+  z.string().min(1),
+  z.strictObject({
+    slug: z.string().min(1),
+    /** Name of the text field, wherever it stands in the collection. */
+    field: z.string().min(1).default("alt"),
+  }),
+]);
+
+const Options = z.strictObject({
+  endpoint: z.url({ protocol: /^https?$/, error: "expected the address of the caption API, http or https" }),
+  apiKey: z.string().min(1).optional(),
+  collections: z.array(Collection).min(1, "expected at least one upload collection"),
+  locale: z.string().min(1).optional(),
+  inlineTimeoutMs: z.number().int().min(0).max(30_000).default(DEFAULT_INLINE_TIMEOUT_MS),
+  runner: z.union([z.string().min(1), z.literal(false)]).default(DEFAULT_RUNNER_CRON),
+  enabled: z.boolean().default(true),
+});
+
+/** Options of `altText`. */
+export interface AltTextOptions {
+  /** Address of the caption API, e.g. `https://captions.example.org`. */
+  readonly endpoint: string;
+  /** `ate_...`; leave it out where the API is open. */
+  readonly apiKey?: string | undefined;
+  /** Upload collections: slugs, or a slug with the name of the field that holds the text (`alt` unless said otherwise). */
+  readonly collections: readonly (string | { readonly slug: string; readonly field?: string })[];
+  /**
+   * Locale that is written, where the text is localized; captions are English.
+   * @default the site's first locale whose code begins with `en`
+   */
+  readonly locale?: string | undefined;
+  /**
+   * The longest an upload waits for its description, in milliseconds; 0 leaves it to the job.
+   * @default 2000
+   */
+  readonly inlineTimeoutMs?: number | undefined;
+  /**
+   * How often this process runs the plugin's jobs, as a cron line with seconds; `false` where `payload jobs:run` or a
+   * scheduler does it.
+   * @default every 5 seconds
+   */
+  readonly runner?: string | false | undefined;
+  /**
+   * `false` keeps the fields, so that the schema stays, and does nothing else.
+   * @default true
+   */
+  readonly enabled?: boolean | undefined;
+}
+
+export interface ChosenCollection {
+  readonly slug: string;
+  readonly field: string;
+}
+
+export interface Settings {
+  readonly endpoint: string;
+  readonly apiKey: string | undefined;
+  readonly collections: readonly ChosenCollection[];
+  readonly locale: string | undefined;
+  readonly inlineTimeoutMs: number;
+  readonly runner: string | false;
+  readonly enabled: boolean;
+}
+
+/** The options with their defaults. @throws Error that names the option and what was expected. */
+export function parseOptions(options: AltTextOptions): Settings {
+  const parsed = Options.safeParse(options);
+  if (!parsed.success) throw new Error(`altText: ${z.prettifyError(parsed.error)}`);
+  const collections = parsed.data.collections.map((entry) =>
+    typeof entry === "string" ? { slug: entry, field: "alt" } : entry,
+  );
+  return { ...parsed.data, apiKey: parsed.data.apiKey, locale: parsed.data.locale, collections };
+}

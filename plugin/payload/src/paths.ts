@@ -1,0 +1,24 @@
+/** Values of a document by the path of a field, e.g. `seo.alt`. */
+
+export type Document = Record<string, unknown>;
+
+function isDocument(value: unknown): value is Document {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The value at `path`; undefined where a group on the way is absent. */
+export function valueAt(document: unknown, path: string): unknown {
+  let value = document;
+  for (const name of path.split(".")) value = isDocument(value) ? value[name] : undefined;
+  return value;
+}
+
+/** A copy of `document` with the value at `path`; groups on the way are copied, the rest is shared. */
+export function withValueAt(document: Document, path: string, value: unknown): Document {
+  const [name = "", ...rest] = path.split(".");
+  const inner = document[name];
+  return {
+    ...document,
+    [name]: rest.length === 0 ? value : withValueAt(isDocument(inner) ? inner : {}, rest.join("."), value),
+  };
+}

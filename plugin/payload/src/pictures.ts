@@ -1,0 +1,105 @@
+/** The bytes of a document's picture: from the request, a storage adapter or the disk, never by a public address. */
+
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import type { CollectionSlug, PayloadRequest } from "payload";
+import * as z from "zod";
+import { CAPTIONED_MIME_TYPES, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS } from "./limits.ts";
+import type { Document } from "./paths.ts";
+
+const FileFields = z.object({
+  filename: z.string().nullish(),
+  mimeType: z.string().nullish(),
+  filesize: z.number().nullish(),
+  width: z.number().nullish(),
+  height: z.number().nullish(),
+});
+type FileFields = z.infer<typeof FileFields>;
+
+const UploadFields = FileFields.extend({
+  prefix: z.string().nullish(),
+  sizes: z.record(z.string(), FileFields.nullish()).nullish(),
+});
+
+/** Pictures get a text; SVG, videos and documents are passed over in silence. */
+export function isPicture(mimeType: unknown): boolean {
+  return typeof mimeType === "string" && mimeType.startsWith("image/") && !mimeType.startsWith("image/svg");
+}
+
+const isReadByApi = ({ mimeType, filesize, width, height }: FileFields) =>
+  CAPTIONED_MIME_TYPES.has(mimeType ?? "") &&
+  (filesize ?? 0) <= MAX_PICTURE_BYTES &&
+  (width ?? 0) * (height ?? 0) <= MAX_PICTURE_PIXELS;
+
+/** The site's own variants that the API reads, the largest first, with their names. */
+function variantsOf(document: Document): readonly (readonly [string, FileFields])[] {
+  const { sizes } = UploadFields.parse(document);
+  return Object.entries(sizes ?? {})
+    .flatMap(([name, size]) => (size?.filename && isReadByApi(size) ? [[name, size] as const] : []))
+    .sort(([, a], [, b]) => (b.width ?? 0) - (a.width ?? 0));
+}
+
+/** The uploaded file as Payload has converted it; undefined where a request brings none. */
+export async function uploadedBytes(req: PayloadRequest): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (req.file === undefined) return undefined;
+  const { tempFilePath, data } = req.file;
+  const bytes = tempFilePath ? await readFile(tempFilePath) : data;
+  return bytes.length === 0 ? undefined : new Uint8Array(bytes);
+}
+
+/** What can be described of an upload in progress: the file, where the API reads it, and the largest variant. */
+export async function uploadedPictures(
+  req: PayloadRequest,
+  document: Document,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
+  const file = FileFields.parse(document);
+  const [variant] = variantsOf(document).flatMap(([name]) => req.payloadUploadSizes?.[name] ?? []);
+  return [
+    ...(isReadByApi({ ...file, filesize: bytes.length }) ? [bytes] : []),
+    ...(variant === undefined ? [] : [new Uint8Array(variant)]),
+  ];
+}
+
+/** What can be described of a stored document. @throws Error where its file cannot be read */
+export async function storedPictures(
+  req: PayloadRequest,
+  collection: CollectionSlug,
+  document: Document,
+): Promise<readonly Uint8Array<ArrayBuffer>[]> {
+  const file = UploadFields.parse(document);
+  const [variant] = variantsOf(document);
+  const names = [...(isReadByApi(file) ? [file.filename] : []), variant?.[1].filename];
+  const pictures: Uint8Array<ArrayBuffer>[] = [];
+  for (const name of names) {
+    if (name) pictures.push(await storedBytes(req, collection, document, name));
+  }
+  return pictures;
+}
+
+/** A stored file by its name, as Payload's own file route reads it. */
+async function storedBytes(
+  req: PayloadRequest,
+  collection: CollectionSlug,
+  document: Document,
+  filename: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const upload = req.payload.collections[collection]?.config.upload;
+  if (upload === undefined) throw new Error(`There is no collection "${collection}".`);
+  const prefix = UploadFields.parse(document).prefix ?? undefined;
+  for (const handler of upload.handlers ?? []) {
+    const response = await handler(req, {
+      doc: document as never,
+      headers: new Headers(),
+      params: { collection, filename, ...(prefix === undefined ? {} : { prefix }) },
+    });
+    if (response instanceof Response) {
+      if (!response.ok) throw new Error(`The storage answered with status ${response.status}.`);
+      return new Uint8Array(await response.arrayBuffer());
+    }
+  }
+  const folder = path.resolve(upload.staticDir ?? collection);
+  const file = path.resolve(folder, filename);
+  if (!file.startsWith(folder + path.sep)) throw new Error("The file's name leads out of its folder.");
+  return new Uint8Array(await readFile(file));
+}

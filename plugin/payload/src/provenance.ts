@@ -1,0 +1,147 @@
+/**
+ * Whose words a picture's text is, and what a save makes of them. Pure: no Payload, no I/O.
+ * The rule behind all of it: a text that a person wrote, edited or saved is changed by persons only.
+ */
+
+import type { Source, State } from "./names.ts";
+
+/** What is stored of a picture's text. */
+export interface Stored {
+  readonly alt: string;
+  readonly state: State | null;
+  readonly source: Source | null;
+  readonly score: number | null;
+  readonly reason: string | null;
+  readonly generated: string | null;
+  readonly decorative: boolean;
+}
+
+export const NOTHING_STORED: Stored = {
+  alt: "",
+  state: null,
+  source: null,
+  score: null,
+  reason: null,
+  generated: null,
+  decorative: false,
+};
+
+/** What the Generate button put into the form. */
+export interface Suggestion {
+  readonly text: string;
+  readonly score: number;
+}
+
+/** What a save sends of the text. */
+export interface Sent {
+  /** Undefined where the save does not touch it. */
+  readonly alt: string | undefined;
+  readonly decorative: boolean | undefined;
+  /** The state that the form was opened with; undefined where no form sent this. */
+  readonly formState: State | null | undefined;
+  readonly suggestion: Suggestion | undefined;
+  /** A person pressed save; false for autosave. */
+  readonly deliberate: boolean;
+}
+
+export type Saved =
+  | { readonly kind: "keep" }
+  | { readonly kind: "set"; readonly stored: Stored }
+  /** The picture wants a description; `stored` stands until there is one. */
+  | { readonly kind: "describe"; readonly stored: Stored }
+  | { readonly kind: "refuse"; readonly message: string };
+
+export const DECORATIVE_REFUSAL =
+  "A person wrote alt text for this picture. Delete the text to mark the picture as decorative.";
+
+/** The stored text is the model's and no person has saved it: only such a text may be replaced without a person. */
+export function isUnreadMachineText({ alt, state, source, generated }: Stored): boolean {
+  return (
+    alt !== "" &&
+    source === "generated" &&
+    alt === generated &&
+    (state === "generated" || state === "review" || state === "pending")
+  );
+}
+
+/** Whether a description may be written at all: nothing is there, or nothing of a person's. */
+export function mayDescribe(stored: Stored): boolean {
+  if (stored.decorative) return false;
+  return stored.alt.trim() === "" || (stored.state === "pending" && isUnreadMachineText(stored));
+}
+
+/** What a save makes of the stored text. `before` is undefined when the document is created. */
+export function saveOf({
+  before,
+  sent,
+  isPicture,
+  isNewFile,
+}: {
+  readonly before: Stored | undefined;
+  readonly sent: Sent;
+  readonly isPicture: boolean;
+  readonly isNewFile: boolean;
+}): Saved {
+  const old = before ?? NOTHING_STORED;
+  const alt = wordsOf(old, sent);
+  const decorative = sent.decorative ?? old.decorative;
+
+  if (!isPicture) {
+    if (!isNewFile && sent.alt === undefined && sent.decorative === undefined) return { kind: "keep" };
+    return { kind: "set", stored: { ...NOTHING_STORED, alt, decorative } };
+  }
+  if (decorative) return saveDecorative(old, alt, sent);
+  if (isNewFile) return saveNewFile(old, alt, sent, before === undefined);
+
+  if (alt.trim() === "") {
+    if (old.alt !== "" || old.decorative)
+      return { kind: "set", stored: { ...NOTHING_STORED, alt, state: "missing" } };
+    return { kind: "keep" };
+  }
+  if (alt !== old.alt) return { kind: "set", stored: writtenBy(old, alt, sent) };
+  if (sent.alt === undefined || sent.alt !== alt || !sent.deliberate) return { kind: "keep" };
+  if (old.state === "described") return { kind: "keep" };
+  return {
+    kind: "set",
+    stored: { ...old, decorative: false, state: "described", source: old.source ?? "person", reason: null },
+  };
+}
+
+/**
+ * The text that a save means. A form that was opened before the stored text came sends what it was opened with: nothing,
+ * or what the model had said. Neither replaces what is stored since.
+ */
+function wordsOf(old: Stored, { alt, formState, suggestion }: Sent): string {
+  if (alt === undefined) return old.alt;
+  const isOldForm = formState !== undefined && formState !== old.state;
+  if (isOldForm && old.alt !== "" && suggestion === undefined) {
+    const isUntouched = alt === "" || (alt === old.generated && old.source !== "generated");
+    if (isUntouched) return old.alt;
+  }
+  return alt;
+}
+
+function saveDecorative(old: Stored, alt: string, { suggestion }: Sent): Saved {
+  const isMachineText = alt === suggestion?.text || (alt === old.alt && old.source === "generated");
+  if (alt.trim() !== "" && !isMachineText) return { kind: "refuse", message: DECORATIVE_REFUSAL };
+  return { kind: "set", stored: { ...NOTHING_STORED, decorative: true, state: "decorative" } };
+}
+
+function saveNewFile(old: Stored, alt: string, sent: Sent, isCreate: boolean): Saved {
+  const empty: Stored = { ...NOTHING_STORED, state: "missing" };
+  if (alt.trim() === "") return { kind: "describe", stored: empty };
+  if (isCreate || alt !== old.alt || alt === sent.suggestion?.text) {
+    return { kind: "set", stored: writtenBy(old, alt, sent) };
+  }
+  if (isUnreadMachineText(old)) return { kind: "describe", stored: { ...old, state: "stale" } };
+  return { kind: "set", stored: { ...old, state: "stale" } };
+}
+
+function writtenBy(old: Stored, alt: string, { suggestion }: Sent): Stored {
+  const described = { ...NOTHING_STORED, alt, state: "described" } as const;
+  if (suggestion !== undefined && alt === suggestion.text) {
+    return { ...described, source: "generated", score: suggestion.score, generated: alt };
+  }
+  const ofMachine = suggestion?.text ?? (old.alt === "" || old.source === "person" ? null : old.generated);
+  return { ...described, source: ofMachine === null ? "person" : "edited", generated: ofMachine };
+}

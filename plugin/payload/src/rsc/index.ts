@@ -1,0 +1,1 @@
+export { AltTextWidget } from "./widget.tsx";

@@ -1,0 +1,89 @@
+/** Dashboard widget: how many pictures lack a text, how many wait for a person; each number leads to its list. */
+
+import type { CollectionSlug, PayloadRequest, Where, WidgetServerProps } from "payload";
+import { formatAdminURL } from "payload/shared";
+import { missingWhere } from "../access.ts";
+import { FIELD, type State } from "../names.ts";
+import { siteOf } from "../site.ts";
+
+interface Line {
+  readonly label: string;
+  readonly count: number;
+  readonly href: string;
+}
+
+export async function AltTextWidget({ req }: WidgetServerProps) {
+  const { altFields } = siteOf(req.payload);
+  const lines = (
+    await Promise.all(
+      [...altFields].map(async ([slug, alt]) => {
+        const name = labelOf(req, slug);
+        const missing = missingWhere(alt);
+        return Promise.all([
+          line(req, slug, `${name} without alt text`, missing),
+          line(req, slug, `${name} to review`, stateWhere("review")),
+          line(req, slug, `${name} whose file was replaced`, stateWhere("stale")),
+          line(req, slug, `${name} that could not be described`, stateWhere("failed")),
+        ]);
+      }),
+    )
+  )
+    .flat()
+    .filter((one): one is Line => one !== undefined);
+  if (lines.length === 0) return null;
+  return (
+    <div className="card" style={{ display: "block", height: "100%" }}>
+      <h3 style={{ marginTop: 0 }}>Alt text</h3>
+      <ul style={{ listStyle: "none", margin: 0, padding: 0 }}>
+        {lines.map(({ label, count, href }) => (
+          <li key={href}>
+            <a href={href}>{`${count} ${label}`}</a>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+const stateWhere = (state: State): Where => ({ or: [{ and: [{ [FIELD.state]: { equals: state } }] }] });
+
+function labelOf(req: PayloadRequest, slug: string): string {
+  const plural: unknown = req.payload.collections[slug as CollectionSlug]?.config.labels.plural;
+  return typeof plural === "string" ? plural : slug;
+}
+
+/** Undefined for who may not read the collection. */
+async function line(
+  req: PayloadRequest,
+  slug: string,
+  label: string,
+  where: Where,
+): Promise<Line | undefined> {
+  const { locale } = siteOf(req.payload);
+  const counted = await req.payload
+    .count({
+      collection: slug as CollectionSlug,
+      where,
+      overrideAccess: false,
+      req,
+      ...(locale === undefined ? {} : { locale: locale as never }),
+    })
+    .catch(() => undefined);
+  if (counted === undefined) return undefined;
+  const query = queryOf(where, "where");
+  const { config } = req.payload;
+  const path = `/collections/${slug}?${query}` as const;
+  return {
+    label,
+    count: counted.totalDocs,
+    href: formatAdminURL({ adminRoute: config.routes.admin, path, serverURL: "" }),
+  };
+}
+
+/** A query as Payload's address bar has it: `where[or][0][and][0][altState][equals]=review`. */
+function queryOf(value: unknown, name: string): string {
+  if (typeof value !== "object" || value === null) return `${name}=${encodeURIComponent(String(value))}`;
+  return Object.entries(value)
+    .map(([key, inner]) => queryOf(inner, `${name}[${key}]`))
+    .join("&");
+}

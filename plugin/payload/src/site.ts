@@ -1,0 +1,26 @@
+/** What the plugin knows of the running site, kept in its config's `custom`, which never reaches a browser. */
+
+import type { Payload } from "payload";
+import type { AltField } from "./alt-field.ts";
+import type { Captioner } from "./captioner.ts";
+import type { Settings } from "./options.ts";
+
+export interface Site {
+  readonly settings: Settings;
+  readonly captioner: Captioner;
+  /** The text field of every chosen collection, by its slug. */
+  readonly altFields: ReadonlyMap<string, AltField>;
+  /** Locale that is written where the text is localized; undefined on a site without locales. */
+  readonly locale: string | undefined;
+}
+
+const KEY = "altTextEdge";
+
+export const siteAsCustom = (site: Site) => ({ [KEY]: site });
+
+/** @throws Error where the plugin is not in the site's config */
+export function siteOf(payload: Payload): Site {
+  const site: unknown = payload.config.custom?.[KEY];
+  if (site === undefined) throw new Error("altText is not among the plugins of this config.");
+  return site as Site;
+}

@@ -1,0 +1,46 @@
+/** The job of one picture: asked again with growing waits while the captioner is away, for about a day. */
+
+import type { Payload, TaskConfig } from "payload";
+import * as z from "zod";
+import { describeDocument, giveUp } from "./describe.ts";
+import { RETRY_DELAYS_MS } from "./limits.ts";
+import { DESCRIBE_QUEUE, DESCRIBE_TASK } from "./names.ts";
+
+const Input = z.object({ collection: z.string(), id: z.string(), attempt: z.number().int().min(0) });
+type Input = z.infer<typeof Input>;
+
+/** The id as the database has it; a job's input is text. */
+export function idOf(payload: Payload, collection: string, text: string): number | string {
+  const type = payload.collections[collection as never]?.customIDType ?? payload.db.defaultIDType;
+  return type === "number" ? Number(text) : text;
+}
+
+/** Never throws for a captioner that is away: the next try is a job of its own, and logs stay quiet. */
+export const describeTask: TaskConfig<{ input: Input; output: object }> = {
+  slug: DESCRIBE_TASK,
+  retries: { attempts: 2, backoff: { type: "exponential", delay: 1000 } },
+  inputSchema: [
+    { name: "collection", type: "text", required: true },
+    { name: "id", type: "text", required: true },
+    { name: "attempt", type: "number", required: true },
+  ],
+  handler: async ({ input, req: { payload } }) => {
+    const { collection, id: text, attempt } = Input.parse(input);
+    const target = { collection, id: idOf(payload, collection, text) };
+    const outcome = await describeDocument(payload, target);
+    if (outcome.kind !== "failed" || outcome.failure === undefined) return { output: {} };
+    const { isPassing, retryAfterMs = 0, reason } = outcome.failure;
+    const delayMs = RETRY_DELAYS_MS[attempt];
+    if (isPassing && delayMs !== undefined) {
+      await payload.jobs.queue({
+        task: DESCRIBE_TASK as never,
+        queue: DESCRIBE_QUEUE,
+        input: { collection, id: text, attempt: attempt + 1 } as never,
+        waitUntil: new Date(Date.now() + Math.max(delayMs, retryAfterMs)),
+      });
+    } else if (outcome.failure.concerns === "service") {
+      await giveUp(payload, target, reason);
+    }
+    return { output: {} };
+  },
+};

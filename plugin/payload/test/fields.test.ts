@@ -1,0 +1,207 @@
+/** Where the text field stands: tabs, rows, groups, locales, required; and what a wrong config is told. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { CollectionConfig, Config, Field } from "payload";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { altText } from "../src/index.ts";
+import { valueAt } from "../src/paths.ts";
+import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
+import { picture, startSite, type TestSite } from "./site.ts";
+
+let api: StandIn;
+beforeAll(async () => {
+  api = await startStandIn();
+});
+afterAll(() => api.stop());
+beforeEach(() => {
+  api.answer = caption();
+  api.requests.length = 0;
+});
+
+async function withSite(
+  media: Partial<CollectionConfig>,
+  config: Partial<Config>,
+  body: (site: TestSite) => Promise<void>,
+): Promise<void> {
+  const site = await startSite({ endpoint: api.url, inlineTimeoutMs: 300 }, media, config);
+  try {
+    await body(site);
+  } finally {
+    await site.stop();
+  }
+}
+
+const alt: Field = { name: "alt", type: "text", required: true };
+const PLACES: readonly (readonly [string, string, Field[]])[] = [
+  [
+    "a row in a collapsible",
+    "alt",
+    [{ type: "collapsible", label: "c", fields: [{ type: "row", fields: [alt] }] }],
+  ],
+  ["a group", "seo.alt", [{ name: "seo", type: "group", fields: [{ name: "title", type: "text" }, alt] }]],
+  [
+    "a named tab in a tab without name",
+    "texts.alt",
+    [
+      {
+        type: "tabs",
+        tabs: [
+          { label: "File", fields: [{ name: "credit", type: "text" }] },
+          { label: "More", fields: [{ type: "tabs", tabs: [{ name: "texts", fields: [alt] }] }] },
+        ],
+      },
+    ],
+  ],
+];
+
+test.each(PLACES)(
+  "a required text in %s is found, filled, and may wait for its description",
+  async (_, at, fields) => {
+    await withSite({ fields }, {}, async (site) => {
+      const { id } = await site.upload();
+      expect(valueAt(await site.read(id), at)).toBe("A dog on grass");
+
+      api.answer = problem(503, "unavailable");
+      const late = await site.upload();
+      expect(valueAt(late, at)).toBe("");
+      expect(late.altState).toBe("pending");
+      api.answer = caption({ alt: "A late dog" });
+      await site.runJobs();
+      expect(valueAt(await site.read(late.id), at)).toBe("A late dog");
+    });
+  },
+);
+
+test("a required text that a person deletes is still required, and so is that of a document", async () => {
+  await withSite({ fields: [alt] }, {}, async (site) => {
+    const { id } = await site.upload();
+    await expect(site.update(id, { alt: "" })).rejects.toThrow(/alt/i);
+    const file = { data: Buffer.from("hello"), mimetype: "text/plain", name: "a.txt" };
+    await expect(site.upload({}, { file })).rejects.toThrow(/alt/i);
+    await site.upload({ altDecorative: true });
+  });
+});
+
+test("of several locales the English one is written, and nothing else is touched", async () => {
+  const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    const german = await site.upload({ alt: "Ein Hund" }, { locale: "de" });
+    expect(german.altState).toBe("pending");
+    await site.runJobs();
+    expect(await site.read(german.id, { locale: "all" })).toMatchObject({
+      alt: { de: "Ein Hund", en: "A dog on grass" },
+      altState: "generated",
+    });
+    await site.update(german.id, { alt: "Ein Hund im Gras" }, { locale: "de" });
+    await site.update(german.id, { alt: "My dog" }, { locale: "en" });
+    await site.update(german.id, {}, { locale: "de", file: { data: await picture(80) } });
+    await site.runJobs();
+    expect(await site.read(german.id, { locale: "all" })).toMatchObject({
+      alt: { de: "Ein Hund im Gras", en: "My dog" },
+      altState: "stale",
+    });
+    const english = await site.upload({}, { locale: "en" });
+    expect(await site.read(english.id, { locale: "all" })).toMatchObject({ alt: { en: "A dog on grass" } });
+  });
+});
+
+test("the site's own limit of characters is asked for", async () => {
+  await withSite({ fields: [{ name: "alt", type: "text", maxLength: 60 }] }, {}, async (site) => {
+    await site.upload();
+    expect(api.requests).toContain("POST /v1/captions?max_length=60");
+  });
+});
+
+test("a picture that the API does not read is described by the site's own variant, from storage too", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "storage-"));
+  const wide = await picture(80);
+  // A picture that claims a format of which the API has none.
+  const handlers = [async () => new Response(new Uint8Array(wide))];
+  const upload = {
+    staticDir: folder,
+    handlers,
+    formatOptions: { format: "heif" as never },
+    imageSizes: [{ name: "small", width: 40, formatOptions: { format: "webp" as const } }],
+  };
+  await withSite({ upload, fields: [] }, {}, async (site) => {
+    await site.payload.db.create({
+      collection: "media",
+      data: {
+        filename: "a.heic",
+        mimeType: "image/heic",
+        filesize: 100,
+        sizes: {
+          small: { filename: "a-40.webp", mimeType: "image/webp", width: 40, height: 30, filesize: 50 },
+        },
+      },
+    });
+    const bodies: string[] = [];
+    api.answer = async (request, response, body) => {
+      if (request.method === "POST") bodies.push(body.toString("base64"));
+      await caption()(request, response, body);
+    };
+    await site.payload.jobs.queue({
+      task: "alt-text" as never,
+      queue: "alt-text",
+      input: { collection: "media", id: "1", attempt: 0 } as never,
+    });
+    await site.runJobs();
+    expect(bodies).toEqual([wide.toString("base64")]);
+    expect(await site.read(1)).toMatchObject({ alt: "A dog on grass" });
+  });
+  await rm(folder, { recursive: true });
+});
+
+test("a file that is gone is a failure with its reason", async () => {
+  await withSite({}, {}, async (site) => {
+    api.answer = problem(503, "unavailable");
+    const { id, filename } = await site.upload();
+    await rm(path.join(site.folder, "media", String(filename)));
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ altState: "failed", altReason: "The file cannot be read." });
+  });
+});
+
+const base = { collections: [{ slug: "media", upload: true, fields: [] }], secret: "x", db: {} as never };
+test.each([
+  ["an address", { endpoint: "captions", collections: ["media"] }, {}, /endpoint/],
+  ["a collection", { collections: ["photos"] }, {}, /no collection "photos"/],
+  [
+    "uploads",
+    { collections: ["pages"] },
+    { collections: [{ slug: "pages", fields: [] }] },
+    /upload collection/,
+  ],
+  [
+    "text",
+    { collections: ["media"] },
+    { collections: [{ slug: "media", upload: true, fields: [{ name: "alt", type: "number" }] }] },
+    /text or textarea/,
+  ],
+  [
+    "an English locale",
+    { collections: ["media"] },
+    {
+      localization: { locales: ["de", "fr"], defaultLocale: "de" },
+      collections: [
+        { slug: "media", upload: true, fields: [{ name: "alt", type: "text", localized: true }] },
+      ],
+    },
+    /name the one to be written/,
+  ],
+])("without %s the config is refused by name", (_, options, config, message) => {
+  const build = () =>
+    altText({ endpoint: "https://captions.test", ...options } as never)({ ...base, ...config } as never);
+  expect(build).toThrow(message);
+});
+
+test("switched off it keeps the schema and asks nobody", async () => {
+  const site = await startSite({ endpoint: api.url, enabled: false });
+  const doc = await site.upload();
+  expect(doc).toHaveProperty("altState");
+  expect(api.requests).toEqual([]);
+  await site.stop();
+});

@@ -1,0 +1,341 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
+import { picture, startSite, type TestSite } from "./site.ts";
+
+let api: StandIn;
+beforeAll(async () => {
+  api = await startStandIn();
+});
+afterAll(() => api.stop());
+beforeEach(() => {
+  api.answer = caption();
+  api.requests.length = 0;
+});
+
+describe("an upload", () => {
+  let site: TestSite;
+  beforeEach(async () => {
+    site = await startSite({ endpoint: api.url, inlineTimeoutMs: 500 });
+  });
+  afterEach(() => site.stop());
+
+  test("gets its text at once, by hash first", async () => {
+    expect(await site.upload()).toMatchObject({
+      alt: "A dog on grass",
+      altState: "generated",
+      altSource: "generated",
+      altScore: 0.8,
+      altReason: null,
+    });
+    expect(api.requests).toEqual([
+      expect.stringMatching(/^GET \/v1\/captions\/[0-9a-f]{64}$/),
+      "POST /v1/captions",
+    ]);
+  });
+
+  test("with a low score needs review, until a person saves", async () => {
+    api.answer = caption({ needs_review: true, score: 0.1 });
+    const { id } = await site.upload();
+    expect(await site.read(id)).toMatchObject({ altState: "review", altScore: 0.1 });
+    await site.update(id, { credit: "somebody" });
+    expect(await site.read(id)).toMatchObject({ altState: "review" });
+    await site.update(id, await site.form(id));
+    expect(await site.read(id)).toMatchObject({
+      altState: "described",
+      altSource: "generated",
+      altScore: 0.1,
+    });
+  });
+
+  test("with a person's words asks nobody", async () => {
+    expect(await site.upload({ alt: "My own words" })).toMatchObject({
+      alt: "My own words",
+      altState: "described",
+      altSource: "person",
+    });
+    expect(api.requests).toEqual([]);
+  });
+
+  test("marked decorative stays empty, and asks nobody", async () => {
+    const { id } = await site.upload({ altDecorative: true });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "", altState: "decorative" });
+    expect(api.requests).toEqual([]);
+  });
+
+  test.each([
+    ["SVG", '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>', "image/svg+xml", "a.svg"],
+    ["text", "hello", "text/plain", "a.txt"],
+  ])("of %s is passed over in silence", async (_, text, mimetype, name) => {
+    const { id } = await site.upload({}, { file: { data: Buffer.from(text), mimetype, name } });
+    expect(await site.read(id)).toMatchObject({ altState: null });
+    expect(api.requests).toEqual([]);
+  });
+
+  test.each([
+    [
+      "refuses the key",
+      problem(401, "unauthorized"),
+      "failed",
+      "The caption API does not accept the site's key.",
+    ],
+    ["is at capacity", problem(429, "overloaded", { "retry-after": "1" }), "pending", null],
+    ["has an error", problem(500, "internal"), "pending", null],
+    ["is behind a broken proxy", problem(502, "x"), "pending", null],
+    ["answers rubbish", rubbish, "pending", null],
+    ["is slow", () => {}, "pending", null],
+    ["cannot read the picture", problem(422, "unreadable-image"), "failed", "The picture is damaged."],
+  ] as const)("goes through when the captioner %s", async (_, answer, altState, altReason) => {
+    api.answer = answer;
+    const startedAt = performance.now();
+    const doc = await site.upload();
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+    expect(doc).toMatchObject({ altState, altReason });
+    expect(doc.alt ?? "").toBe("");
+    expect(JSON.stringify(doc)).not.toContain("SECRET");
+  });
+
+  test("does not wait again for a captioner that was away a moment ago, and all get their text when it is back", async () => {
+    api.answer = () => {};
+    const first = await site.upload();
+    const asked = api.requests.length;
+    const second = await site.upload();
+    expect(api.requests).toHaveLength(asked);
+    api.answer = caption({ alt: "A late dog" });
+    await site.runJobs();
+    for (const { id } of [first, second]) {
+      expect(await site.read(id)).toMatchObject({ alt: "A late dog", altState: "generated" });
+    }
+  });
+
+  test("waits for as long as Retry-After says before the job asks again", async () => {
+    api.answer = problem(429, "quota-exceeded", { "retry-after": "3600" });
+    const { id } = await site.upload();
+    await site.runJobs();
+    const jobs = await site.payload.find({ collection: "payload-jobs" as never, overrideAccess: true });
+    const [job] = jobs.docs as unknown as { waitUntil: string; input: object }[];
+    expect(job?.input).toMatchObject({ collection: "media", id: String(id), attempt: 1 });
+    const waitMs = Date.parse(job?.waitUntil ?? "") - Date.now();
+    expect(waitMs).toBeGreaterThan(3_500_000);
+    expect(waitMs).toBeLessThan(3_700_000);
+    expect(await site.read(id)).toMatchObject({ altState: "pending" });
+  });
+});
+
+describe("a person's words survive", () => {
+  let site: TestSite;
+  beforeEach(async () => {
+    site = await startSite({ endpoint: api.url, inlineTimeoutMs: 300 });
+  });
+  afterEach(() => site.stop());
+
+  /** An upload whose captioner is away. */
+  async function pending(): Promise<number> {
+    api.answer = problem(503, "unavailable");
+    const { id, altState } = await site.upload();
+    expect(altState).toBe("pending");
+    api.answer = caption({ alt: "Words of the machine" });
+    return id;
+  }
+
+  test("a job that comes late", async () => {
+    const id = await pending();
+    await site.update(id, { alt: "Words of a person" });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altSource: "person" });
+  });
+
+  test("a job that is asking while the person saves", async () => {
+    const id = await pending();
+    let release = () => {};
+    const asked = new Promise<void>((isAsked) => {
+      api.answer = async (...call) => {
+        isAsked();
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        api.answer = caption({ alt: "Words of the machine" });
+        await api.answer(...call);
+      };
+    });
+    const job = site.runJobs();
+    await asked;
+    await site.update(id, { alt: "Words of a person" });
+    release();
+    await job;
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altState: "described" });
+  });
+
+  test("a form that was opened before the job, with words typed meanwhile", async () => {
+    const id = await pending();
+    const form = await site.form(id);
+    await site.runJobs();
+    await site.update(id, { ...form, alt: "Typed meanwhile" });
+    expect(await site.read(id)).toMatchObject({ alt: "Typed meanwhile", altState: "described" });
+  });
+
+  test("a form that was opened before the job, untouched, does not wipe what came", async () => {
+    const id = await pending();
+    const form = await site.form(id);
+    await site.runJobs();
+    await site.update(id, { ...form, credit: "x" });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of the machine", credit: "x" });
+  });
+
+  test("an untouched form with the machine's text does not replace what a colleague wrote", async () => {
+    const { id } = await site.upload();
+    const form = await site.form(id);
+    await site.update(id, { alt: "Words of a colleague" });
+    await site.update(id, { ...form, credit: "x" });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", credit: "x" });
+  });
+
+  test("a replaced file marks them as stale, a save clears that", async () => {
+    const { id } = await site.upload({ alt: "Words of a person" });
+    await site.update(id, await site.form(id), { file: { data: await picture(80) } });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({
+      alt: "Words of a person",
+      altState: "stale",
+      altSource: "person",
+    });
+    expect(api.requests).toEqual([]);
+    await site.update(id, await site.form(id));
+    expect(await site.read(id)).toMatchObject({ altState: "described" });
+  });
+
+  test("a replaced file under a text that a person saved", async () => {
+    const { id } = await site.upload();
+    await site.update(id, await site.form(id));
+    await site.update(id, await site.form(id), { file: { data: await picture(80) } });
+    expect(await site.read(id)).toMatchObject({
+      alt: "A dog on grass",
+      altState: "stale",
+      altSource: "generated",
+    });
+  });
+
+  test("a replaced file under a text that nobody read gets a new one", async () => {
+    const { id } = await site.upload();
+    api.answer = caption({ alt: "Another dog" });
+    await site.update(id, await site.form(id), { file: { data: await picture(80) } });
+    expect(await site.read(id)).toMatchObject({ alt: "Another dog", altState: "generated" });
+  });
+
+  test("the same file once more changes nothing", async () => {
+    const data = await picture();
+    const { id } = await site.upload({ alt: "Words of a person" }, { file: { data } });
+    await site.update(id, { credit: "x" }, { file: { data } });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altState: "described" });
+  });
+
+  test("the decorative mark is refused over them, and clears only the machine's", async () => {
+    const { id } = await site.upload({ alt: "Words of a person" });
+    await expect(site.update(id, { altDecorative: true })).rejects.toThrow(/Decorative/);
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altDecorative: false });
+    const machine = await site.upload();
+    await site.update(machine.id, { altDecorative: true });
+    expect(await site.read(machine.id)).toMatchObject({ alt: "", altState: "decorative" });
+  });
+
+  test("an edit is told from a new text", async () => {
+    const { id } = await site.upload();
+    await site.update(id, { alt: "A dog on wet grass" });
+    expect(await site.read(id)).toMatchObject({ altSource: "edited", altState: "described", altScore: null });
+  });
+
+  test("what the button put into the form counts as generated and read", async () => {
+    const { id } = await site.upload({
+      alt: "A suggested dog",
+      altSuggestion: { text: "A suggested dog", score: 0.4 },
+    });
+    expect(await site.read(id)).toMatchObject({
+      altSource: "generated",
+      altState: "described",
+      altScore: 0.4,
+    });
+    expect(api.requests).toEqual([]);
+  });
+
+  test("deleting a text is a person's right", async () => {
+    const { id } = await site.upload();
+    await site.update(id, { ...(await site.form(id)), alt: "" });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "", altState: "missing" });
+  });
+
+  test("what a request says of state and source is not believed", async () => {
+    const { id } = await site.upload({
+      alt: "Words of a person",
+      altSource: "generated",
+      altState: "review",
+    });
+    await site.update(id, { altState: "pending", altSource: "generated", altGenerated: "Words of a person" });
+    expect(await site.read(id)).toMatchObject({
+      altState: "described",
+      altSource: "person",
+      altGenerated: null,
+    });
+  });
+
+  test("a copy keeps the words and where they came from", async () => {
+    const { id } = await site.upload({ alt: "Words of a person" });
+    const copy = (await site.payload.duplicate({ collection: "media" as never, id })) as unknown as {
+      id: number;
+    };
+    expect(await site.read(copy.id)).toMatchObject({ alt: "Words of a person", altSource: "person" });
+    expect(api.requests).toEqual([]);
+  });
+});
+
+describe("drafts", () => {
+  let site: TestSite;
+  beforeEach(async () => {
+    site = await startSite(
+      { endpoint: api.url, inlineTimeoutMs: 300 },
+      { versions: { drafts: { autosave: true } } },
+    );
+  });
+  afterEach(() => site.stop());
+
+  test("a job does not publish an unfinished draft, nor lose its words", async () => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "published" });
+    await site.update(id, { credit: "unfinished" }, { draft: true, autosave: true });
+    api.answer = caption({ alt: "Words of the machine" });
+    await site.runJobs();
+    expect(await site.read(id)).not.toMatchObject({ credit: "unfinished" });
+    expect(await site.read(id, { draft: true })).toMatchObject({
+      _status: "draft",
+      credit: "unfinished",
+      alt: "Words of the machine",
+    });
+  });
+
+  test("words that autosave keeps are a person's", async () => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "published" });
+    await site.update(id, { alt: "Typed into a draft" }, { draft: true, autosave: true });
+    api.answer = caption();
+    await site.runJobs();
+    expect(await site.read(id, { draft: true })).toMatchObject({
+      alt: "Typed into a draft",
+      altState: "described",
+    });
+  });
+
+  test("autosave of an untouched form does not count as review", async () => {
+    api.answer = caption({ needs_review: true });
+    const { id } = await site.upload({ _status: "published" });
+    await site.update(id, await site.form(id), { draft: true, autosave: true });
+    expect(await site.read(id, { draft: true })).toMatchObject({ altState: "review" });
+  });
+
+  test("restoring a version brings its own words back", async () => {
+    const { id } = await site.upload({ alt: "First words", _status: "published" });
+    await site.update(id, { alt: "Second words" });
+    const { docs } = await site.payload.findVersions({ collection: "media" as never, sort: "createdAt" });
+    await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
+    expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
+  });
+});

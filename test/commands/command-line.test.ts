@@ -1,0 +1,131 @@
+/** What holds for every command: its page, its errors in words, and how it ends. */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import * as z from "zod";
+import { EMBEDDED_BASE } from "../../backend/model/embedded.ts";
+import { parseCommandLine, UsageError } from "../../commands/command-line.ts";
+import { describeSystemError } from "../../commands/error-text.ts";
+import { formatBytes } from "../../commands/progress.ts";
+import { usageOf } from "../../commands/usage.ts";
+import { runCommand } from "../support/run-command.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+const BENCHES = [
+  ..."backend edge engine fuzz-pictures failover gpu hostile parity soak unlike".split(" "),
+].map((name) => ["bench", name]);
+
+describe("--help", () => {
+  test.each([["start"], ["caption"], ["eval"], ["keys"], ["model-build"], ["bench"], ...BENCHES])(
+    "%s %s: usage on standard output, every option with its meaning, an example, status 0",
+    async (command = "", ...args) => {
+      const { stdout, stderr, status } = await runCommand(command, [...args, "--help"]);
+      expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+      expect(stdout).toMatch(/^Usage: npm (run -s|start)/);
+      expect(stdout).toMatch(/\nExamples?:\n {2}npm /);
+      const options = stdout.match(/^ {2}--\S+.*$/gm) ?? [];
+      expect(options.length).toBeGreaterThan(0);
+      // On the line itself or, after a long name, on the next.
+      for (const option of options) expect(option).toMatch(/^ {2}--\S+( \S+)? {2,}[A-Z]|^ {2}.{26,}$/);
+    },
+  );
+
+  test("says defaults and ranges, made from the schema that checks", () => {
+    const options = z.object({ size: z.coerce.number().int().min(1).max(9).default(4).describe("Its size") });
+    const command = {
+      invocation: "x --",
+      summary: "S.",
+      arguments: z.tuple([]),
+      options,
+      examples: ["x"],
+    } as const;
+    expect(usageOf(command)).toContain("--size N                  Its size. 1 to 9. Default: 4.");
+  });
+});
+
+describe("wrong options", () => {
+  const command = {
+    invocation: "x --",
+    summary: "",
+    arguments: z.tuple([], "expected no arguments"),
+    options: z.object({
+      name: z.string(),
+      size: z.coerce.number().int().max(9).optional(),
+      kind: z.enum(["a", "b"]).optional(),
+    }),
+    examples: ["x"],
+  } as const;
+
+  test.each([
+    [[], "--name is missing"],
+    [["--name", "n", "--size", "10"], "--size: expected at most 9; got 10"],
+    [["--name", "n", "--size", "ten"], "--size: expected a number"],
+    [["--name", "n", "--kind", "c"], "--kind: expected one of a, b; got c"],
+    [["--name", "n", "more"], "expected no arguments"],
+    [["--name"], /--name.*argument missing/],
+    [["--nam", "n"], /Unknown option '--nam'\.$/],
+  ])("%j", (argv, message) => {
+    expect(() => parseCommandLine(command, argv)).toThrow(UsageError);
+    expect(() => parseCommandLine(command, argv)).toThrow(message);
+  });
+});
+
+test.each([
+  [{ code: "ENOSPC", path: "out/model.onnx" }, "out/model.onnx: the disk is full."],
+  [{ code: "ENOSPC" }, "The disk is full."],
+  [{ code: "EACCES", path: "a", dest: "b" }, "b: no permission."],
+  [{ code: "EADDRINUSE", address: "127.0.0.1", port: 80 }, "127.0.0.1:80: the port is in use."],
+  [{ code: "E_OURS" }, undefined],
+])("the system's refusal %j in words", (fields, words) => {
+  expect(describeSystemError(Object.assign(new Error("x"), fields))).toBe(words);
+});
+
+test.each([
+  [0, "0 bytes"],
+  [999, "999 bytes"],
+  [3_240, "3.2 kB"],
+  [56_100_000, "56 MB"],
+  [1_900_000_000, "1.9 GB"],
+])("%i bytes are %s", (bytes, said) => {
+  expect(formatBytes(bytes)).toBe(said);
+});
+
+test("a reader who has enough ends a command without a word", async () => {
+  const child = spawn(
+    "sh",
+    ["-c", '"$0" commands/caption.ts examples examples examples | head -n 1', process.execPath],
+    { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] },
+  );
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+  expect(stderr).toBe("");
+});
+
+test("a measurement says which package its Python lacks, or that there is no such Python", async () => {
+  const gone = await runCommand("bench", ["engine", "--python", "no-such-python"]);
+  expect(gone).toMatchObject({ status: 1, stderr: expect.stringContaining("no Python at 'no-such-python'") });
+  expect(gone.stderr).not.toMatch(/ {4}at /);
+});
+
+test("model:build leaves nothing behind at Ctrl-C", async () => {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, "out"));
+  const args = ["--base", EMBEDDED_BASE.folder, "--dtype", "fp32,fp16,int8", "--out", join(folder, "out")];
+  const child = spawn(process.execPath, ["commands/model-build.ts", ...args], { cwd: ROOT, stdio: "ignore" });
+  const exited = once(child, "exit");
+  while (!(await readdir(folder)).some((name) => name.includes("partial"))) {
+    if (child.exitCode !== null) throw new Error("It had ended before it could be interrupted.");
+    await new Promise((wake) => setTimeout(wake, 5));
+  }
+  child.kill("SIGINT");
+  expect(await exited).toEqual([130, null]);
+  expect(await readdir(folder)).toEqual(["out"]);
+  expect(await readdir(join(folder, "out"))).toEqual([]);
+});

@@ -1,0 +1,43 @@
+import { describe, expect, test, vi } from "vitest";
+import { parseConfig } from "../../worker/config.ts";
+import { startEdge } from "./support/edge.ts";
+import { useFakeNetwork } from "./support/edge-test.ts";
+
+const network = useFakeNetwork();
+const GIVEN = { BACKEND_URLS: "https://a.example.com" };
+
+describe("the configuration", () => {
+  test.each([
+    [
+      { CORS_ORIGINS: "https://cms.example.com/" },
+      /CORS_ORIGINS.*without a slash.*got https:\/\/cms\.example\.com\//,
+    ],
+    [{ CORS_ORIGINS: "cms.example.com" }, /CORS_ORIGINS.*expected \* or an origin/],
+    [{ CORS_ORIGIN: "*" }, /CORS_ORIGIN: there is no such variable/],
+    [{ ACCESS: "keys", CF_ACCESS_CLIENT_ID: "x" }, /CF_ACCESS_CLIENT_ID: expected together/],
+    [{ LOG_LEVEL: "verbose" }, /LOG_LEVEL/],
+  ])("%j is refused by name", (wrong, message) => {
+    expect(() => parseConfig({ ...GIVEN, ...wrong })).toThrow(message);
+  });
+
+  test("addresses may end with a slash, lists may have spaces, and bindings are no variables", () => {
+    const config = parseConfig({
+      BACKEND_URLS: "https://a.example.com/, https://b.example.com/x/",
+      CORS_ORIGINS: "https://cms.example.com, http://localhost:3000",
+      CAPTIONS: {},
+    });
+    expect(config.BACKEND_URLS).toEqual(["https://a.example.com", "https://b.example.com/x"]);
+    expect(config.CORS_ORIGINS).toEqual(["https://cms.example.com", "http://localhost:3000"]);
+  });
+});
+
+test("a captioner that refuses our secret is not ready, and the log names it and why", async () => {
+  const error = vi.spyOn(console, "error").mockImplementation(() => {});
+  network().backend("backend-a.test").refusesSecret = true;
+  const response = await startEdge().fetch("/readyz");
+  expect(response.status).toBe(503);
+  expect(String(error.mock.calls[0])).toMatch(
+    /captioner backend-a\.test: not ready, it refuses our BACKEND_SECRET/,
+  );
+  expect(JSON.stringify(await response.json())).not.toContain("backend-a");
+});
