@@ -219,7 +219,7 @@ function printHowTo(url: string): void {
   console.log(`
 Ready.
   curl --data-binary @photo.jpg ${url}/v1/captions
-  playground: ${url}/
+  desk:       ${url}/
   API:        ${url}/docs
 Ctrl-C stops it.`);
 }

@@ -24,11 +24,12 @@ import {
   postJob,
 } from "./routes/jobs.ts";
 import {
+  getDesk,
+  getDeskScript,
   getDocs,
+  getExample,
   getIcon,
   getOpenApi,
-  getPlayground,
-  getPlaygroundScript,
   getStyle,
 } from "./routes/pages.ts";
 import type { Services } from "./services.ts";
@@ -119,10 +120,11 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get(HEALTH_PATH.route, getHealth);
   app.get(READINESS_PATH.route, getReadiness(services));
 
-  app.get("/", getPlayground);
+  app.get("/", getDesk);
   app.get("/assets/style.css", getStyle);
   app.get("/assets/icon.svg", getIcon);
-  app.get("/assets/playground.js", getPlaygroundScript);
+  app.get("/assets/desk.js", getDeskScript);
+  app.get("/assets/examples/:name", getExample);
   app.get("/docs", getDocs);
   app.get("/openapi.json", getOpenApi);
 

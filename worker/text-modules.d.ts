@@ -1,4 +1,4 @@
-/** Files that wrangler.toml's rules import as text. */
+/** Files that wrangler.toml's rules import as text, and as bytes. */
 
 declare module "*.html" {
   const text: string;
@@ -8,11 +8,15 @@ declare module "*.css" {
   const text: string;
   export default text;
 }
-declare module "*/playground.js" {
+declare module "*/built/desk.js" {
   const text: string;
   export default text;
 }
 declare module "*.svg" {
   const text: string;
   export default text;
+}
+declare module "*.jpg" {
+  const bytes: ArrayBuffer;
+  export default bytes;
 }

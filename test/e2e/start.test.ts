@@ -67,7 +67,7 @@ describe("npm start", () => {
     const output = service.output();
     expect(output).toMatch(/Loading the model \(\d+ MB\)[\s\S]*Ready\./);
     expect(output).toContain(`curl --data-binary @photo.jpg ${captions}`);
-    expect(output).toContain(`playground: ${service.url}/`);
+    expect(output).toContain(`desk:       ${service.url}/`);
     expect(output).toMatch(/Not used from the shell: .*BACKEND_SECRET.*local\.env/);
     expect(output).not.toMatch(/error|warn/i);
   });

@@ -1,6 +1,6 @@
-/** Results as CSV (RFC 4180) for spreadsheets: text stays text, whatever it begins with. */
+/** Results as CSV. */
 
-import Papa from "papaparse";
+import { csvHead, csvRows } from "../../shared/csv.ts";
 import type { JobLine } from "../../shared/jobs.ts";
 
 const COLUMNS = [
@@ -17,12 +17,11 @@ const COLUMNS = [
   "metadata",
 ] as const;
 
-/** A byte order mark, without which Excel takes UTF-8 for something else, and the names of the columns. */
-export const CSV_HEAD = `\uFEFF${COLUMNS.join(",")}\r\n`;
+/** The names of the columns. */
+export const CSV_HEAD = csvHead(COLUMNS);
 
 /** The rows of some lines, each with its line end. */
 export function toCsv(lines: readonly JobLine[]): string {
-  if (lines.length === 0) return "";
   const rows = lines.map((line) => {
     const { index, id = "", status, metadata } = line;
     const own = { index, id, status, metadata: metadata === undefined ? "" : JSON.stringify(metadata) };
@@ -30,11 +29,5 @@ export function toCsv(lines: readonly JobLine[]): string {
     const { alt, caption, score, needs_review, sha256 } = line;
     return { ...own, alt, caption, score, needs_review, sha256 };
   });
-  const body = Papa.unparse(rows, {
-    columns: [...COLUMNS],
-    header: false,
-    escapeFormulae: true,
-    newline: "\r\n",
-  });
-  return `${body}\r\n`;
+  return csvRows(COLUMNS, rows);
 }

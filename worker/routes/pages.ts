@@ -1,10 +1,13 @@
-/** What people read: the playground at `/`, the API's page at `/docs`, its OpenAPI document. Loaded only when asked for. */
+/** What people read: the desk at `/`, the API's page at `/docs`, its OpenAPI document. Loaded only when asked for. */
 
 import type { Handler } from "hono";
-import icon from "../playground/icon.svg";
-import playgroundHtml from "../playground/index.html";
-import playgroundScript from "../playground/playground.js";
-import style from "../playground/style.css";
+import astronaut from "../../examples/astronaut.jpg";
+import cat from "../../examples/cat.jpg";
+import rocket from "../../examples/rocket.jpg";
+import deskScript from "../desk/built/desk.js";
+import deskHtml from "../desk/built/index.html";
+import icon from "../desk/icon.svg";
+import style from "../desk/style.css";
 import type { AppEnv } from "../request/context.ts";
 
 const ONE_HOUR = "public, max-age=3600";
@@ -19,15 +22,33 @@ const PAGE_HEADERS = {
   "cache-control": ONE_HOUR,
 };
 
-const text = (content: string, contentType: string): Handler<AppEnv> => {
-  const headers = { "content-type": `${contentType}; charset=utf-8`, "cache-control": ONE_HOUR };
-  return () => new Response(content, { headers });
+/** Those that a page names by their version stay as they are; a bare address is looked at again after an hour. */
+const FOREVER = "public, max-age=31536000, immutable";
+
+const asset =
+  (content: string | ArrayBuffer, contentType: string): Handler<AppEnv> =>
+  (context) => {
+    const caching = context.req.query("v") === undefined ? ONE_HOUR : FOREVER;
+    return new Response(content, { headers: { "content-type": contentType, "cache-control": caching } });
+  };
+const text = (content: string, contentType: string) => asset(content, `${contentType}; charset=utf-8`);
+
+const EXAMPLES: Readonly<Record<string, ArrayBuffer>> = {
+  "astronaut.jpg": astronaut,
+  "cat.jpg": cat,
+  "rocket.jpg": rocket,
 };
 
-export const getPlayground: Handler<AppEnv> = () => new Response(playgroundHtml, { headers: PAGE_HEADERS });
+export const getDesk: Handler<AppEnv> = () => new Response(deskHtml, { headers: PAGE_HEADERS });
 export const getStyle = text(style, "text/css");
 export const getIcon = text(icon, "image/svg+xml");
-export const getPlaygroundScript = text(playgroundScript, "text/javascript");
+export const getDeskScript = text(deskScript, "text/javascript");
+
+/** Public-domain photographs to try, examples/README.md. */
+export const getExample: Handler<AppEnv, "/assets/examples/:name"> = (context, next) => {
+  const example = EXAMPLES[context.req.param("name")];
+  return example === undefined ? context.notFound() : asset(example, "image/jpeg")(context, next);
+};
 
 export const getOpenApi: Handler<AppEnv> = async (context) => {
   const { openApiDocument } = await import("../docs/openapi.ts");

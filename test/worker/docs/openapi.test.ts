@@ -292,7 +292,10 @@ describe("pages", () => {
     expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
     const html = await response.text();
     expect(html).toContain('<html lang="en">');
-    for (const [, asset = ""] of html.matchAll(/(?:src|href)="([^"#]+)"/g)) {
+    const loaded = /<(?:script|link|img)\b[^>]*\b(?:src|href)="([^"]+)"|<a\b[^>]*\bhref="(\/[^"#]*)"/g;
+    for (const [, source, link] of html.matchAll(loaded)) {
+      const asset = source ?? link ?? "";
+      expect(asset).toMatch(/^\//);
       expect((await startEdge(KEYED).fetch(asset)).status).toBe(200);
     }
   });

@@ -177,7 +177,9 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
   await ended(edge, job.id);
   const response = await edge.fetch(`/v1/jobs/${job.id}/results?format=csv`);
   expect(response.headers.get("content-type")).toBe("text/csv; charset=utf-8");
-  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await response.arrayBuffer());
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+    await response.arrayBuffer(),
+  );
   const [head, first, second, rest] = text.split("\r\n");
   expect(head).toBe("\uFEFFindex,id,status,alt,caption,score,needs_review,sha256,problem,detail,metadata");
   expect(first).toMatch(

@@ -1,0 +1,44 @@
+/** CSV (RFC 4180) for spreadsheets and back: text stays text there, whatever it begins with. */
+
+import Papa from "papaparse";
+
+/** A byte order mark, without which Excel takes UTF-8 for something else. */
+const BYTE_ORDER_MARK = "\uFEFF";
+const LINE_END = "\r\n";
+/** What a spreadsheet would take for a formula: written behind an apostrophe. OWASP, CSV Injection. */
+const ESCAPED_FORMULA = /^'(?=[=+\-@\t\r])/;
+
+/** The line with the names of the columns, with the mark that a file begins with. */
+export function csvHead(columns: readonly string[]): string {
+  return `${BYTE_ORDER_MARK}${columns.join(",")}${LINE_END}`;
+}
+
+/** The lines of some rows, each with its end; what a row does not have is empty. */
+export function csvRows(columns: readonly string[], rows: readonly object[]): string {
+  if (rows.length === 0) return "";
+  const text = Papa.unparse([...rows], {
+    columns: [...columns],
+    header: false,
+    escapeFormulae: true,
+    newline: LINE_END,
+  });
+  return `${text}${LINE_END}`;
+}
+
+/** A whole file. */
+export function toCsvTable(columns: readonly string[], rows: readonly object[]): string {
+  return csvHead(columns) + csvRows(columns, rows);
+}
+
+/** Rows of a file by the names of its columns, as they were before they were written. */
+export function readCsvTable(text: string): Record<string, string>[] {
+  const { data } = Papa.parse<Record<string, string>>(text.replace(/^\uFEFF/, ""), {
+    header: true,
+    skipEmptyLines: true,
+  });
+  return data.map((row) =>
+    Object.fromEntries(
+      Object.entries(row).map(([name, value]) => [name, String(value).replace(ESCAPED_FORMULA, "")]),
+    ),
+  );
+}

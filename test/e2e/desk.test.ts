@@ -1,0 +1,348 @@
+/** The desk in a real browser, as a person, a keyboard and a screen reader's rules meet it. */
+
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readCsvTable } from "../../shared/csv.ts";
+import { jpegPicture } from "../support/pictures.ts";
+import {
+  type RunningBackend,
+  type RunningEdge,
+  startBackend,
+  startEdge,
+  startServer,
+} from "./edge-support.ts";
+
+const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
+  existsSync,
+);
+if (CHROMIUM === undefined) console.log("The desk is not tested: there is no Chromium on this machine.");
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+
+describe.skipIf(CHROMIUM === undefined)("the desk", () => {
+  let edge: RunningEdge;
+  let backend: RunningBackend;
+  let browser: Browser;
+  let page: Page;
+  let complaints: string[];
+  let seed = 0;
+
+  beforeAll(async () => {
+    backend = await startBackend();
+    edge = await startEdge({ BACKEND_URLS: backend.url });
+    browser = await chromium.launch({ executablePath: CHROMIUM ?? "", args: ["--no-sandbox"] });
+  }, 90_000);
+  afterAll(async () => {
+    await browser?.close();
+    await edge?.stop();
+    backend?.process.kill("SIGKILL");
+  });
+  beforeEach(async () => {
+    const context = await browser.newContext({ permissions: ["clipboard-read", "clipboard-write"] });
+    page = await context.newPage();
+    complaints = [];
+    // Also what the content security policy blocks ends up here; a look-up by hash that finds nothing is no complaint.
+    page.on("console", (message) => {
+      if (message.type() === "error" && !message.text().startsWith("Failed to load"))
+        complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    await page.goto(edge.url);
+  }, 30_000);
+  afterEach(async () => {
+    await page.context().close();
+    expect(complaints).toEqual([]);
+  });
+
+  const file = async (name: string, number = seed++) => ({
+    name,
+    mimeType: "image/jpeg",
+    buffer: Buffer.from(await jpegPicture(number)),
+  });
+  const files = async (count: number) =>
+    Promise.all(Array.from({ length: count }, (_, i) => file(`photo ${i}.jpg`)));
+  const add = async (given: Awaited<ReturnType<typeof file>>[]) =>
+    page.getByLabel("Picture files").setInputFiles(given);
+  const rows = () => page.locator("#rows > li");
+  const row = (name: string) => rows().filter({ has: page.getByRole("heading", { name, exact: true }) });
+  const textOf = (name: string) => page.getByLabel(`Alt text of ${name}`);
+  const captioned = async (name: string) => {
+    await row(name)
+      .getByText(/Unsure|fairly sure/)
+      .waitFor();
+  };
+  const status = () => page.locator("#status");
+
+  test("captions several files at once, a row each, and says so in words", async () => {
+    await add(await files(5));
+    for (let i = 0; i < 5; i++) await captioned(`photo ${i}.jpg`);
+    expect(await rows().count()).toBe(5);
+    expect(await textOf("photo 0.jpg").inputValue()).toMatch(/^\d+ \d+ \d+$/);
+    expect(await row("photo 0.jpg").textContent()).toMatch(/\d+ of 125 characters/);
+    await status().filter({ hasText: "0 of 5 done." }).waitFor();
+    await row("photo 0.jpg").locator("img[src^=blob]").waitFor();
+  });
+
+  test("sixty pictures by keyboard alone: two fail, one is retried, a reload in the middle, the export is right", async () => {
+    const given = await files(60);
+    (given[7] as { buffer: Buffer }).buffer = Buffer.from("no picture");
+    // The second one fails once: its service is away for that request.
+    const away = await jpegPicture(9_999);
+    given[9] = { name: "photo 9.jpg", mimeType: "image/jpeg", buffer: Buffer.from(away) };
+    let refusals = 0;
+    await page.route("**/v1/captions", async (route) => {
+      const body = route.request().postDataBuffer();
+      if (body?.equals(Buffer.from(away)) && refusals++ === 0)
+        await route.fulfill({ status: 500, body: "<html>" });
+      else await route.continue();
+    });
+    await add(given);
+    await page.getByText("0 of 60 done, 2 failed.").waitFor({ timeout: 60_000 });
+    await row("photo 7.jpg").getByText("This is not a picture.").waitFor();
+    expect(await row("photo 7.jpg").getByRole("button", { name: "Retry" }).isVisible()).toBe(false);
+    const retry = row("photo 9.jpg").getByRole("button", { name: "Retry" });
+    await retry.focus();
+    await page.keyboard.press("Enter");
+    await captioned("photo 9.jpg");
+
+    await textOf("photo 0.jpg").focus();
+    for (let i = 0; i < 5; i++) {
+      expect(
+        await page.evaluate(() => document.activeElement?.closest("li")?.querySelector("h3")?.textContent),
+      ).toBe(`photo ${i}.jpg`);
+      if (i === 1) {
+        await page.keyboard.press("Control+a");
+        await page.keyboard.type("=A red square, mine");
+      }
+      await page.keyboard.press("Enter");
+    }
+    await status().filter({ hasText: "Accepted. 5 of 60 done, 1 failed." }).waitFor();
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Decorative photo 5.jpg");
+    await page.keyboard.press("Enter");
+    await status().filter({ hasText: "Marked decorative. 6 of 60 done" }).waitFor();
+
+    await page.reload();
+    await status().filter({ hasText: "As you left it. 6 of 60 done" }).waitFor();
+    expect(await textOf("photo 1.jpg").inputValue()).toBe("=A red square, mine");
+    expect(await row("photo 20.jpg").textContent()).toMatch(/Unsure|fairly sure/);
+
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download" }).click(),
+    ]);
+    const table = readCsvTable(await readFile(await download.path(), "utf8"));
+    expect(table.map(({ name, decision, edited }) => [name, decision, edited])).toEqual([
+      ["photo 0.jpg", "accepted", "false"],
+      ["photo 1.jpg", "accepted", "true"],
+      ["photo 2.jpg", "accepted", "false"],
+      ["photo 3.jpg", "accepted", "false"],
+      ["photo 4.jpg", "accepted", "false"],
+      ["photo 5.jpg", "decorative", "false"],
+    ]);
+    expect(table[1]?.alt).toBe("=A red square, mine");
+    expect(table[5]?.alt).toBe("");
+  }, 120_000);
+
+  test("takes away HTML, Markdown and JSON, decorative ones with an empty alt", async () => {
+    await add(await files(2));
+    await captioned("photo 0.jpg");
+    await captioned("photo 1.jpg");
+    await textOf("photo 0.jpg").fill('Two "dogs" & a <cat>');
+    await row("photo 0.jpg").getByRole("button", { name: "Accept" }).click();
+    await row("photo 1.jpg").getByRole("button", { name: "Decorative" }).click();
+    const taken: Record<string, string> = {};
+    for (const format of ["html", "markdown", "json"]) {
+      await page.getByLabel("As", { exact: true }).selectOption(format);
+      await page.getByRole("button", { name: "Copy", exact: true }).last().click();
+      await status().filter({ hasText: "All texts copied." }).waitFor();
+      taken[format] = await page.evaluate(() => navigator.clipboard.readText());
+    }
+    expect(taken.html).toBe(
+      '<img src="photo%200.jpg" alt="Two &quot;dogs&quot; &amp; a &lt;cat&gt;">\n<img src="photo%201.jpg" alt="">\n',
+    );
+    expect(taken.markdown).toBe('![Two "dogs" & a \\<cat\\>](<photo%200.jpg>)\n![](<photo%201.jpg>)\n');
+    expect(JSON.parse(taken.json ?? "")).toMatchObject([
+      { edited: true },
+      { decision: "decorative", alt: "" },
+    ]);
+  });
+
+  test("what is dropped and pasted is added, all of it, and the same file can be chosen again", async () => {
+    for (const type of ["drop", "paste"] as const) {
+      const pictures = await Promise.all([jpegPicture(seed++), jpegPicture(seed++)]);
+      await page.evaluate(
+        ([eventType, all]) => {
+          const transfer = new DataTransfer();
+          all.forEach((bytes, i) => {
+            transfer.items.add(
+              new File([new Uint8Array(bytes)], `${eventType} ${i}.jpg`, { type: "image/jpeg" }),
+            );
+          });
+          const event =
+            eventType === "drop"
+              ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
+              : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true });
+          document.body.dispatchEvent(event);
+        },
+        [type, pictures.map((picture) => Array.from(picture))] as const,
+      );
+      for (const i of [0, 1]) await captioned(`${type} ${i}.jpg`);
+    }
+    const same = await file("same.jpg");
+    await add([same]);
+    await add([same]);
+    await expect.poll(() => rows().count()).toBe(6);
+  });
+
+  test("addresses come one a line; what is none stays, with a word beside the field", async () => {
+    await page.getByLabel("Or their addresses").fill("http://127.0.0.1/secret.png\nnonsense");
+    await page.getByRole("button", { name: "Add the addresses" }).click();
+    await row("http://127.0.0.1/secret.png").getByText("only public web addresses are").waitFor();
+    const field = page.getByLabel("Or their addresses");
+    expect(await field.inputValue()).toBe("nonsense");
+    expect(await field.getAttribute("aria-invalid")).toBe("true");
+    await page.getByText("each begins with https://").waitFor();
+    expect(await rows().count()).toBe(1);
+  });
+
+  test("Enter in an option adds nothing and loses nothing", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await page.getByText("Options", { exact: true }).click();
+    await page.getByLabel("Longest alt text").fill("5");
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Beams").focus();
+    await page.getByText("Expected a whole number from 20 to 500.").waitFor();
+    expect(await page.getByLabel("Longest alt text").getAttribute("aria-invalid")).toBe("true");
+    expect(await rows().count()).toBe(1);
+    expect(await page.locator("#urls-problem").isVisible()).toBe(false);
+  });
+
+  test("undo takes a decision back; other captions are offered and can be used", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await row("photo 0.jpg").getByRole("button", { name: "Skip" }).click();
+    await row("photo 0.jpg").getByText("Skipped").waitFor();
+    await page.getByRole("button", { name: "Undo" }).click();
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").fill("My own words");
+    await row("photo 0.jpg").getByText("The model said:").waitFor();
+    await row("photo 0.jpg").getByRole("button", { name: "Other captions" }).click();
+    const use = row("photo 0.jpg")
+      .getByRole("button", { name: /^Use: / })
+      .first();
+    await use.click();
+    expect(await textOf("photo 0.jpg").inputValue()).toMatch(/\d/);
+  });
+
+  test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
+    await add([await file("my photo.jpg")]);
+    await captioned("my photo.jpg");
+    await row("my photo.jpg").getByText("Elsewhere:").click();
+    await row("my photo.jpg").getByRole("button", { name: "Copy the curl lines" }).click();
+    await status().filter({ hasText: "The curl lines copied." }).waitFor();
+    expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
+      `curl --data-binary @'my photo.jpg' ${edge.url}/v1/captions`,
+    );
+    const link = await row("my photo.jpg")
+      .getByRole("link", { name: "A link to this caption" })
+      .getAttribute("href");
+    const other = await (await browser.newContext()).newPage();
+    await other.goto(`${edge.url}${link}`);
+    await other.locator("#rows").getByText("It was captioned before.").waitFor();
+    await other.context().close();
+  });
+
+  test("captioning can be stopped and taken up again", async () => {
+    backend.process.send("hold");
+    await add(await files(6));
+    await page.getByRole("button", { name: "Stop captioning" }).click();
+    await page.getByText("0 of 6 done, 6 failed.").waitFor();
+    backend.process.send("release");
+    await page.getByRole("button", { name: "Retry what failed" }).click();
+    for (let i = 0; i < 6; i++) await captioned(`photo ${i}.jpg`);
+  });
+
+  test("the job of a link is followed to its end", async () => {
+    const media = await startServer(async (request: IncomingMessage, response) => {
+      response.end(await jpegPicture(Number(request.url?.slice(1))));
+    });
+    const own = await startEdge({
+      BACKEND_URLS: backend.url,
+      URL_ALLOWED_HOSTS: new URL(media.url).host,
+    });
+    const items = Array.from({ length: 3 }, (_, i) => ({ url: `${media.url}/${5_000 + i}` }));
+    const made = await fetch(`${own.url}/v1/jobs`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ items }),
+    });
+    const { id } = (await made.json()) as { id: string };
+    await page.goto(`${own.url}/#job=${id}`);
+    await page.getByText("completed: 3 of 3 done.").waitFor({ timeout: 20_000 });
+    expect(await page.getByRole("link", { name: "Results so far" }).getAttribute("href")).toContain(
+      "format=csv",
+    );
+    await own.stop();
+    media.close();
+  });
+
+  test("a key that is missing is asked for, and what failed for it goes on when it is there", async () => {
+    const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
+    await page.goto(keyed.url);
+    await add(await files(1));
+    await row("photo 0.jpg").getByText("A valid API key is needed").waitFor();
+    const field = page.getByLabel("API key");
+    expect(await field.isVisible()).toBe(true);
+    expect(await field.getAttribute("aria-invalid")).toBe("true");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("key");
+    await keyed.stop();
+  });
+
+  test.each([
+    ["light", "none", "/"],
+    ["dark", "none", "/"],
+    ["light", "active", "/"],
+    ["light", "none", "/docs"],
+    ["dark", "none", "/docs"],
+  ] as const)(
+    "axe finds nothing wrong in %s, forced colours %s, %s",
+    async (colorScheme, forcedColors, path) => {
+      await page.emulateMedia({ colorScheme, forcedColors });
+      await page.goto(`${edge.url}${path}`);
+      if (path === "/") {
+        await add([
+          ...(await files(3)),
+          { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") },
+        ]);
+        await captioned("photo 2.jpg");
+        await row("photo 1.jpg").getByRole("button", { name: "Accept" }).click();
+        await row("photo 2.jpg").getByText("Elsewhere:").click();
+        await page.getByText("Options", { exact: true }).click();
+        await page.getByText("Which text does a picture need?").click();
+      }
+      // Not by a script tag: the page's own policy forbids that.
+      await page.evaluate(await readFile(AXE, "utf8"));
+      const { violations } = await page.evaluate(
+        (): Promise<AxeResults> => (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(),
+      );
+      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual(
+        [],
+      );
+    },
+  );
+
+  test("fits a small screen without scrolling sideways", async () => {
+    await page.setViewportSize({ width: 320, height: 640 });
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+  });
+});

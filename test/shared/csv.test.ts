@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { readCsvTable, toCsvTable } from "../../shared/csv.ts";
+
+test("what a spreadsheet would take for a formula is text there, and comes back as it was", () => {
+  const rows = ["=1+1", "+49", "-x", "@a", "plain", 'a "quote", and\na line', "'=kept", ""].map((text) => ({
+    name: text,
+    n: "1",
+  }));
+  const table = toCsvTable(["name", "n"], rows);
+  expect(table.startsWith("\uFEFFname,n\r\n")).toBe(true);
+  expect(table).toContain("'=1+1");
+  expect(table).not.toMatch(/^[=+@-]/m);
+  expect(readCsvTable(table).map(({ name }) => name)).toEqual(
+    rows.map(({ name }) => (name === "'=kept" ? "=kept" : name)),
+  );
+});
+
+test("no rows are a head alone", () => {
+  expect(toCsvTable(["a", "b"], [])).toBe("\uFEFFa,b\r\n");
+  expect(readCsvTable("\uFEFFa,b\r\n")).toEqual([]);
+});

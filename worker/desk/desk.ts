@@ -1,0 +1,398 @@
+/** The desk: pictures in, captions looked over by a person, texts out. Puts the parts of this folder together. */
+
+import { createCaptionClient } from "../../client/index.ts";
+import { contentHash } from "../../shared/content-hash.ts";
+import { createCaptioning, type Picture } from "./captioning.ts";
+import { at, make } from "./elements.ts";
+import { showJob } from "./job-view.ts";
+import { createRowView, type RowView } from "./row-view.ts";
+import { curlLine, pythonLines, typescriptLines } from "./snippets.ts";
+import { createRowStore } from "./store.ts";
+import { FORMATS, type Format, takeAway, taken } from "./take-away.ts";
+import { createWorklist, inOrder, type Row } from "./worklist.ts";
+
+const EXAMPLES = ["cat.jpg", "rocket.jpg", "astronaut.jpg"];
+/** The embedded model's id begins so. */
+const DEMONSTRATION = /^hybrid-small\b/;
+const OTHER_WAYS = [{ num_beams: 3 }, { num_beams: 6 }, { prompt: "there is" }, { prompt: "a close up of" }];
+const MOST_ALTERNATIVES = 3;
+
+const worklist = createWorklist();
+const store = createRowStore();
+const views = new Map<string, RowView>();
+/** Pictures of this visit; they are never kept. */
+const pictures = new Map<string, Picture>();
+const client = () => {
+  const apiKey = at("key", "input").value.trim();
+  return createCaptionClient({ baseUrl: location.origin, ...(apiKey === "" ? {} : { apiKey }) });
+};
+const captioning = createCaptioning({ client, options: givenOptions });
+
+const NUMBERS = [
+  { id: "max-length", name: "max_length", words: "a whole number from 20 to 500" },
+  { id: "num-beams", name: "num_beams", words: "a whole number from 1 to 8" },
+] as const;
+
+function givenOptions(): Record<string, string> {
+  const prompt = at("prompt", "input").value.trim();
+  const numbers = NUMBERS.flatMap(({ id, name }) => {
+    const input = at(id, "input");
+    return input.value !== "" && input.checkValidity() ? [[name, input.value] as const] : [];
+  });
+  return { ...Object.fromEntries(numbers), ...(prompt === "" ? {} : { prompt }) };
+}
+
+/** Says beside a field what is wrong with it, or that nothing is. */
+function complain(field: HTMLInputElement | HTMLTextAreaElement, problem: string | undefined): void {
+  const place = at(`${field.id}-problem`, "p");
+  place.hidden = problem === undefined;
+  place.textContent = problem ?? "";
+  if (problem === undefined) field.removeAttribute("aria-invalid");
+  else field.setAttribute("aria-invalid", "true");
+}
+
+function say(words: string): void {
+  at("status", "p").textContent = words;
+}
+
+function sayProgress(before = ""): void {
+  const { done, total, failed } = worklist.progress();
+  const progress = at("progress", "progress");
+  progress.max = Math.max(1, total);
+  progress.value = done;
+  say(
+    `${before}${before === "" ? "" : " "}${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`,
+  );
+  const ready = taken(worklist.rows).length;
+  at("away-text", "p").textContent =
+    ready === 0
+      ? "Nothing is accepted yet: only what you have accepted or marked decorative is taken away."
+      : `${ready} of ${total} texts, those that you accepted or marked decorative.`;
+  at("download", "button").disabled = ready === 0;
+  at("copy", "button").disabled = ready === 0;
+  at("cancel", "button").hidden = captioning.busy === 0;
+  at("retry", "button").hidden = !worklist.rows.some(
+    ({ state }) => state.kind === "failed" && state.canRetry,
+  );
+  at("work", "section").hidden = total === 0;
+}
+
+function arrange(): void {
+  const order = inOrder(worklist.rows, at("review-first", "input").checked);
+  const elements = order.flatMap(({ id }) => views.get(id)?.element ?? []);
+  at("rows", "ol").replaceChildren(...elements);
+}
+
+function addView(row: Row): void {
+  const view = createRowView(row, {
+    edit: (id, text) => worklist.change(id, { text }),
+    decide,
+    retry: (id) => void caption(id),
+    alternatives,
+    copy,
+    snippets: (id) => snippetsOf(id),
+    linkOf: (id) => {
+      const sha256 = worklist.get(id)?.sha256;
+      return sha256 === undefined ? undefined : `/#caption=${sha256}`;
+    },
+  });
+  views.set(row.id, view);
+  at("rows", "ol").append(view.element);
+}
+
+function addRow(name: string, picture: Picture): void {
+  const id = `row-${crypto.randomUUID()}`;
+  pictures.set(id, picture);
+  worklist.add({ id, name, url: "url" in picture ? picture.url : undefined });
+  const row = worklist.get(id);
+  if (row === undefined) return;
+  addView(row);
+  showThumbnail(id, picture);
+  void caption(id);
+}
+
+function showThumbnail(id: string, picture: Picture): void {
+  if ("file" in picture) views.get(id)?.show(URL.createObjectURL(picture.file));
+  if ("url" in picture) views.get(id)?.show(picture.url);
+}
+
+/** Adds files; one whose bytes are on the desk already brings that row its picture back. */
+async function addFiles(files: Iterable<File>): Promise<void> {
+  for (const file of files) {
+    const known = await lostRowOf(file);
+    if (known === undefined) addRow(file.name || "pasted picture", { file });
+    else {
+      pictures.set(known.id, { file });
+      showThumbnail(known.id, { file });
+      if (known.state.kind !== "captioned") void caption(known.id);
+    }
+  }
+  sayProgress();
+}
+
+async function lostRowOf(file: File): Promise<Row | undefined> {
+  const candidates = worklist.rows.filter((row) => !pictures.has(row.id) && row.url === undefined);
+  if (candidates.length === 0) return undefined;
+  const sha256 = await contentHash(new Uint8Array(await file.arrayBuffer()));
+  return candidates.find(
+    (row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === file.name),
+  );
+}
+
+async function caption(id: string): Promise<void> {
+  const picture = pictures.get(id);
+  if (picture === undefined) return;
+  worklist.change(id, { state: { kind: "waiting" } });
+  const outcome = await captioning.caption(picture, () => worklist.change(id, { state: { kind: "asking" } }));
+  switch (outcome.kind) {
+    case "captioned":
+      worklist.caption(id, outcome.caption);
+      if (DEMONSTRATION.test(outcome.caption.model.id)) at("demo", "p").hidden = false;
+      break;
+    case "lost":
+      worklist.change(id, { state: { kind: "lost" } });
+      break;
+    case "cancelled":
+      worklist.change(id, { state: { kind: "failed", reason: "Stopped.", canRetry: true } });
+      break;
+    case "failed":
+      worklist.change(id, { state: outcome });
+      if (outcome.needsKey) askForKey(outcome.reason);
+      break;
+  }
+  sayProgress();
+}
+
+function askForKey(problem: string): void {
+  at("options", "details").open = true;
+  const field = at("key", "input");
+  if (field.getAttribute("aria-invalid") === "true") return;
+  complain(field, problem);
+  field.focus();
+}
+
+const SAID = {
+  accepted: "Accepted.",
+  decorative: "Marked decorative.",
+  skipped: "Skipped.",
+  open: "Open again.",
+} as const;
+
+function decide(id: string, decision: Row["decision"]): void {
+  const row = worklist.get(id);
+  if (row === undefined || (decision === "accepted" && row.text.trim() === "")) return;
+  const order = inOrder(worklist.rows, at("review-first", "input").checked);
+  worklist.decide(id, decision);
+  sayProgress(SAID[decision]);
+  if (decision === "open") views.get(id)?.focus();
+  else {
+    const next = worklist.next(id, order);
+    if (next === undefined) at("download", "button").focus();
+    else views.get(next.id)?.focus();
+  }
+}
+
+async function alternatives(id: string): Promise<readonly string[]> {
+  const row = worklist.get(id);
+  const picture = pictures.get(id);
+  if (row === undefined || picture === undefined) return [];
+  const { original = "", text } = row;
+  const asked = OTHER_WAYS.map(async (way) => {
+    const call = { ...givenOptions(), ...way };
+    try {
+      if ("file" in picture) return (await client().caption(picture.file, call)).alt;
+      if ("url" in picture) return (await client().captionUrl(picture.url, call)).alt;
+      return (await client().find(picture.sha256, call))?.alt;
+    } catch {
+      return undefined;
+    }
+  });
+  const said = (await Promise.all(asked)).filter((alt) => alt !== undefined);
+  return [...new Set([original, ...said])]
+    .filter((alt) => alt !== text && alt !== "")
+    .slice(0, MOST_ALTERNATIVES);
+}
+
+function snippetsOf(id: string): Record<string, string> {
+  const row = worklist.get(id);
+  const query = new URLSearchParams(givenOptions());
+  const parts = {
+    origin: location.origin,
+    name: row?.name ?? "photo.jpg",
+    url: row?.url,
+    query: query.size > 0 ? `?${query}` : "",
+    hasKey: at("key", "input").value.trim() !== "",
+  };
+  return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
+}
+
+async function copy(text: string, what: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${what} copied.`);
+  } catch {
+    say(`${what} could not be copied; select it and copy it by hand.`);
+  }
+}
+
+function addAddresses(event: SubmitEvent): void {
+  event.preventDefault();
+  const field = at("urls", "textarea");
+  const lines = field.value
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+  const bad = lines.filter((line) => !/^https?:\/\/\S+$/.test(line) || !URL.canParse(line));
+  const good = lines.filter((line) => !bad.includes(line));
+  for (const url of good) addRow(url, { url });
+  field.value = bad.join("\n");
+  complain(
+    field,
+    bad.length > 0
+      ? "What is left here is no address: each begins with https:// and stands on its own line."
+      : lines.length === 0
+        ? "Enter an address first, beginning with https://."
+        : undefined,
+  );
+  if (bad.length > 0 || lines.length === 0) field.focus();
+  sayProgress();
+}
+
+async function addExamples(): Promise<void> {
+  for (const name of EXAMPLES) {
+    const response = await fetch(`/assets/examples/${name}`).catch(() => undefined);
+    if (response?.ok !== true) {
+      say("The examples could not be loaded. Try again in a moment.");
+      return;
+    }
+    await addFiles([new File([await response.blob()], name, { type: "image/jpeg" })]);
+  }
+}
+
+function picturesIn(data: DataTransfer | null): { readonly files: File[]; readonly urls: string[] } {
+  const files = [...(data?.files ?? [])];
+  const text = data?.getData("text/uri-list") || data?.getData("text/plain") || "";
+  const urls = text.split(/\s+/).filter((word) => /^https?:\/\/\S+$/.test(word));
+  return { files, urls: files.length > 0 ? [] : urls };
+}
+
+function take({ files, urls }: ReturnType<typeof picturesIn>): void {
+  if (files.length === 0 && urls.length === 0) say("That was not a picture.");
+  for (const url of urls) addRow(url, { url });
+  void addFiles(files);
+}
+
+async function resume(): Promise<void> {
+  for (const row of await store.load()) {
+    const isMade = row.state.kind === "captioned";
+    worklist.add({ ...row, state: isMade || row.decision !== "open" ? row.state : { kind: "lost" } });
+    addView(row);
+    const picture: Picture | undefined = row.url !== undefined ? { url: row.url } : undefined;
+    if (picture !== undefined) {
+      pictures.set(row.id, picture);
+      showThumbnail(row.id, picture);
+      if (!isMade && row.decision === "open") void caption(row.id);
+    }
+    const shown = worklist.get(row.id);
+    if (shown !== undefined) views.get(row.id)?.update(shown);
+  }
+  if (worklist.rows.length > 0) sayProgress("As you left it.");
+}
+
+function openLink(): void {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const [job, sha256] = [given.get("job"), given.get("caption")];
+  if (job !== null) void showJob(client(), job);
+  if (sha256 !== null && !worklist.rows.some((row) => row.sha256 === sha256)) {
+    addRow(`Picture ${sha256.slice(0, 12)}…`, { sha256 });
+    sayProgress();
+  }
+}
+
+worklist.onChange((row) => {
+  if (row !== undefined) views.get(row.id)?.update(row);
+  store.save(worklist.rows);
+});
+
+const files = at("files", "input");
+files.addEventListener("change", () => {
+  void addFiles([...(files.files ?? [])]);
+  // So that the same file can be chosen again.
+  files.value = "";
+});
+at("add", "form").addEventListener("submit", addAddresses);
+at("examples", "button").addEventListener("click", () => void addExamples());
+at("review-first", "input").addEventListener("change", arrange);
+at("undo", "button").addEventListener("click", () => {
+  const id = worklist.undo();
+  sayProgress(id === undefined ? "There is nothing to undo." : "Undone.");
+  if (id !== undefined) views.get(id)?.focus();
+});
+at("cancel", "button").addEventListener("click", () => captioning.cancel());
+at("retry", "button").addEventListener("click", () => {
+  for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
+});
+at("clear", "button").addEventListener("click", () => {
+  const open = worklist.progress();
+  if (!confirm(`Take all ${open.total} pictures off the desk? Texts that you did not take away are lost.`))
+    return;
+  captioning.cancel();
+  worklist.clear();
+  views.clear();
+  pictures.clear();
+  at("rows", "ol").replaceChildren();
+  sayProgress();
+  files.focus();
+});
+for (const { id, words } of NUMBERS) {
+  const input = at(id, "input");
+  input.addEventListener("change", () =>
+    complain(input, input.checkValidity() ? undefined : `Expected ${words}. Until then the default is used.`),
+  );
+  // Enter in an option is no wish to add an address.
+  input.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+}
+for (const id of ["prompt", "key"]) {
+  at(id, "input").addEventListener("keydown", (event) => {
+    if (event.key === "Enter") event.preventDefault();
+  });
+}
+at("key", "input").addEventListener("change", () => {
+  complain(at("key", "input"), undefined);
+  for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
+});
+const format = at("format", "select");
+format.append(...Object.entries(FORMATS).map(([value, { label }]) => make("option", { value }, label)));
+at("download", "button").addEventListener("click", () => {
+  const { file, type } = FORMATS[format.value as Format];
+  const address = URL.createObjectURL(new Blob([takeAway(worklist.rows, format.value as Format)], { type }));
+  make("a", { href: address, download: file }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  say(`${file} is being saved.`);
+});
+at("copy", "button").addEventListener("click", () =>
+  copy(takeAway(worklist.rows, format.value as Format), "All texts"),
+);
+
+document.addEventListener("paste", (event) => {
+  const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
+  // Text that is pasted into a field belongs there.
+  if (isField && event.clipboardData?.files.length === 0) return;
+  event.preventDefault();
+  take(picturesIn(event.clipboardData));
+});
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  at("drop", "div").classList.add("over");
+});
+document.addEventListener("dragleave", () => at("drop", "div").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  at("drop", "div").classList.remove("over");
+  take(picturesIn(event.dataTransfer));
+});
+window.addEventListener("pagehide", () => void store.flush());
+window.addEventListener("hashchange", openLink);
+
+await resume();
+openLink();

@@ -1,0 +1,29 @@
+/** Finding and making elements, typed. */
+
+/** The element of this id; that there is one is the page's and this script's agreement. */
+export function at<K extends keyof HTMLElementTagNameMap>(id: string, tag: K): HTMLElementTagNameMap[K] {
+  const element = document.getElementById(id);
+  if (element === null || element.localName !== tag) throw new Error(`This is a bug: no ${tag} '${id}'.`);
+  return element as HTMLElementTagNameMap[K];
+}
+
+type Attributes = Readonly<Record<string, string | boolean | undefined>>;
+
+/** A new element; an attribute that is false or undefined is left out. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children);
+  return element;
+}
+
+export function hiddenText(text: string): HTMLElement {
+  return make("span", { class: "visually-hidden" }, text);
+}

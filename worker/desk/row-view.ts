@@ -1,0 +1,155 @@
+/** One row of the desk as elements, and what a person does with it. Holds no state but what is on the page. */
+
+import { hiddenText, make } from "./elements.ts";
+import { ADVISED_CHARACTERS, type Decision, lengthOf, type Row, verdictOf } from "./worklist.ts";
+
+export interface RowActions {
+  edit(id: string, text: string): void;
+  decide(id: string, decision: Decision): void;
+  retry(id: string): void;
+  /** Other captions of the picture; empty where there are none. */
+  alternatives(id: string): Promise<readonly string[]>;
+  copy(text: string, what: string): void;
+  /** The request from elsewhere, by the name of the language. */
+  snippets(id: string): Readonly<Record<string, string>>;
+  linkOf(id: string): string | undefined;
+}
+
+export interface RowView {
+  readonly element: HTMLLIElement;
+  update(row: Row): void;
+  focus(): void;
+  /** What is shown as the thumbnail; undefined where the picture is not here any more. */
+  show(address: string | undefined): void;
+}
+
+const TEXT_STATES: ReadonlySet<Row["state"]["kind"]> = new Set(["captioned", "failed", "lost"]);
+
+export function createRowView(first: Row, actions: RowActions): RowView {
+  const { id, name } = first;
+  const named = (text: string) => [text, hiddenText(` ${name}`)];
+  const title = make("h3", { id: `${id}-name` }, name);
+  const image = make("img", { alt: "", loading: "lazy", decoding: "async", hidden: true });
+  const text = make("textarea", {
+    id: `${id}-text`,
+    rows: "2",
+    "aria-describedby": `${id}-verdict ${id}-length`,
+  });
+  const label = make("label", { for: text.id }, ...named("Alt text of"));
+  const length = make("p", { id: `${id}-length`, class: "hint" });
+  const verdict = make("p", { id: `${id}-verdict` });
+  const original = make("p", { class: "hint", hidden: true });
+  const button = (words: string, act: () => void, kind = "plain") => {
+    const made = make("button", { type: "button", class: kind }, ...named(words));
+    made.addEventListener("click", act);
+    return made;
+  };
+  const accept = button("Accept", () => actions.decide(id, "accepted"), "");
+  const decorative = button("Decorative", () => actions.decide(id, "decorative"));
+  const skip = button("Skip", () => actions.decide(id, "skipped"));
+  const reopen = button("Open again", () => actions.decide(id, "open"));
+  const retry = button("Retry", () => actions.retry(id));
+  const copy = button("Copy", () => actions.copy(text.value, `Alt text of ${name}`));
+  const suggestions = make("div", { class: "alternatives", "aria-live": "polite" });
+  const more = button("Other captions", suggest);
+  const elsewhere = make("details", {}, make("summary", {}, ...named("Elsewhere:")));
+  const element = make(
+    "li",
+    { "aria-labelledby": title.id, id },
+    make("div", {}, image),
+    make(
+      "div",
+      {},
+      title,
+      verdict,
+      label,
+      text,
+      length,
+      original,
+      make("div", { class: "buttons" }, accept, decorative, skip, reopen, retry, more, copy),
+      suggestions,
+      elsewhere,
+    ),
+  );
+
+  text.addEventListener("input", () => actions.edit(id, text.value));
+  text.addEventListener("keydown", (event) => {
+    // Alt text is one line; a composing keyboard uses Enter for itself.
+    if (event.key !== "Enter" || event.isComposing) return;
+    event.preventDefault();
+    actions.decide(id, "accepted");
+  });
+  elsewhere.addEventListener("toggle", () => {
+    if (!elsewhere.open) return;
+    const link = actions.linkOf(id);
+    elsewhere.replaceChildren(
+      elsewhere.firstElementChild ?? "",
+      ...(link === undefined ? [] : [make("p", {}, make("a", { href: link }, "A link to this caption"))]),
+      ...Object.entries(actions.snippets(id)).map(([language, lines]) => snippet(language, lines)),
+    );
+  });
+
+  function snippet(language: string, lines: string): HTMLElement {
+    const copyIt = make("button", { type: "button", class: "plain" }, `Copy the ${language} lines`);
+    copyIt.addEventListener("click", () => actions.copy(lines, `The ${language} lines`));
+    return make("div", {}, make("h4", {}, language), make("pre", { tabindex: "0" }, lines), copyIt);
+  }
+
+  async function suggest(): Promise<void> {
+    more.disabled = true;
+    suggestions.replaceChildren(make("p", {}, "Asking for other captions…"));
+    const others = await actions.alternatives(id);
+    const offers = others.map((other) => {
+      const use = make("button", { type: "button", class: "plain" }, hiddenText("Use: "), other);
+      use.addEventListener("click", () => {
+        text.value = other;
+        actions.edit(id, other);
+        text.focus();
+      });
+      return use;
+    });
+    suggestions.replaceChildren(
+      ...(offers.length > 0 ? offers : [make("p", {}, "The model has no other caption of it.")]),
+    );
+    more.disabled = false;
+  }
+
+  function update(row: Row): void {
+    const isOpen = row.decision === "open";
+    const hasText = TEXT_STATES.has(row.state.kind);
+    if (text.value !== row.text) text.value = row.text;
+    text.readOnly = row.state.kind === "waiting" || row.state.kind === "asking" || !isOpen;
+    element.className = isOpen ? "" : "row-done";
+    element.toggleAttribute("aria-busy", row.state.kind === "asking");
+    verdict.textContent = verdictOf(row);
+    verdict.className =
+      row.state.kind === "failed" && isOpen ? "problem" : row.needsReview && isOpen ? "review" : "";
+    length.textContent = lengthOf(row.text);
+    length.classList.toggle("over", row.text.trim().length > ADVISED_CHARACTERS);
+    const isEdited = row.original !== undefined && row.text.trim() !== row.original;
+    original.hidden = !isEdited;
+    original.textContent = isEdited ? `The model said: ${row.original}` : "";
+    accept.hidden = !isOpen;
+    accept.disabled = row.text.trim() === "";
+    decorative.hidden = !isOpen;
+    skip.hidden = !isOpen;
+    reopen.hidden = isOpen;
+    retry.hidden = !(isOpen && row.state.kind === "failed" && row.state.canRetry);
+    more.hidden = !(isOpen && row.state.kind === "captioned");
+    copy.hidden = !hasText || row.text === "";
+  }
+
+  update(first);
+  return {
+    element,
+    update,
+    focus() {
+      (text.readOnly ? (reopen.hidden ? skip : reopen) : text).focus();
+      element.scrollIntoView({ block: "nearest" });
+    },
+    show(address) {
+      image.hidden = address === undefined;
+      if (address !== undefined) image.src = address;
+    },
+  };
+}

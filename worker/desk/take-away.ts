@@ -1,0 +1,64 @@
+/** What a person takes away: the texts they accepted, in the form their work needs. No DOM. */
+
+import { toCsvTable } from "../../shared/csv.ts";
+import type { Row } from "./worklist.ts";
+
+export const FORMATS = {
+  csv: { label: "CSV, for a spreadsheet", file: "alt-text.csv", type: "text/csv" },
+  json: { label: "JSON", file: "alt-text.json", type: "application/json" },
+  html: { label: "HTML", file: "alt-text.html", type: "text/html" },
+  markdown: { label: "Markdown", file: "alt-text.md", type: "text/markdown" },
+} as const;
+export type Format = keyof typeof FORMATS;
+
+interface Taken {
+  readonly name: string;
+  readonly alt: string;
+  readonly decision: "accepted" | "decorative";
+  readonly edited: boolean;
+  readonly sha256: string;
+}
+
+/** Accepted rows and decorative ones; nobody's unseen text leaves the desk. */
+export function taken(rows: readonly Row[]): Taken[] {
+  return rows.flatMap(({ name, text, decision, original, sha256 = "" }) => {
+    if (decision !== "accepted" && decision !== "decorative") return [];
+    const alt = decision === "decorative" ? "" : text.trim();
+    return [{ name, alt, decision, edited: decision === "accepted" && text !== original, sha256 }];
+  });
+}
+
+/** The accepted rows as one text. */
+export function takeAway(rows: readonly Row[], format: Format): string {
+  const all = taken(rows);
+  switch (format) {
+    case "csv":
+      return toCsvTable(["name", "alt", "decision", "edited", "sha256"], all);
+    case "json":
+      return `${JSON.stringify(all, null, 2)}\n`;
+    case "html":
+      return all.map((row) => `<img src="${escaped(sourceOf(row))}" alt="${escaped(row.alt)}">\n`).join("");
+    case "markdown":
+      return all
+        .map((row) => `![${markdown(row.alt)}](<${sourceOf(row).replace(/[<>]/g, encodeURIComponent)}>)\n`)
+        .join("");
+  }
+}
+
+/** An address as it is; a file's name as a relative one. */
+function sourceOf({ name }: Taken): string {
+  return /^https?:\/\//.test(name) ? name : name.split("/").map(encodeURIComponent).join("/");
+}
+
+function escaped(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll('"', "&quot;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;");
+}
+
+/** Characters that mean something in a link's text, CommonMark section 2.4. */
+function markdown(text: string): string {
+  return text.replace(/[\\[\]*_`<>]/g, "\\$&").replace(/\s+/g, " ");
+}

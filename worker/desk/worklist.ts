@@ -1,0 +1,182 @@
+/** What is to be done on the desk: a row a picture, in what state it is, and what a person decided. No DOM, no network. */
+
+/** Where a row's caption is. */
+export type RowState =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "asking" }
+  | { readonly kind: "captioned"; readonly cached: boolean }
+  | { readonly kind: "failed"; readonly reason: string; readonly canRetry: boolean }
+  /** After a reload: its hash is known, its bytes are not. */
+  | { readonly kind: "lost" };
+
+/** What a person said of a row. */
+export type Decision = "open" | "accepted" | "decorative" | "skipped";
+
+export interface Row {
+  readonly id: string;
+  /** File name or address. */
+  readonly name: string;
+  readonly url: string | undefined;
+  readonly sha256: string | undefined;
+  readonly state: RowState;
+  /** As the model said it, shaped as alt text; undefined before. */
+  readonly original: string | undefined;
+  readonly needsReview: boolean;
+  /** As it is now: the person's. */
+  readonly text: string;
+  readonly decision: Decision;
+}
+
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+  readonly failed: number;
+}
+
+export interface Worklist {
+  readonly rows: readonly Row[];
+  add(row: Pick<Row, "id" | "name" | "url"> & Partial<Row>): void;
+  change(id: string, changes: Partial<Omit<Row, "id">>): void;
+  /** A caption has come. A text that a person has begun is theirs, and stays. */
+  caption(id: string, caption: { sha256: string; alt: string; needs_review: boolean; cached: boolean }): void;
+  decide(id: string, decision: Decision): void;
+  /** Takes the last decision back; the row it was about. */
+  undo(): string | undefined;
+  remove(id: string): void;
+  clear(): void;
+  get(id: string): Row | undefined;
+  /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
+  next(id: string, order: readonly Row[]): Row | undefined;
+  progress(): Progress;
+  onChange(listener: (row: Row | undefined) => void): void;
+}
+
+/** Screen readers read alt text in one breath up to about this length. */
+export const ADVISED_CHARACTERS = 125;
+
+export function createWorklist(): Worklist {
+  let rows: readonly Row[] = [];
+  const past: { readonly id: string; readonly decision: Decision }[] = [];
+  const listeners: ((row: Row | undefined) => void)[] = [];
+  const tell = (row: Row | undefined) => {
+    for (const listener of listeners) listener(row);
+  };
+
+  function change(id: string, changes: Partial<Omit<Row, "id">>): void {
+    let changed: Row | undefined;
+    rows = rows.map((row) => {
+      if (row.id !== id) return row;
+      changed = { ...row, ...changes };
+      return changed;
+    });
+    if (changed !== undefined) tell(changed);
+  }
+
+  const get = (id: string) => rows.find((row) => row.id === id);
+
+  return {
+    get rows() {
+      return rows;
+    },
+    get,
+    add(row) {
+      const added: Row = {
+        sha256: undefined,
+        state: { kind: "waiting" },
+        original: undefined,
+        needsReview: false,
+        text: "",
+        decision: "open",
+        ...row,
+      };
+      rows = [...rows, added];
+      tell(undefined);
+    },
+    change,
+    caption(id, { sha256, alt, needs_review, cached }) {
+      const row = get(id);
+      if (row === undefined) return;
+      const isUntouched = row.text === "" || row.text === row.original;
+      change(id, {
+        sha256,
+        original: alt,
+        needsReview: needs_review,
+        state: { kind: "captioned", cached },
+        ...(isUntouched ? { text: alt } : {}),
+      });
+    },
+    decide(id, decision) {
+      const row = get(id);
+      if (row === undefined) return;
+      past.push({ id, decision: row.decision });
+      change(id, { decision });
+    },
+    undo() {
+      const last = past.pop();
+      if (last !== undefined) change(last.id, { decision: last.decision });
+      return last?.id;
+    },
+    remove(id) {
+      rows = rows.filter((row) => row.id !== id);
+      tell(undefined);
+    },
+    clear() {
+      rows = [];
+      past.length = 0;
+      tell(undefined);
+    },
+    next(id, order) {
+      const at = order.findIndex((row) => row.id === id);
+      const ahead = [...order.slice(at + 1), ...order.slice(0, Math.max(0, at))];
+      const isOpen = (row: Row) => row.decision === "open" && get(row.id)?.decision === "open";
+      return ahead.find((row) => isOpen(row) && row.state.kind === "captioned") ?? ahead.find(isOpen);
+    },
+    progress: () => ({
+      done: rows.filter(({ decision }) => decision !== "open").length,
+      total: rows.length,
+      failed: rows.filter(({ state }) => state.kind === "failed").length,
+    }),
+    onChange(listener) {
+      listeners.push(listener);
+    },
+  };
+}
+
+/** Rows in the order to work through: as they came, or those that a person should look at first. */
+export function inOrder(rows: readonly Row[], reviewFirst: boolean): readonly Row[] {
+  if (!reviewFirst) return rows;
+  const rank = (row: Row) => (row.state.kind === "failed" ? 0 : row.needsReview ? 1 : 2);
+  return [...rows].sort((a, b) => rank(a) - rank(b));
+}
+
+/** The verdict on a caption, in words. */
+export function verdictOf({ state, needsReview, decision, text, original }: Row): string {
+  if (decision === "accepted") return text === original ? "Accepted" : "Accepted, in your words";
+  if (decision === "decorative") return "Decorative: screen readers pass it over";
+  if (decision === "skipped") return "Skipped: not in what you take away";
+  switch (state.kind) {
+    case "waiting":
+      return "Waiting for its turn";
+    case "asking":
+      return "Being captioned";
+    case "failed":
+      return state.reason;
+    case "lost":
+      return "Add its file again to have it captioned";
+    case "captioned": {
+      const from = state.cached ? " It was captioned before." : "";
+      return needsReview
+        ? `Unsure: check people, animals, place.${from}`
+        : `The model is fairly sure. Look it over.${from}`;
+    }
+  }
+}
+
+/** How long a text is, in words. */
+export function lengthOf(text: string): string {
+  const { length } = text.trim();
+  const over = length - ADVISED_CHARACTERS;
+  return over > 0
+    ? `${length} of ${ADVISED_CHARACTERS} characters: ${over} too many`
+    : `${length} of ${ADVISED_CHARACTERS} characters`;
+}
