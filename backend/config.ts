@@ -49,47 +49,49 @@ export const BackendVariables = z.object({
     .string()
     .min(16, "expected at least 16 characters")
     .optional()
-    .describe("Bearer token that callers must send; required unless HOST is loopback"),
-  THREADS: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .default(availableParallelism())
     .describe(
-      "Threads of one forward pass, and most pictures decoded at once; by default as many as the machine has cores",
+      "Bearer token that callers must send, 16 characters at least; required unless HOST is loopback",
     ),
+  THREADS: z.coerce.number().int().min(1).default(availableParallelism()).meta({
+    description: "Threads of one forward pass, and most pictures decoded at once, which are 16 at most",
+    default: "as many as the machine has cores",
+  }),
   MAX_BATCH_SIZE: z.coerce
     .number()
     .int()
     .min(1)
     .max(256)
     .default(8)
-    .describe("Most pictures of a forward pass"),
+    .describe("Most pictures of a forward pass; 32 suits a large GPU"),
   MAX_REQUESTS: z.coerce
     .number()
     .int()
     .min(1)
     .default(256)
-    .describe("Most caption requests at once; the next one is answered 429"),
+    .describe(
+      "Most caption requests at once; the next one is answered 429. Choose it by what the engine captions within REQUEST_TIMEOUT_MS: a longer queue only expires",
+    ),
   MAX_HELD_BYTES: z.coerce
     .number()
     .int()
     .min(32 * MIB)
     .default(256 * MIB)
-    .describe("Most bytes of request bodies held at once; a body past it is answered 429"),
+    .describe("Most bytes of request bodies held at once, as a plain number; a body past it is answered 429"),
   REQUEST_TIMEOUT_MS: z.coerce
     .number()
     .int()
     .min(1)
     .default(30_000)
-    .describe("Longest a caption request may take; a caller's shorter deadline goes first"),
+    .describe(
+      "Longest a body may take to arrive, and a caption from then on, in milliseconds; a caller's shorter deadline goes first",
+    ),
   RECENT_CAPTIONS: z.coerce.number().int().min(0).default(10_000).describe("Captions remembered; 0 for none"),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
     .int()
     .min(0)
     .default(30_000)
-    .describe("Longest to wait for accepted requests at SIGTERM"),
+    .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .url({ protocol: /^https?$/ })
     .optional()

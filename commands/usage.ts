@@ -49,7 +49,7 @@ function optionRow(name: string, schema: z.ZodType): string {
   const head = isFlag(schema) ? `--${name}` : `--${name} ${value ?? placeholder(schema)}`;
   return row(
     head,
-    [metaOf(schema).description, rangeOf(schema), defaultOf(schema)].filter(Boolean).join(" "),
+    [metaOf(schema).description, rangeOf(schema), defaultText(schema)].filter(Boolean).join(" "),
   );
 }
 
@@ -80,27 +80,45 @@ function wrapped(text: string, indent: number): string {
   return lines.map((line) => " ".repeat(line === "" ? 0 : indent) + line).join("\n");
 }
 
-const Meta = z.object({ description: z.string().optional(), value: z.string().optional() });
+const Meta = z.object({
+  description: z.string().optional(),
+  value: z.string().optional(),
+  /** Said in place of a default that is not the same on every machine. */
+  default: z.string().optional(),
+});
 
-/** The outermost description wins: that of the option over that of the schema it is made from. */
-function metaOf(schema: z.ZodType): z.infer<typeof Meta> {
+/** The outermost wins: what is said of the option over what is said of the schema it is made from. */
+export function metaOf(schema: z.ZodType): z.infer<typeof Meta> {
   const metas = layersOf(schema).map((layer) => Meta.parse(layer.meta() ?? {}));
-  const description = metas.find((meta) => meta.description !== undefined)?.description;
-  const value = metas.find((meta) => meta.value !== undefined)?.value;
-  return {
-    ...(description === undefined ? {} : { description: sentence(description) }),
-    ...(value === undefined ? {} : { value }),
-  };
+  const meta: z.infer<typeof Meta> = Object.assign({}, ...metas.reverse());
+  return meta.description === undefined ? meta : { ...meta, description: sentence(meta.description) };
 }
 
 function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
-function defaultOf(schema: z.ZodType): string | undefined {
+/** What an option is where nobody says; undefined where there is no default. */
+export function defaultOf(schema: z.ZodType): string | undefined {
+  const { default: said } = metaOf(schema);
+  const layer = layersOf(schema).find((one) => one instanceof z.ZodDefault);
+  return (
+    said ??
+    (layer === undefined || layer.def.defaultValue === "" ? undefined : String(layer.def.defaultValue))
+  );
+}
+
+function defaultText(schema: z.ZodType): string | undefined {
+  const value = defaultOf(schema);
+  return value === undefined || isFlag(schema) ? undefined : `Default: ${value}.`;
+}
+
+/** Choices or bounds, where there are any. */
+export function allowedOf(schema: z.ZodType): string | undefined {
   for (const layer of layersOf(schema)) {
-    if (layer instanceof z.ZodDefault && layer.def.defaultValue !== false) {
-      return `Default: ${layer.def.defaultValue}.`;
+    if (layer instanceof z.ZodEnum) return layer.options.map((option) => `\`${option}\``).join(", ");
+    if (layer instanceof z.ZodNumber && layer.minValue !== null && layer.minValue > Number.MIN_SAFE_INTEGER) {
+      return rangeOf(layer)?.slice(0, -1) ?? `${layer.minValue} or more`;
     }
   }
   return undefined;

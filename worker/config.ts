@@ -16,7 +16,7 @@ const commaList = z.string().transform((text) =>
 
 const optionalList = z.string().default("").pipe(commaList);
 
-const milliseconds = (fallback: number) => z.coerce.number().int().positive().default(fallback);
+const milliseconds = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
 
 const backendUrls = commaList.pipe(
   z
@@ -51,7 +51,9 @@ export const WorkerVariables = z.object({
     .string()
     .min(1)
     .optional()
-    .describe("Bearer token of the captioners, the same as their own BACKEND_SECRET"),
+    .describe(
+      "Bearer token of the captioners, the same as their own BACKEND_SECRET, which has 16 characters at least",
+    ),
   CF_ACCESS_CLIENT_ID: z
     .string()
     .min(1)

@@ -8,7 +8,7 @@ import { buildConfig, type PayloadRequest } from "payload";
 import sharp from "sharp";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const data = path.resolve(process.env.SITE_DATA ?? path.join(here, "data"));
+const data = path.resolve(/* turbopackIgnore: true */ process.env.SITE_DATA ?? path.join(here, "data"));
 
 const isEditor = ({ req }: { req: PayloadRequest }) =>
   (req.user as { role?: string } | null)?.role === "editor";
@@ -50,7 +50,6 @@ export default buildConfig({
     client: { url: `file:${path.join(data, "site.db")}` },
     wal: true,
     busyTimeout: 5000,
-    transactionOptions: {},
   }),
   plugins: [
     altText({

@@ -25,7 +25,7 @@ export function stateFields(): Field[] {
     {
       name: FIELD.state,
       type: "select",
-      label: "Alt text",
+      label: "Alt text state",
       index: true,
       options: STATES.map((value) => ({ value, label: STATE_LABELS[value] })),
       admin: {

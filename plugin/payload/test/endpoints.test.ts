@@ -6,7 +6,8 @@ import { backfill } from "../src/backfill.ts";
 import { DEAD_JOB_MS } from "../src/limits.ts";
 import { recoverDeadJobs } from "../src/recover.ts";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
-import { picture, startSite, type TestSite } from "./site.ts";
+import { picture } from "./picture.ts";
+import { startSite, type TestSite } from "./site.ts";
 
 let api: StandIn;
 beforeAll(async () => {

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
 import { valueAt } from "../src/paths.ts";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
-import { picture, startSite, type TestSite } from "./site.ts";
+import { picture } from "./picture.ts";
+import { startSite, type TestSite } from "./site.ts";
 
 let api: StandIn;
 beforeAll(async () => {

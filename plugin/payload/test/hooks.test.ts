@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
-import { picture, startSite, type TestSite } from "./site.ts";
+import { picture } from "./picture.ts";
+import { startSite, type TestSite } from "./site.ts";
 
 let api: StandIn;
 beforeAll(async () => {

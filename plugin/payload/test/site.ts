@@ -19,6 +19,7 @@ import sharp from "sharp";
 import { type AltTextOptions, altText } from "../src/index.ts";
 import { DESCRIBE_QUEUE, RUN_QUEUE } from "../src/names.ts";
 import type { Document } from "../src/paths.ts";
+import { picture } from "./picture.ts";
 
 export interface TestSite {
   readonly payload: Payload;
@@ -45,14 +46,6 @@ export interface UploadOptions {
   readonly locale?: string;
 }
 
-/** A picture that nobody has sent before. */
-export async function picture(width = 64, format: "png" | "jpeg" = "png"): Promise<Buffer> {
-  const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
-  return sharp({ create: { width, height: 48, channels: 3, background: "#888", noise } })
-    .toFormat(format)
-    .toBuffer();
-}
-
 export async function startSite(
   options: Partial<AltTextOptions> & { endpoint: string },
   media: Partial<CollectionConfig> = {},
@@ -64,7 +57,7 @@ export async function startSite(
   const built = await buildConfig({
     secret: "of a test",
     telemetry: false,
-    db: sqliteAdapter({ client: { url: `file:${path.join(folder, "site.db")}` }, transactionOptions: {} }),
+    db: sqliteAdapter({ client: { url: `file:${path.join(folder, "site.db")}` } }),
     collections: [
       { slug: "users", auth: true, fields: [{ name: "role", type: "text", saveToJWT: true }] },
       {

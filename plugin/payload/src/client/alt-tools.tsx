@@ -31,7 +31,7 @@ export function AltTools({ altPath, slug, writtenLocale }: AltToolsProps) {
   usePendingDescription(slug, altPath, writtenLocale);
   if (isOtherLocale) return null;
   return (
-    <div style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
+    <div className="alt-text-tools" style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
       <Provenance altPath={altPath} />
       {hasSavePermission !== false && !decorative && <Generate altPath={altPath} slug={slug} />}
     </div>

@@ -37,7 +37,7 @@ export async function AltTextWidget({ req }: WidgetServerProps) {
       <ul style={{ listStyle: "none", margin: 0, padding: 0 }}>
         {lines.map(({ label, count, href }) => (
           <li key={href}>
-            <a href={href}>{`${count} ${label}`}</a>
+            <a href={href}>{`${label}: ${count}`}</a>
           </li>
         ))}
       </ul>

@@ -1,0 +1,261 @@
+/** The admin panel as editors meet it: the built site in a real browser. */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { caption, problem, type StandIn, startStandIn } from "../captioner-stand-in.ts";
+import { picture } from "../picture.ts";
+import { type RunningSite, startRunningSite } from "./running-site.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let api: StandIn;
+let site: RunningSite;
+beforeAll(async () => {
+  api = await startStandIn();
+  site = await startRunningSite(api.url);
+}, 180_000);
+afterAll(async () => {
+  await site?.stop();
+  await api?.stop();
+});
+beforeEach(() => {
+  api.answer = caption();
+});
+
+const file = async (name = "photo.png") => ({ name, mimeType: "image/png", buffer: await picture() });
+
+/** Uploads without the admin panel. */
+async function upload(fields: object = {}): Promise<number> {
+  const form = new FormData();
+  form.append(
+    "file",
+    new File([new Uint8Array(await picture())], `${crypto.randomUUID()}.png`, { type: "image/png" }),
+  );
+  form.append("_payload", JSON.stringify(fields));
+  const { doc } = (await site.api("/media", { method: "POST", body: form })) as { doc: { id: number } };
+  return doc.id;
+}
+
+const stored = (id: number) => site.api(`/media/${id}`);
+
+async function save(page: Page): Promise<void> {
+  await page.click("#action-save");
+  await page.waitForSelector(".payload-toast-container .toast-success");
+}
+
+/** Faults of what the plugin adds; the rest of the page is Payload's. */
+async function faults(page: Page, selector: string): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async (within) => {
+    const axe = (
+      globalThis as unknown as {
+        axe: { run(at: string): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+      }
+    ).axe;
+    const { violations } = await axe.run(within);
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  }, selector);
+}
+
+test("an upload is described at once; an edit is kept and said to be one", async () => {
+  const page = await site.login("editor");
+  await page.goto("/admin/collections/media/create");
+  await page.setInputFiles("input[type=file]", await file());
+  await page.click("#action-save");
+  await page.waitForURL(/media\/\d+/);
+  await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>("#field-alt")?.value !== "");
+  expect(await page.inputValue("#field-alt")).toBe("A dog on grass");
+  await page.waitForSelector('[role=status]:has-text("Score 80 of 100")');
+  await page.fill("#field-alt", "A dog on wet grass");
+  await save(page);
+  await page.waitForSelector('[role=status]:has-text("Generated, then edited")');
+  await page.reload();
+  expect(await page.inputValue("#field-alt")).toBe("A dog on wet grass");
+  expect(await faults(page, ".alt-text-tools")).toEqual([]);
+  await page.close();
+});
+
+test("a text with a low score needs review until a person saves it", async () => {
+  api.answer = caption({ needs_review: true, score: 0.2 });
+  const id = await upload();
+  const page = await site.login("editor");
+  await page.goto(`/admin/collections/media/${id}`);
+  await page.waitForSelector('[role=status]:has-text("Needs review")');
+  await page.fill("#field-credit", "somebody");
+  await save(page);
+  await page.waitForSelector('[role=status]:has-text("Described")');
+  expect(await stored(id)).toMatchObject({
+    altState: "described",
+    altSource: "generated",
+    credit: "somebody",
+  });
+  await page.close();
+});
+
+test("Generate offers words before the first save, and a person's choice is kept", async () => {
+  let number = 0;
+  const words = ["A dog", "A brown dog", "A dog on grass", "A dog outdoors"];
+  api.answer = (request, response, body) => {
+    if (request.method === "GET") return problem(404, "not-captioned")(request, response, body);
+    return caption({ alt: words[number++ % words.length] ?? "" })(request, response, body);
+  };
+  const page = await site.login("editor");
+  await page.goto("/admin/collections/media/create");
+  await page.setInputFiles("input[type=file]", await file());
+  await page.click('button:has-text("Generate alt text")');
+  await page.waitForSelector("text=Use instead:");
+  expect(words).toContain(await page.inputValue("#field-alt"));
+  const other = page.locator("ul li button").first();
+  const text = (await other.textContent()) ?? "";
+  await other.click();
+  expect(await page.inputValue("#field-alt")).toBe(text);
+  await page.click("#action-save");
+  await page.waitForURL(/media\/\d+/);
+  const id = Number(/media\/(\d+)/.exec(page.url())?.[1]);
+  expect(await stored(id)).toMatchObject({ alt: text, altState: "described", altSource: "generated" });
+  await page.close();
+});
+
+test("Generate works in the bulk upload drawer, and does not touch what stands in the field", async () => {
+  const page = await site.login("editor");
+  await page.goto("/admin/collections/media");
+  await page.waitForLoadState("networkidle");
+  await page.click('button:has-text("Bulk Upload")');
+  await page.setInputFiles(".drawer input[type=file], dialog input[type=file], input[type=file]", [
+    await file("a.png"),
+    await file("b.png"),
+  ]);
+  await page.waitForSelector("#field-alt");
+  await page.fill("#field-alt", "My own words");
+  await page.click('button:has-text("Generate alt text")');
+  await page.waitForSelector("text=Use instead:");
+  expect(await page.inputValue("#field-alt")).toBe("My own words");
+  await page.close();
+});
+
+test("an editor who types while the job finishes keeps the words, and meets no warning", async () => {
+  api.answer = problem(503, "unavailable");
+  const id = await upload();
+  const page = await site.login("editor");
+  await page.goto(`/admin/collections/media/${id}`);
+  await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
+  await page.fill("#field-alt", "Words that I am typing");
+  api.answer = caption({ alt: "Words of the machine" });
+  await site.api(`/media/${id}`);
+  await expect
+    .poll(async () => (await stored(id)).alt, { timeout: 30_000, interval: 500 })
+    .toBe("Words of the machine");
+  await page.waitForTimeout(2500);
+  await page.locator("#field-alt").pressSequentially(" now");
+  expect(await page.inputValue("#field-alt")).toBe("Words that I am typing now");
+  await page.waitForTimeout(1000);
+  expect(await page.locator("#document-stale-data").count()).toBe(0);
+  await save(page);
+  expect(await stored(id)).toMatchObject({ alt: "Words that I am typing now", altState: "described" });
+  await page.close();
+});
+
+test("an untouched form takes over what the job wrote", async () => {
+  api.answer = problem(503, "unavailable");
+  const id = await upload();
+  const page = await site.login("editor");
+  await page.goto(`/admin/collections/media/${id}`);
+  await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
+  api.answer = caption({ alt: "Words of the machine" });
+  await page.waitForFunction(
+    () => document.querySelector<HTMLTextAreaElement>("#field-alt")?.value !== "",
+    undefined,
+    {
+      timeout: 30_000,
+    },
+  );
+  expect(await page.inputValue("#field-alt")).toBe("Words of the machine");
+  await page.fill("#field-credit", "x");
+  await page.waitForTimeout(1000);
+  expect(await page.locator("#document-stale-data").count()).toBe(0);
+  await save(page);
+  expect(await stored(id)).toMatchObject({ alt: "Words of the machine", credit: "x" });
+  await page.close();
+});
+
+test("a run over 50 pictures shows its progress, survives the tab, and can be cancelled and taken up again", async () => {
+  api.answer = problem(422, "unreadable-image");
+  for (let n = 0; n < 50; n += 10)
+    await Promise.all(Array.from({ length: 10 }, () => upload({ credit: "of the run" })));
+  api.answer = async (...call) => {
+    await new Promise((wake) => setTimeout(wake, 150));
+    await caption()(...call);
+  };
+  const page = await site.login("editor");
+  await page.goto("/admin/collections/media");
+  await page.click('button:has-text("Generate all missing alt text")');
+  await page.waitForSelector("progress");
+  await page.waitForFunction(() => (document.querySelector("progress")?.value ?? 0) > 4);
+  expect(await faults(page, 'section[aria-label="Alt text"]')).toEqual([]);
+  await page.close();
+
+  const again = await site.login("editor");
+  await again.goto("/admin/collections/media");
+  await again.waitForSelector("progress");
+  await again.click('section[aria-label="Alt text"] button:has-text("Cancel")');
+  await again.waitForSelector("text=/Alt text: cancelled after \\d+ of 5\\d/");
+  const left = async () => {
+    const { totalDocs } = await site.api(
+      "/media?where[credit][equals]=of%20the%20run&where[altState][equals]=failed&limit=1",
+    );
+    return Number(totalDocs);
+  };
+  await expect.poll(left).toBeGreaterThan(0);
+  expect(await left()).toBeLessThan(50);
+
+  api.answer = caption();
+  await again.click('button:has-text("Generate all missing alt text")');
+  await again.waitForSelector("text=/Alt text: all \\d+ done/", { timeout: 60_000 });
+  expect(await left()).toBe(0);
+  await again.close();
+}, 180_000);
+
+test("a run over selected ones skips what a person wrote", async () => {
+  const id = await upload({ alt: "Words of a person" });
+  const page = await site.login("editor");
+  await page.goto("/admin/collections/media?limit=10");
+  await page.waitForLoadState("networkidle");
+  await page.click("thead input[type=checkbox]");
+  await page.click('button:has-text("selected")');
+  await page.waitForSelector("text=/Alt text: all 10 done/", { timeout: 60_000 });
+  await page.waitForSelector("text=/skipped 10/");
+  expect(await stored(id)).toMatchObject({ alt: "Words of a person" });
+  await page.close();
+});
+
+test("the dashboard counts, and its numbers lead to their lists", async () => {
+  api.answer = caption({ needs_review: true });
+  await upload();
+  api.answer = problem(422, "unreadable-image");
+  await upload();
+  const page = await site.login("editor");
+  await page.goto("/admin");
+  const review = page.locator('a:has-text("Pictures to review")');
+  expect(await review.textContent()).toMatch(/: 1$/);
+  expect(await page.locator('a:has-text("Pictures without alt text")').textContent()).toMatch(/: 1$/);
+  await review.click();
+  await page.waitForURL(/altState/);
+  await page.waitForSelector("tbody tr");
+  expect(await page.locator("tbody tr").count()).toBe(1);
+  expect(await page.locator("tbody").textContent()).toContain("Needs review");
+  await page.close();
+});
+
+test("a reader sees the text and no way to change it", async () => {
+  const id = await upload();
+  const page = await site.login("reader");
+  await page.goto(`/admin/collections/media/${id}`);
+  await page.waitForSelector("#field-alt");
+  expect(await page.locator('button:has-text("Generate alt text")').count()).toBe(0);
+  await page.goto("/admin/collections/media");
+  await page.waitForSelector("tbody tr");
+  expect(await page.locator('section[aria-label="Alt text"]').count()).toBe(0);
+  await page.close();
+});

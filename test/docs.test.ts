@@ -1,0 +1,51 @@
+/** The documentation against what it is about: variables, links, commands. */
+
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { withSettingsTables } from "../commands/settings-tables.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const PAGES = globSync("{*.md,docs/**/*.md,client/README.md,examples/README.md}", { cwd: ROOT });
+
+test("the tables of variables are those of the schemas; `npm run docs:write` writes them", () => {
+  const page = read("docs/run.md");
+  expect(page).toMatch(/\| `MAX_HELD_BYTES` \| `268435456` \|/);
+  expect(withSettingsTables(page)).toBe(page);
+});
+
+describe.each(PAGES)("%s", (page) => {
+  const text = read(page);
+
+  test("links to what is there", () => {
+    const targets = Array.from(text.matchAll(/\]\(([^)\s]+)\)/g), ([, target = ""]) => target);
+    const broken = targets.filter((target) => {
+      if (/^[a-z]+:/.test(target)) return false;
+      const [path = "", anchor] = target.split("#");
+      const file = path === "" ? page : join(dirname(page), path);
+      if (!existsSync(join(ROOT, file))) return true;
+      return anchor !== undefined && !anchorsOf(read(file)).has(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  test("names commands that there are", () => {
+    const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
+    const named = Array.from(text.matchAll(/npm run (?:-s )?([\w:-]+)/g), ([, name = ""]) => name);
+    expect(named.filter((name) => !Object.hasOwn(scripts, name))).toEqual([]);
+  });
+});
+
+/** As the repository's hosts make them of headings. */
+function anchorsOf(text: string): Set<string> {
+  return new Set(
+    Array.from(text.matchAll(/^#+ (.*)$/gm), ([, heading = ""]) =>
+      heading
+        .toLowerCase()
+        .replaceAll(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    ),
+  );
+}
