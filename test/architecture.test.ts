@@ -10,6 +10,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   shared: [],
   client: ["shared"],
   worker: ["shared"],
+  // What runs in the browser calls the API as any other page does.
+  "worker/desk": ["shared", "client"],
   "backend/bundle": ["shared"],
   "backend/picture": ["shared"],
   "backend/model/weights": ["backend/bundle"],
