@@ -1,15 +1,20 @@
-/** `npm run -s caption -- FILE...`: captions pictures with no server, a line each, `FILE<TAB>alt text`. */
+/**
+ * `npm run -s caption -- FILE...`: captions pictures with no server, a line each, `FILE<TAB>alt text`; with `--url` and `--csv` a
+ * folder of them through a running API into a table.
+ */
 
 import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import * as z from "zod";
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { createCaptionClient } from "../client/index.ts";
 import { toCaption } from "../shared/alt-text.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
 import { type Caption, CaptionOptions } from "../shared/schema.ts";
-import { CommandError, runCommand, userPath } from "./command-line.ts";
+import { captionLibrary } from "./caption-library.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { type PictureFile, pictureFiles } from "./picture-files.ts";
 import { countLine, progressLine } from "./progress.ts";
@@ -20,6 +25,22 @@ const Options = z.object({
   bundle: z.string().optional().meta({
     description: "A bundle of 'npm run model:build'; the embedded model where absent.",
     value: "DIR",
+  }),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      description: "A running API that captions instead of this process; with --csv.",
+      value: "API",
+    }),
+  key: z.string().optional().meta({
+    description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
+    value: "KEY",
+  }),
+  csv: z.string().optional().meta({
+    description:
+      "With --url: the table to write. One that is there is gone on with: nothing is captioned twice.",
+    value: "FILE.csv",
   }),
   prompt: CaptionOptions.shape.prompt,
   "max-new-tokens": CaptionOptions.shape.max_new_tokens,
@@ -39,6 +60,7 @@ const COMMAND = {
   examples: [
     "npm run -s caption -- photo.jpg holiday/",
     "npm run -s caption -- --json --num-beams 3 - < photo.jpg",
+    "npm run -s caption -- library/ --url https://captions.example.org --csv captions.csv",
   ],
 } as const;
 
@@ -50,6 +72,9 @@ async function main({
   arguments: readonly string[];
 }): Promise<number> {
   const files = await pictureFiles(given);
+  const { url, csv } = options;
+  if (url !== undefined && csv !== undefined) return captionToTable(files, { ...options, url, csv });
+  if (url !== undefined || csv !== undefined) throw new UsageError("expected --url and --csv together");
   const bundle = options.bundle === undefined ? undefined : userPath(options.bundle);
   const { captioner, engine } = await openLocalCaptioner(bundle, {
     onProgress: progressLine("Building the embedded model"),
@@ -77,14 +102,43 @@ async function main({
   return failed > 0 ? 1 : 0;
 }
 
-/** @throws CommandError for what is wrong with the picture, and what the system says where it cannot be read */
-async function captionFile(captioner: Captioner, { path }: PictureFile, options: Options): Promise<Caption> {
-  const bytes = new Uint8Array(path === undefined ? await buffer(process.stdin) : await readFile(path));
-  const result = await captioner.caption(bytes, {
+async function captionToTable(
+  files: readonly PictureFile[],
+  options: Options & { readonly url: string; readonly csv: string },
+): Promise<number> {
+  const apiKey = options.key ?? process.env.CAPTION_API_KEY;
+  const progress = countLine("Captioned", files.length);
+  const { captioned, cached, failed, kept, needsReview } = await captionLibrary({
+    files: files.filter(({ path }) => path !== undefined),
+    client: createCaptionClient({ baseUrl: options.url, ...(apiKey === undefined ? {} : { apiKey }) }),
+    options: captionQuery(options),
+    csv: userPath(options.csv),
+    onProgress: progress.done,
+    onFailure(name, reason) {
+      progress.end();
+      console.error(printable(`${name}: ${reason}`));
+    },
+  }).finally(progress.end);
+  console.log(
+    `${captioned} captioned, ${cached} known already, ${failed} failed, ${kept} from before; ${needsReview} to be reviewed.`,
+  );
+  return failed > 0 ? 1 : 0;
+}
+
+function captionQuery(options: Options): CaptionOptions {
+  return {
     ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
     ...(options["max-new-tokens"] === undefined ? {} : { max_new_tokens: options["max-new-tokens"] }),
     ...(options["num-beams"] === undefined ? {} : { num_beams: options["num-beams"] }),
-  });
+    ...(options["max-length"] === undefined ? {} : { max_length: options["max-length"] }),
+  };
+}
+
+/** @throws CommandError for what is wrong with the picture, and what the system says where it cannot be read */
+async function captionFile(captioner: Captioner, { path }: PictureFile, options: Options): Promise<Caption> {
+  const bytes = new Uint8Array(path === undefined ? await buffer(process.stdin) : await readFile(path));
+  const { max_length: maxLength, ...generation } = captionQuery(options);
+  const result = await captioner.caption(bytes, generation);
   if (!result.ok) throw new CommandError(`${result.failure.detail} (${result.failure.code})`);
   const { caption, score } = result.value;
   const { id, revision, review } = captioner.model;
@@ -92,7 +146,7 @@ async function captionFile(captioner: Captioner, { path }: PictureFile, options:
     sha256: await contentHash(bytes),
     generated: { caption, score, model: { id, revision } },
     cached: false,
-    maxLength: options["max-length"],
+    maxLength,
     reviewBelow: review?.below,
   });
 }

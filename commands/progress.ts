@@ -36,13 +36,20 @@ export function countLine(label: string, total: number): { done(count: number): 
       if (!terminal && (now - shownAt < ELSEWHERE_EVERY_MS || count === total)) return;
       shownAt = now;
       const rate = count / Math.max(1e-3, (now - startedAt) / 1000);
-      const line = `${label} ${count} of ${total}, ${rate.toFixed(1)}/s`;
+      const line = `${label} ${count} of ${total}, ${rate.toFixed(1)}/s${timeLeft((total - count) / rate)}`;
       process.stderr.write(terminal ? `\r${line}\u001b[K` : `${line}\n`);
     },
     end() {
       if (terminal) process.stderr.write("\r\u001b[K");
     },
   };
+}
+
+/** After a comma, once there is a rate: `, about 3 min left`. */
+function timeLeft(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds < 1) return "";
+  const minutes = seconds / 60;
+  return `, about ${minutes < 2 ? `${Math.ceil(seconds)} s` : `${Math.ceil(minutes)} min`} left`;
 }
 
 /** A line with the seconds that `work` has taken so far, for what has no measure of its own. */

@@ -1,0 +1,125 @@
+/**
+ * Pictures of a folder through a running API into a CSV file: by hash first, four at a time, each row written as soon as it is
+ * known, so that an end at any moment loses nothing and the next run goes on from the file.
+ */
+
+import { appendFile, open, readFile } from "node:fs/promises";
+import pMap from "p-map";
+import {
+  CaptionApiError,
+  type CaptionClient,
+  type CaptionQuery,
+  CaptionTransportError,
+} from "../client/index.ts";
+import { csvHead, csvRows, readCsvTable } from "../shared/csv.ts";
+import { CommandError } from "./command-line.ts";
+import { systemErrorWords } from "./error-text.ts";
+import type { PictureFile } from "./picture-files.ts";
+
+const COLUMNS = ["file", "status", "alt", "caption", "score", "needs_review", "sha256", "problem"] as const;
+const AT_ONCE = 4;
+const FAILED = "failed";
+/** The next picture would meet these as well. */
+const STOPPING: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "quota-exceeded"]);
+
+export interface LibraryCounts {
+  readonly captioned: number;
+  readonly cached: number;
+  readonly failed: number;
+  /** Rows of an earlier run. */
+  readonly kept: number;
+  readonly needsReview: number;
+}
+
+export interface LibraryOptions {
+  readonly files: readonly PictureFile[];
+  readonly client: CaptionClient;
+  readonly options: CaptionQuery;
+  /** Where the rows go, and where those of an earlier run lie. */
+  readonly csv: string;
+  readonly onProgress: (done: number, total: number) => void;
+  readonly onFailure: (name: string, reason: string) => void;
+}
+
+/**
+ * Captions what the file does not have yet; what failed before is tried again.
+ * @throws CommandError where the file is another kind of CSV, or where no further picture can be captioned
+ */
+export async function captionLibrary(library: LibraryOptions): Promise<LibraryCounts> {
+  const { files, csv, onProgress } = library;
+  const known = await openTable(csv);
+  const todo = files.filter(({ name }) => !known.has(name));
+  const counts = { captioned: 0, cached: 0, failed: 0, kept: files.length - todo.length, needsReview: 0 };
+  let done = 0;
+  // Rows are whole: one write after the other.
+  let written = Promise.resolve();
+  const write = (row: object) => {
+    written = written.then(() => appendFile(csv, csvRows(COLUMNS, [row])));
+    return written;
+  };
+  onProgress(0, todo.length);
+  await pMap(
+    todo,
+    async (file) => {
+      const row = await rowOf(file, library);
+      await write(row);
+      done += 1;
+      if (row.status === FAILED) counts.failed += 1;
+      else counts[row.status === "cached" ? "cached" : "captioned"] += 1;
+      if ("needs_review" in row && row.needs_review) counts.needsReview += 1;
+      onProgress(done, todo.length);
+    },
+    { concurrency: AT_ONCE },
+  );
+  return counts;
+}
+
+async function rowOf({ name, path = "" }: PictureFile, { client, options, onFailure }: LibraryOptions) {
+  try {
+    const { cached, ...caption } = await client.caption(new Uint8Array(await readFile(path)), options);
+    return { file: name, status: cached ? "cached" : "generated", ...caption };
+  } catch (error) {
+    if (error instanceof CaptionApiError && STOPPING.has(error.problem.code)) {
+      throw new CommandError(
+        `${error.message} What is done is in the file; the same command goes on from there.`,
+      );
+    }
+    const problem = error instanceof CaptionApiError ? error.problem.code : reasonOf(error);
+    onFailure(name, error instanceof CaptionApiError ? error.message : problem);
+    return { file: name, status: FAILED, problem };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof CaptionTransportError && error.status === undefined) {
+    throw new CommandError(
+      `${error.message} What is done is in the file; the same command goes on from there.`,
+    );
+  }
+  const words = error instanceof CaptionTransportError ? error.message : systemErrorWords(error);
+  if (words === undefined) throw error;
+  return words;
+}
+
+/** Names of the files that have a caption in the table; a new one gets its head, a row that broke off is cut. */
+async function openTable(path: string): Promise<ReadonlySet<string>> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return "";
+    throw error;
+  });
+  const head = csvHead(COLUMNS);
+  if (text === "") {
+    await appendFile(path, head);
+    return new Set();
+  }
+  if (!text.startsWith(head)) {
+    throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
+  }
+  const whole = text.slice(0, text.lastIndexOf("\r\n") + 2);
+  if (whole.length < text.length) {
+    const file = await open(path, "r+");
+    await file.truncate(Buffer.byteLength(whole)).finally(() => file.close());
+  }
+  const rows = readCsvTable(whole);
+  return new Set(rows.flatMap(({ file, status }) => (file !== undefined && status !== FAILED ? [file] : [])));
+}
