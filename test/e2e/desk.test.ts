@@ -245,7 +245,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
     await add([await file("my photo.jpg")]);
     await captioned("my photo.jpg");
-    await row("my photo.jpg").getByText("Elsewhere:").click();
+    await row("my photo.jpg").getByText("From a program:").click();
     await row("my photo.jpg").getByRole("button", { name: "Copy the curl lines" }).click();
     await status().filter({ hasText: "The curl lines copied." }).waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
@@ -324,7 +324,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
         ]);
         await captioned("photo 2.jpg");
         await row("photo 1.jpg").getByRole("button", { name: "Accept" }).click();
-        await row("photo 2.jpg").getByText("Elsewhere:").click();
+        await row("photo 2.jpg").getByText("From a program:").click();
         await page.getByText("Options", { exact: true }).click();
         await page.getByText("Which text does a picture need?").click();
       }

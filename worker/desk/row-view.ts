@@ -35,7 +35,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     rows: "2",
     "aria-describedby": `${id}-verdict ${id}-length`,
   });
-  const label = make("label", { for: text.id }, ...named("Alt text of"));
+  const label = make("label", { for: text.id }, "Alt text", hiddenText(` of ${name}`));
   const length = make("p", { id: `${id}-length`, class: "hint" });
   const verdict = make("p", { id: `${id}-verdict` });
   const original = make("p", { class: "hint", hidden: true });
@@ -52,7 +52,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   const copy = button("Copy", () => actions.copy(text.value, `Alt text of ${name}`));
   const suggestions = make("div", { class: "alternatives", "aria-live": "polite" });
   const more = button("Other captions", suggest);
-  const elsewhere = make("details", {}, make("summary", {}, ...named("Elsewhere:")));
+  const elsewhere = make("details", {}, make("summary", {}, ...named("From a program:")));
   const element = make(
     "li",
     { "aria-labelledby": title.id, id },

@@ -55,7 +55,7 @@ export async function docsPage(document: OpenApiDocument): Promise<string> {
 <body>
 <header>
 <h1>${document.info.title}</h1>
-<nav aria-label="Pages"><a href="/">Playground</a> <a href="/openapi.json">OpenAPI</a></nav>
+<nav aria-label="Pages"><a href="/">Desk</a> <a href="/openapi.json">OpenAPI</a></nav>
 </header>
 <main>
 <p>${prose(document.info.description ?? "")}</p>
