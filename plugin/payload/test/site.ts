@@ -50,8 +50,10 @@ export async function startSite(
   options: Partial<AltTextOptions> & { endpoint: string },
   media: Partial<CollectionConfig> = {},
   config: Partial<Config> = {},
+  /** Of a site that is there already, whose people and database are opened again. */
+  existing?: string,
 ): Promise<TestSite> {
-  const folder = await mkdtemp(path.join(tmpdir(), "payload-"));
+  const folder = existing ?? (await mkdtemp(path.join(tmpdir(), "payload-")));
   const isEditor = ({ req }: { req: PayloadRequest }) =>
     (req.user as { role?: string } | null)?.role === "editor";
   const built = await buildConfig({
@@ -77,10 +79,16 @@ export async function startSite(
     plugins: [altText({ collections: ["media"], runner: false, ...options })],
     ...config,
   });
-  const payload = await getPayload({ config: built, key: folder });
+  const key = `${folder} ${crypto.randomUUID()}`;
+  const payload = await getPayload({ config: built, key });
   payload.logger.level = "silent";
   const person = async (role: string) => {
     const email = `${role}@example.org`;
+    const found = await payload.find({
+      collection: "users" as CollectionSlug,
+      where: { email: { equals: email } },
+    });
+    if (found.docs[0] !== undefined) return { ...found.docs[0], collection: "users" } as unknown as TypedUser;
     const user = await payload.create({
       collection: "users" as CollectionSlug,
       data: { email, password: "secret", role } as never,
@@ -159,7 +167,7 @@ export async function startSite(
       return handleEndpoints({
         config: Promise.resolve(payload.config) as never,
         request,
-        payloadInstanceCacheKey: folder,
+        payloadInstanceCacheKey: key,
       });
     },
     async stop() {
