@@ -129,7 +129,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "Marked decorative. 6 of 60 done" }).waitFor();
 
     await page.reload();
-    await status().filter({ hasText: "As you left it. 6 of 60 done" }).waitFor();
+    await expect
+      .poll(() => status().textContent(), { timeout: 20_000 })
+      .toMatch(/^As you left it\. 6 of 60 done/);
     expect(await textOf("photo 1.jpg").inputValue()).toBe("=A red square, mine");
     expect(await row("photo 20.jpg").textContent()).toMatch(/Unsure|fairly sure/);
 

@@ -183,6 +183,7 @@ function decide(id: string, decision: Row["decision"]): void {
   if (row === undefined || (decision === "accepted" && row.text.trim() === "")) return;
   const order = inOrder(worklist.rows, at("review-first", "input").checked);
   worklist.decide(id, decision);
+  void store.flush();
   sayProgress(SAID[decision]);
   if (decision === "open") views.get(id)?.focus();
   else {
