@@ -86,9 +86,9 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   const bundle = options.bundle === undefined ? await embedded() : await openBundle(folder);
   console.log(printable(`Model ${bundle.manifest.id}, revision ${bundle.manifest.revision}`));
 
+  const label = `Loading the model (${formatBytes(await graphBytes(bundle))})`;
   const backend = startBackend(settings, { folder, port: backendPort });
-  const loading = answersOk(`http://${LOOPBACK}:${backendPort}/readyz`);
-  await alive(backend, whileWaiting(`Loading the model (${formatBytes(await graphBytes(bundle))})`, loading));
+  await alive(backend, whileWaiting(label, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
 
   const worker = await startWorker(settings, { port, backendPort });
   const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, WORKER_READY_WITHIN_MS);
