@@ -341,6 +341,16 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     },
   );
 
+  test("the API's page fits a small screen, lists its operations, and its anchors lead somewhere", async () => {
+    await page.setViewportSize({ width: 320, height: 640 });
+    await page.goto(`${edge.url}/docs`);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+    const links = page.getByRole("navigation", { name: "Operations" }).getByRole("link");
+    const anchors = await links.evaluateAll((all) => all.map((link) => link.getAttribute("href") ?? ""));
+    expect(anchors.length).toBeGreaterThan(10);
+    for (const anchor of anchors) expect(await page.locator(anchor).count()).toBe(1);
+  });
+
   test("fits a small screen without scrolling sideways", async () => {
     await page.setViewportSize({ width: 320, height: 640 });
     await add(await files(1));

@@ -2,6 +2,7 @@
 
 import { html } from "hono/html";
 import * as z from "zod";
+import { PROBLEMS } from "../../shared/problem.ts";
 import type { OpenApiDocument } from "./openapi.ts";
 
 /** What the page reads of a JSON Schema. */
@@ -19,6 +20,7 @@ type Schema = z.infer<typeof Schema>;
 
 const Content = z.record(z.string(), z.object({ schema: Schema.optional() })).optional();
 const Operation = z.object({
+  operationId: z.string(),
   summary: z.string(),
   description: z.string().optional(),
   parameters: z
@@ -60,9 +62,23 @@ export async function docsPage(document: OpenApiDocument): Promise<string> {
 <main>
 <p>${prose(document.info.description ?? "")}</p>
 <p>Where a key is needed, send it as <code>Authorization: Bearer ate_…</code>. Errors are
-<code>application/problem+json</code> (RFC 9457) with a stable <code>code</code>.</p>
+<code>application/problem+json</code> (RFC 9457) with a stable <code>code</code>: <a href="#errors">all of them</a>.</p>
+<nav aria-label="Operations"><ul>${operations.map(
+    ({ method, path, operation }) =>
+      html`<li><a href="#${operation.operationId}">${operation.summary}</a> <code>${method} ${path}</code></li>`,
+  )}</ul></nav>
 ${operations.map(section)}
 ${components.map(([name, schema]) => html`<h2 id="${name}">${name}</h2>${fields(Schema.parse(schema))}`)}
+<h2 id="errors">Errors</h2>
+${scrolling(
+  "Errors",
+  html`<table><thead><tr><th scope="col">Code</th><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead><tbody>${Object.entries(
+    PROBLEMS,
+  ).map(
+    ([code, { status, title }]) =>
+      html`<tr><td><code>${code}</code></td><td>${status}</td><td>${title}.</td></tr>`,
+  )}</tbody></table>`,
+)}
 </main>
 </body>
 </html>`;
@@ -70,18 +86,42 @@ ${components.map(([name, schema]) => html`<h2 id="${name}">${name}</h2>${fields(
 }
 
 function section({ method, path, operation }: { method: string; path: string; operation: Operation }): Html {
-  const { summary, description = "", parameters, requestBody, responses } = operation;
+  const { operationId, summary, description = "", parameters, requestBody, responses } = operation;
   const answers = Object.entries(responses).map(
     ([status, { description: meaning, content }]) =>
       html`<tr><td>${status}</td><td>${prose(meaning)}${types(content)}</td></tr>`,
   );
-  return html`<h2><code>${method} ${path}</code></h2>
+  return html`<h2 id="${operationId}"><code>${method} ${path}</code></h2>
 <p>${summary}. ${prose(description)}</p>
+<pre tabindex="0">${curlOf({ method, path, operation })}</pre>
 ${parameters.length > 0 ? html`<h3>Parameters</h3>${parameterTable(parameters)}` : ""}
 ${requestBody === undefined ? "" : html`<h3>Body</h3>${bodies(requestBody.content)}`}
 <h3>Answers</h3>
-<table><thead><tr><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead><tbody>${answers}</tbody></table>
+${scrolling(
+  `Answers of ${operationId}`,
+  html`<table><thead><tr><th scope="col">Status</th><th scope="col">Meaning</th></tr></thead><tbody>${answers}</tbody></table>`,
+)}
 `;
+}
+
+/** A line for a terminal: what the body is decides how it is sent. */
+function curlOf({ method, path, operation }: { method: string; path: string; operation: Operation }): string {
+  const types = Object.keys(operation.requestBody?.content ?? {});
+  const address = `$API${path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => `$${name.toUpperCase()}`)}`;
+  const verb = method === "GET" || types.length > 0 ? "" : ` -X ${method}`;
+  const body = types.includes("application/octet-stream")
+    ? " --data-binary @photo.jpg"
+    : types.includes("application/x-ndjson")
+      ? ' -H "Content-Type: application/x-ndjson" --data-binary @items.ndjson'
+      : types.length > 0
+        ? ' -H "Content-Type: application/json" -d @request.json'
+        : "";
+  return `curl${verb} -H "Authorization: Bearer $KEY"${body} "${address}"`;
+}
+
+/** Scrolls sideways by itself where the screen is narrow, also by keyboard. */
+function scrolling(label: string, content: Html): Html {
+  return html`<div class="scrolling" role="group" aria-label="${label}" tabindex="0">${content}</div>`;
 }
 
 function parameterTable(parameters: Operation["parameters"]): Html {
@@ -113,7 +153,10 @@ function fields(schema: Schema): Html | string {
 }
 
 function table(rows: readonly Html[]): Html {
-  return html`<table><thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Meaning</th></tr></thead><tbody>${rows}</tbody></table>`;
+  return scrolling(
+    "Fields",
+    html`<table><thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Meaning</th></tr></thead><tbody>${rows}</tbody></table>`,
+  );
 }
 
 function fieldRow(field: { name: string; schema: Schema; required: boolean; place?: string }): Html {
