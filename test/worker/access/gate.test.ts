@@ -85,7 +85,7 @@ describe("keys", () => {
     const KEYS = {
       get: (id: string) => (down ? Promise.reject(new Error("KV is down")) : env.KEYS.get(id)),
     };
-    const edge = startEdge({ ...KEYED, KEYS });
+    const edge = startEdge({ ...KEYED, KEYS, LOG_LEVEL: "silent" });
     const { key } = await issueKey();
     const { key: unseen } = await issueKey();
     await edge.fetch("/v1/captions", post(bearer(key)));

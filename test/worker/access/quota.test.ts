@@ -5,7 +5,7 @@ import { expect, test, vi } from "vitest";
 import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { BatchLine } from "../../../shared/schema.ts";
 import { startEdge } from "../support/edge.ts";
-import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { post, problemOf, textOf, useFakeNetwork } from "../support/edge-test.ts";
 import { base64Of, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
@@ -129,7 +129,7 @@ test("the day never goes back, and what is given back is of the day it was spent
 });
 
 const linesOf = async (response: Response) =>
-  (await response.text())
+  (await textOf(response))
     .trimEnd()
     .split("\n")
     .map((line) => BatchLine.parse(JSON.parse(line)));

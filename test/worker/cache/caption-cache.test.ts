@@ -53,7 +53,7 @@ describe("tiers", () => {
 
   test("an error that cannot change is remembered, one that can is not", async () => {
     const backend = network().backend("backend-a.test");
-    const edge = startEdge();
+    const edge = startEdge({ LOG_LEVEL: "silent" });
     const damaged = newPicture();
     backend.answer = () =>
       Response.json(

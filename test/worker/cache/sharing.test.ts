@@ -5,7 +5,7 @@ import { describe, expect, test, vi } from "vitest";
 import { createCaptionClient } from "../../../client/index.ts";
 import { type ApiKeyScope, apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { type Edge, startEdge } from "../support/edge.ts";
-import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
+import { post, problemOf, textOf, useFakeNetwork } from "../support/edge-test.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
@@ -139,7 +139,7 @@ test("what a caller sent comes back cut", async () => {
   network().backend("backend-a.test");
   const long = "a".repeat(1_000_000);
   const response = await startEdge().fetch(`/v1/captions?${long}=1`, post(newPicture()));
-  const text = await response.text();
+  const text = await textOf(response);
   expect(response.status).toBe(400);
   expect(text.length).toBeLessThan(700);
 });

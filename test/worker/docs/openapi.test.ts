@@ -8,6 +8,7 @@ import { openApiDocument } from "../../../worker/docs/openapi.ts";
 import { createServices } from "../../../worker/services.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
 import { startEdge, workerEnv } from "../support/edge.ts";
+import { textOf } from "../support/edge-test.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
 let network: FakeNetwork;
@@ -259,7 +260,7 @@ describe("the OpenAPI document", () => {
     if (type === PROBLEM_CONTENT_TYPE) {
       expect(description).toContain(`\`${Problem.parse(await response.json()).code}\``);
     } else if (type === "application/x-ndjson") {
-      BatchLine.parse(JSON.parse(await response.text()));
+      BatchLine.parse(JSON.parse(await textOf(response)));
     } else if (route.includes("/v1/captions") && status === "200") {
       Caption.parse(await response.json());
     } else if (route.includes("/models/") && status === "200") {

@@ -4,6 +4,7 @@ import { Problem } from "../../../shared/problem.ts";
 import { BatchLine } from "../../../shared/schema.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
 import { type Edge, startEdge } from "../support/edge.ts";
+import { textOf } from "../support/edge-test.ts";
 import { base64Of, hashOf, newPicture } from "../support/pictures.ts";
 
 let network: FakeNetwork;
@@ -20,7 +21,7 @@ const post = (edge: Edge, body: unknown, query = "") =>
 async function linesOf(response: Response): Promise<BatchLine[]> {
   expect(response.status).toBe(200);
   expect(response.headers.get("content-type")).toBe("application/x-ndjson");
-  const text = await response.text();
+  const text = await textOf(response);
   expect(text.endsWith("\n")).toBe(true);
   return text
     .trimEnd()

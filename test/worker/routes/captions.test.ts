@@ -241,7 +241,7 @@ describe("routes", () => {
 
   test("is alive without a captioner, and ready only with one", async () => {
     const backend = network.backend("backend-a.test");
-    const edge = startEdge();
+    const edge = startEdge({ LOG_LEVEL: "silent" });
     expect((await edge.fetch("/readyz")).status).toBe(200);
     backend.dead = true;
     expect((await edge.fetch("/healthz")).status).toBe(200);

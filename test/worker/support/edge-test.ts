@@ -20,4 +20,7 @@ export function useFakeNetwork(): () => FakeNetwork {
 
 export const post = (picture: Uint8Array<ArrayBuffer>): RequestInit => ({ method: "POST", body: picture });
 
+/** The text of a body of any type; workerd warns of reading one that is not called text. */
+export const textOf = (response: Response) => new Response(response.body).text();
+
 export const problemOf = async (response: Response) => Problem.parse(await response.json());
