@@ -20,3 +20,7 @@ declare module "*.jpg" {
   const bytes: ArrayBuffer;
   export default bytes;
 }
+declare module "*/built/openapi.txt" {
+  const text: string;
+  export default text;
+}

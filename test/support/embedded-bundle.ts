@@ -1,9 +1,10 @@
-/** Builds the embedded bundle and the desk once before any test: test files run side by side and several need them. */
+/** Builds the embedded bundle and the pages once before any test: test files run side by side and several need them. */
 
+import { execFileSync } from "node:child_process";
 import { openEmbeddedBundle } from "../../backend/model/embedded.ts";
-import { buildDesk } from "../../local/build-desk.ts";
 
 export async function setup(): Promise<void> {
-  await buildDesk();
+  // By itself, as wrangler does it.
+  execFileSync(process.execPath, ["local/pages/build.ts"], { cwd: new URL("../..", import.meta.url) });
   await openEmbeddedBundle();
 }

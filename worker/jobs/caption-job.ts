@@ -9,7 +9,7 @@ import type { Job, JobEvent, JobWebhook } from "../../shared/jobs.ts";
 import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
-import { type Counts, createLedger, type ItemOutcome, type NewItem, type WaitingItem } from "./ledger.ts";
+import { type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
 import {
   CHUNK_TAKES,
   CHUNKS_IN_FLIGHT,
@@ -20,6 +20,7 @@ import {
 } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
 import { createOutbox } from "./outbox.ts";
+import { failedOutcome, type ItemOutcome } from "./outcome.ts";
 import { deliver, newWebhookSecret } from "./webhook.ts";
 
 /** What the object needs of its environment, beside the variables. */
@@ -410,11 +411,6 @@ export class CaptionJob extends DurableObject<JobBindings> {
 
 function isRunning({ status }: State): boolean {
   return status === "queued" || status === "running";
-}
-
-/** The line of an item that failed, without what the item brought itself. */
-export function failedOutcome(failure: Failure): ItemOutcome {
-  return { status: "error", problem: toProblem(failure) };
 }
 
 /** What waits, at the pace since the first item was begun. */

@@ -16,16 +16,11 @@ import { logRequest } from "../request/log.ts";
 import { type Background, openScope, type RequestScope, withDeadline } from "../request/scope.ts";
 import type { Services } from "../services.ts";
 import { type ByteBudget, createByteBudget } from "./byte-budget.ts";
-import {
-  type CaptionJob,
-  failedOutcome,
-  type ItemReport,
-  type Pause,
-  type TakenChunk,
-} from "./caption-job.ts";
+import type { CaptionJob, ItemReport, Pause, TakenChunk } from "./caption-job.ts";
 import type { WaitingItem } from "./ledger.ts";
 import { HELD_PICTURE_BYTES, ITEMS_AT_ONCE, RESULTS_A_RECORD, RETRY_DELAY_MS } from "./limits.ts";
 import { JobMessage } from "./message.ts";
+import { failedOutcome } from "./outcome.ts";
 
 const DEAD_LETTERS = /-dead$/;
 /** Seconds until a message is delivered again that nobody could work on. */

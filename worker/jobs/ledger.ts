@@ -5,8 +5,8 @@
  * A chunk is `ready` (to be sent from `due` on), `sent` or `taken` (lost if not heard of by `due`), or `done`.
  */
 
-import type { JobLine } from "../../shared/jobs.ts";
 import { CHUNK_ITEMS } from "./limits.ts";
+import type { ItemOutcome } from "./outcome.ts";
 
 /** An item as the request gave it; one that is not well formed brings its failed line along. */
 export interface NewItem {
@@ -26,10 +26,6 @@ export interface WaitingItem {
   readonly sha256: string | undefined;
   readonly attempts: number;
 }
-
-/** A line of the results without what the item brought itself. */
-type WithoutOwn<Line> = Line extends unknown ? Omit<Line, "index" | "id" | "metadata"> : never;
-export type ItemOutcome = WithoutOwn<JobLine>;
 
 export interface Counts {
   total: number;

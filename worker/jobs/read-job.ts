@@ -12,9 +12,9 @@ import type { CaptionOptions } from "../../shared/schema.ts";
 import { readBounded, readInChunks } from "../intake/body.ts";
 import { isTooDeep, MAX_METADATA_DEPTH } from "../intake/metadata.ts";
 import { orThrow, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
-import { failedOutcome } from "./caption-job.ts";
 import type { NewItem } from "./ledger.ts";
 import { ITEMS_A_CALL } from "./limits.ts";
+import { failedOutcome } from "./outcome.ts";
 
 const NDJSON_TYPES: ReadonlySet<string> = new Set([
   "application/x-ndjson",
