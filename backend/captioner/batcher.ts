@@ -1,6 +1,7 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
- * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background. No HTTP, no pictures' files, no ONNX.
+ * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before
+ * those of the background, and are not held up by sharing a pass with them. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -74,7 +75,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     for (const entry of inTurn) {
       if (entry.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
-      } else if (batch.length < maxBatchSize && (batch[0]?.group ?? entry.group) === entry.group) {
+      } else if (batch.length < maxBatchSize && mayShare(batch[0] ?? entry, entry)) {
         batch.push(entry);
       } else {
         rest.push(entry);
@@ -131,6 +132,10 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
       return (queue.length * secondsAPicture) / engine.concurrency;
     },
   };
+}
+
+function mayShare(first: Entry, other: Entry): boolean {
+  return first.group === other.group && isUrgent(first) === isUrgent(other);
 }
 
 function isUrgent({ isBackground }: Submission): boolean {

@@ -165,7 +165,8 @@ test("pictures that somebody waits for go before those of the background", async
   await Promise.all([first, ...background, ...waitedFor]);
   expect(engine.passes.map(({ colours }) => colours)).toEqual([
     ["0,0,0"],
-    ["6,6,6", "7,7,7", "1,1,1", "2,2,2"],
-    ["3,3,3", "4,4,4", "5,5,5"],
+    ["6,6,6", "7,7,7"],
+    ["1,1,1", "2,2,2", "3,3,3", "4,4,4"],
+    ["5,5,5"],
   ]);
 });
