@@ -1,32 +1,29 @@
 /**
  * `npm run cms`: the whole demo on this machine. Installs and builds the Payload site of `plugin/payload/dev`, starts the
- * API behind it, uploads sample pictures, prints address and password, and stops all of it on Ctrl-C.
+ * API behind it, uploads sample pictures, prints address and password, and ends all of it with itself.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, readFile, stat } from "node:fs/promises";
-import { createServer } from "node:net";
-import { basename, join } from "node:path";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import * as z from "zod";
+import { type Child, startChild } from "../local/child.ts";
+import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
+import { inheritedEnvironment } from "../local/settings.ts";
+import { CommandError, runCommand } from "./command-line.ts";
+import { whileWaiting } from "./progress.ts";
 
-const USAGE = `usage: npm run cms [-- --port N] [-- --api URL]
-  --port  port of the admin panel; 3000 by default
-  --api   a caption API that runs already; one is started otherwise`;
-
-const LOOPBACK = "127.0.0.1";
-const OWN_API = `http://${LOOPBACK}:8787`;
 const API_READY_WITHIN_MS = 180_000;
 const SITE_READY_WITHIN_MS = 60_000;
 const POLL_EVERY_MS = 200;
-const STOP_WITHIN_MS = 15_000;
 const EDITOR = { email: "editor@example.org", password: "alt-text" };
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const plugin = join(root, "plugin/payload");
 const data = join(root, ".cache/cms");
+const installed = (path: string) => join(plugin, "node_modules", path);
 
 /** What is uploaded once; the last one with words of a person. */
 const SAMPLES: readonly (readonly [string, string | undefined])[] = [
@@ -35,178 +32,185 @@ const SAMPLES: readonly (readonly [string, string | undefined])[] = [
   ["rocket.jpg", "A rocket on its launch pad at dusk, words that a person wrote"],
 ];
 
+const Port = z.coerce.number().int().min(1).max(65_535);
 const Options = z.object({
-  port: z.coerce.number().int().min(1).max(65_535).default(3000),
-  api: z.url({ protocol: /^https?$/ }).optional(),
+  port: Port.default(3000).describe("Port of the admin panel."),
+  api: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      description: "A caption API that runs already; where absent, one is started.",
+      value: "URL",
+    }),
+  "api-port": Port.default(8787).describe("Port of the API that is started."),
+  "backend-port": Port.default(8788).describe("Port of the captioner behind it."),
 });
 
-/** Something that the caller can act on; the message says what. */
-class CmsError extends Error {
-  override readonly name = "CmsError";
+const COMMAND = {
+  invocation: "npm run -s cms --",
+  summary:
+    "Runs a Payload CMS with the alt text plugin on this machine, and the caption API behind it. Installs Payload first, some 1,000 MB.",
+  arguments: z.tuple([], "expected no arguments beside the options"),
+  options: Options,
+  examples: ["npm run cms", "npm run -s cms -- --port 4000 --api http://127.0.0.1:8787"],
+  notes: "Its pictures and database are kept in .cache/cms; delete that folder to begin anew.",
+} as const;
+
+const interruption = new AbortController();
+const children = new Set<Child>();
+
+async function main({ options }: { options: z.output<typeof Options> }): Promise<number> {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => interruption.abort(new Error("interrupted")));
+  }
+  try {
+    await run(options);
+    return 0;
+  } catch (error) {
+    if (interruption.signal.aborted) return 0;
+    throw error;
+  } finally {
+    await Promise.all([...children].map((child) => child.stop()));
+  }
 }
 
-const running = new Set<ChildProcess>();
-let isStopping = false;
-
-async function main(): Promise<number> {
-  const { port, api } = parseOptions();
-  await requireFree(port);
+async function run(options: z.output<typeof Options>): Promise<void> {
+  const { port, "api-port": apiPort, "backend-port": backendPort } = options;
+  await requireFree("--port", port);
+  if (options.api === undefined) {
+    await requireFree("--api-port", apiPort);
+    await requireFree("--backend-port", backendPort);
+  }
+  const api = options.api ?? `http://${LOOPBACK}:${apiPort}`;
   const environment = {
+    ...inheritedEnvironment(process.env),
     PAYLOAD_CONFIG_PATH: join(plugin, "dev/payload.config.ts"),
     SITE_DATA: data,
-    CAPTION_API: api ?? OWN_API,
+    CAPTION_API: api,
     NEXT_TELEMETRY_DISABLED: "1",
   };
-  const bin = (path: string) => join(plugin, "node_modules", path);
-  await step("Client", () =>
-    finish([join(root, "node_modules/typescript/bin/tsc"), "--project", "client/tsconfig.build.json"], root),
+  const inPlugin = (args: readonly string[], more: Readonly<Record<string, string>> = {}) =>
+    finish(args, { cwd: plugin, env: { ...environment, ...more } });
+
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  await whileWaiting("Building the client", inPlugin([tsc, "--project", "../../client/tsconfig.build.json"]));
+  if (!(await isInstalled())) await whileWaiting("Installing Payload", inPlugin([npm(), "ci"]));
+  await whileWaiting("Building the plugin", inPlugin([tsc, "--project", "tsconfig.build.json"]));
+  const payload = installed("payload/bin.js");
+  const next = installed("next/dist/bin/next");
+  await whileWaiting("Listing its components", inPlugin([payload, "generate:importmap"]));
+  await whileWaiting(
+    "Building the admin panel",
+    inPlugin([next, "build", "dev"], { NODE_ENV: "production" }),
   );
-  if (!(await isInstalled()))
-    await step("Payload, some 1,000 MB, once", () => finish([...npm(), "ci"], plugin));
-  await step("Plugin", () => finish([bin("typescript/bin/tsc"), "--project", "tsconfig.build.json"], plugin));
-  await step("Components", () => finish([bin("payload/bin.js"), "generate:importmap"], plugin, environment));
-  await step("Admin panel", () => finish([bin("next/dist/bin/next"), "build", "dev"], plugin, environment));
   await mkdir(data, { recursive: true });
-  await step("Database", () =>
-    finish([bin("payload/bin.js"), "run", "dev/seed.ts"], plugin, {
-      ...environment,
-      NODE_ENV: "development",
-    }),
+  await whileWaiting(
+    "Filling the database",
+    inPlugin([payload, "run", "dev/seed.ts"], { NODE_ENV: "development" }),
   );
 
-  if (api === undefined && !(await isUp(`${OWN_API}/readyz`))) {
-    const service = start(["commands/start.ts"], root, {});
-    await step("Caption API", () => untilUp(`${OWN_API}/readyz`, API_READY_WITHIN_MS, service));
+  if (options.api === undefined) {
+    const ports = ["--port", String(apiPort), "--backend-port", String(backendPort)];
+    const service = start("caption API", ["commands/start.ts", ...ports], {
+      cwd: root,
+      env: inheritedEnvironment(process.env),
+    });
+    await whileWaiting("Starting the caption API", untilUp(service, `${api}/readyz`, API_READY_WITHIN_MS));
   }
   const address = `http://${LOOPBACK}:${port}`;
-  const site = start(
-    [bin("next/dist/bin/next"), "start", "dev", "-H", LOOPBACK, "-p", String(port)],
-    plugin,
-    {
-      ...environment,
-      NODE_ENV: "production",
-    },
-  );
-  await step("Site", () => untilUp(`${address}/api/users/me`, SITE_READY_WITHIN_MS, site));
-  await step("Sample pictures", () => uploadSamples(address));
+  const site = start("site", [next, "start", "dev", "-H", LOOPBACK, "-p", String(port)], {
+    cwd: plugin,
+    env: { ...environment, NODE_ENV: "production" },
+  });
+  await whileWaiting("Starting the site", untilUp(site, `${address}/api/users/me`, SITE_READY_WITHIN_MS));
+  await whileWaiting("Uploading the samples", uploadSamples(address));
   console.log(`
 Ready.
   admin panel: ${address}/admin
   editor:      ${EDITOR.email}, password ${EDITOR.password}
   reader:      reader@example.org, password ${EDITOR.password}
 Ctrl-C stops it. Its pictures and database are in .cache/cms.`);
-  const died = await Promise.race([...running].map((child) => once(child, "exit").then(() => child)));
-  if (isStopping) return 0;
-  throw new CmsError(
-    `${died.spawnargs.slice(1, 3).join(" ")} ended with status ${died.exitCode}; see its lines above.`,
-  );
-}
-
-function parseOptions(): z.infer<typeof Options> {
-  try {
-    const { values } = parseArgs({ options: { port: { type: "string" }, api: { type: "string" } } });
-    return Options.parse(values);
-  } catch (error) {
-    const message = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
-    console.error(`${message}\n${USAGE}`);
-    process.exit(2);
-  }
+  await Promise.race([...children].map((child) => alive(child, new Promise<never>(() => {}))));
 }
 
 /** Before anything is installed or built. */
-async function requireFree(port: number): Promise<void> {
-  const server = createServer();
-  try {
-    server.listen(port, LOOPBACK);
-    await once(server, "listening");
-  } catch {
-    throw new CmsError(`Port ${port} is taken: npm run cms -- --port N`);
-  } finally {
-    server.close();
-  }
-}
-
-/** What the lockfile says is there. */
-async function isInstalled(): Promise<boolean> {
-  const changedAt = (path: string) =>
-    stat(join(plugin, path)).then(
-      ({ mtimeMs }) => mtimeMs,
-      () => 0,
-    );
-  return (await changedAt("node_modules/.package-lock.json")) >= (await changedAt("package-lock.json"));
-}
-
-/** npm as it has started this command. */
-function npm(): readonly string[] {
-  const path = process.env.npm_execpath;
-  if (path === undefined) throw new CmsError("Start it by npm: npm run cms");
-  return [path];
-}
-
-/** One line a step, with its seconds; on a terminal they count up. */
-async function step(name: string, body: () => Promise<void>): Promise<void> {
-  const startedAt = performance.now();
-  const seconds = () => Math.round((performance.now() - startedAt) / 1000);
-  const isTerminal = process.stderr.isTTY;
-  const show = () => process.stderr.write(`\r${name} ... ${seconds()} s`);
-  const timer = isTerminal ? setInterval(show, 1000) : undefined;
-  if (!isTerminal) process.stderr.write(`${name} ...\n`);
-  try {
-    await body();
-    process.stderr.write(isTerminal ? `\r${name}, ${seconds()} s\u001b[K\n` : `${name}, ${seconds()} s\n`);
-  } finally {
-    clearInterval(timer);
-  }
-}
-
-function start(args: readonly string[], cwd: string, environment: Record<string, string>): ChildProcess {
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "ignore", "inherit"],
-    // A group of its own: Ctrl-C reaches only this process, which then stops the others.
-    detached: true,
-  });
-  running.add(child);
-  child.once("exit", () => running.delete(child));
-  return child;
-}
-
-/** Runs a program to its end; what it prints is shown only where it fails. */
-async function finish(
-  args: readonly string[],
-  cwd: string,
-  environment: Record<string, string> = {},
-): Promise<void> {
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-    detached: true,
-  });
-  running.add(child);
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
-  const [code] = await once(child, "close");
-  running.delete(child);
-  if (code !== 0 && !isStopping)
-    throw new CmsError(`${output}\n${basename(args[0] ?? "")} ended with status ${code}.`);
-}
-
-async function isUp(url: string): Promise<boolean> {
-  return fetch(url).then(
-    ({ ok }) => ok,
-    () => false,
+async function requireFree(option: string, port: number): Promise<void> {
+  if (await isPortFree(port)) return;
+  const holder = (await portHolder(port)) ?? "another process";
+  throw new CommandError(
+    `Port ${port} is held by ${holder}. End it, or take another: npm run cms -- ${option} N`,
   );
 }
 
-async function untilUp(url: string, withinMs: number, child: ChildProcess): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!(await isUp(url))) {
-    if (child.exitCode !== null)
-      throw new CmsError(`It ended with status ${child.exitCode}; see its lines above.`);
-    if (Date.now() > deadline) throw new CmsError(`${url} did not answer within ${withinMs / 1000} s.`);
-    await new Promise((wake) => setTimeout(wake, POLL_EVERY_MS));
+/** Whether what the lockfile names is there. */
+async function isInstalled(): Promise<boolean> {
+  const changedAt = (path: string) =>
+    stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+  const there = await changedAt(installed(".package-lock.json"));
+  return there >= (await changedAt(join(plugin, "package-lock.json")));
+}
+
+/** npm's script, as it has started this command. */
+function npm(): string {
+  const path = process.env.npm_execpath;
+  if (path === undefined)
+    throw new CommandError("Payload is to be installed by npm: start this by npm run cms.");
+  return path;
+}
+
+interface Place {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Runs a program to its end; what it prints is shown only where it fails. */
+async function finish(args: readonly string[], place: Place): Promise<void> {
+  const child = startChild(args[0] ?? "", args, place);
+  children.add(child);
+  const output = Promise.all([text(child.stdout), text(child.stderr)]);
+  const ended = await alive(child, child.ended, "ends by itself");
+  children.delete(child);
+  if (child.hasFailed)
+    throw new CommandError(`${(await output).join("")}\n${child.name} ended with ${ended}.`);
+}
+
+/** Starts what runs on; its warnings and errors are shown. */
+function start(name: string, args: readonly string[], place: Place): Child {
+  const child = startChild(name, args, place);
+  child.stdout.resume();
+  child.stderr.pipe(process.stderr);
+  children.add(child);
+  return child;
+}
+
+/** What `work` gives, unless somebody interrupts, or the child dies that it needs. @throws CommandError naming the child */
+async function alive<T>(child: Child, work: Promise<T>, end?: "ends by itself"): Promise<T> {
+  const { signal } = interruption;
+  const interrupted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  if (end !== undefined) return Promise.race([work, interrupted]);
+  const died = child.ended.then((how): never => {
+    throw new CommandError(`The ${child.name} ended with ${how}; its lines above say why.`);
+  });
+  return Promise.race([work, died, interrupted]);
+}
+
+async function untilUp(child: Child, url: string, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  const isUp = () =>
+    fetch(url).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await isUp())) {
+    if (performance.now() > deadline)
+      throw new CommandError(`${url} was not ready within ${withinMs / 1000} s.`);
+    await alive(child, sleep(POLL_EVERY_MS));
   }
 }
 
@@ -215,13 +219,12 @@ const Found = z.object({ totalDocs: z.number() });
 
 /** Uploads what is not there yet. */
 async function uploadSamples(address: string): Promise<void> {
-  const json = { "content-type": "application/json" };
   const login = await fetch(`${address}/api/users/login`, {
     method: "POST",
-    headers: json,
+    headers: { "content-type": "application/json" },
     body: JSON.stringify(EDITOR),
   });
-  if (!login.ok) throw new CmsError("The editor cannot log in: delete .cache/cms and start again.");
+  if (!login.ok) throw new CommandError("The editor cannot log in: delete .cache/cms and start again.");
   const headers = { authorization: `JWT ${Login.parse(await login.json()).token}` };
   for (const [name, alt] of SAMPLES) {
     const query = new URLSearchParams({ limit: "1", depth: "0", "where[filename][equals]": name });
@@ -234,41 +237,9 @@ async function uploadSamples(address: string): Promise<void> {
     );
     form.append("_payload", JSON.stringify(alt === undefined ? {} : { alt }));
     const uploaded = await fetch(`${address}/api/media`, { method: "POST", headers, body: form });
-    if (!uploaded.ok) throw new CmsError(`${name} could not be uploaded: status ${uploaded.status}.`);
+    if (!uploaded.ok) throw new CommandError(`${name} could not be uploaded: status ${uploaded.status}.`);
   }
 }
 
-async function stopAll(): Promise<void> {
-  isStopping = true;
-  const kill = (child: ChildProcess, signal: "SIGTERM" | "SIGKILL") => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, signal);
-    } catch {
-      // It is gone.
-    }
-  };
-  await Promise.all(
-    [...running].map(async (child) => {
-      const exited = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined;
-      kill(child, "SIGTERM");
-      const timer = setTimeout(() => kill(child, "SIGKILL"), STOP_WITHIN_MS);
-      await exited;
-      clearTimeout(timer);
-    }),
-  );
-}
-
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, async () => {
-    await stopAll();
-    process.exit(0);
-  });
-}
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(error instanceof CmsError ? error.message : error);
-  process.exitCode = 1;
-} finally {
-  await stopAll();
-}
+await runCommand(COMMAND, main, { keepsSignals: true });
+process.exit();

@@ -1,5 +1,6 @@
 /** The plugin's routes under the site's own API: suggestions for a form, runs over many documents. */
 
+import { rm } from "node:fs/promises";
 import {
   APIError,
   addDataAndFileToRequest,
@@ -75,6 +76,7 @@ async function picturesOf(req: PayloadRequest, slug: CollectionSlug) {
   await addDataAndFileToRequest(req);
   if (isForm) {
     const bytes = await uploadedBytes(req);
+    if (req.file?.tempFilePath) await rm(req.file.tempFilePath, { force: true });
     if (bytes === undefined) throw badRequest('Expected a picture in the field "file".');
     return [bytes];
   }

@@ -16,7 +16,9 @@ let output = "";
 beforeAll(async () => {
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
-  command = spawn(process.execPath, ["commands/cms.ts", "--port", String(port)], {
+  const ports = { "--port": port, "--api-port": await freePort(), "--backend-port": await freePort() };
+  const options = Object.entries(ports).flatMap(([option, value]) => [option, String(value)]);
+  command = spawn(process.execPath, ["commands/cms.ts", ...options], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -25,7 +27,7 @@ beforeAll(async () => {
     if (command.exitCode !== null) throw new Error(`npm run cms ended:\n${output}`);
     await new Promise((wake) => setTimeout(wake, 200));
   }
-}, 400_000);
+}, 600_000);
 afterAll(() => {
   command.kill("SIGKILL");
 });
