@@ -33,14 +33,14 @@ export async function postJob(
 export const jobOf = async (response: Response): Promise<Job> => Job.parse(await response.json());
 
 /** The job once nothing more will be done. */
-export async function ended(edge: Edge, id: string): Promise<Job> {
+export async function ended(edge: Edge, id: string, timeout = 25_000): Promise<Job> {
   return vi.waitFor(
     async () => {
       const job = await jobOf(await edge.fetch(`/v1/jobs/${id}`));
       if (job.finished_at === null) throw new Error(`still ${job.status}: ${JSON.stringify(job.counts)}`);
       return job;
     },
-    { timeout: 25_000, interval: 50 },
+    { timeout, interval: timeout / 500 },
   );
 }
 
