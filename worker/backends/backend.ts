@@ -24,6 +24,7 @@ import {
 } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
 import type { RequestScope } from "../request/scope.ts";
+import { timeLimit } from "../request/time-limit.ts";
 
 export interface BackendRequest {
   readonly picture: Picture;
@@ -121,16 +122,14 @@ export function createBackend(options: {
         if (!response.ok) throw new Judged(await judgeError(response));
         return Response.json(await readAnswer(response));
       };
+      const { signal, end } = timeLimit(timeoutMs);
       try {
         // Off the hit path: the client is a large part of the bundle, and only a miss needs it.
         const { InferenceClient } = await import("@huggingface/inference");
         const client = new InferenceClient(secret, { retry_on_error: false, fetch: send });
         const { generated_text } = await client
           .endpoint(withOptions(url, generation))
-          .imageToText(
-            { data: new Blob([picture.bytes], { type: picture.type }) },
-            { signal: AbortSignal.timeout(timeoutMs) },
-          );
+          .imageToText({ data: new Blob([picture.bytes], { type: picture.type }) }, { signal });
         const identity = namedModel(headers) ?? hostedModel;
         const score = Score.safeParse(headers.get(CAPTION_SCORE_HEADER) ?? undefined);
         return {
@@ -146,6 +145,8 @@ export function createBackend(options: {
       } catch (error) {
         if (error instanceof Judged) return error.answer;
         return { kind: "broken", reason: error instanceof Error ? error.name : "unknown" };
+      } finally {
+        end();
       }
     },
     async model(timeoutMs) {

@@ -5,6 +5,7 @@
 
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
 import { FailureError, type ProblemCode } from "../../../shared/problem.ts";
+import { timeLimit } from "../../request/time-limit.ts";
 import { type HashedBytes, readHashed } from "../body.ts";
 import { refuseAddress } from "./address-policy.ts";
 
@@ -27,7 +28,7 @@ export interface FetchOptions {
  * @throws {FailureError} `url-refused`, `url-unreachable` or `image-too-large`.
  */
 export async function fetchPicture(address: string, options: FetchOptions): Promise<HashedBytes> {
-  const signal = AbortSignal.timeout(options.timeoutMs);
+  const { signal, end } = timeLimit(options.timeoutMs);
   try {
     const response = await follow(new URL(address), signal, options);
     await options.hold?.(expectedBytes(response));
@@ -39,6 +40,8 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     const isTheirs = error instanceof FailureError && BODY_FAILURES.has(error.failure.code);
     if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
+  } finally {
+    end();
   }
 }
 
