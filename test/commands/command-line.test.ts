@@ -23,7 +23,17 @@ const BENCHES = [
 ].map((name) => ["bench", name]);
 
 describe("--help", () => {
-  test.each([["start"], ["cms"], ["caption"], ["eval"], ["keys"], ["model-build"], ["bench"], ...BENCHES])(
+  test.each([
+    ["start"],
+    ["cms"],
+    ["site"],
+    ["caption"],
+    ["eval"],
+    ["keys"],
+    ["model-build"],
+    ["bench"],
+    ...BENCHES,
+  ])(
     "%s %s: usage on standard output, every option with its meaning, an example, status 0",
     async (command = "", ...args) => {
       const { stdout, stderr, status } = await runCommand(command, [...args, "--help"]);

@@ -86,7 +86,9 @@ function decideText(alt: AltField): CollectionBeforeValidateHook {
       isPicture: isPicture(data.mimeType ?? originalDoc?.mimeType),
       isNewFile,
     });
-    const marked = isNewFile && hash !== undefined ? { ...data, [FIELD.hash]: hash } : data;
+    // An old form sends the hash of the file that it was opened with.
+    const known = valueAt(originalDoc, FIELD.hash) ?? null;
+    const marked = { ...data, [FIELD.hash]: isNewFile && hash !== undefined ? hash : known };
     const result = await carryOut({
       saved,
       data: marked,

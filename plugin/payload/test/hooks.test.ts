@@ -271,7 +271,26 @@ describe("a person's words survive", () => {
       altSource: "generated",
       altState: "review",
     });
-    await site.update(id, { altState: "pending", altSource: "generated", altGenerated: "Words of a person" });
+    const { altHash } = await site.read(id);
+    await site.update(id, {
+      alt: "Other words",
+      altState: "pending",
+      altSource: "generated",
+      altGenerated: "Other words",
+      altHash: "0",
+    });
+    expect(await site.read(id)).toMatchObject({
+      altHash,
+      altState: "described",
+      altSource: "person",
+      altGenerated: null,
+    });
+    await site.update(id, {
+      altState: "pending",
+      altSource: "generated",
+      altGenerated: "Other words",
+      altHash: "0",
+    });
     expect(await site.read(id)).toMatchObject({
       altState: "described",
       altSource: "person",

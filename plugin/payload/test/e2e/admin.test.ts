@@ -40,6 +40,16 @@ async function upload(fields: object = {}): Promise<number> {
 
 const stored = (id: number) => site.api(`/media/${id}`);
 
+/** Opens a page of the admin panel, and waits until its buttons do something. */
+async function open(page: Page, at: string): Promise<void> {
+  await page.goto(at);
+  await page.waitForFunction(() => {
+    const buttons = [...document.querySelectorAll("main button, .template-default button")];
+    return buttons.some((button) => Object.keys(button).some((key) => key.startsWith("__reactProps")));
+  });
+  await page.waitForLoadState("networkidle");
+}
+
 async function save(page: Page): Promise<void> {
   await page.click("#action-save");
   await page.waitForSelector(".payload-toast-container .toast-success");
@@ -61,7 +71,7 @@ async function faults(page: Page, selector: string): Promise<string[]> {
 
 test("an upload is described at once; an edit is kept and said to be one", async () => {
   const page = await site.login("editor");
-  await page.goto("/admin/collections/media/create");
+  await open(page, "/admin/collections/media/create");
   await page.setInputFiles("input[type=file]", await file());
   await page.click("#action-save");
   await page.waitForURL(/media\/\d+/);
@@ -81,7 +91,7 @@ test("a text with a low score needs review until a person saves it", async () =>
   api.answer = caption({ needs_review: true, score: 0.2 });
   const id = await upload();
   const page = await site.login("editor");
-  await page.goto(`/admin/collections/media/${id}`);
+  await open(page, `/admin/collections/media/${id}`);
   await page.waitForSelector('[role=status]:has-text("Needs review")');
   await page.fill("#field-credit", "somebody");
   await save(page);
@@ -102,7 +112,7 @@ test("Generate offers words before the first save, and a person's choice is kept
     return caption({ alt: words[number++ % words.length] ?? "" })(request, response, body);
   };
   const page = await site.login("editor");
-  await page.goto("/admin/collections/media/create");
+  await open(page, "/admin/collections/media/create");
   await page.setInputFiles("input[type=file]", await file());
   await page.click('button:has-text("Generate alt text")');
   await page.waitForSelector("text=Use instead:");
@@ -120,8 +130,7 @@ test("Generate offers words before the first save, and a person's choice is kept
 
 test("Generate works in the bulk upload drawer, and does not touch what stands in the field", async () => {
   const page = await site.login("editor");
-  await page.goto("/admin/collections/media");
-  await page.waitForLoadState("networkidle");
+  await open(page, "/admin/collections/media");
   await page.click('button:has-text("Bulk Upload")');
   await page.setInputFiles(".drawer input[type=file], dialog input[type=file], input[type=file]", [
     await file("a.png"),
@@ -139,7 +148,7 @@ test("an editor who types while the job finishes keeps the words, and meets no w
   api.answer = problem(503, "unavailable");
   const id = await upload();
   const page = await site.login("editor");
-  await page.goto(`/admin/collections/media/${id}`);
+  await open(page, `/admin/collections/media/${id}`);
   await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
   await page.fill("#field-alt", "Words that I am typing");
   api.answer = caption({ alt: "Words of the machine" });
@@ -161,7 +170,7 @@ test("an untouched form takes over what the job wrote", async () => {
   api.answer = problem(503, "unavailable");
   const id = await upload();
   const page = await site.login("editor");
-  await page.goto(`/admin/collections/media/${id}`);
+  await open(page, `/admin/collections/media/${id}`);
   await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
   api.answer = caption({ alt: "Words of the machine" });
   await page.waitForFunction(
@@ -189,7 +198,7 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
     await caption()(...call);
   };
   const page = await site.login("editor");
-  await page.goto("/admin/collections/media");
+  await open(page, "/admin/collections/media");
   await page.click('button:has-text("Generate all missing alt text")');
   await page.waitForSelector("progress");
   await page.waitForFunction(() => (document.querySelector("progress")?.value ?? 0) > 4);
@@ -197,7 +206,7 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
   await page.close();
 
   const again = await site.login("editor");
-  await again.goto("/admin/collections/media");
+  await open(again, "/admin/collections/media");
   await again.waitForSelector("progress");
   await again.click('section[aria-label="Alt text"] button:has-text("Cancel")');
   await again.waitForSelector("text=/Alt text: cancelled after \\d+ of 5\\d/");
@@ -220,8 +229,7 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
 test("a run over selected ones skips what a person wrote", async () => {
   const id = await upload({ alt: "Words of a person" });
   const page = await site.login("editor");
-  await page.goto("/admin/collections/media?limit=10");
-  await page.waitForLoadState("networkidle");
+  await open(page, "/admin/collections/media?limit=10");
   await page.click("thead input[type=checkbox]");
   await page.click('button:has-text("selected")');
   await page.waitForSelector("text=/Alt text: all 10 done/", { timeout: 60_000 });
@@ -236,7 +244,7 @@ test("the dashboard counts, and its numbers lead to their lists", async () => {
   api.answer = problem(422, "unreadable-image");
   await upload();
   const page = await site.login("editor");
-  await page.goto("/admin");
+  await open(page, "/admin");
   const review = page.locator('a:has-text("Pictures to review")');
   expect(await review.textContent()).toMatch(/: 1$/);
   expect(await page.locator('a:has-text("Pictures without alt text")').textContent()).toMatch(/: 1$/);
@@ -251,10 +259,10 @@ test("the dashboard counts, and its numbers lead to their lists", async () => {
 test("a reader sees the text and no way to change it", async () => {
   const id = await upload();
   const page = await site.login("reader");
-  await page.goto(`/admin/collections/media/${id}`);
+  await open(page, `/admin/collections/media/${id}`);
   await page.waitForSelector("#field-alt");
   expect(await page.locator('button:has-text("Generate alt text")').count()).toBe(0);
-  await page.goto("/admin/collections/media");
+  await open(page, "/admin/collections/media");
   await page.waitForSelector("tbody tr");
   expect(await page.locator('section[aria-label="Alt text"]').count()).toBe(0);
   await page.close();

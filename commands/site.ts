@@ -1,0 +1,210 @@
+/** `npm run -s site -- DIR`: texts for the pictures of a static site that have none, as a diff or written into its pages. */
+
+import { stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { createTwoFilesPatch } from "diff";
+import * as z from "zod";
+import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { CaptionApiError, CaptionTransportError, createCaptionClient } from "../client/index.ts";
+import { toCaption } from "../shared/alt-text.ts";
+import { contentHash } from "../shared/content-hash.ts";
+import { toCsvTable } from "../shared/csv.ts";
+import type { Caption } from "../shared/schema.ts";
+import { fill, type Gap } from "../site/gap.ts";
+import { pageNames, readPage, writePage } from "../site/pages.ts";
+import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { countLine, progressLine } from "./progress.ts";
+import { printable } from "./terminal-text.ts";
+
+const Options = z.object({
+  write: z
+    .boolean()
+    .default(false)
+    .describe("Write the texts into the pages; without it, only the diff is shown."),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .meta({
+      description: "A caption API to ask; the embedded model on this machine where absent.",
+      value: "URL",
+    }),
+  key: z.string().optional().describe("Key of the API; CAPTION_API_KEY of the environment where absent."),
+  report: z.string().optional().meta({
+    description:
+      "A CSV file for editors: each picture with its page, line, text and whether it needs review.",
+    value: "FILE.csv",
+  }),
+});
+type Options = z.output<typeof Options>;
+
+const COMMAND = {
+  invocation: "npm run -s site -- DIR",
+  summary:
+    'Finds <img> without alt in HTML and pictures without text in Markdown, captions each picture once, and shows a unified diff. Pictures with alt="" are decorative and stay.',
+  arguments: z.tuple([z.string()], "expected the folder of a site"),
+  options: Options,
+  examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
+} as const;
+
+const COLUMNS = ["page", "line", "picture", "alt", "score", "needs_review", "problem"] as const;
+type Row = Partial<Record<(typeof COLUMNS)[number], string | number | boolean>>;
+
+async function main({
+  options,
+  arguments: [given],
+}: {
+  options: Options;
+  arguments: readonly [string];
+}): Promise<number> {
+  const folder = userPath(given);
+  if (
+    !(await stat(folder).then(
+      (found) => found.isDirectory(),
+      () => false,
+    ))
+  ) {
+    throw new UsageError(`expected the folder of a site, got ${given}`);
+  }
+  const names = await pageNames(folder);
+  if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
+  const captioner = await openCaptioner(options);
+  const captionOnce = once((source: string) => captionSource(captioner, folder, source));
+  const progress = countLine("Read", names.length);
+  const rows: Row[] = [];
+  const counts = { written: 0, review: 0, failed: 0, pages: 0 };
+
+  for (const [index, name] of names.entries()) {
+    const page = await readPage(folder, name);
+    if (page === undefined) {
+      rows.push({ page: name, problem: "The page is not UTF-8." });
+      counts.failed++;
+      continue;
+    }
+    const filled: { gap: Gap; alt: string }[] = [];
+    for (const gap of page.gaps) {
+      const row = { page: name, line: lineOf(page.text, gap.at), picture: gap.source };
+      const answer = await captionOf(captionOnce, folder, name, gap.source);
+      if (typeof answer === "string") {
+        counts.failed++;
+        rows.push({ ...row, problem: answer });
+        continue;
+      }
+      filled.push({ gap, alt: answer.alt });
+      if (answer.needs_review) counts.review++;
+      rows.push({ ...row, alt: answer.alt, score: answer.score, needs_review: answer.needs_review });
+    }
+    if (filled.length > 0) {
+      const text = fill(page.text, filled);
+      progress.end();
+      process.stdout.write(patchOf(name, page.text, text));
+      if (options.write && !(await writePage(folder, page, text))) {
+        throw new CommandError(`${name} was changed by somebody else meanwhile; run it again.`);
+      }
+      counts.pages++;
+      counts.written += filled.length;
+    }
+    progress.done(index + 1);
+  }
+  progress.end();
+  await captioner.close();
+  if (options.report !== undefined) {
+    await writeFile(userPath(options.report), toCsvTable(COLUMNS, rows));
+  }
+  for (const { page, line, picture, problem } of rows) {
+    if (problem !== undefined)
+      console.error(printable([page, line, picture, problem].filter(Boolean).join(": ")));
+  }
+  const verb = options.write ? "written" : "to write (--write does it)";
+  console.error(
+    `${counts.written} texts ${verb} in ${counts.pages} of ${names.length} pages; ${counts.review} to be reviewed, ${counts.failed} failed.`,
+  );
+  return counts.failed > 0 ? 1 : 0;
+}
+
+/** Asks for the picture of a file or an address; both remember nothing. */
+interface SiteCaptioner {
+  file(bytes: Uint8Array<ArrayBuffer>): Promise<Caption>;
+  address(url: string): Promise<Caption>;
+  close(): Promise<void>;
+}
+
+async function openCaptioner(options: Options): Promise<SiteCaptioner> {
+  if (options.url !== undefined) {
+    const apiKey = options.key ?? process.env.CAPTION_API_KEY;
+    const client = createCaptionClient({ baseUrl: options.url, ...(apiKey === undefined ? {} : { apiKey }) });
+    return {
+      file: (bytes) => client.caption(bytes),
+      address: (url) => client.captionUrl(url),
+      async close() {},
+    };
+  }
+  const { captioner, engine } = await openLocalCaptioner(undefined, {
+    onProgress: progressLine("Building the embedded model"),
+  });
+  const file = async (bytes: Uint8Array<ArrayBuffer>): Promise<Caption> => {
+    const result = await captioner.caption(bytes, {});
+    if (!result.ok) throw new PictureError(result.failure.detail);
+    const { caption, score } = result.value;
+    const { id, revision, review } = captioner.model;
+    return toCaption({
+      sha256: await contentHash(bytes),
+      generated: { caption, score, model: { id, revision } },
+      cached: false,
+      maxLength: undefined,
+      reviewBelow: review?.below,
+    });
+  };
+  return { file, address: async (url) => file(await fetchPicture(url)), close: () => engine.close() };
+}
+
+/** What each key gave the first time. */
+function once<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> {
+  const asked = new Map<string, Promise<T>>();
+  return (key) => {
+    const known = asked.get(key) ?? ask(key);
+    asked.set(key, known);
+    return known;
+  };
+}
+
+async function captionSource(captioner: SiteCaptioner, folder: string, key: string): Promise<Caption> {
+  return /^https?:/.test(key) ? captioner.address(key) : captioner.file(await readSiteFile(folder, key));
+}
+
+/** The caption, or why there is none. */
+async function captionOf(
+  captionOnce: (key: string) => Promise<Caption>,
+  folder: string,
+  page: string,
+  address: string,
+): Promise<Caption | string> {
+  try {
+    const source = sourceOf(folder, page, address);
+    const caption = await captionOnce(source.kind === "file" ? source.path : source.url);
+    return caption.alt === "" ? "No text came back." : caption;
+  } catch (error) {
+    if (error instanceof PictureError) return error.message;
+    if (error instanceof CaptionApiError && ![401, 403, 429].includes(error.problem.status))
+      return error.problem.detail;
+    // Every other picture would meet it too.
+    if (error instanceof CaptionApiError || error instanceof CaptionTransportError)
+      throw new CommandError(error.message);
+    throw error;
+  }
+}
+
+function lineOf(text: string, at: number): number {
+  return text.slice(0, at).split("\n").length;
+}
+
+/** A patch that `git apply` and `patch -p1` take. */
+function patchOf(name: string, before: string, after: string): string {
+  const posix = name.split(path.sep).join("/");
+  const patch = createTwoFilesPatch(`a/${posix}`, `b/${posix}`, before, after, undefined, undefined, {
+    context: 1,
+  });
+  return patch.slice(patch.indexOf("--- "));
+}
+
+await runCommand(COMMAND, main);

@@ -1,0 +1,63 @@
+/** Reads and writes the pages of a site. A page that is not UTF-8 is left alone: its other bytes could not be kept. */
+
+import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { Gap } from "./gap.ts";
+import { gapsInHtml } from "./html.ts";
+import { gapsInMarkdown } from "./markdown.ts";
+
+const KINDS: Readonly<Record<string, (text: string) => Gap[]>> = {
+  ".html": gapsInHtml,
+  ".htm": gapsInHtml,
+  ".xhtml": gapsInHtml,
+  ".md": gapsInMarkdown,
+  ".markdown": gapsInMarkdown,
+};
+const NOT_ENTERED: ReadonlySet<string> = new Set(["node_modules", ".git"]);
+
+export interface Page {
+  /** Path from the site's folder. */
+  readonly name: string;
+  readonly text: string;
+  readonly gaps: readonly Gap[];
+}
+
+/** Names of the pages under `folder`, sorted. Links are not followed. */
+export async function pageNames(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  const look = async (inside: string) => {
+    for (const entry of await readdir(path.join(folder, inside), { withFileTypes: true })) {
+      const name = path.join(inside, entry.name);
+      if (entry.isDirectory() && !NOT_ENTERED.has(entry.name)) await look(name);
+      if (entry.isFile() && path.extname(entry.name).toLowerCase() in KINDS) found.push(name);
+    }
+  };
+  await look("");
+  return found.sort();
+}
+
+/** Undefined for a page that is not UTF-8. */
+export async function readPage(folder: string, name: string): Promise<Page | undefined> {
+  let text: string;
+  try {
+    // A byte order mark is a byte like any other here.
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      await readFile(path.join(folder, name)),
+    );
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+  return { name, text, gaps: KINDS[path.extname(name).toLowerCase()]?.(text) ?? [] };
+}
+
+/** Puts `text` in the page's place at once, with its mode; false where somebody has changed it since it was read. */
+export async function writePage(folder: string, page: Page, text: string): Promise<boolean> {
+  const file = path.join(folder, page.name);
+  if ((await readFile(file, "utf8")) !== page.text) return false;
+  const { mode } = await stat(file);
+  const next = `${file}.${process.pid}.new`;
+  await writeFile(next, text, { mode });
+  await rename(next, file);
+  return true;
+}

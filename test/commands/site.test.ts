@@ -1,0 +1,103 @@
+/** `npm run site` on a site in a folder: the diff, writing, once more, and what cannot be described. */
+
+import { execFile } from "node:child_process";
+import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import { runCommand } from "../support/run-command.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+const CAT = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));
+
+const PAGES: Readonly<Record<string, string>> = {
+  "index.html":
+    '<!doctype html>\r\n<p><img src="/img/cat.jpg?v=2" width=9>\r\n<img src="img/cat.jpg" alt="">\r\n',
+  "blog/post.md": "# Post\n\n![](../img/cat.jpg)\n\n![My own cat](../img/cat.jpg)\n",
+  "described.html": '<img src="img/cat.jpg" alt="A cat that somebody described">\n',
+};
+
+async function newSite(more: Readonly<Record<string, string>> = {}): Promise<string> {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, "img"));
+  await mkdir(join(folder, "blog"));
+  await copyFile(CAT, join(folder, "img/cat.jpg"));
+  for (const [name, text] of Object.entries({ ...PAGES, ...more })) await writeFile(join(folder, name), text);
+  return folder;
+}
+
+const pagesOf = async (folder: string) =>
+  Object.fromEntries(
+    await Promise.all(
+      Object.keys(PAGES).map(async (name) => [name, await readFile(join(folder, name), "utf8")]),
+    ),
+  );
+
+test("shows a patch and changes nothing; the patch gives what --write writes; a second run has nothing to do", async () => {
+  const folder = await newSite();
+  const copy = await newSite();
+  const shown = await runCommand("site", [folder]);
+  expect(shown).toMatchObject({ status: 0 });
+  expect(shown.stderr).toContain(
+    "2 texts to write (--write does it) in 2 of 3 pages; 0 to be reviewed, 0 failed.",
+  );
+  expect(await pagesOf(folder)).toEqual(PAGES);
+
+  const report = join(folder, "report.csv");
+  await runCommand("site", [folder, "--write", "--report", report]);
+  expect(await pagesOf(folder)).toEqual({
+    ...PAGES,
+    "index.html": PAGES["index.html"]?.replace("<img src", '<img alt="A cat" src'),
+    "blog/post.md": PAGES["blog/post.md"]?.replace("![]", "![A cat]"),
+  });
+  expect((await readFile(report, "utf8")).split("\r\n").slice(0, 3)).toEqual([
+    "\uFEFFpage,line,picture,alt,score,needs_review,problem",
+    expect.stringMatching(/^blog\/post\.md,3,\.\.\/img\/cat\.jpg,A cat,0\.6\d+,false,$/),
+    expect.stringMatching(/^index\.html,2,\/img\/cat\.jpg\?v=2,A cat,0\.6\d+,false,$/),
+  ]);
+
+  const patch = join(copy, "texts.patch");
+  await writeFile(patch, shown.stdout);
+  await promisify(execFile)("git", ["apply", "--unsafe-paths", "--directory", copy, patch], { cwd: copy });
+  expect(await pagesOf(copy)).toEqual(await pagesOf(folder));
+
+  const again = await runCommand("site", [folder, "--write"]);
+  expect(again).toMatchObject({ status: 0, stdout: "" });
+});
+
+test("names what cannot be described, and describes the rest", async () => {
+  const outside = join(await temporaryFolder(), "secret.jpg");
+  await copyFile(CAT, outside);
+  const folder = await newSite({
+    "bad.html":
+      '<img src="gone.jpg">\n<img src="../../etc/passwd">\n<img src="img/link.jpg">\n<img src="data:image/png;base64,AAAA">\n<img src="bad.html">\n',
+  });
+  await symlink(outside, join(folder, "img/link.jpg"));
+  await writeFile(join(folder, "latin.html"), Buffer.from("<img src=img/cat.jpg>\xe4", "latin1"));
+  const { status, stderr } = await runCommand("site", [folder]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("bad.html: 1: gone.jpg: The file is not there.");
+  expect(stderr).toContain("bad.html: 2: ../../etc/passwd: The file is outside of the site's folder.");
+  expect(stderr).toContain("bad.html: 3: img/link.jpg: The file is outside of the site's folder.");
+  expect(stderr).toContain(
+    "bad.html: 4: data:image/png;base64,AAAA: Only files and http addresses are read.",
+  );
+  expect(stderr).toContain("bad.html: 5: bad.html: The bytes are no picture that is known here.");
+  expect(stderr).toContain("latin.html: The page is not UTF-8.");
+  expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 6 failed.");
+});
+
+test("a folder that is none is refused before anything is loaded", async () => {
+  const { status, stderr } = await runCommand("site", [join(await temporaryFolder(), "none")]);
+  expect(status).toBe(2);
+  expect(stderr).toContain("expected the folder of a site");
+});
+
+test("an API that cannot be reached ends it, and nothing is written", async () => {
+  const folder = await newSite();
+  const { status, stderr } = await runCommand("site", [folder, "--write", "--url", "http://127.0.0.1:9"]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("could not be reached");
+  expect(await pagesOf(folder)).toEqual(PAGES);
+});

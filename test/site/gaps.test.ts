@@ -1,0 +1,82 @@
+import { expect, test } from "vitest";
+import { fill, type Gap } from "../../site/gap.ts";
+import { gapsInHtml } from "../../site/html.ts";
+import { gapsInMarkdown } from "../../site/markdown.ts";
+
+const filledBy = (find: (text: string) => Gap[]) => (page: string) =>
+  fill(
+    page,
+    find(page).map((gap) => ({ gap, alt: `of ${gap.source}` })),
+  );
+const html = filledBy(gapsInHtml);
+const markdown = filledBy(gapsInMarkdown);
+
+test.each([
+  ["<img src=a.jpg>", '<img alt="of a.jpg" src=a.jpg>'],
+  ["<IMG\n  SRC='a.jpg' />", "<IMG alt=\"of a.jpg\"\n  SRC='a.jpg' />"],
+  [
+    "\uFEFF<p>\r\n<img src=a>\r\n<img src=b></p>",
+    '\uFEFF<p>\r\n<img alt="of a" src=a>\r\n<img alt="of b" src=b></p>',
+  ],
+  ["<p>ü🙂<img src=a>", '<p>ü🙂<img alt="of a" src=a>'],
+  ["<noscript><img src=a></noscript>", '<noscript><img alt="of a" src=a></noscript>'],
+  ["<template><img src=a></template>", '<template><img alt="of a" src=a></template>'],
+  [
+    "<picture><source srcset=b><img src=a></picture>",
+    '<picture><source srcset=b><img alt="of a" src=a></picture>',
+  ],
+  ["<table><img src=a><tr><td>x</table>", '<table><img alt="of a" src=a><tr><td>x</table>'],
+])("in %j a text is put in, and every other byte stays", (page, expected) => {
+  expect(html(page)).toBe(expected);
+});
+
+test.each([
+  ['<img src=a alt="">'],
+  ["<img src=a alt>"],
+  ['<img src=a alt="My cat">'],
+  ["<img src=a role=presentation>"],
+  ["<img src=a aria-hidden=true>"],
+  ["<img>"],
+  ["<image src=a>"],
+  ["<!-- <img src=a> -->"],
+  ["<script>x = '<img src=a>'</script>"],
+  ["<pre>&lt;img src=a&gt;</pre>"],
+])("%s stays", (page) => {
+  expect(html(page)).toBe(page);
+});
+
+test.each([
+  ["![](a.jpg)", "![of a.jpg](a.jpg)"],
+  ["> - x ![](<a b.jpg> 'title')", "> - x ![of a b.jpg](<a b.jpg> 'title')"],
+  ["![][cat]\n\n[cat]: cat.jpg", "![of cat.jpg][cat]\n\n[cat]: cat.jpg"],
+  ["[![](a.jpg)](b.html)", "[![of a.jpg](a.jpg)](b.html)"],
+  ["text <img src=a> text", 'text <img alt="of a" src=a> text'],
+  ["---\ntitle: x\n---\n\n![](a)\r\n", "---\ntitle: x\n---\n\n![of a](a)\r\n"],
+])("in the Markdown %j a text is put in", (page, expected) => {
+  expect(markdown(page)).toBe(expected);
+});
+
+test.each([
+  ["![A cat](a.jpg)"],
+  ["`![](a.jpg)`"],
+  ["```\n![](a.jpg)\n```"],
+  ["\\![](a.jpg)"],
+  ["![][unknown]"],
+])("the Markdown %j stays", (page) => {
+  expect(markdown(page)).toBe(page);
+});
+
+test("a text is escaped for its place, and a second look finds nothing", () => {
+  const alt = `A "sign" <b> & [x] \\`;
+  const put = (page: string, find: (text: string) => Gap[]) =>
+    fill(
+      page,
+      find(page).map((gap) => ({ gap, alt })),
+    );
+  const inHtml = put("<img src=a>", gapsInHtml);
+  expect(inHtml).toBe('<img alt="A &quot;sign&quot; &lt;b> &amp; [x] \\" src=a>');
+  expect(gapsInHtml(inHtml)).toEqual([]);
+  const inMarkdown = put("![](a)", gapsInMarkdown);
+  expect(inMarkdown).toBe('![A "sign" <b> & \\[x\\] \\\\](a)');
+  expect(gapsInMarkdown(inMarkdown)).toEqual([]);
+});
