@@ -207,20 +207,20 @@ test("events tell of progress until the end", async () => {
   });
 });
 
-test("a job of 10,000 items, a tenth of them damaged, ends with exact counts", async () => {
+test("a job of 2,000 items, a tenth of them damaged, ends with exact counts", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
-  const urls = serve(10_000);
-  for (const url of urls.slice(0, 1_000)) network().pages.set(url, () => new Response("no picture"));
+  const urls = serve(2_000);
+  for (const url of urls.slice(0, 200)) network().pages.set(url, () => new Response("no picture"));
   const job = await jobOf(await postJob(edge, ndjson(urls.map((url) => ({ url })))));
-  const { counts, status } = await ended(edge, job.id, 240_000);
+  const { counts, status } = await ended(edge, job.id, 100_000);
   expect({ counts, status }).toEqual({
     status: "completed",
-    counts: { total: 10_000, waiting: 0, cached: 0, generated: 9_000, failed: 1_000, cancelled: 0 },
+    counts: { total: 2_000, waiting: 0, cached: 0, generated: 1_800, failed: 200, cancelled: 0 },
   });
   const lines = await linesOf(edge, job.id);
-  expect(lines.map(({ index }) => index)).toEqual(Array.from({ length: 10_000 }, (_, i) => i));
-}, 250_000);
+  expect(lines.map(({ index }) => index)).toEqual(Array.from({ length: 2_000 }, (_, i) => i));
+}, 110_000);
 
 test("messages that are none of ours are let go", async () => {
   await env.JOB_QUEUE.send({ rubbish: true } as never);
