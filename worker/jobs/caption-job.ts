@@ -9,7 +9,7 @@ import type { Job, JobEvent, JobWebhook } from "../../shared/jobs.ts";
 import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
-import { type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
+import { type Chunk, type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
 import {
   CHUNK_TAKES,
   CHUNKS_IN_FLIGHT,
@@ -38,8 +38,8 @@ export interface JobStart {
 export interface JobTerms {
   readonly options: CaptionOptions;
   readonly webhook: JobWebhook | undefined;
-  /** SHA-256 of the request, where it came with an idempotency key. */
-  readonly fingerprint: string | undefined;
+  /** SHA-256 of the request. */
+  readonly fingerprint: string;
 }
 
 export type Beginning =
@@ -150,12 +150,9 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return this.#job();
   }
 
-  /** Ends the job for its owner's sake: the key is gone. */
+  /** Ends a job that goes on, for its owner's sake: the key is gone. */
   async fail(failure: Failure): Promise<void> {
-    const state = this.#state();
-    if (state === undefined) return;
-    this.#save({ ...state, failure });
-    await this.#stop("failed");
+    await this.#stop("failed", failure);
   }
 
   /**
@@ -198,13 +195,8 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (state === undefined) return;
     for (const report of reports) this.#note(report, state.counts);
     const now = this.#now();
-    if (!isRunning(state)) this.#ledger.cancelChunk(number, state.counts);
-    const isDone = this.#ledger.waitingOf(number).length === 0;
-    const again = { state: "ready", due: now + (pause?.ms ?? RETRY_DELAY_MS), takes: 0 } as const;
-    this.#ledger.move(number, isDone ? { state: "done", due: now, takes: 0 } : again);
     const paused = pause === undefined ? state.paused : { reason: pause.reason, until: now + pause.ms };
-    this.#save({ ...state, paused });
-    if (isDone) this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
+    this.#release(number, { ...state, paused }, { due: now + (pause?.ms ?? RETRY_DELAY_MS), takes: 0 });
     await this.#goOn();
   }
 
@@ -214,9 +206,8 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const chunk = this.#ledger.chunk(number);
     if (state === undefined || chunk === undefined || chunk.state === "done" || chunk.state === "ready")
       return;
-    // Nobody could begin it: not the items' fault.
-    this.#abandon(number, state, chunk.takes > 0);
-    this.#save(state);
+    // Where nobody could begin it, it is not the items' fault.
+    this.#abandon(chunk, state, chunk.takes > 0);
     await this.#goOn();
   }
 
@@ -229,27 +220,29 @@ export class CaptionJob extends DurableObject<JobBindings> {
       await this.#forget();
       return;
     }
-    for (const chunk of this.#ledger.lost(now)) {
-      if (!isRunning(state)) this.#ledger.cancelChunk(chunk.number, state.counts);
-      this.#abandon(chunk.number, state, chunk.takes >= CHUNK_TAKES);
-    }
-    this.#save(state);
+    for (const chunk of this.#ledger.lost(now)) this.#abandon(chunk, state, chunk.takes >= CHUNK_TAKES);
     await this.#goOn();
     await this.#deliverDue();
     await this.#schedule();
   }
 
   /** Ends whoever had a chunk; `isAtFault` gives up the item that it always ended at. */
-  #abandon(number: number, state: State, isAtFault: boolean): void {
+  #abandon({ number, takes }: Chunk, state: State, isAtFault: boolean): void {
     const [first] = this.#ledger.waitingOf(number);
     if (isAtFault && first !== undefined) {
       const detail = "The item could not be processed: whatever took it ended.";
       this.#ledger.finish(first.index, failedOutcome({ code: "internal", detail }), state.counts);
     }
-    const chunk = this.#ledger.chunk(number);
+    this.#release(number, state, { due: this.#now(), takes: isAtFault ? 1 : takes });
+  }
+
+  /** Nobody has a chunk any more: what waits of it is sent again from `due` on, or cancelled where the job was stopped. */
+  #release(number: number, state: State, again: Pick<Chunk, "due" | "takes">): void {
+    if (!isRunning(state)) this.#ledger.cancelChunk(number, state.counts);
     const isDone = this.#ledger.waitingOf(number).length === 0;
-    const takes = isAtFault ? 1 : (chunk?.takes ?? 0);
-    this.#ledger.move(number, { state: isDone ? "done" : "ready", due: this.#now(), takes });
+    this.#ledger.move(number, { ...again, state: isDone ? "done" : "ready" });
+    this.#save(state);
+    if (isDone) this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
   }
 
   #note(report: ItemReport, counts: Counts): void {
@@ -287,11 +280,11 @@ export class CaptionJob extends DurableObject<JobBindings> {
     }
   }
 
-  async #stop(status: "cancelled" | "failed"): Promise<void> {
+  async #stop(status: "cancelled" | "failed", failure?: Failure): Promise<void> {
     const state = this.#state();
     if (state === undefined || !isRunning(state)) return;
     this.#ledger.cancelWaiting(state.counts);
-    this.#save({ ...state, status, paused: undefined });
+    this.#save({ ...state, status, paused: undefined, ...(failure && { failure }) });
     await this.#goOn();
   }
 
@@ -352,6 +345,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
 
   async #forget(): Promise<void> {
     this.#known = undefined;
+    this.#alarmAt = Number.POSITIVE_INFINITY;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }

@@ -305,3 +305,41 @@ test("a webhook that fails is tried again with the same id; one that redirects i
   }, 20_000);
   expect(inner).not.toHaveBeenCalled();
 });
+
+test("a job that was cancelled ends also where the queue gave up on a chunk that was taken", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(3))));
+  const stub = env.JOBS.getByName(job.id);
+  await stub.take(0, false);
+  expect(await stub.cancel(edge.keyId)).toMatchObject({ status: "cancelled", finished_at: null });
+  await stub.giveUp(0);
+  expect(await stub.look(edge.keyId)).toMatchObject({
+    status: "cancelled",
+    finished_at: expect.any(String),
+    counts: { waiting: 0, failed: 1, cancelled: 2 },
+  });
+});
+
+test("a key that is revoked after the end changes nothing of a job", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  await ended(edge, job.id);
+  const stub = env.JOBS.getByName(job.id);
+  await stub.fail({ code: "unauthorized", detail: "The key was revoked." });
+  expect(await stub.look(edge.keyId)).toMatchObject({ status: "completed", problem: null });
+});
+
+test("a request that comes again after it broke off has an alarm of its own", async () => {
+  const start = { id: `job_${"a".repeat(32)}`, owner: "somebody" };
+  const stub = env.JOBS.getByName(start.id);
+  const alarm = () => runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
+  for (let turn = 0; turn < 2; turn++) {
+    expect(await stub.begin(start)).toEqual({ kind: "new" });
+    expect(await alarm()).toBeGreaterThan(Date.now());
+    await stub.discard();
+    expect(await alarm()).toBeNull();
+  }
+});
