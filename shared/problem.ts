@@ -14,18 +14,23 @@ interface ProblemRow {
    * `request` at every captioner, so that no other one is asked; or `nothing` for sure.
    */
   readonly follows: "bytes" | "request" | "nothing";
+  /**
+   * What may make it pass for work that nobody waits for: another try of the same `item`; `time`, as the service has no room
+   * now and every other item would meet the same; or `nothing`.
+   */
+  readonly passesWith: "item" | "time" | "nothing";
 }
 
 const row = (
   status: ProblemRow["status"],
   title: string,
-  follows: ProblemRow["follows"] = "nothing",
-): ProblemRow => ({ status, title, follows });
+  { follows = "nothing", passesWith = "nothing" }: Partial<ProblemRow> = {},
+): ProblemRow => ({ status, title, follows, passesWith });
 
 export const PROBLEMS = {
   "empty-body": row(400, "The request has no picture"),
   "bad-request": row(400, "The request is not well formed"),
-  "bad-options": row(400, "An option has a wrong value", "request"),
+  "bad-options": row(400, "An option has a wrong value", { follows: "request" }),
   "unsupported-language": row(400, "The language is not supported"),
   unauthorized: row(401, "A valid key is required"),
   forbidden: row(403, "The key does not allow this"),
@@ -38,24 +43,24 @@ export const PROBLEMS = {
   "upload-timeout": row(408, "The body did not arrive in time"),
   "request-in-progress": row(409, "The same request is still being received"),
   "too-many-items": row(413, "The job has too many items"),
-  "image-too-large": row(413, "The picture has too many bytes", "bytes"),
-  "too-many-pixels": row(413, "The picture has too many pixels", "bytes"),
+  "image-too-large": row(413, "The picture has too many bytes", { follows: "bytes" }),
+  "too-many-pixels": row(413, "The picture has too many pixels", { follows: "bytes" }),
   "unsupported-encoding": row(415, "The body's encoding is not supported"),
-  "unsupported-image": row(415, "The picture's format is not supported", "bytes"),
-  "not-an-image": row(415, "The bytes are not a picture", "bytes"),
-  "unreadable-image": row(422, "The picture is damaged", "bytes"),
-  "too-costly": row(422, "The picture costs too much to decode", "bytes"),
-  "decode-timeout": row(422, "The picture takes too long to decode", "request"),
+  "unsupported-image": row(415, "The picture's format is not supported", { follows: "bytes" }),
+  "not-an-image": row(415, "The bytes are not a picture", { follows: "bytes" }),
+  "unreadable-image": row(422, "The picture is damaged", { follows: "bytes" }),
+  "too-costly": row(422, "The picture costs too much to decode", { follows: "bytes" }),
+  "decode-timeout": row(422, "The picture takes too long to decode", { follows: "request" }),
   "idempotency-key-reused": row(422, "The idempotency key belongs to another request"),
-  "url-unreachable": row(422, "The address did not answer with a picture"),
-  "rate-limited": row(429, "Too many requests"),
-  "quota-exceeded": row(429, "The daily quota is used up"),
-  overloaded: row(429, "The service is at capacity"),
-  internal: row(500, "Something went wrong here"),
-  "backend-error": row(502, "The captioner answered with an error"),
-  unavailable: row(503, "No captioner is available"),
-  "shutting-down": row(503, "The server is shutting down"),
-  "deadline-exceeded": row(504, "The time for this request is over"),
+  "url-unreachable": row(422, "The address did not answer with a picture", { passesWith: "item" }),
+  "rate-limited": row(429, "Too many requests", { passesWith: "time" }),
+  "quota-exceeded": row(429, "The daily quota is used up", { passesWith: "time" }),
+  overloaded: row(429, "The service is at capacity", { passesWith: "time" }),
+  internal: row(500, "Something went wrong here", { passesWith: "item" }),
+  "backend-error": row(502, "The captioner answered with an error", { passesWith: "item" }),
+  unavailable: row(503, "No captioner is available", { passesWith: "time" }),
+  "shutting-down": row(503, "The server is shutting down", { passesWith: "time" }),
+  "deadline-exceeded": row(504, "The time for this request is over", { passesWith: "item" }),
 } as const satisfies Record<string, ProblemRow>;
 
 export type ProblemCode = keyof typeof PROBLEMS;

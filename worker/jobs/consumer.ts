@@ -6,7 +6,7 @@
 
 import pLimit, { type LimitFunction } from "p-limit";
 import { toCaption } from "../../shared/alt-text.ts";
-import { type Failure, FailureError, type ProblemCode } from "../../shared/problem.ts";
+import { type Failure, FailureError, PROBLEMS } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
 import type { CaptionAnswer } from "../caching-captioner.ts";
@@ -25,22 +25,6 @@ import { failedOutcome } from "./outcome.ts";
 const DEAD_LETTERS = /-dead$/;
 /** Seconds until a message is delivered again that nobody could work on. */
 const REDELIVER_SECONDS = 5;
-
-/** The service has no room now: the item is not at fault, and the others would meet the same. */
-const PAUSING: ReadonlySet<ProblemCode> = new Set([
-  "overloaded",
-  "unavailable",
-  "shutting-down",
-  "rate-limited",
-  "quota-exceeded",
-]);
-/** The same item may fare better another time. */
-const PASSING: ReadonlySet<ProblemCode> = new Set([
-  "internal",
-  "backend-error",
-  "deadline-exceeded",
-  "url-unreachable",
-]);
 
 interface ConsumerParts {
   readonly services: Services;
@@ -185,11 +169,17 @@ async function captionItem(item: WaitingItem, work: Work): Promise<ItemReport | 
     return { index, outcome: await captionedOutcome(item, work) };
   } catch (error) {
     const failure = failureOf(error, work.scope);
-    if (PAUSING.has(failure.code)) {
-      const seconds = failure.retryAfterSeconds;
-      return { pause: { reason: failure.code, ms: seconds === undefined ? RETRY_DELAY_MS : seconds * 1000 } };
+    switch (PROBLEMS[failure.code].passesWith) {
+      case "time": {
+        const seconds = failure.retryAfterSeconds;
+        const ms = seconds === undefined ? RETRY_DELAY_MS : seconds * 1000;
+        return { pause: { reason: failure.code, ms } };
+      }
+      case "item":
+        return { index, failure };
+      case "nothing":
+        return { index, outcome: failedOutcome(failure) };
     }
-    return PASSING.has(failure.code) ? { index, failure } : { index, outcome: failedOutcome(failure) };
   }
 }
 
