@@ -14,8 +14,9 @@ const DESK = join(import.meta.dirname, "../../worker/desk");
 const DOCS = join(import.meta.dirname, "../../worker/docs");
 
 async function buildDocs(): Promise<void> {
-  await write(join(DOCS, "built/openapi.txt"), JSON.stringify(openApiDocument()));
-  await write(join(DOCS, "built/docs.html"), await docsPage(openApiDocument()));
+  const document = openApiDocument();
+  await write(join(DOCS, "built/openapi.txt"), JSON.stringify(document));
+  await write(join(DOCS, "built/docs.html"), await docsPage(document));
 }
 
 async function buildDesk(): Promise<void> {

@@ -2,12 +2,14 @@
  * Has pictures captioned through the client, four at a time: by hash first, so that what is known is never uploaded. No DOM.
  */
 
+import pLimit from "p-limit";
 import {
   CaptionApiError,
   type CaptionClient,
   type CaptionQuery,
   CaptionTransportError,
 } from "../../client/index.ts";
+import { PROBLEM_CODES, PROBLEMS } from "../../shared/problem.ts";
 import type { Caption } from "../../shared/schema.ts";
 
 const AT_ONCE = 4;
@@ -41,13 +43,7 @@ export function createCaptioning(parts: {
   readonly options: () => CaptionQuery;
 }): Captioning {
   let abort = new AbortController();
-  let running = 0;
-  const waiting: (() => void)[] = [];
-
-  async function turn(): Promise<void> {
-    if (running >= AT_ONCE) await new Promise<void>((go) => waiting.push(go));
-    running += 1;
-  }
+  const limit = pLimit(AT_ONCE);
 
   async function ask(picture: Picture, signal: AbortSignal): Promise<CaptionOutcome> {
     const call = { ...parts.options(), signal };
@@ -67,19 +63,15 @@ export function createCaptioning(parts: {
 
   return {
     get busy() {
-      return running + waiting.length;
+      return limit.activeCount + limit.pendingCount;
     },
-    async caption(picture, onBegin) {
+    caption(picture, onBegin) {
       const { signal } = abort;
-      await turn();
-      try {
+      return limit(async () => {
         if (signal.aborted) return { kind: "cancelled" };
         onBegin();
-        return await ask(picture, signal);
-      } finally {
-        running -= 1;
-        waiting.shift()?.();
-      }
+        return ask(picture, signal);
+      });
     },
     cancel() {
       abort.abort();
@@ -104,16 +96,11 @@ const WORDS: Readonly<Record<string, string>> = {
   unauthorized: "A valid API key is needed: enter it under Options.",
   forbidden: "The API key does not allow this.",
 };
-/** The same picture would meet these again. */
-const FINAL: ReadonlySet<string> = new Set([
-  "too-many-pixels",
-  "image-too-large",
-  "not-an-image",
-  "unsupported-image",
-  "unreadable-image",
-  "too-costly",
-  "url-refused",
-]);
+/** Whether the same picture, or address, would meet it again. */
+function isFinal(code: string): boolean {
+  const known = PROBLEM_CODES.find((problem) => problem === code);
+  return known === "url-refused" || (known !== undefined && PROBLEMS[known].follows === "bytes");
+}
 
 function failureOf(error: unknown): CaptionOutcome {
   if (error instanceof CaptionApiError) {
@@ -121,7 +108,7 @@ function failureOf(error: unknown): CaptionOutcome {
     return {
       kind: "failed",
       reason: WORDS[code] ?? `${title}. ${detail}`,
-      canRetry: !FINAL.has(code),
+      canRetry: !isFinal(code),
       needsKey: code === "unauthorized",
     };
   }

@@ -33,15 +33,8 @@ const ROUTES = [
   getReadinessRoute,
 ];
 
-let document: OpenApiDocument | undefined;
-
-/** The document, made once in an isolate. */
+/** The document; made before the worker is bundled, local/pages/build.ts. */
 export function openApiDocument(): OpenApiDocument {
-  document ??= buildDocument();
-  return document;
-}
-
-function buildDocument(): OpenApiDocument {
   const { openAPIRegistry, getOpenAPI31Document } = new OpenAPIHono();
   openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   for (const route of ROUTES) openAPIRegistry.registerPath(route);

@@ -1,4 +1,7 @@
-/** What people read: the desk at `/`, the API's page at `/docs`, its OpenAPI document. Loaded only when asked for. */
+/**
+ * What people read: the desk at `/`, the API's page at `/docs`, its OpenAPI document. All but the icon and
+ * the style are made before the worker is bundled, local/pages/build.ts.
+ */
 
 import type { Handler } from "hono";
 import astronaut from "../../examples/astronaut.jpg";
