@@ -8,12 +8,10 @@ import { buffer } from "node:stream/consumers";
 import * as z from "zod";
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import { createCaptionClient } from "../client/index.ts";
-import { toCaption } from "../shared/alt-text.ts";
-import { contentHash } from "../shared/content-hash.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
 import { type Caption, CaptionOptions } from "../shared/schema.ts";
 import { captionLibrary } from "./caption-library.ts";
+import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { type PictureFile, pictureFiles } from "./picture-files.ts";
@@ -106,11 +104,10 @@ async function captionToTable(
   files: readonly PictureFile[],
   options: Options & { readonly url: string; readonly csv: string },
 ): Promise<number> {
-  const apiKey = options.key ?? process.env.CAPTION_API_KEY;
   const progress = countLine("Captioned", files.length);
   const { captioned, cached, failed, kept, needsReview } = await captionLibrary({
     files: files.filter(({ path }) => path !== undefined),
-    client: createCaptionClient({ baseUrl: options.url, ...(apiKey === undefined ? {} : { apiKey }) }),
+    client: apiClient(options.url, options.key),
     options: captionQuery(options),
     csv: userPath(options.csv),
     onProgress: progress.done,
@@ -137,18 +134,9 @@ function captionQuery(options: Options): CaptionOptions {
 /** @throws CommandError for what is wrong with the picture, and what the system says where it cannot be read */
 async function captionFile(captioner: Captioner, { path }: PictureFile, options: Options): Promise<Caption> {
   const bytes = new Uint8Array(path === undefined ? await buffer(process.stdin) : await readFile(path));
-  const { max_length: maxLength, ...generation } = captionQuery(options);
-  const result = await captioner.caption(bytes, generation);
+  const result = await captionLocally(captioner, bytes, captionQuery(options));
   if (!result.ok) throw new CommandError(`${result.failure.detail} (${result.failure.code})`);
-  const { caption, score } = result.value;
-  const { id, revision, review } = captioner.model;
-  return toCaption({
-    sha256: await contentHash(bytes),
-    generated: { caption, score, model: { id, revision } },
-    cached: false,
-    maxLength,
-    reviewBelow: review?.below,
-  });
+  return result.value;
 }
 
 function reasonOf(error: unknown): string {

@@ -6,7 +6,6 @@ import * as z from "zod";
 import { writeReview } from "../backend/bundle/bundle.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { saveEmbeddedReview } from "../backend/model/embedded.ts";
-import { createCaptionClient } from "../client/index.ts";
 import { GOOD_CIDER } from "../evaluation/calibration.ts";
 import { type CaptionSource, captionsOverHttp, type Evaluation, evaluate } from "../evaluation/evaluate.ts";
 import { readLabels } from "../evaluation/labels.ts";
@@ -14,6 +13,7 @@ import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { needsReview } from "../shared/alt-text.ts";
+import { apiClient } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
@@ -71,16 +71,8 @@ async function main({ options: given }: { options: Options }): Promise<number> {
     throw new UsageError(`--calibrate writes into a bundle; name it with --bundle in place of --url.`);
   }
   const set = await readLabels(options.captions, options.split);
-  const apiKey = options.key ?? process.env.CAPTION_API_KEY;
   const local = options.url === undefined ? await inProcess(options.bundle) : undefined;
-  const source =
-    local ??
-    captionsOverHttp(
-      createCaptionClient({
-        baseUrl: options.url ?? "",
-        ...(apiKey === undefined ? {} : { apiKey }),
-      }),
-    );
+  const source = local ?? captionsOverHttp(apiClient(options.url ?? "", options.key));
   const evaluated = await evaluate({
     set,
     folder: options.images,

@@ -5,14 +5,13 @@ import path from "node:path";
 import { createTwoFilesPatch } from "diff";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import { CaptionApiError, CaptionTransportError, createCaptionClient } from "../client/index.ts";
-import { toCaption } from "../shared/alt-text.ts";
-import { contentHash } from "../shared/content-hash.ts";
+import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
 import { toCsvTable } from "../shared/csv.ts";
 import type { Caption } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
+import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { countLine, progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
@@ -131,8 +130,7 @@ interface SiteCaptioner {
 
 async function openCaptioner(options: Options): Promise<SiteCaptioner> {
   if (options.url !== undefined) {
-    const apiKey = options.key ?? process.env.CAPTION_API_KEY;
-    const client = createCaptionClient({ baseUrl: options.url, ...(apiKey === undefined ? {} : { apiKey }) });
+    const client = apiClient(options.url, options.key);
     return {
       file: (bytes) => client.caption(bytes),
       address: (url) => client.captionUrl(url),
@@ -143,17 +141,9 @@ async function openCaptioner(options: Options): Promise<SiteCaptioner> {
     onProgress: progressLine("Building the embedded model"),
   });
   const file = async (bytes: Uint8Array<ArrayBuffer>): Promise<Caption> => {
-    const result = await captioner.caption(bytes, {});
+    const result = await captionLocally(captioner, bytes);
     if (!result.ok) throw new PictureError(result.failure.detail);
-    const { caption, score } = result.value;
-    const { id, revision, review } = captioner.model;
-    return toCaption({
-      sha256: await contentHash(bytes),
-      generated: { caption, score, model: { id, revision } },
-      cached: false,
-      maxLength: undefined,
-      reviewBelow: review?.below,
-    });
+    return result.value;
   };
   return { file, address: async (url) => file(await fetchPicture(url)), close: () => engine.close() };
 }

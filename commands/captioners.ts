@@ -1,0 +1,29 @@
+/** What commands caption with: a running API, or a captioner in this process that answers as the API does. */
+
+import type { Captioner } from "../backend/captioner/captioner.ts";
+import { type CaptionClient, createCaptionClient } from "../client/index.ts";
+import { toCaption } from "../shared/alt-text.ts";
+import { contentHash } from "../shared/content-hash.ts";
+import { type Result, success } from "../shared/result.ts";
+import type { Caption, CaptionOptions } from "../shared/schema.ts";
+
+/** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY. */
+export function apiClient(url: string, key: string | undefined): CaptionClient {
+  const apiKey = key ?? process.env.CAPTION_API_KEY;
+  return createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
+}
+
+/** The API's answer for a picture, made in this process. */
+export async function captionLocally(
+  captioner: Captioner,
+  bytes: Uint8Array<ArrayBuffer>,
+  { max_length: maxLength, ...generation }: CaptionOptions = {},
+): Promise<Result<Caption>> {
+  const result = await captioner.caption(bytes, generation);
+  if (!result.ok) return result;
+  const { caption, score } = result.value;
+  const { id, revision, review } = captioner.model;
+  const generated = { caption, score, model: { id, revision } };
+  const sha256 = await contentHash(bytes);
+  return success(toCaption({ sha256, generated, cached: false, maxLength, reviewBelow: review?.below }));
+}
