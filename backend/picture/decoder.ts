@@ -35,7 +35,8 @@ export function startDecoder(settings: DecoderSettings): Decoder {
     serialization: "advanced",
     // Not the server's environment: it holds a secret. More arenas would only keep memory.
     env: { MALLOC_ARENA_MAX: "2", ...libraryPath() },
-    execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`],
+    // Pixels lie outside the heap and go when its young generation is collected: small, so that it is collected often.
+    execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`, "--max-semi-space-size=1"],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const wallTimeoutMs = settings.limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
