@@ -272,6 +272,67 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     for (let i = 0; i < 6; i++) await captioned(`photo ${i}.jpg`);
   });
 
+  test("where the service says when to come back, the desk waits, says so once, counts down, and goes on by itself", async () => {
+    const refused: number[] = [];
+    const answered: number[] = [];
+    await page.route("**/v1/captions", async (route) => {
+      if (refused.length < 6) {
+        refused.push(Date.now());
+        const problem = {
+          type: "urn:problem:overloaded",
+          title: "x",
+          status: 429,
+          code: "overloaded",
+          detail: "x",
+        };
+        await route.fulfill({
+          status: 429,
+          contentType: "application/problem+json",
+          headers: { "retry-after": "2" },
+          body: JSON.stringify(problem),
+        });
+      } else {
+        answered.push(Date.now());
+        await route.continue();
+      }
+    });
+    await page.evaluate(() => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      const place = document.getElementById("status");
+      new MutationObserver(() => said.push(place?.textContent ?? "")).observe(place ?? document, {
+        childList: true,
+      });
+    });
+    await add(await files(6));
+    await page.locator("#pause").filter({ hasText: "Goes on by itself in 2 s." }).waitFor();
+    await page.locator("#pause").filter({ hasText: "Goes on by itself in 1 s." }).waitFor();
+    await row("photo 0.jpg").getByText("Waiting for its turn").waitFor();
+    for (let i = 0; i < 6; i++) await captioned(`photo ${i}.jpg`);
+    expect(await page.locator("#pause").isVisible()).toBe(false);
+    // Two of the four that were asked again were refused again.
+    expect((answered[0] ?? 0) - (refused[0] ?? 0)).toBeGreaterThanOrEqual(2_000);
+    const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+    expect(said.filter((words) => words.includes("Waiting for"))).toEqual([
+      "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
+    ]);
+    expect(said.at(-1)).toBe("It goes on. 0 of 6 done.");
+  });
+
+  test("a wait can be stopped", async () => {
+    await page.route("**/v1/captions", (route) =>
+      route.fulfill({ status: 503, headers: { "retry-after": "200" }, body: "<html>" }),
+    );
+    await add(await files(2));
+    await page
+      .locator("#pause")
+      .filter({ hasText: /Goes on by itself in \d+ s\./ })
+      .waitFor();
+    await page.getByRole("button", { name: "Stop captioning" }).click();
+    await page.getByText("0 of 2 done, 2 failed.").waitFor();
+    expect(await page.locator("#pause").isVisible()).toBe(false);
+  });
+
   test("the job of a link is followed to its end", async () => {
     const media = await startServer(async (request: IncomingMessage, response) => {
       response.end(await jpegPicture(Number(request.url?.slice(1))));

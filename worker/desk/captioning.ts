@@ -1,5 +1,6 @@
 /**
- * Has pictures captioned through the client, four at a time: by hash first, so that what is known is never uploaded. No DOM.
+ * Has pictures captioned through the client, four at a time: by hash first, so that what is known is never uploaded. Where the
+ * service says when to come back, all of them wait for that moment. No DOM.
  */
 
 import pLimit from "p-limit";
@@ -13,6 +14,10 @@ import { PROBLEM_CODES, PROBLEMS } from "../../shared/problem.ts";
 import type { Caption } from "../../shared/schema.ts";
 
 const AT_ONCE = 4;
+/** A longer `Retry-After` is a failure that a person is told of at once, such as a quota that is used up until tomorrow. */
+const LONGEST_WAIT_MS = 5 * 60_000;
+/** Waits in a row that bring no caption; after them pictures fail, and a person decides. */
+const MOST_WAITS = 10;
 
 export type Picture = { readonly file: File } | { readonly url: string } | { readonly sha256: string };
 
@@ -28,49 +33,91 @@ export type CaptionOutcome =
   | { readonly kind: "lost" }
   | { readonly kind: "cancelled" };
 
+/** The service asked to be left alone for a while. */
+export interface Pause {
+  /** Epoch milliseconds at which captioning goes on by itself. */
+  readonly until: number;
+  /** Why, in words. */
+  readonly reason: string;
+}
+
 export interface Captioning {
-  /** Queues a picture; `onBegin` is told when its turn comes. */
-  caption(picture: Picture, onBegin: () => void): Promise<CaptionOutcome>;
+  /** Queues a picture; `onTurn` is told when it is asked for, and when it waits again. */
+  caption(picture: Picture, onTurn: (kind: "asking" | "waiting") => void): Promise<CaptionOutcome>;
   /** Ends what is under way and drops what waits. */
   cancel(): void;
   /** Pictures that wait or are under way. */
   readonly busy: number;
 }
 
-/** The client and options may change between two pictures: both are asked for when a picture's turn comes. */
+/**
+ * The client and options may change between two pictures: both are asked for when a picture's turn comes. The client hands
+ * each `Retry-After` on instead of waiting by itself.
+ */
 export function createCaptioning(parts: {
   readonly client: () => CaptionClient;
   readonly options: () => CaptionQuery;
+  /** Told of each wait as it begins, or as it grows longer; undefined when it is over. */
+  readonly onPause: (pause: Pause | undefined) => void;
 }): Captioning {
   let abort = new AbortController();
+  let pause: (Pause & { readonly over: Promise<void> }) | undefined;
+  let waitsInARow = 0;
   const limit = pLimit(AT_ONCE);
 
-  async function ask(picture: Picture, signal: AbortSignal): Promise<CaptionOutcome> {
-    const call = { ...parts.options(), signal };
-    try {
-      if ("sha256" in picture) {
-        const found = await parts.client().find(picture.sha256, call);
-        return found === undefined ? { kind: "lost" } : { kind: "captioned", caption: found };
-      }
-      const caption = await ("file" in picture
-        ? parts.client().caption(picture.file, call)
-        : parts.client().captionUrl(picture.url, call));
-      return { kind: "captioned", caption };
-    } catch (error) {
-      return signal.aborted ? { kind: "cancelled" } : failureOf(error);
+  /** Has everybody wait; false where that has been tried often enough. */
+  function waitFor(ms: number, reason: string, signal: AbortSignal): boolean {
+    const until = Date.now() + ms;
+    if (pause !== undefined && pause.until >= until) return true;
+    if (pause === undefined) {
+      if (waitsInARow === MOST_WAITS) return false;
+      waitsInARow += 1;
     }
+    const begun = { until, reason, over: sleep(ms, signal) };
+    pause = begun;
+    parts.onPause(begun);
+    void begun.over.then(() => {
+      if (pause !== begun) return;
+      pause = undefined;
+      parts.onPause(undefined);
+    });
+    return true;
+  }
+
+  async function askOnce(picture: Picture, signal: AbortSignal): Promise<CaptionOutcome> {
+    const call = { ...parts.options(), signal };
+    if ("sha256" in picture) {
+      const found = await parts.client().find(picture.sha256, call);
+      return found === undefined ? { kind: "lost" } : { kind: "captioned", caption: found };
+    }
+    const caption = await ("file" in picture
+      ? parts.client().caption(picture.file, call)
+      : parts.client().captionUrl(picture.url, call));
+    return { kind: "captioned", caption };
   }
 
   return {
     get busy() {
       return limit.activeCount + limit.pendingCount;
     },
-    caption(picture, onBegin) {
+    caption(picture, onTurn) {
       const { signal } = abort;
       return limit(async () => {
-        if (signal.aborted) return { kind: "cancelled" };
-        onBegin();
-        return ask(picture, signal);
+        for (;;) {
+          while (pause !== undefined && !signal.aborted) await pause.over;
+          if (signal.aborted) return { kind: "cancelled" };
+          onTurn("asking");
+          try {
+            const outcome = await askOnce(picture, signal);
+            waitsInARow = 0;
+            return outcome;
+          } catch (error) {
+            if (signal.aborted) return { kind: "cancelled" };
+            const ms = waitOf(error);
+            if (ms === undefined || !waitFor(ms, reasonToWait(error), signal)) return failureOf(error);
+            onTurn("waiting");
+          }
+        }
       });
     },
     cancel() {
@@ -78,6 +125,37 @@ export function createCaptioning(parts: {
       abort = new AbortController();
     },
   };
+}
+
+/** Milliseconds after which the service wants to be asked again; undefined where it does not say, or says too many. */
+function waitOf(error: unknown): number | undefined {
+  if (!(error instanceof CaptionApiError || error instanceof CaptionTransportError)) return undefined;
+  const { retryAfterMs } = error;
+  return retryAfterMs !== undefined && retryAfterMs <= LONGEST_WAIT_MS ? retryAfterMs : undefined;
+}
+
+const REASONS_TO_WAIT: Readonly<Record<string, string>> = {
+  "rate-limited": "Too many requests at once.",
+  overloaded: "The service is busy.",
+  unavailable: "The captioner is away.",
+};
+
+function reasonToWait(error: unknown): string {
+  const code = error instanceof CaptionApiError ? error.problem.code : "";
+  return REASONS_TO_WAIT[code] ?? "The service asks to wait.";
+}
+
+/** Ends early, and without an error, when aborted. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
 }
 
 /** Failures in words for whoever reads them here, not for whoever calls the API. */

@@ -1,8 +1,8 @@
 /** The desk: pictures in, captions looked over by a person, texts out. Puts the parts of this folder together. */
 
-import { createCaptionClient } from "../../client/index.ts";
+import { type ClientOptions, createCaptionClient } from "../../client/index.ts";
 import { contentHash } from "../../shared/content-hash.ts";
-import { createCaptioning, type Picture } from "./captioning.ts";
+import { createCaptioning, type Pause, type Picture } from "./captioning.ts";
 import { at, make } from "./elements.ts";
 import { showJob } from "./job-view.ts";
 import { createRowView, type RowView } from "./row-view.ts";
@@ -22,11 +22,16 @@ const store = createRowStore();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */
 const pictures = new Map<string, Picture>();
-const client = () => {
+const client = (options: Pick<ClientOptions, "maxRetryAfterMs"> = {}) => {
   const apiKey = at("key", "input").value.trim();
-  return createCaptionClient({ baseUrl: location.origin, ...(apiKey === "" ? {} : { apiKey }) });
+  return createCaptionClient({ baseUrl: location.origin, ...options, ...(apiKey === "" ? {} : { apiKey }) });
 };
-const captioning = createCaptioning({ client, options: givenOptions });
+const captioning = createCaptioning({
+  // A wait is for all pictures, and a person sees it.
+  client: () => client({ maxRetryAfterMs: 0 }),
+  options: givenOptions,
+  onPause: showPause,
+});
 
 const NUMBERS = [
   { id: "max-length", name: "max_length", words: "a whole number from 20 to 500" },
@@ -51,18 +56,41 @@ function complain(field: HTMLInputElement | HTMLTextAreaElement, problem: string
   else field.setAttribute("aria-invalid", "true");
 }
 
+/** Writes where screen readers listen. */
 function say(words: string): void {
   at("status", "p").textContent = words;
 }
 
+let ticking: ReturnType<typeof setInterval> | undefined;
+let isWaitSaid = false;
+
+/** Counts a wait down where eyes see it, and says it once: screen readers are not told of each second, nor of each wait in a row. */
+function showPause(pause: Pause | undefined): void {
+  clearInterval(ticking);
+  const place = at("pause", "p");
+  place.hidden = pause === undefined;
+  if (pause === undefined) return;
+  const seconds = () => Math.max(1, Math.ceil((pause.until - Date.now()) / 1000));
+  const tick = () => {
+    place.textContent = `Goes on by itself in ${seconds()} s.`;
+  };
+  tick();
+  ticking = setInterval(tick, 250);
+  if (!isWaitSaid) say(`${pause.reason} Waiting for ${seconds()} seconds, then it goes on by itself.`);
+  isWaitSaid = true;
+}
+
+let progressSaid = "";
+
+/** Shows how far all is, and says it where it is news: after what a person did (`before` says what), and when a picture failed. */
 function sayProgress(before = ""): void {
   const { done, total, failed } = worklist.progress();
   const progress = at("progress", "progress");
   progress.max = Math.max(1, total);
   progress.value = done;
-  say(
-    `${before}${before === "" ? "" : " "}${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`,
-  );
+  const words = `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
+  if (before !== "" || words !== progressSaid) say(before === "" ? words : `${before} ${words}`);
+  progressSaid = words;
   const ready = taken(worklist.rows).length;
   at("away-text", "p").textContent =
     ready === 0
@@ -143,10 +171,14 @@ async function caption(id: string): Promise<void> {
   const picture = pictures.get(id);
   if (picture === undefined) return;
   worklist.change(id, { state: { kind: "waiting" } });
-  const outcome = await captioning.caption(picture, () => worklist.change(id, { state: { kind: "asking" } }));
+  const outcome = await captioning.caption(picture, (kind) => worklist.change(id, { state: { kind } }));
   switch (outcome.kind) {
     case "captioned":
       worklist.caption(id, outcome.caption);
+      if (isWaitSaid && at("pause", "p").hidden) {
+        isWaitSaid = false;
+        sayProgress("It goes on.");
+      }
       if (DEMONSTRATION.test(outcome.caption.model.id)) at("demo", "p").hidden = false;
       break;
     case "lost":
