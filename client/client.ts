@@ -113,7 +113,9 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       const found = await find(await contentHash(bytes), call);
       if (found !== undefined) return found;
       const headers = { "content-type": "application/octet-stream" };
-      const response = await send("/v1/captions", { method: "POST", body: bytes, headers }, call);
+      // A blob is sent from where it lies; bytes would be copied on the caller's thread.
+      const body = picture instanceof Blob ? picture : bytes;
+      const response = await send("/v1/captions", { method: "POST", body, headers }, call);
       if (!response.ok) throw await refusalOf(response);
       return answerOf(response, Caption);
     },

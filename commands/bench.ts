@@ -17,6 +17,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     example: "--bundle bundles/blip --captions 64 --turns 2",
     load: () => import("../bench/backend.ts"),
   },
+  desk: {
+    summary: "The desk with many pictures in Chromium: long tasks, delays of keys, memory.",
+    example: "--pictures 500 --megapixels 12",
+    load: () => import("../bench/desk.ts"),
+  },
   edge: {
     summary: "The worker's cache hits beside bare workers that do the least possible.",
     example: "--requests 2000 --json",

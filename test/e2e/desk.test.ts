@@ -2,14 +2,17 @@
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { createRequire } from "node:module";
+import { buffer } from "node:stream/consumers";
 import type { AxeResults } from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { contentHash } from "../../shared/content-hash.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import {
+  type RubbishServer,
   type RunningBackend,
   type RunningEdge,
   startBackend,
@@ -95,10 +98,8 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     const away = await jpegPicture(9_999);
     given[9] = { name: "photo 9.jpg", mimeType: "image/jpeg", buffer: Buffer.from(away) };
     let refusals = 0;
-    await page.route("**/v1/captions", async (route) => {
-      const body = route.request().postDataBuffer();
-      if (body?.equals(Buffer.from(away)) && refusals++ === 0)
-        await route.fulfill({ status: 500, body: "<html>" });
+    await page.route(`**/v1/captions/${await contentHash(away)}*`, async (route) => {
+      if (refusals++ === 0) await route.fulfill({ status: 500, body: "<html>" });
       else await route.continue();
     });
     await add(given);
@@ -151,6 +152,35 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(table[1]?.alt).toBe("=A red square, mine");
     expect(table[5]?.alt).toBe("");
   }, 120_000);
+
+  test("five hundred pictures: every row is there, worked on, and in its place after a reload", async () => {
+    await add(await files(500));
+    await expect.poll(() => rows().count(), { timeout: 60_000 }).toBe(500);
+    await textOf("photo 0.jpg").focus();
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").fill("Typed while the others are captioned");
+    await page.keyboard.press("Enter");
+    await expect
+      .poll(
+        () =>
+          rows()
+            .getByText(/Unsure|fairly sure|Accepted/)
+            .count(),
+        { timeout: 120_000 },
+      )
+      .toBe(500);
+    await textOf("photo 499.jpg").fill("The last one");
+    await page.keyboard.press("Enter");
+    await status().filter({ hasText: "Accepted. 2 of 500 done." }).waitFor();
+    // Only what comes near the view is made small.
+    expect(await page.locator("#rows img[src^=blob]").count()).toBeLessThan(100);
+    await page.reload();
+    await status().filter({ hasText: "As you left it. 2 of 500 done." }).waitFor({ timeout: 30_000 });
+    const names = await rows().getByRole("heading").allTextContents();
+    expect(names).toEqual(Array.from({ length: 500 }, (_, i) => `photo ${i}.jpg`));
+    expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed while the others are captioned");
+    expect(await textOf("photo 499.jpg").inputValue()).toBe("The last one");
+  }, 240_000);
 
   test("takes away HTML, Markdown and JSON, decorative ones with an empty alt", async () => {
     await add(await files(2));
@@ -275,27 +305,19 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   test("where the service says when to come back, the desk waits, says so once, counts down, and goes on by itself", async () => {
     const refused: number[] = [];
     const answered: number[] = [];
-    await page.route("**/v1/captions", async (route) => {
-      if (refused.length < 6) {
+    const front = await inFrontOf(edge, (response) => {
+      if (refused.length === 6) answered.push(Date.now());
+      else {
         refused.push(Date.now());
-        const problem = {
-          type: "urn:problem:overloaded",
-          title: "x",
-          status: 429,
-          code: "overloaded",
-          detail: "x",
-        };
-        await route.fulfill({
-          status: 429,
-          contentType: "application/problem+json",
-          headers: { "retry-after": "2" },
-          body: JSON.stringify(problem),
-        });
-      } else {
-        answered.push(Date.now());
-        await route.continue();
+        const problem = { type: "urn:problem:overloaded", title: "x", status: 429, code: "overloaded" };
+        response
+          .writeHead(429, { "content-type": "application/problem+json", "retry-after": "2" })
+          .end(JSON.stringify({ ...problem, detail: "x" }));
+        return true;
       }
+      return false;
     });
+    await page.goto(front.url);
     await page.evaluate(() => {
       const said: string[] = [];
       Object.assign(globalThis, { said });
@@ -317,12 +339,15 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
     ]);
     expect(said.at(-1)).toBe("It goes on. 0 of 6 done.");
+    front.close();
   });
 
   test("a wait can be stopped", async () => {
-    await page.route("**/v1/captions", (route) =>
-      route.fulfill({ status: 503, headers: { "retry-after": "200" }, body: "<html>" }),
-    );
+    const front = await inFrontOf(edge, (response) => {
+      response.writeHead(503, { "retry-after": "200" }).end("<html>");
+      return true;
+    });
+    await page.goto(front.url);
     await add(await files(2));
     await page
       .locator("#pause")
@@ -331,6 +356,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByRole("button", { name: "Stop captioning" }).click();
     await page.getByText("0 of 2 done, 2 failed.").waitFor();
     expect(await page.locator("#pause").isVisible()).toBe(false);
+    front.close();
   });
 
   test("the job of a link is followed to its end", async () => {
@@ -419,3 +445,18 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
   });
 });
+
+/** A proxy of the worker: `refuse` may answer an upload in its place, and says whether it has. */
+async function inFrontOf(
+  edge: RunningEdge,
+  refuse: (response: ServerResponse) => boolean,
+): Promise<RubbishServer> {
+  return startServer(async (request, response) => {
+    const body = await buffer(request);
+    if (request.method === "POST" && refuse(response)) return;
+    const init = request.method === "POST" ? { method: "POST", body } : {};
+    const answer = await fetch(`${edge.url}${request.url}`, init);
+    const type = answer.headers.get("content-type") ?? "";
+    response.writeHead(answer.status, { "content-type": type }).end(Buffer.from(await answer.arrayBuffer()));
+  });
+}

@@ -9,6 +9,7 @@ import { createRowView, type RowView } from "./row-view.ts";
 import { curlLine, pythonLines, typescriptLines } from "./snippets.ts";
 import { createRowStore } from "./store.ts";
 import { FORMATS, type Format, takeAway, taken } from "./take-away.ts";
+import { createThumbnails } from "./thumbnails.ts";
 import { createWorklist, inOrder, type Row } from "./worklist.ts";
 
 const EXAMPLES = ["cat.jpg", "rocket.jpg", "astronaut.jpg"];
@@ -19,6 +20,7 @@ const MOST_ALTERNATIVES = 3;
 
 const worklist = createWorklist();
 const store = createRowStore();
+const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */
 const pictures = new Map<string, Picture>();
@@ -128,8 +130,16 @@ function addView(row: Row): void {
   at("rows", "ol").append(view.element);
 }
 
+let lastAdded = 0;
+
+/** Sorts as the rows are added, also after a reload and beside those of another window. */
+function newRowId(): string {
+  lastAdded = Math.max(lastAdded + 1, Date.now() * 1000);
+  return `row-${lastAdded.toString(36)}-${crypto.randomUUID()}`;
+}
+
 function addRow(name: string, picture: Picture): void {
-  const id = `row-${crypto.randomUUID()}`;
+  const id = newRowId();
   pictures.set(id, picture);
   worklist.add({ id, name, url: "url" in picture ? picture.url : undefined });
   const row = worklist.get(id);
@@ -140,8 +150,10 @@ function addRow(name: string, picture: Picture): void {
 }
 
 function showThumbnail(id: string, picture: Picture): void {
-  if ("file" in picture) views.get(id)?.show(URL.createObjectURL(picture.file));
-  if ("url" in picture) views.get(id)?.show(picture.url);
+  const view = views.get(id);
+  if (view === undefined) return;
+  if ("file" in picture) thumbnails.make(view.element, picture.file, view.show);
+  if ("url" in picture) view.show(picture.url);
 }
 
 /** Adds files; one whose bytes are on the desk already brings that row its picture back. */
@@ -343,8 +355,8 @@ function openLink(): void {
 }
 
 worklist.onChange((row) => {
-  if (row !== undefined) views.get(row.id)?.update(row);
-  store.save(worklist.rows);
+  views.get(row.id)?.update(row);
+  store.save(row);
 });
 
 const files = at("files", "input");
@@ -370,6 +382,8 @@ at("clear", "button").addEventListener("click", () => {
   if (!confirm(`Take all ${open.total} pictures off the desk? Texts that you did not take away are lost.`))
     return;
   captioning.cancel();
+  thumbnails.clear();
+  void store.remove(worklist.rows.map(({ id }) => id));
   worklist.clear();
   views.clear();
   pictures.clear();

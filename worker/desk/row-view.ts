@@ -19,8 +19,8 @@ export interface RowView {
   readonly element: HTMLLIElement;
   update(row: Row): void;
   focus(): void;
-  /** What is shown as the thumbnail; undefined where the picture is not here any more. */
-  show(address: string | undefined): void;
+  /** Shows the picture of this address as the thumbnail. */
+  show(address: string): void;
 }
 
 const TEXT_STATES: ReadonlySet<Row["state"]["kind"]> = new Set(["captioned", "failed", "lost"]);
@@ -148,8 +148,8 @@ export function createRowView(first: Row, actions: RowActions): RowView {
       element.scrollIntoView({ block: "nearest" });
     },
     show(address) {
-      image.hidden = address === undefined;
-      if (address !== undefined) image.src = address;
+      image.hidden = false;
+      image.src = address;
     },
   };
 }

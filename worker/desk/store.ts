@@ -1,42 +1,67 @@
 /** What the desk remembers over a reload: rows with their texts and hashes, never a picture. In this browser only. */
 
-import { clear, createStore, del, get, set } from "idb-keyval";
+import { createStore, delMany, setMany, values } from "idb-keyval";
+import * as z from "zod";
 import type { Row } from "./worklist.ts";
 
+/** Under each row's id, which sorts as the rows were added. */
 const rowsOf = createStore("alt-text-desk", "rows");
-const ALL = "all";
 const SAVE_AFTER_MS = 300;
+
+/** Another version of this page may have left something else. */
+const StoredRow: z.ZodType<Row> = z.object({
+  id: z.string(),
+  name: z.string(),
+  url: z.union([z.string(), z.undefined()]),
+  sha256: z.union([z.string(), z.undefined()]),
+  state: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("waiting") }),
+    z.object({ kind: z.literal("asking") }),
+    z.object({ kind: z.literal("captioned"), cached: z.boolean() }),
+    z.object({ kind: z.literal("failed"), reason: z.string(), canRetry: z.boolean() }),
+    z.object({ kind: z.literal("lost") }),
+  ]),
+  original: z.union([z.string(), z.undefined()]),
+  needsReview: z.boolean(),
+  text: z.string(),
+  decision: z.enum(["open", "accepted", "decorative", "skipped"]),
+});
 
 export interface Store {
   load(): Promise<readonly Row[]>;
-  /** Saves a little later, so that typing is one write. */
-  save(rows: readonly Row[]): void;
+  /** Saves a row a little later, with what else has changed by then: typing is one small write. */
+  save(row: Row): void;
   /** Saves what is still to be saved. */
   flush(): Promise<void>;
-  clear(): Promise<void>;
+  remove(ids: readonly string[]): Promise<void>;
 }
 
 /** Where the browser forbids it (private windows), nothing is remembered and all else works. */
 export function createRowStore(): Store {
-  let pending: readonly Row[] | undefined;
+  const changed = new Map<string, Row>();
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   async function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    const rows = pending;
-    pending = undefined;
-    if (rows === undefined) return;
-    await (rows.length === 0 ? del(ALL, rowsOf) : set(ALL, rows, rowsOf)).catch(() => {});
+    const rows = [...changed];
+    changed.clear();
+    if (rows.length > 0) await setMany(rows, rowsOf).catch(() => {});
   }
 
   return {
-    load: async () => (await get<readonly Row[]>(ALL, rowsOf).catch(() => undefined)) ?? [],
-    save(rows) {
-      pending = rows;
+    async load() {
+      const stored = await values<unknown>(rowsOf).catch(() => []);
+      return stored.flatMap((row) => StoredRow.safeParse(row).data ?? []);
+    },
+    save(row) {
+      changed.set(row.id, row);
       timer ??= setTimeout(flush, SAVE_AFTER_MS);
     },
     flush,
-    clear: () => clear(rowsOf).catch(() => {}),
+    async remove(ids) {
+      for (const id of ids) changed.delete(id);
+      await delMany([...ids], rowsOf).catch(() => {});
+    },
   };
 }

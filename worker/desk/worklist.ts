@@ -42,13 +42,13 @@ export interface Worklist {
   decide(id: string, decision: Decision): void;
   /** Takes the last decision back; the row it was about. */
   undo(): string | undefined;
-  remove(id: string): void;
   clear(): void;
   get(id: string): Row | undefined;
   /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
   next(id: string, order: readonly Row[]): Row | undefined;
   progress(): Progress;
-  onChange(listener: (row: Row | undefined) => void): void;
+  /** Told of each row that was added or has changed. */
+  onChange(listener: (row: Row) => void): void;
 }
 
 /** Screen readers read alt text in one breath up to about this length. */
@@ -57,8 +57,8 @@ export const ADVISED_CHARACTERS = 125;
 export function createWorklist(): Worklist {
   let rows: readonly Row[] = [];
   const past: { readonly id: string; readonly decision: Decision }[] = [];
-  const listeners: ((row: Row | undefined) => void)[] = [];
-  const tell = (row: Row | undefined) => {
+  const listeners: ((row: Row) => void)[] = [];
+  const tell = (row: Row) => {
     for (const listener of listeners) listener(row);
   };
 
@@ -90,7 +90,7 @@ export function createWorklist(): Worklist {
         ...row,
       };
       rows = [...rows, added];
-      tell(undefined);
+      tell(added);
     },
     change,
     caption(id, { sha256, alt, needs_review, cached }) {
@@ -116,14 +116,9 @@ export function createWorklist(): Worklist {
       if (last !== undefined) change(last.id, { decision: last.decision });
       return last?.id;
     },
-    remove(id) {
-      rows = rows.filter((row) => row.id !== id);
-      tell(undefined);
-    },
     clear() {
       rows = [];
       past.length = 0;
-      tell(undefined);
     },
     next(id, order) {
       const at = order.findIndex((row) => row.id === id);

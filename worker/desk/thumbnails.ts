@@ -1,0 +1,64 @@
+/** Small thumbnails of files, each made when its row comes near what is seen: a camera's picture, decoded, is 50 MB. */
+
+import pLimit from "p-limit";
+
+/** Twice as many pixels as it is wide on the page, for dense screens. */
+const WIDTH_PIXELS = 256;
+const AT_ONCE = 2;
+const NEAR = "600px";
+
+export interface Thumbnails {
+  /** Calls `show` with an address once `element` is near the view; never where the browser cannot decode the file. */
+  make(element: Element, file: Blob, show: (address: string) => void): void;
+  /** Lets all of them go. */
+  clear(): void;
+}
+
+export function createThumbnails(): Thumbnails {
+  const limit = pLimit(AT_ONCE);
+  const wanted = new Map<Element, () => Promise<void>>();
+  let addresses: string[] = [];
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const work = wanted.get(target);
+        if (!isIntersecting || work === undefined) continue;
+        wanted.delete(target);
+        observer.unobserve(target);
+        void limit(work);
+      }
+    },
+    { rootMargin: NEAR },
+  );
+
+  return {
+    make(element, file, show) {
+      wanted.set(element, async () => {
+        const small = await shrunk(file).catch(() => undefined);
+        if (small === undefined) return;
+        const address = URL.createObjectURL(small);
+        addresses.push(address);
+        show(address);
+      });
+      observer.observe(element);
+    },
+    clear() {
+      observer.disconnect();
+      wanted.clear();
+      for (const address of addresses) URL.revokeObjectURL(address);
+      addresses = [];
+    },
+  };
+}
+
+/** Decoded and scaled off the page's thread. */
+async function shrunk(file: Blob): Promise<Blob> {
+  const bitmap = await createImageBitmap(file, { resizeWidth: WIDTH_PIXELS, resizeQuality: "medium" });
+  try {
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    return await canvas.convertToBlob({ type: "image/webp" });
+  } finally {
+    bitmap.close();
+  }
+}
