@@ -23,15 +23,7 @@ import {
   JOBS_PATH,
   postJob,
 } from "./routes/jobs.ts";
-import {
-  getDesk,
-  getDeskScript,
-  getDocs,
-  getExample,
-  getIcon,
-  getOpenApi,
-  getStyle,
-} from "./routes/pages.ts";
+import { getOpenApi } from "./routes/pages.ts";
 import type { Services } from "./services.ts";
 
 /** Headers that a web page of another origin may read. */
@@ -120,13 +112,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get(HEALTH_PATH.route, getHealth);
   app.get(READINESS_PATH.route, getReadiness(services));
 
-  app.get("/", getDesk);
-  app.get("/assets/style.css", getStyle);
-  app.get("/assets/icon.svg", getIcon);
-  app.get("/assets/desk.js", getDeskScript);
-  app.get("/assets/examples/:name", getExample);
-  app.get("/docs", getDocs);
-  app.get("/openapi.json", getOpenApi);
+  app.get("/openapi.json", getOpenApi(services.assets));
 
   app.notFound(() => problemResponse({ code: "not-found", detail: "See /docs for what there is." }));
   app.onError((error) =>

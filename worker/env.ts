@@ -5,6 +5,8 @@ import type { CaptionJob } from "./jobs/caption-job.ts";
 import type { JobMessage } from "./jobs/message.ts";
 
 export interface Bindings {
+  /** What local/pages/build.ts has made. */
+  readonly ASSETS: Fetcher;
   /** Captions and the model's revision. */
   readonly CAPTIONS: KVNamespace;
   /** API keys, hashed. */

@@ -18,6 +18,8 @@ import type { CaptionJob } from "./jobs/caption-job.ts";
 
 export interface Services {
   readonly config: Config;
+  /** Pages and what belongs to them. */
+  readonly assets: Bindings["ASSETS"];
   readonly captioner: CachingCaptioner;
   readonly currentModel: CurrentModel;
   readonly pool: BackendPool;
@@ -83,6 +85,7 @@ export function createServices(env: Bindings): Services {
         });
   return {
     config,
+    assets: env.ASSETS,
     captioner: createCachingCaptioner({ cache, pool, currentModel }),
     currentModel,
     pool,

@@ -1,27 +1,49 @@
 /**
- * Makes what the worker serves as it is: the desk's script for browsers with its page, the OpenAPI document, and the API's page.
- * So neither what bundles nor what describes is part of the worker.
+ * Makes what is served as it is, worker/built: the desk and the API's page with their scripts and style, the OpenAPI document, the
+ * example photographs, and `_headers`. So neither what bundles nor what describes is part of the worker.
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import { build } from "esbuild";
 import { openApiDocument } from "../../worker/docs/openapi.ts";
 import { docsPage } from "../../worker/docs/page.ts";
 
-const DESK = join(import.meta.dirname, "../../worker/desk");
-const DOCS = join(import.meta.dirname, "../../worker/docs");
+const ROOT = join(import.meta.dirname, "../..");
+const BUILT = join(ROOT, "worker/built");
+const EXAMPLES = ["astronaut.jpg", "cat.jpg", "rocket.jpg"];
 
-async function buildDocs(): Promise<void> {
-  const document = openApiDocument();
-  await write(join(DOCS, "built/openapi.txt"), JSON.stringify(document));
-  await write(join(DOCS, "built/docs.html"), await docsPage(document));
+/** Nothing from elsewhere but the picture that a person linked. */
+const PAGE_HEADERS = {
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: https: http:; " +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "Referrer-Policy": "no-referrer",
+};
+/** Of what has its content's hash in its name. */
+const FOREVER = { "Cache-Control": "public, max-age=31536000, immutable" };
+
+/** The bytes of each address. */
+const files = new Map<string, Uint8Array>();
+const headers: Record<string, Record<string, string>> = {
+  "/*": { "X-Content-Type-Options": "nosniff" },
+  "/": PAGE_HEADERS,
+  "/docs": PAGE_HEADERS,
+};
+
+/** Adds a file that a page names by its content; its address. */
+function addVersioned(name: string, extension: string, content: Uint8Array): string {
+  const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
+  const address = `/assets/${name}.${hash}.${extension}`;
+  files.set(address, content);
+  headers[address] = FOREVER;
+  return address;
 }
 
-async function buildDesk(): Promise<void> {
+async function scriptOf(entry: string): Promise<Uint8Array> {
   const { outputFiles } = await build({
-    entryPoints: [join(DESK, "desk.ts")],
+    entryPoints: [join(ROOT, entry)],
     bundle: true,
     minify: true,
     format: "esm",
@@ -30,20 +52,45 @@ async function buildDesk(): Promise<void> {
     legalComments: "none",
     write: false,
   });
-  const script = outputFiles[0]?.contents ?? new Uint8Array();
-  const style = await readFile(join(DESK, "style.css"));
-  const page = await readFile(join(DESK, "index.html"), "utf8");
-  // In the assets' addresses, so that a browser may keep them for good and still gets new ones.
-  const version = createHash("sha256").update(script).update(style).digest("hex").slice(0, 16);
-  await write(join(DESK, "built/desk.js"), Buffer.from(script).toString());
-  await write(join(DESK, "built/index.html"), page.replaceAll("%VERSION%", version));
+  return outputFiles[0]?.contents ?? new Uint8Array();
+}
+
+const read = (path: string) => readFile(join(ROOT, path));
+const icon = addVersioned("icon", "svg", await read("worker/desk/icon.svg"));
+const style = addVersioned("style", "css", await read("worker/desk/style.css"));
+const deskScript = addVersioned("desk", "js", await scriptOf("worker/desk/desk.ts"));
+const docsScript = addVersioned("docs", "js", await scriptOf("worker/docs/browser/try-it.ts"));
+const document = openApiDocument();
+files.set("/openapi.json", Buffer.from(JSON.stringify(document)));
+files.set("/docs.html", Buffer.from(await docsPage(document, { icon, style, script: docsScript })));
+const desk = (await read("worker/desk/index.html")).toString();
+files.set(
+  "/index.html",
+  Buffer.from(desk.replace("%ICON%", icon).replace("%STYLE%", style).replace("%SCRIPT%", deskScript)),
+);
+for (const name of EXAMPLES) files.set(`/assets/examples/${name}`, await read(`examples/${name}`));
+files.set("/_headers", Buffer.from(headersFile()));
+
+/** https://developers.cloudflare.com/workers/static-assets/headers/ */
+function headersFile(): string {
+  return Object.entries(headers)
+    .map(([address, named]) => {
+      const lines = Object.entries(named).map(([name, value]) => `  ${name}: ${value}\n`);
+      return `${address}\n${lines.join("")}`;
+    })
+    .join("");
 }
 
 /** Leaves a file that is as it should be: a running `wrangler dev` starts anew at each that is written. */
-async function write(path: string, text: string): Promise<void> {
+async function write(path: string, content: Uint8Array): Promise<void> {
+  const there = await readFile(path).catch(() => undefined);
+  if (there?.equals(content)) return;
   await mkdir(dirname(path), { recursive: true });
-  const there = await readFile(path, "utf8").catch(() => undefined);
-  if (there !== text) await writeFile(path, text);
+  await writeFile(path, content);
 }
 
-await Promise.all([buildDesk(), buildDocs()]);
+for (const [address, content] of files) await write(join(BUILT, address), content);
+for (const entry of await readdir(BUILT, { recursive: true, withFileTypes: true })) {
+  const path = join(entry.parentPath, entry.name);
+  if (entry.isFile() && !files.has(`/${relative(BUILT, path)}`)) await rm(path);
+}

@@ -34,8 +34,15 @@ type Operation = z.infer<typeof Operation>;
 /** What a template makes; nothing in these is awaited. */
 type Html = ReturnType<typeof html>;
 
+/** Where the page finds what belongs to it. */
+export interface PageAssets {
+  readonly icon: string;
+  readonly style: string;
+  readonly script: string;
+}
+
 /** The page of a document. */
-export async function docsPage(document: OpenApiDocument): Promise<string> {
+export async function docsPage(document: OpenApiDocument, assets: PageAssets): Promise<string> {
   const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
     Object.entries(methods ?? {}).map(([method, operation]) => ({
       path,
@@ -51,8 +58,9 @@ export async function docsPage(document: OpenApiDocument): Promise<string> {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${document.info.title}: API</title>
-<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/assets/style.css">
+<link rel="icon" href="${assets.icon}" type="image/svg+xml">
+<link rel="stylesheet" href="${assets.style}">
+<script type="module" src="${assets.script}"></script>
 </head>
 <body>
 <header>
