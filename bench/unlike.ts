@@ -7,7 +7,7 @@ import sharp from "sharp";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { createRandom } from "../evaluation/random.ts";
-import { needsReview } from "../shared/alt-text.ts";
+import { judgeCaption } from "../shared/review.ts";
 import type { Report } from "./report.ts";
 
 const WIDTH = 640;
@@ -66,8 +66,8 @@ export async function run({ bundle }: z.infer<typeof Options>): Promise<Report> 
       draw(page, random);
       const answer = await captioner.caption(await page.png());
       if (!answer.ok) throw new Error(`${kind}: ${answer.failure.detail}`);
-      const { caption, score } = answer.value;
-      if (!needsReview(answer.value, review?.below)) unflagged.push({ caption, score });
+      const { score, needs_review } = judgeCaption(answer.value, review ?? undefined);
+      if (!needs_review) unflagged.push({ caption: answer.value.caption, score });
     }
     kinds.push({ kind, pictures: EACH_KIND, flagged: EACH_KIND - unflagged.length, unflagged });
   }

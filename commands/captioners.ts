@@ -2,7 +2,7 @@
 
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { type CaptionClient, createCaptionClient } from "../client/index.ts";
-import { toCaption } from "../shared/alt-text.ts";
+import { toCaption } from "../shared/caption.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { type Result, success } from "../shared/result.ts";
 import type { Caption, CaptionOptions } from "../shared/schema.ts";
@@ -25,5 +25,5 @@ export async function captionLocally(
   const { id, revision, review } = captioner.model;
   const generated = { caption, score, model: { id, revision } };
   const sha256 = await contentHash(bytes);
-  return success(toCaption({ sha256, generated, cached: false, maxLength, reviewBelow: review?.below }));
+  return success(toCaption({ sha256, generated, cached: false, maxLength, review: review ?? undefined }));
 }

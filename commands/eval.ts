@@ -6,13 +6,19 @@ import * as z from "zod";
 import { writeReview } from "../backend/bundle/bundle.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { saveEmbeddedReview } from "../backend/model/embedded.ts";
-import { GOOD_CIDER } from "../evaluation/calibration.ts";
-import { type CaptionSource, captionsOverHttp, type Evaluation, evaluate } from "../evaluation/evaluate.ts";
+import { calibrate, GOOD_CIDER } from "../evaluation/calibration.ts";
+import {
+  type CaptionSource,
+  captionsOverHttp,
+  type EvaluatedPicture,
+  type Evaluation,
+  evaluate,
+} from "../evaluation/evaluate.ts";
 import { readLabels } from "../evaluation/labels.ts";
 import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
 import { mean } from "../evaluation/scores/ngrams.ts";
-import { needsReview } from "../shared/alt-text.ts";
+import { judgeCaption } from "../shared/review.ts";
 import { apiClient } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
@@ -83,9 +89,12 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   await local?.close();
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
   const calibrated = options.calibrate ? await calibrateBundle(evaluated, options) : undefined;
-  const evaluation = calibrated ? flaggedAnew(evaluated, calibrated.review.below) : evaluated;
+  const evaluation = calibrated ? judgedAnew(evaluated, calibrated) : evaluated;
   if (options.report) await writeFile(options.report, await renderReport(evaluation));
   print(evaluation, calibrated, options.json);
+  if (!options.json && !calibrated && local?.fittedTo === nameOfSet(options)) {
+    console.log("the score was fitted to this set: on others it is worth less; --calibrate prints how much");
+  }
   return evaluation.failed > 0 ? 1 : 0;
 }
 
@@ -97,25 +106,39 @@ async function calibrateBundle({ pictures }: Evaluation, options: Options): Prom
       `A threshold wants at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
     );
   }
-  const labels = `${basename(dirname(resolve(options.captions)))}/${basename(options.captions)}`;
-  const measuredOn = options.split === undefined ? labels : `${labels}, ${options.split}`;
-  const calibrated = calibrateReview(pictures, measuredOn);
+  const calibrated = calibrateReview(pictures.map(withProbability), nameOfSet(options));
   await (options.bundle === undefined
     ? saveEmbeddedReview(calibrated.review)
     : writeReview(options.bundle, calibrated.review));
   return calibrated;
 }
 
-function flaggedAnew(evaluation: Evaluation, reviewBelow: number): Evaluation {
-  const pictures = evaluation.pictures.map((picture) => ({
-    ...picture,
-    needs_review: needsReview(picture, reviewBelow),
-  }));
-  return { ...evaluation, pictures };
+/** As `measured_on` of a review says it. */
+function nameOfSet({ captions, split }: Options): string {
+  const labels = `${basename(dirname(resolve(captions)))}/${basename(captions)}`;
+  return split === undefined ? labels : `${labels}, ${split}`;
+}
+
+function withProbability(picture: EvaluatedPicture) {
+  const { probability } = picture;
+  if (probability === undefined) throw new Error("This is a bug: a bundle told no probability.");
+  return { ...picture, score: probability };
+}
+
+/** By scores that were fitted without the picture: those of the new weights would flatter on their own set. */
+function judgedAnew(evaluation: Evaluation, { scores, review: { below } }: ReviewCalibration): Evaluation {
+  const pictures = evaluation.pictures.map((picture, i) => {
+    const score = scores[i] as number;
+    const { caption } = picture;
+    return { ...picture, ...judgeCaption({ caption, score }, { below, weights: null }) };
+  });
+  return { ...evaluation, pictures, calibration: calibrate(pictures) };
 }
 
 /** A bundle in this process as a source; close it when done. */
-async function inProcess(bundle: string | undefined): Promise<CaptionSource & { close(): Promise<void> }> {
+async function inProcess(
+  bundle: string | undefined,
+): Promise<CaptionSource & { readonly fittedTo: string | undefined; close(): Promise<void> }> {
   const { captioner, engine } = await openLocalCaptioner(bundle, {
     onProgress: progressLine("Building the embedded model"),
   });
@@ -124,10 +147,12 @@ async function inProcess(bundle: string | undefined): Promise<CaptionSource & { 
     async caption(bytes) {
       const result = await captioner.caption(bytes);
       if (!result.ok) throw new Error(`${result.failure.detail} (${result.failure.code})`);
-      const { caption, score } = result.value;
-      return { caption, score, needs_review: needsReview({ caption, score }, review?.below) };
+      const { caption, score: probability } = result.value;
+      return { caption, probability, ...judgeCaption(result.value, review ?? undefined) };
     },
     model: () => ({ id, revision }),
+    /** The set that the score's weights were fitted to. */
+    fittedTo: review?.weights ? review.measured_on : undefined,
     close: () => engine.close(),
   };
 }
@@ -160,6 +185,12 @@ function print(
 }
 
 function printCalibrated({ review, levels, wanted, held_out }: ReviewCalibration): void {
+  const weights = Object.keys(review.weights?.words ?? {}).length;
+  console.log(
+    review.weights
+      ? `score: a regression on the captions' probability and ${weights} words; what is printed above is of regressions that were fitted without the picture`
+      : "score: the geometric mean of the token probabilities, as no regression ordered unseen captions better",
+  );
   const { constant, person } = levels;
   const fixed = (value: number | null) => value?.toFixed(4) ?? "of nothing";
   console.log(

@@ -52,12 +52,20 @@ export function calibrate(judged: readonly Judged[]): Calibration {
   return {
     bins: Array.from({ length: BINS }, (_, i) => binOf(judged, i)),
     coverage: coverage(judged),
-    rank_correlation: correlation(scoreRanks, ranks(judged.map(({ cider }) => cider))),
+    rank_correlation: rankCorrelation(
+      judged.map(({ score }) => score),
+      judged.map(({ cider }) => cider),
+    ),
     area_under_curve: areaUnderCurve(
       scoreRanks,
       judged.map(({ cider }) => cider >= GOOD_CIDER),
     ),
   };
+}
+
+/** Spearman's rank correlation, -1..1; 0 where one side does not vary. */
+export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
+  return correlation(ranks(a), ranks(b));
 }
 
 function binOf(judged: readonly Judged[], bin: number): Bin {

@@ -14,8 +14,10 @@ const CONCURRENCY = 16;
 /** What a model said of one picture. */
 export interface Generated {
   readonly caption: string;
-  /** 0..1 */
+  /** 0..1, as the model is calibrated. */
   readonly score: number;
+  /** Geometric mean of its token probabilities, 0..1, where the source tells it. */
+  readonly probability?: number;
   /** Whether a person should look at it, by the threshold that the model has now. */
   readonly needs_review: boolean;
 }
@@ -75,8 +77,17 @@ export async function evaluate(options: {
       const path = join(folder, image);
       try {
         const generated = await source.caption(new Uint8Array(await readFile(await insideOf(folder, path))));
-        const { caption, score, needs_review } = generated;
-        return [{ path, caption, score, needs_review, references }];
+        const { caption, score, needs_review, probability } = generated;
+        return [
+          {
+            path,
+            caption,
+            score,
+            needs_review,
+            references,
+            ...(probability !== undefined && { probability }),
+          },
+        ];
       } catch (error) {
         onFailure(image, error);
         return [];

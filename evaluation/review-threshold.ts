@@ -9,6 +9,7 @@
 import type { Review } from "../shared/schema.ts";
 import { createRandom, shuffled } from "./random.ts";
 import { type ReferenceLevels, referenceLevels } from "./reference-levels.ts";
+import { fitScore, type ProbableCaption } from "./score-fit.ts";
 import { mean } from "./scores/ngrams.ts";
 
 /** One captioned picture. */
@@ -26,6 +27,8 @@ export interface ReviewCalibration {
   /** ROUGE-L that unflagged captions shall reach. */
   readonly wanted: number;
   readonly held_out: HeldOut;
+  /** Score of each picture by weights that were fitted without it. */
+  readonly scores: readonly number[];
 }
 
 /** Halves of the set with a threshold set on the other half. */
@@ -54,12 +57,14 @@ const SPLITS = 20;
 const FLAG_ALL = 1;
 const SEED = 19;
 
-/** Sets the threshold on `pictures` and checks the rule on halves of them. */
+/** Fits the score to `pictures`, sets the threshold on them and checks its rule on halves of them. */
 export function calibrateReview(
-  pictures: readonly (ScoredCaption & { readonly references: readonly string[] })[],
+  said: readonly (ProbableCaption & { readonly rouge: number; readonly references: readonly string[] })[],
   measuredOn: string,
 ): ReviewCalibration {
   const random = createRandom(SEED);
+  const { weights, scores } = fitScore(said);
+  const pictures = said.map((picture, i) => ({ ...picture, score: scores[i] as number }));
   const levels = referenceLevels(pictures.map(({ references }) => references));
   const wanted = (levels.constant + levels.person) / 2;
   const below = lowestThreshold(pictures, wanted, random) ?? FLAG_ALL;
@@ -71,10 +76,12 @@ export function calibrateReview(
       pictures: pictures.length,
       flagged_share: rounded(flaggedShare(pictures, below)),
       quality_above: held_out.quality === null ? null : rounded(held_out.quality),
+      weights,
     },
     levels,
     wanted,
     held_out,
+    scores,
   };
 }
 

@@ -1,10 +1,9 @@
 /**
- * Shapes what a model said into alt text, and says when a person should look at it.
+ * Shapes what a model said into alt text.
  * It rewords nothing: openings and repetitions go, the rest stays as the model put it.
  */
 
 import { DEFAULT_ALT_CHARACTERS } from "./limits.ts";
-import type { Caption, GeneratedCaption } from "./schema.ts";
 
 export interface AltText {
   readonly alt: string;
@@ -38,31 +37,6 @@ export function toAltText(caption: string, maxCharacters = DEFAULT_ALT_CHARACTER
     alt: text.charAt(0).toUpperCase() + text.slice(1),
     looping: mostRepetitions >= LOOP_REPETITIONS || STUTTER.test(caption),
   };
-}
-
-/** Whether a person should look at a caption; always, where its model has no threshold. */
-export function needsReview(
-  { caption, score }: Pick<GeneratedCaption, "caption" | "score">,
-  reviewBelow: number | undefined,
-): boolean {
-  const { alt, looping } = toAltText(caption);
-  return reviewBelow === undefined || score < reviewBelow || looping || alt === "";
-}
-
-/** The public answer made from what a model said of the picture with this hash. */
-export function toCaption(parts: {
-  readonly sha256: string;
-  readonly generated: GeneratedCaption;
-  readonly cached: boolean;
-  readonly maxLength: number | undefined;
-  /** The threshold of the model that said it; undefined where it has none, and everything is for review. */
-  readonly reviewBelow: number | undefined;
-}): Caption {
-  const { sha256, generated, cached, maxLength, reviewBelow } = parts;
-  const { caption, score, model } = generated;
-  const { alt } = toAltText(caption, maxLength);
-  const needs_review = needsReview(generated, reviewBelow);
-  return { sha256, caption, alt, score, needs_review, model, cached };
 }
 
 function withoutOpening(caption: string): string {

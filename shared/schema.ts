@@ -51,6 +51,16 @@ export const GeneratedCaption = z.object({
 });
 export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
 
+/** A logistic regression that makes a caption's score of the probability that its model gave it and of its words. */
+export const ScoreWeights = z.object({
+  intercept: z.number(),
+  log_probability: z.number().meta({
+    description: "Of the logarithm of the geometric mean of the token probabilities.",
+  }),
+  words: z.record(z.string(), z.number()).meta({ description: "Of each word that the caption has." }),
+});
+export type ScoreWeights = z.infer<typeof ScoreWeights>;
+
 /** From which score on a model's captions need no look, and how that was found; `npm run eval -- --calibrate`. */
 export const Review = z.object({
   below: z.number().min(0).max(1).meta({ description: "Captions that score less are for review." }),
@@ -61,6 +71,10 @@ export const Review = z.object({
     description:
       "ROUGE-L of the captions that are not, on pictures that the threshold was not set on; null where there were none.",
   }),
+  weights: ScoreWeights.nullable().default(null).meta({
+    description:
+      "How the score is made; null where the geometric mean of the token probabilities alone says as much.",
+  }),
 });
 export type Review = z.infer<typeof Review>;
 
@@ -69,7 +83,10 @@ export const Caption = z.object({
   sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the picture's bytes." }),
   caption: z.string().meta({ description: "What the model said." }),
   alt: z.string().meta({ description: "The caption shaped as alt text." }),
-  score: GeneratedCaption.shape.score,
+  score: z.number().min(0).max(1).meta({
+    description:
+      "How far the caption is expected to say what people say of the picture, as the model was calibrated; of a model that was not, the geometric mean of the token probabilities.",
+  }),
   needs_review: z.boolean().meta({
     description: "The score is under the model's own threshold, or the model has none yet.",
   }),

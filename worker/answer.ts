@@ -1,8 +1,9 @@
 /** Turns what the captioner answered into the HTTP answers of the public API. */
 
-import { toCaption } from "../shared/alt-text.ts";
+import { toCaption } from "../shared/caption.ts";
 import { problemResponse } from "../shared/problem.ts";
 import type { Result } from "../shared/result.ts";
+import type { ReviewRule } from "../shared/review.ts";
 import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
 import type { CaptionAnswer, Provenance } from "./caching-captioner.ts";
 import type { RequestScope } from "./request/scope.ts";
@@ -17,14 +18,14 @@ export interface AnswerParts {
 /** 200 with a `Caption`, or the problem. */
 export function captionResponse({ sha256, options, outcome, scope }: AnswerParts): Response {
   if (!outcome.ok) return problemResponse(outcome.failure);
-  const { generated, provenance, reviewBelow } = outcome.value;
+  const { generated, provenance, review } = outcome.value;
   scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
   const { body, etag } = render({
     sha256,
     generated,
     provenance,
     maxLength: options.max_length,
-    reviewBelow,
+    review,
   });
   return new Response(body, {
     headers: {
@@ -40,7 +41,7 @@ export function captionResponse({ sha256, options, outcome, scope }: AnswerParts
 interface Rendered {
   readonly body: string;
   readonly etag: string;
-  readonly reviewBelow: number | undefined;
+  readonly review: ReviewRule | undefined;
 }
 
 /** Answers of hits without options. The memory tier hands out one object for each picture, so shaping is done once. */
@@ -51,16 +52,16 @@ function render(parts: {
   readonly generated: GeneratedCaption;
   readonly provenance: Provenance;
   readonly maxLength: number | undefined;
-  readonly reviewBelow: number | undefined;
+  readonly review: ReviewRule | undefined;
 }): Rendered {
-  const { sha256, generated, provenance, maxLength, reviewBelow } = parts;
+  const { sha256, generated, provenance, maxLength, review } = parts;
   const cached = provenance.kind === "hit";
   const isPlainHit = cached && maxLength === undefined;
   const known = isPlainHit ? renderedHits.get(generated) : undefined;
   // The model may have been calibrated since.
-  if (known !== undefined && known.reviewBelow === reviewBelow) return known;
-  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength, reviewBelow }));
-  const rendered = { body, etag: entityTag(body), reviewBelow };
+  if (known !== undefined && known.review === review) return known;
+  const body = JSON.stringify(toCaption({ sha256, generated, cached, maxLength, review }));
+  const rendered = { body, etag: entityTag(body), review };
   if (isPlainHit) renderedHits.set(generated, rendered);
   return rendered;
 }

@@ -5,12 +5,13 @@
 
 import { FailureError, PROBLEMS } from "../shared/problem.ts";
 import { failed, type Result, success } from "../shared/result.ts";
+import type { ReviewRule } from "../shared/review.ts";
 import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
 import type { Caller } from "./access/caller.ts";
 import {
   type CurrentModel,
   type KnownModel,
-  reviewBelow,
+  reviewRuleOf,
   withoutDefaults,
 } from "./backends/current-model.ts";
 import type { BackendPool } from "./backends/pool.ts";
@@ -29,8 +30,8 @@ export type Provenance =
 export interface CaptionAnswer {
   readonly generated: GeneratedCaption;
   readonly provenance: Provenance;
-  /** The threshold of the model that said it, where it is known. */
-  readonly reviewBelow: number | undefined;
+  /** How captions of the model that said it are judged, where that is known. */
+  readonly review: ReviewRule | undefined;
 }
 
 export interface LookupRequest {
@@ -234,7 +235,7 @@ function fromHit({ entry, tier }: CacheHit, model: KnownModel | undefined): Resu
   return success({
     generated,
     provenance: { kind: "hit", tier },
-    reviewBelow: reviewBelow(generated.model, model),
+    review: reviewRuleOf(generated.model, model),
   });
 }
 
@@ -245,6 +246,6 @@ function asAnswer(
   return success({
     generated,
     provenance: { kind: "generated", stored, collapsed },
-    reviewBelow: reviewBelow(generated.model, model),
+    review: reviewRuleOf(generated.model, model),
   });
 }

@@ -72,9 +72,11 @@ describe("referenceLevels", () => {
 
 describe("calibrateReview", () => {
   const references = ["a dog runs on the beach", "a brown dog runs"];
+  const said = (some: readonly ScoredCaption[]) =>
+    some.map((caption) => ({ ...caption, caption: "a dog", cider: caption.rouge, references }));
 
   test("says where it was measured and how it does on pictures it was not set on; always the same", () => {
-    const pictures = captions(400, (score) => score).map((caption) => ({ ...caption, references }));
+    const pictures = said(captions(400, (score) => score));
     const { review, wanted, held_out } = calibrateReview(pictures, "set, dev");
     expect(review).toMatchObject({ measured_on: "set, dev", pictures: 400 });
     expect(review.quality_above).toBeGreaterThan(wanted);
@@ -84,7 +86,7 @@ describe("calibrateReview", () => {
   });
 
   test("a score that says nothing flags everything", () => {
-    const pictures = captions(400, () => 0.3).map((caption) => ({ ...caption, references }));
+    const pictures = said(captions(400, () => 0.3));
     const { review, held_out } = calibrateReview(pictures, "set");
     expect(review).toMatchObject({ below: 1, flagged_share: 1, quality_above: null });
     expect(held_out).toMatchObject({ all_flagged: 40, least_sure: null });

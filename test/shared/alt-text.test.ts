@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { toAltText, toCaption } from "../../shared/alt-text.ts";
+import { toAltText } from "../../shared/alt-text.ts";
 
 const alt = (caption: string, maxCharacters?: number) => toAltText(caption, maxCharacters).alt;
 
@@ -38,36 +38,5 @@ describe("toAltText", () => {
     expect(toAltText("a gifefefe").looping).toBe(true);
     expect(toAltText("a a dog").looping).toBe(false);
     expect(toAltText("a river in mississippi").looping).toBe(false);
-  });
-});
-
-describe("toCaption", () => {
-  const model = { id: "m", revision: "r" };
-  const make = (caption: string, score: number, reviewBelow: number | undefined = 0.6) =>
-    toCaption({
-      sha256: "0".repeat(64),
-      generated: { caption, score, model },
-      cached: false,
-      maxLength: undefined,
-      reviewBelow,
-    });
-
-  test("asks for review under the threshold, on loops and on nothing said", () => {
-    expect(make("a dog", 0.6).needs_review).toBe(false);
-    expect(make("a dog", 0.59).needs_review).toBe(true);
-    expect(make("a dog a dog a dog", 0.9).needs_review).toBe(true);
-    expect(make("", 0.9).needs_review).toBe(true);
-  });
-
-  test("asks for review of everything that a model without a threshold says", () => {
-    const generated = { caption: "a dog", score: 1, model };
-    const caption = toCaption({
-      sha256: "0".repeat(64),
-      generated,
-      cached: false,
-      maxLength: undefined,
-      reviewBelow: undefined,
-    });
-    expect(caption.needs_review).toBe(true);
   });
 });

@@ -9,7 +9,8 @@
  */
 
 import * as z from "zod";
-import { BackendModel, type GenerationOptions, type ModelIdentity } from "../../shared/schema.ts";
+import type { ReviewRule } from "../../shared/review.ts";
+import { BackendModel, type GenerationOptions, type ModelIdentity, Review } from "../../shared/schema.ts";
 import type { RequestScope } from "../request/scope.ts";
 import { timed } from "../request/scope.ts";
 import { singleFlight } from "../request/single-flight.ts";
@@ -26,8 +27,8 @@ const KnownModel = z.object({
   revision: z.string().min(1),
   /** What the model does with an absent option, where it says. */
   defaults: BackendModel.shape.defaults.optional(),
-  /** From which score on its captions need no look, where it was calibrated. */
-  review_below: z.number().optional(),
+  /** How its captions are judged, where it was calibrated. */
+  review: Review.pick({ below: true, weights: true }).optional(),
   /** Epoch milliseconds of the last word from a captioner. */
   checkedAt: z.number(),
 });
@@ -70,11 +71,14 @@ export function createCurrentModel(options: {
   }
 
   function learn(model: Omit<KnownModel, "checkedAt">, scope: RequestScope): void {
-    const changed =
-      known?.revision !== model.revision ||
-      known.id !== model.id ||
-      known.review_below !== model.review_below;
-    known = { ...model, checkedAt: now() };
+    const isSameReview = JSON.stringify(known?.review) === JSON.stringify(model.review);
+    const changed = known?.revision !== model.revision || known.id !== model.id || !isSameReview;
+    // The same rule stays the same object: answers that were rendered by it are known by it.
+    known = {
+      ...model,
+      ...(isSameReview && known?.review ? { review: known.review } : {}),
+      checkedAt: now(),
+    };
     if (!changed && now() - storedAt < USABLE_MS) return;
     storedAt = now();
     const stored = namespace.put(KV_KEY, JSON.stringify(known)).catch(() => {
@@ -91,7 +95,8 @@ export function createCurrentModel(options: {
       const model = await ask(ASK_TIMEOUT_MS);
       if (model !== undefined) {
         const { id, revision, defaults, review } = model;
-        learn({ id, revision, defaults, ...(review ? { review_below: review.below } : {}) }, scope);
+        const rule = review ? { review: { below: review.below, weights: review.weights } } : {};
+        learn({ id, revision, defaults, ...rule }, scope);
       } else if (hostedModel && (known === undefined || isHosted(known))) learn(hostedModel, scope);
       answeredLastAt = now();
     },
@@ -122,9 +127,9 @@ export function createCurrentModel(options: {
   };
 }
 
-/** The threshold for captions of `identity`: undefined for any other model than the known one, and where it has none. */
-export function reviewBelow(identity: ModelIdentity, model: KnownModel | undefined): number | undefined {
-  return model?.id === identity.id && model.revision === identity.revision ? model.review_below : undefined;
+/** How captions of `identity` are judged: undefined for any other model than the known one, and where it has no rule. */
+export function reviewRuleOf(identity: ModelIdentity, model: KnownModel | undefined): ReviewRule | undefined {
+  return model?.id === identity.id && model.revision === identity.revision ? model.review : undefined;
 }
 
 /** Leaves out what the model does anyway, so that saying it and not saying it find the same caption. */

@@ -5,7 +5,7 @@
  */
 
 import pLimit, { type LimitFunction } from "p-limit";
-import { toCaption } from "../../shared/alt-text.ts";
+import { toCaption } from "../../shared/caption.ts";
 import { type Failure, FailureError, PROBLEMS } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
@@ -224,9 +224,9 @@ async function captionedOutcome({ sha256, url }: WaitingItem, work: Work) {
   }
 }
 
-function outcomeOf(sha256: string, { generated, provenance, reviewBelow }: CaptionAnswer, { options }: Work) {
+function outcomeOf(sha256: string, { generated, provenance, review }: CaptionAnswer, { options }: Work) {
   // Who joined another's run had nothing generated for it.
   const cached = provenance.kind === "hit" || provenance.collapsed;
-  const caption = toCaption({ sha256, generated, cached, maxLength: options.max_length, reviewBelow });
+  const caption = toCaption({ sha256, generated, cached, maxLength: options.max_length, review });
   return { ...caption, status: cached ? ("cached" as const) : ("generated" as const) };
 }

@@ -4,7 +4,7 @@
  */
 
 import type { Handler } from "hono";
-import { toCaption } from "../../shared/alt-text.ts";
+import { toCaption } from "../../shared/caption.ts";
 import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
@@ -106,10 +106,10 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
     if (index > 0) await run.caller.countItem();
     const { sha256, outcome } = await captionItem(parseWith(BatchItem, item, "bad-request"), run);
     if (!outcome.ok) return encoded({ ...base, status: "error", problem: toProblem(outcome.failure) });
-    const { generated, provenance, reviewBelow } = outcome.value;
+    const { generated, provenance, review } = outcome.value;
     const cached = provenance.kind === "hit";
     const maxLength = run.options.max_length;
-    const caption = toCaption({ sha256, generated, cached, maxLength, reviewBelow });
+    const caption = toCaption({ sha256, generated, cached, maxLength, review });
     return encoded({ ...base, ...caption, status: cached ? "cached" : "generated" });
   } catch (error) {
     const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);

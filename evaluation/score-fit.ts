@@ -1,0 +1,137 @@
+/**
+ * Makes a caption's score worth more than the probability that its model gave it: a ridge logistic regression on the logarithm of
+ * that probability and on the caption's words, as models are right about some things more often than about others. What it
+ * predicts is the CIDEr-D of the caption, at most 1. Kept only where it orders captions better that it was not fitted on.
+ */
+
+import { logProbability, type SaidCaption, weightedScore, wordsOf } from "../shared/review.ts";
+import type { ScoreWeights } from "../shared/schema.ts";
+import { rankCorrelation } from "./calibration.ts";
+import { createRandom, shuffled } from "./random.ts";
+import { mean } from "./scores/ngrams.ts";
+
+/** One captioned picture; `score` is the geometric mean of the token probabilities. */
+export interface ProbableCaption extends SaidCaption {
+  /** CIDEr-D of the caption. */
+  readonly cider: number;
+}
+
+export interface ScoreFit {
+  /** Null where the probability alone orders unseen captions as well. */
+  readonly weights: ScoreWeights | null;
+  /** Score of each picture by weights that were fitted without it, or its probability where `weights` is null. */
+  readonly scores: readonly number[];
+}
+
+/** A word in fewer captions says nothing. */
+const MIN_CAPTIONS_OF_WORD = 8;
+/** Ridge on a word of unit variance, as if it had been seen so many times without any effect. */
+const RIDGE = 100;
+const FOLDS = 10;
+const SEED = 23;
+/** Coordinate descent ends when no logit moves by more. */
+const CONVERGED = 1e-7;
+const MAX_SWEEPS = 1000;
+const DECIMALS = 1e4;
+
+/** Fits on all of `pictures`, and tenfold for the scores. The same pictures give the same weights. */
+export function fitScore(pictures: readonly ProbableCaption[]): ScoreFit {
+  const ciders = pictures.map(({ cider }) => cider);
+  const probabilities = pictures.map(({ score }) => score);
+  const unseen = crossFit(pictures);
+  return rankCorrelation(unseen, ciders) > rankCorrelation(probabilities, ciders)
+    ? { weights: rounded(fitWeights(pictures)), scores: unseen }
+    : { weights: null, scores: probabilities };
+}
+
+function crossFit(pictures: readonly ProbableCaption[]): number[] {
+  const order = shuffled([...pictures.keys()], createRandom(SEED));
+  const foldOf = new Map(order.map((index, place) => [index, place % FOLDS]));
+  const weights = Array.from({ length: FOLDS }, (_, fold) =>
+    fitWeights(pictures.filter((_, i) => foldOf.get(i) !== fold)),
+  );
+  return pictures.map((picture, i) => weightedScore(picture, weights[foldOf.get(i) ?? 0] as ScoreWeights));
+}
+
+/** The weights of `pictures`; of words by their standard deviation, so that rare and common ones are held back alike. */
+export function fitWeights(pictures: readonly ProbableCaption[]): ScoreWeights {
+  const said = pictures.map(({ caption }) => wordsOf(caption));
+  const counts = new Map<string, number>();
+  for (const word of said.flatMap((words) => [...words])) counts.set(word, (counts.get(word) ?? 0) + 1);
+  const words = [...counts].flatMap(([word, count]) =>
+    count >= MIN_CAPTIONS_OF_WORD && count < pictures.length ? [word] : [],
+  );
+  const logs = pictures.map(({ score }) => logProbability(score));
+  const features = [
+    standardize(logs, 0),
+    ...words.map((word) =>
+      standardize(
+        said.map((of) => (of.has(word) ? 1 : 0)),
+        RIDGE,
+      ),
+    ),
+  ];
+  const [intercept, ofLog, ...ofWords] = logisticRegression(
+    [{ values: logs.map(() => 1), ridge: 0, mean: 0, deviation: 1 }, ...features],
+    pictures.map(({ cider }) => Math.min(1, Math.max(0, cider))),
+  ) as [number, number, ...number[]];
+  const inUnits = [ofLog, ...ofWords].map((weight, i) => weight / (features[i] as Feature).deviation);
+  const [log_probability, ...wordWeights] = inUnits as [number, ...number[]];
+  return {
+    intercept: inUnits.reduce((sum, weight, i) => sum - weight * (features[i] as Feature).mean, intercept),
+    log_probability,
+    words: Object.fromEntries(words.map((word, i) => [word, wordWeights[i] as number])),
+  };
+}
+
+interface Feature {
+  /** Standardized, one a picture. */
+  readonly values: readonly number[];
+  readonly ridge: number;
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+function standardize(values: readonly number[], ridge: number): Feature {
+  const center = mean(values);
+  const deviation = Math.sqrt(mean(values.map((value) => (value - center) ** 2))) || 1;
+  return { values: values.map((value) => (value - center) / deviation), ridge, mean: center, deviation };
+}
+
+/**
+ * Weights that maximize the penalized likelihood of `targets` (0..1), by coordinate descent on Böhning and Lindsay's bound
+ * of its curvature (1988), which never overshoots.
+ */
+function logisticRegression(features: readonly Feature[], targets: readonly number[]): number[] {
+  const weights = features.map(() => 0);
+  const logits = new Float64Array(targets.length);
+  const curvatures = features.map(
+    ({ values, ridge }) => values.reduce((sum, value) => sum + value * value, 0) / 4 + ridge,
+  );
+  for (let sweep = 0, largest = 1; sweep < MAX_SWEEPS && largest > CONVERGED; sweep++) {
+    largest = 0;
+    features.forEach(({ values, ridge }, j) => {
+      const weight = weights[j] as number;
+      let gradient = ridge * weight;
+      for (let i = 0; i < logits.length; i++) {
+        gradient +=
+          (values[i] as number) * (1 / (1 + Math.exp(-(logits[i] as number))) - (targets[i] as number));
+      }
+      const step = gradient / (curvatures[j] as number);
+      weights[j] = weight - step;
+      for (let i = 0; i < logits.length; i++)
+        logits[i] = (logits[i] as number) - step * (values[i] as number);
+      largest = Math.max(largest, Math.abs(step));
+    });
+  }
+  return weights;
+}
+
+function rounded({ intercept, log_probability, words }: ScoreWeights): ScoreWeights {
+  const round = (value: number) => Math.round(value * DECIMALS) / DECIMALS;
+  return {
+    intercept: round(intercept),
+    log_probability: round(log_probability),
+    words: Object.fromEntries(Object.entries(words).map(([word, weight]) => [word, round(weight)])),
+  };
+}

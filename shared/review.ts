@@ -1,0 +1,46 @@
+/** How sure a caption is, and whether a person should look at it, by what its model was calibrated to. */
+
+import { toAltText } from "./alt-text.ts";
+import type { GeneratedCaption, Review, ScoreWeights } from "./schema.ts";
+
+/** What is needed of a calibration to judge captions by it. */
+export type ReviewRule = Pick<Review, "below" | "weights">;
+
+/** What a caption says and how likely its model found it. */
+export type SaidCaption = Pick<GeneratedCaption, "caption" | "score">;
+
+export interface Judgement {
+  /** 0..1 */
+  readonly score: number;
+  readonly needs_review: boolean;
+}
+
+/** Captioners that tell no probability say 0, whose logarithm is no number. */
+const LEAST_PROBABILITY = 1e-6;
+
+/** Judges a caption by its model's rule. Where the model has none, everything is for review. */
+export function judgeCaption(said: SaidCaption, rule: ReviewRule | undefined): Judgement {
+  const { alt, looping } = toAltText(said.caption);
+  const score = rule?.weights ? weightedScore(said, rule.weights) : said.score;
+  return { score, needs_review: rule === undefined || score < rule.below || looping || alt === "" };
+}
+
+/** The logistic regression of `weights`, 0..1. */
+export function weightedScore(
+  { caption, score: probability }: SaidCaption,
+  { intercept, log_probability, words }: ScoreWeights,
+): number {
+  let logit = intercept + log_probability * logProbability(probability);
+  for (const word of wordsOf(caption)) if (Object.hasOwn(words, word)) logit += words[word] ?? 0;
+  return 1 / (1 + Math.exp(-logit));
+}
+
+/** Natural logarithm of a caption's probability, as the weights take it. */
+export function logProbability(probability: number): number {
+  return Math.log(Math.max(probability, LEAST_PROBABILITY));
+}
+
+/** The different words of a caption, as the weights name them. */
+export function wordsOf(caption: string): Set<string> {
+  return new Set(caption.toLowerCase().match(/[\p{L}\p{N}]+/gu));
+}

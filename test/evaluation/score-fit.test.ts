@@ -1,0 +1,67 @@
+import { describe, expect, test } from "vitest";
+import { rankCorrelation } from "../../evaluation/calibration.ts";
+import { createRandom } from "../../evaluation/random.ts";
+import { fitScore, fitWeights, type ProbableCaption } from "../../evaluation/score-fit.ts";
+import { weightedScore } from "../../shared/review.ts";
+
+const WORDS = ["dog", "crowd", "boat", "tree", "street"];
+
+/** Captions of which `worth` says how good those with a word are. */
+function pictures(count: number, worth: (word: string, probability: number) => number): ProbableCaption[] {
+  const random = createRandom(3);
+  return Array.from({ length: count }, (_, i) => {
+    const word = WORDS[i % WORDS.length] as string;
+    const score = 0.2 + 0.6 * random();
+    return { caption: `a ${word} here`, score, cider: worth(word, score) + 0.3 * (random() - 0.5) };
+  });
+}
+
+describe("fitScore", () => {
+  test("words that say more than the probability raise and lower the score of captions that were not fitted on", () => {
+    const set = pictures(500, (word, probability) => probability * (word === "dog" ? 1.2 : 0.4));
+    const { weights, scores } = fitScore(set);
+    expect(weights?.log_probability).toBeGreaterThan(0);
+    expect(weights?.words.dog).toBeGreaterThan(0.2);
+    expect(weights?.words.crowd).toBeLessThan(0);
+    const ciders = set.map(({ cider }) => cider);
+    expect(rankCorrelation(scores, ciders)).toBeGreaterThan(
+      rankCorrelation(
+        set.map(({ score }) => score),
+        ciders,
+      ) + 0.1,
+    );
+    expect(fitScore(set)).toEqual({ weights, scores });
+  });
+
+  test("the score is the CIDEr-D to be expected, a little drawn to the mean", () => {
+    const set = pictures(1000, (word) => (word === "dog" ? 0.8 : 0.3));
+    const { scores } = fitScore(set);
+    const meanOf = (word: string) => {
+      const some = scores.filter((_, i) => set[i]?.caption.includes(word));
+      return some.reduce((sum, score) => sum + score, 0) / some.length;
+    };
+    expect(meanOf("dog")).toBeGreaterThan(0.6);
+    expect(meanOf("dog")).toBeLessThan(0.85);
+    expect(meanOf("boat")).toBeGreaterThan(0.25);
+    expect(meanOf("boat")).toBeLessThan(0.4);
+  });
+
+  test("is left out where the probability alone orders unseen captions as well", () => {
+    const set = pictures(300, (_, probability) => probability).map((picture) => ({
+      ...picture,
+      caption: "a dog",
+    }));
+    const exact = set.map((picture) => ({ ...picture, cider: picture.score }));
+    const { weights, scores } = fitScore(exact);
+    expect(weights).toBeNull();
+    expect(scores).toEqual(exact.map(({ score }) => score));
+  });
+});
+
+test("fitWeights: a word in few captions has no weight, and its zero does not fail", () => {
+  const set = pictures(200, (_, probability) => probability);
+  const rare = set.map((picture, i) => (i < 7 ? { ...picture, caption: "a zebra" } : picture));
+  const weights = fitWeights(rare);
+  expect(Object.keys(weights.words)).not.toContain("zebra");
+  expect(weightedScore({ caption: "a zebra", score: 0.5 }, weights)).toBeGreaterThan(0);
+});

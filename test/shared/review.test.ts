@@ -1,0 +1,49 @@
+import { describe, expect, test } from "vitest";
+import { judgeCaption, weightedScore, wordsOf } from "../../shared/review.ts";
+
+describe("judgeCaption", () => {
+  const judge = (caption: string, score: number) =>
+    judgeCaption({ caption, score }, { below: 0.6, weights: null });
+
+  test("asks for review under the threshold, on loops and on nothing said", () => {
+    expect(judge("a dog", 0.6)).toEqual({ score: 0.6, needs_review: false });
+    expect(judge("a dog", 0.59).needs_review).toBe(true);
+    expect(judge("a dog a dog a dog", 0.9).needs_review).toBe(true);
+    expect(judge("", 0.9).needs_review).toBe(true);
+  });
+
+  test("where there are weights, the threshold is one of the score that they make", () => {
+    const weights = { intercept: 0, log_probability: 1, words: { dog: 1, crowd: -1 } };
+    const rule = { below: 0.5, weights };
+    expect(judgeCaption({ caption: "A dog.", score: 1 }, rule)).toEqual({
+      score: 1 / (1 + Math.exp(-1)),
+      needs_review: false,
+    });
+    expect(judgeCaption({ caption: "a crowd", score: 1 }, rule).needs_review).toBe(true);
+  });
+});
+
+describe("weightedScore", () => {
+  const weights = { intercept: 1, log_probability: 2, words: { dog: 0.5 } };
+
+  test("adds the logarithm of the probability and each different word once", () => {
+    const logit = (caption: string, score: number) => {
+      const weighted = weightedScore({ caption, score }, weights);
+      return Math.log(weighted / (1 - weighted));
+    };
+    expect(logit("a cat", 1)).toBeCloseTo(1);
+    expect(logit("a cat", Math.exp(-1))).toBeCloseTo(-1);
+    expect(logit("a dog and a dog", 1)).toBeCloseTo(1.5);
+  });
+
+  test("a captioner that tells no probability gives a number, and words of objects are only words", () => {
+    expect(weightedScore({ caption: "a dog", score: 0 }, weights)).toBeGreaterThan(0);
+    expect(weightedScore({ caption: "a constructor", score: 1 }, weights)).toBeCloseTo(
+      1 / (1 + Math.exp(-1)),
+    );
+  });
+});
+
+test("wordsOf knows no case and no punctuation", () => {
+  expect([...wordsOf("A dog, a Hund: 'grün'")]).toEqual(["a", "dog", "hund", "grün"]);
+});
