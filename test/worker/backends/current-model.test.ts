@@ -74,6 +74,20 @@ describe("the review threshold", () => {
     expect(Caption.parse(await other.json()).needs_review).toBe(true);
   });
 
+  test("comes with the weights of the score, which cached captions and other isolates are judged by too", async () => {
+    const backend = network().backend("backend-a.test");
+    const picture = newPicture();
+    const ask = async (edge: ReturnType<typeof startEdge>) =>
+      Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
+    expect(await ask(startEdge())).toMatchObject({ cached: false, score: 0.71 });
+    backend.scoreWeights = { intercept: 0, log_probability: 0, words: { dog: 2 } };
+    later(31_000);
+    const score = 1 / (1 + Math.exp(-2));
+    expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
+    backend.dead = true;
+    expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
+  });
+
   test("a model that nobody calibrated has everything reviewed", async () => {
     network().backend("backend-a.test").reviewBelow = null;
     const response = await startEdge().fetch("/v1/captions", post(newPicture()));

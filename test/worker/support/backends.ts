@@ -1,6 +1,7 @@
 /** Captioners and picture servers of a test, behind the global `fetch`. They speak the backend protocol and count. */
 
 import { vi } from "vitest";
+import type { ScoreWeights } from "../../../shared/schema.ts";
 
 export interface FakeBackend {
   revision: string;
@@ -8,6 +9,8 @@ export interface FakeBackend {
   score: string | undefined;
   /** The review threshold of its model; null for one that nobody calibrated. */
   reviewBelow: number | null;
+  /** How its model's scores are made; null for its probability alone. */
+  scoreWeights: ScoreWeights | null;
   /** Replaces the answer to a caption request. */
   answer: ((request: Request) => Response | Promise<Response>) | undefined;
   /** Refuses connections. */
@@ -46,6 +49,7 @@ export function fakeNetwork(): FakeNetwork {
         caption: "a dog runs on the beach",
         score: "0.71",
         reviewBelow: 0.7,
+        scoreWeights: null,
         answer: undefined,
         dead: false,
         refusesSecret: false,
@@ -73,7 +77,7 @@ async function answerOf(backend: FakeBackend, request: Request): Promise<Respons
   });
 }
 
-function modelOf({ revision, reviewBelow }: FakeBackend) {
+function modelOf({ revision, reviewBelow, scoreWeights }: FakeBackend) {
   return {
     id: "tiny/blip",
     revision,
@@ -90,6 +94,7 @@ function modelOf({ revision, reviewBelow }: FakeBackend) {
             pictures: 200,
             flagged_share: 0.5,
             quality_above: 0.5,
+            weights: scoreWeights,
           },
   };
 }
