@@ -112,7 +112,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get(HEALTH_PATH.route, getHealth);
   app.get(READINESS_PATH.route, getReadiness(services));
 
-  app.get("/openapi.json", getOpenApi(services.assets));
+  app.get("/openapi.json", getOpenApi(services));
 
   app.notFound(() => problemResponse({ code: "not-found", detail: "See /docs for what there is." }));
   app.onError((error) =>

@@ -5,11 +5,16 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { type RunningEdge, startEdge } from "./edge-support.ts";
 
+const Content = z.record(z.string(), z.object({ examples: z.record(z.string(), z.unknown()).optional() }));
 const Operation = z.object({
   operationId: z.string().regex(/^[a-z]\w+$/),
-  responses: z.record(z.string(), z.unknown()),
+  tags: z.tuple([z.string()]),
+  requestBody: z.object({ content: Content }).optional(),
+  responses: z.record(z.string(), z.object({ content: Content.optional() })),
 });
 const Document = z.object({
+  security: z.array(z.record(z.string(), z.array(z.string()))),
+  tags: z.array(z.object({ name: z.string(), description: z.string() })),
   servers: z.array(z.object({ url: z.string() })),
   info: z.object({ license: z.object({ name: z.string() }) }),
   paths: z.record(z.string(), z.record(z.string(), Operation)),
@@ -45,3 +50,34 @@ test("it says where it is served, and names each operation once", () => {
   expect(ids).toContain("captionPicture");
   expect(new Set(ids).size).toBe(ids.length);
 });
+
+test("every answer and every body that is text has an example; the linter holds them against their schemas", () => {
+  const { paths } = Document.parse(JSON.parse(source));
+  const without = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, { requestBody, responses }]) =>
+      [["body", requestBody ?? {}] as const, ...Object.entries(responses)].flatMap(
+        ([place, { content = {} }]) =>
+          Object.entries(content)
+            .filter(([, { examples = {} }]) => Object.keys(examples).length === 0)
+            .map(([type]) => `${method} ${path} ${place} ${type}`),
+      ),
+    ),
+  );
+  const ofBytes = /body (application\/octet-stream|multipart\/form-data|application\/x-www-form-urlencoded)$/;
+  expect(without.filter((place) => !ofBytes.test(place))).toEqual([]);
+});
+
+test("an example that does not fit its schema is found", async () => {
+  const config = await createConfig({ extends: ["recommended"] });
+  const broken = source.replaceAll('"score":0.61528', '"score":"much"');
+  const problems = await lintFromString({ source: broken, absoluteRef: "openapi.json", config });
+  expect(problems.map(({ ruleId }) => ruleId)).toContain("no-invalid-media-type-examples");
+});
+
+test("it says that a key is needed where it is, and where it is not", async () => {
+  expect(Document.parse(JSON.parse(source)).security).toEqual([{}, { key: [] }]);
+  const keyed = await startEdge({ BACKEND_URLS: "http://127.0.0.1:9", ACCESS: "keys" });
+  const document = await (await fetch(`${keyed.url}/openapi.json`)).json();
+  await keyed.stop();
+  expect(Document.parse(document).security).toEqual([{ key: [] }]);
+}, 60_000);

@@ -33,10 +33,24 @@ const ROUTES = [
   getReadinessRoute,
 ];
 
+const TAGS = [
+  { name: "Captions", description: "Pictures in, captions out." },
+  { name: "Jobs", description: "Whole libraries, captioned in the background." },
+  { name: "Hugging Face", description: "The same for clients that speak Hugging Face's protocol." },
+  { name: "Health", description: "For whoever runs the service. No key is needed." },
+];
+
 /** The document; made before the worker is bundled, local/pages/build.ts. */
 export function openApiDocument(): OpenApiDocument {
   const { openAPIRegistry, getOpenAPI31Document } = new OpenAPIHono();
-  openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
+  openAPIRegistry.registerComponent("securitySchemes", "key", {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "ate_...",
+    description:
+      "Where the service lets only keys in (`ACCESS=keys`, as it is deployed). One that is open (`ACCESS=open`, as `npm start` " +
+      "runs it) asks for none, and its document says so. What a key may do is its scopes: `read`, `caption`, `batch`, `jobs`, `delete`.",
+  });
   for (const route of ROUTES) openAPIRegistry.registerPath(route);
   return getOpenAPI31Document({
     openapi: "3.1.0",
@@ -47,6 +61,7 @@ export function openApiDocument(): OpenApiDocument {
       license: { name: "BSD-3-Clause", url: "https://opensource.org/license/bsd-3-clause" },
     },
     servers: [{ url: "/", description: "Where this document was fetched." }],
+    tags: TAGS,
     security: [{ key: [] }],
   });
 }

@@ -3,7 +3,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { MAX_BATCH_ITEMS } from "../../shared/limits.ts";
 import { BatchItem, BatchLine, BatchRequest, CaptionQuery } from "../../shared/schema.ts";
-import { GUARDED, json, problems } from "../docs/parts.ts";
+import { BATCH_LINES, BATCH_REQUEST } from "../docs/examples.ts";
+import { ANSWER_HEADERS, GUARDED, json, problems, QUOTA_HEADERS } from "../docs/parts.ts";
 import { BATCH_PATH } from "./batch.ts";
 
 const Request = BatchRequest.extend({
@@ -18,6 +19,7 @@ export const postBatchRoute = createRoute({
   method: "post",
   path: BATCH_PATH.document,
   operationId: "captionBatch",
+  tags: ["Captions"],
   summary: "Caption up to 100 pictures",
   description:
     "A line of NDJSON as each item is done, in any order, with its `index`. A bad item fails alone.",
@@ -25,13 +27,16 @@ export const postBatchRoute = createRoute({
     query: CaptionQuery,
     body: {
       required: true,
-      content: json(Request),
+      content: json(Request, BATCH_REQUEST),
     },
   },
   responses: {
     200: {
       description: "A line for each item.",
-      content: { "application/x-ndjson": { schema: BatchLine.meta({ id: "BatchLine" }) } },
+      headers: { ...ANSWER_HEADERS, ...QUOTA_HEADERS },
+      content: {
+        "application/x-ndjson": { schema: BatchLine.meta({ id: "BatchLine" }), examples: BATCH_LINES },
+      },
     },
     ...problems([
       ...GUARDED,

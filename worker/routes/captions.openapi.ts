@@ -3,15 +3,19 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { SHA256_HEX } from "../../shared/content-hash.ts";
 import { CaptionJsonRequest, CaptionQuery } from "../../shared/schema.ts";
+import { CAPTION_REQUESTS, EXAMPLE_SHA256, KNOWN_CAPTION, NEW_CAPTION } from "../docs/examples.ts";
 import {
+  ANSWER_HEADERS,
   Binary,
   CACHE_HEADERS,
   CaptionSchema,
+  ETAG,
   FETCHED,
   GUARDED,
   json,
   PICTURE,
   problems,
+  QUOTA_HEADERS,
 } from "../docs/parts.ts";
 import { CAPTION_PATH, CAPTIONS_PATH } from "./captions.ts";
 
@@ -25,7 +29,10 @@ const FORM_FIELDS = {
 } as const;
 
 const Sha256Path = z.object({
-  sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the bytes." }),
+  sha256: z
+    .string()
+    .regex(SHA256_HEX)
+    .meta({ description: "SHA-256 of the bytes.", examples: [EXAMPLE_SHA256] }),
 });
 
 /** `postCaption` */
@@ -33,6 +40,7 @@ export const postCaptionRoute = createRoute({
   method: "post",
   path: CAPTIONS_PATH.document,
   operationId: "captionPicture",
+  tags: ["Captions"],
   summary: "Caption a picture",
   description:
     "Send its bytes, a form with the file in the field `image` (`file` and `data` mean the same) or an address in `url`, or JSON " +
@@ -47,12 +55,16 @@ export const postCaptionRoute = createRoute({
           schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
         },
         "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
-        ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" })),
+        ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" }), CAPTION_REQUESTS),
       },
     },
   },
   responses: {
-    200: { description: "The caption.", headers: CACHE_HEADERS, content: json(CaptionSchema) },
+    200: {
+      description: "The caption.",
+      headers: { ...CACHE_HEADERS, ...ETAG, ...QUOTA_HEADERS },
+      content: json(CaptionSchema, NEW_CAPTION),
+    },
     ...problems([...GUARDED, ...PICTURE, ...FETCHED]),
   },
 });
@@ -62,13 +74,14 @@ export const deleteCaptionRoute = createRoute({
   method: "delete",
   path: CAPTION_PATH.document,
   operationId: "forgetCaption",
+  tags: ["Captions"],
   summary: "Have a picture's captions forgotten",
   description:
     "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
     "21 minutes at most. The key needs the scope `delete`.",
   request: { params: Sha256Path, query: CaptionQuery },
   responses: {
-    204: { description: "There is none any more, or there was none." },
+    204: { description: "There is none any more, or there was none.", headers: ANSWER_HEADERS },
     ...problems([...GUARDED, "bad-request", "bad-options", "unsupported-language"]),
   },
 });
@@ -78,12 +91,20 @@ export const getCaptionRoute = createRoute({
   method: "get",
   path: CAPTION_PATH.document,
   operationId: "findCaption",
+  tags: ["Captions"],
   summary: "Find the caption of a picture that was captioned before",
   description: "The cheap way for a client that hashes first: no upload, and 304 where nothing changed.",
   request: { params: Sha256Path, query: CaptionQuery },
   responses: {
-    200: { description: "The caption.", headers: CACHE_HEADERS, content: json(CaptionSchema) },
-    304: { description: "The caption is the one that `If-None-Match` names." },
+    200: {
+      description: "The caption.",
+      headers: { ...CACHE_HEADERS, ...ETAG },
+      content: json(CaptionSchema, KNOWN_CAPTION),
+    },
+    304: {
+      description: "The caption is the one that `If-None-Match` names.",
+      headers: { ...CACHE_HEADERS, ...ETAG },
+    },
     ...problems([
       ...GUARDED,
       "bad-request",

@@ -1,19 +1,24 @@
 /** The document of the routes in health.ts. */
 
 import { createRoute, z } from "@hono/zod-openapi";
-import { json, problems } from "../docs/parts.ts";
+import { json, problems, REQUEST_ID } from "../docs/parts.ts";
 import { HEALTH_PATH, READINESS_PATH } from "./health.ts";
 
 const Health = z.object({ status: z.string() });
+const says = (status: string) => ({
+  headers: REQUEST_ID,
+  content: json(Health, { [status]: { summary: "The whole answer", value: { status } } }),
+});
 
 /** `getHealth` */
 export const getHealthRoute = createRoute({
   method: "get",
   path: HEALTH_PATH.document,
   operationId: "getHealth",
+  tags: ["Health"],
   summary: "Whether this worker runs",
   security: [],
-  responses: { 200: { description: "It does.", content: json(Health) }, ...problems(["internal"]) },
+  responses: { 200: { description: "It does.", ...says("ok") }, ...problems(["internal"]) },
 });
 
 /** `getReadiness` */
@@ -21,10 +26,11 @@ export const getReadinessRoute = createRoute({
   method: "get",
   path: READINESS_PATH.document,
   operationId: "getReadiness",
+  tags: ["Health"],
   summary: "Whether a new picture would be captioned now",
   security: [],
   responses: {
-    200: { description: "It would.", content: json(Health) },
+    200: { description: "It would.", ...says("ready") },
     ...problems(["unavailable", "internal"]),
   },
 });

@@ -2,7 +2,8 @@
 
 import { createRoute, z } from "@hono/zod-openapi";
 import { CaptionQuery, ImageToTextOutput, ImageToTextRequest } from "../../shared/schema.ts";
-import { Binary, GUARDED, json, PICTURE, problems } from "../docs/parts.ts";
+import { EXAMPLE_MODEL, IMAGE_TO_TEXT, IMAGE_TO_TEXT_REQUEST } from "../docs/examples.ts";
+import { Binary, CACHE_HEADERS, GUARDED, json, PICTURE, problems, QUOTA_HEADERS } from "../docs/parts.ts";
 import { MODEL_PATH } from "./hugging-face.ts";
 
 const Output = ImageToTextOutput.meta({ id: "ImageToTextOutput" });
@@ -12,25 +13,29 @@ export const postImageToTextRoute = createRoute({
   method: "post",
   path: MODEL_PATH.document,
   operationId: "imageToText",
+  tags: ["Hugging Face"],
   summary: "Caption a picture for a Hugging Face client",
   description:
     "Hugging Face's image-to-text protocol. The answer is an array; for `@huggingface/inference` and browsers, which " +
     "read nothing else, it is the bare object.",
   request: {
-    params: z.object({ id: z.string().meta({ description: "Id of the model, slashes included." }) }),
+    params: z.object({
+      id: z.string().meta({ description: "Id of the model, slashes included.", examples: [EXAMPLE_MODEL] }),
+    }),
     query: CaptionQuery,
     body: {
       required: true,
       content: {
         "application/octet-stream": { schema: Binary },
-        ...json(ImageToTextRequest.meta({ id: "ImageToTextRequest" })),
+        ...json(ImageToTextRequest.meta({ id: "ImageToTextRequest" }), IMAGE_TO_TEXT_REQUEST),
       },
     },
   },
   responses: {
     200: {
       description: "What the model said.",
-      content: json(z.union([z.array(Output), Output])),
+      headers: { ...CACHE_HEADERS, ...QUOTA_HEADERS },
+      content: json(z.union([z.array(Output), Output]), IMAGE_TO_TEXT),
     },
     ...problems([...GUARDED, ...PICTURE, "model-not-found"]),
   },

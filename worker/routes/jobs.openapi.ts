@@ -4,12 +4,25 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
 import { MAX_JOB_ITEMS } from "../../shared/limits.ts";
 import { CaptionQuery } from "../../shared/schema.ts";
-import { GUARDED, json, problems } from "../docs/parts.ts";
+import {
+  EXAMPLE_JOB_ID,
+  JOB_CANCELLED,
+  JOB_DONE,
+  JOB_EVENTS_STREAM,
+  JOB_LINES,
+  JOB_REQUEST,
+  JOB_REQUEST_LINES,
+  JOB_TABLE,
+  NEW_JOB,
+} from "../docs/examples.ts";
+import { ANSWER_HEADERS, GUARDED, json, problems } from "../docs/parts.ts";
 import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
 
 const JobSchema = Job.meta({ id: "Job" });
 const JobItemSchema = JobItem.meta({ id: "JobItem" });
-const JobId = z.object({ id: z.string().meta({ description: "Id of the job, as its answer named it." }) });
+const JobId = z.object({
+  id: z.string().meta({ description: "Id of the job, as its answer named it.", examples: [EXAMPLE_JOB_ID] }),
+});
 const FOUND = [...GUARDED, "job-not-found"] as const;
 
 /** `postJob` */
@@ -17,6 +30,7 @@ export const postJobRoute = createRoute({
   method: "post",
   path: JOBS_PATH.document,
   operationId: "createJob",
+  tags: ["Jobs"],
   summary: "Have up to 10,000 pictures captioned in the background",
   description:
     "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
@@ -40,16 +54,25 @@ export const postJobRoute = createRoute({
           JobRequest.extend({ items: z.array(JobItemSchema).min(1).max(MAX_JOB_ITEMS) }).meta({
             id: "JobRequest",
           }),
+          JOB_REQUEST,
         ),
-        "application/x-ndjson": { schema: JobItemSchema },
+        "application/x-ndjson": { schema: JobItemSchema, examples: JOB_REQUEST_LINES },
       },
     },
   },
   responses: {
     202: {
       description: "Taken.",
-      headers: { Location: { description: "Where the job is.", schema: { type: "string" } } },
-      content: json(JobSchema),
+      headers: {
+        Location: {
+          description: "Where the job is.",
+          required: true,
+          schema: { type: "string" },
+          example: `/v1/jobs/${EXAMPLE_JOB_ID}`,
+        },
+        ...ANSWER_HEADERS,
+      },
+      content: json(JobSchema, NEW_JOB),
     },
     ...problems([
       ...GUARDED,
@@ -73,10 +96,14 @@ export const getJobRoute = createRoute({
   method: "get",
   path: JOB_PATH.document,
   operationId: "getJob",
+  tags: ["Jobs"],
   summary: "See how far a job is",
   description: "A job is seen by the key that made it, and by no other.",
   request: { params: JobId },
-  responses: { 200: { description: "The job.", content: json(JobSchema) }, ...problems(FOUND) },
+  responses: {
+    200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_DONE) },
+    ...problems(FOUND),
+  },
 });
 
 /** `deleteJob` */
@@ -84,10 +111,14 @@ export const deleteJobRoute = createRoute({
   method: "delete",
   path: JOB_PATH.document,
   operationId: "cancelJob",
+  tags: ["Jobs"],
   summary: "Cancel what a job has not begun",
   description: "What is done stays done, and is in the results.",
   request: { params: JobId },
-  responses: { 200: { description: "The job.", content: json(JobSchema) }, ...problems(FOUND) },
+  responses: {
+    200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_CANCELLED) },
+    ...problems(FOUND),
+  },
 });
 
 /** `getJobResults` */
@@ -95,6 +126,7 @@ export const getJobResultsRoute = createRoute({
   method: "get",
   path: JOB_RESULTS_PATH.document,
   operationId: "getJobResults",
+  tags: ["Jobs"],
   summary: "Get the results of a job, as far as it is",
   description: "A line for each item that is done, in the order of the request.",
   request: {
@@ -108,9 +140,10 @@ export const getJobResultsRoute = createRoute({
   responses: {
     200: {
       description: "The lines.",
+      headers: ANSWER_HEADERS,
       content: {
-        "application/x-ndjson": { schema: JobLine.meta({ id: "JobLine" }) },
-        "text/csv": { schema: z.string() },
+        "application/x-ndjson": { schema: JobLine.meta({ id: "JobLine" }), examples: JOB_LINES },
+        "text/csv": { schema: z.string(), examples: JOB_TABLE },
       },
     },
     ...problems([...FOUND, "bad-options"]),
@@ -122,12 +155,17 @@ export const getJobEventsRoute = createRoute({
   method: "get",
   path: JOB_EVENTS_PATH.document,
   operationId: "followJob",
+  tags: ["Jobs"],
   summary: "Follow a job",
   description:
     "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",
   request: { params: JobId },
   responses: {
-    200: { description: "The events.", content: { "text/event-stream": { schema: z.string() } } },
+    200: {
+      description: "The events.",
+      headers: ANSWER_HEADERS,
+      content: { "text/event-stream": { schema: z.string(), examples: JOB_EVENTS_STREAM } },
+    },
     ...problems(FOUND),
   },
 });

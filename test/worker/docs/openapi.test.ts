@@ -234,8 +234,22 @@ async function knownFailure(code: string, status: number): Promise<Response> {
   return edge.fetch(`/v1/captions/${await hashOf(picture)}`);
 }
 
+/** Headers of ours, and those that say what to do about an answer. */
+const TOLD = [
+  "cache-status",
+  "etag",
+  "location",
+  "ratelimit",
+  "ratelimit-policy",
+  "retry-after",
+  "server-timing",
+  "www-authenticate",
+  "x-request-id",
+];
+
 interface DocumentedResponse {
   readonly description?: string;
+  readonly headers?: Record<string, { readonly required: boolean }>;
   readonly content?: Record<string, unknown>;
 }
 const documented = Object.entries(openApiDocument().paths ?? {}).flatMap(([path, methods]) =>
@@ -248,25 +262,32 @@ const documented = Object.entries(openApiDocument().paths ?? {}).flatMap(([path,
 );
 
 describe("the OpenAPI document", () => {
-  test.each(documented)("%s really answers %s", async (route, status, { description = "", content = {} }) => {
-    const way = WAYS[route]?.[status];
-    if (way === undefined) throw new Error(`No test reaches ${route} ${status}`);
-    const response = await way();
-    expect(response.status).toBe(Number(status));
-    const type = response.headers.get("content-type");
-    expect(type === null ? [] : [type]).toEqual(
-      type === null ? Object.keys(content) : [expect.toBeOneOf(Object.keys(content))],
-    );
-    if (type === PROBLEM_CONTENT_TYPE) {
-      expect(description).toContain(`\`${Problem.parse(await response.json()).code}\``);
-    } else if (type === "application/x-ndjson") {
-      BatchLine.parse(JSON.parse(await textOf(response)));
-    } else if (route.includes("/v1/captions") && status === "200") {
-      Caption.parse(await response.json());
-    } else if (route.includes("/models/") && status === "200") {
-      ImageToTextOutput.array().parse(await response.json());
-    }
-  });
+  test.each(documented)(
+    "%s really answers %s",
+    async (route, status, { description = "", headers = {}, content = {} }) => {
+      const way = WAYS[route]?.[status];
+      if (way === undefined) throw new Error(`No test reaches ${route} ${status}`);
+      const response = await way();
+      expect(response.status).toBe(Number(status));
+      const sent = TOLD.filter((name) => response.headers.has(name));
+      expect(Object.keys(headers).map((name) => name.toLowerCase())).toEqual(expect.arrayContaining(sent));
+      const promised = Object.entries(headers).filter(([, { required }]) => required);
+      expect(sent).toEqual(expect.arrayContaining(promised.map(([name]) => name.toLowerCase())));
+      const type = response.headers.get("content-type");
+      expect(type === null ? [] : [type]).toEqual(
+        type === null ? Object.keys(content) : [expect.toBeOneOf(Object.keys(content))],
+      );
+      if (type === PROBLEM_CONTENT_TYPE) {
+        expect(description).toContain(`\`${Problem.parse(await response.json()).code}\``);
+      } else if (type === "application/x-ndjson") {
+        BatchLine.parse(JSON.parse(await textOf(response)));
+      } else if (route.includes("/v1/captions") && status === "200") {
+        Caption.parse(await response.json());
+      } else if (route.includes("/models/") && status === "200") {
+        ImageToTextOutput.array().parse(await response.json());
+      }
+    },
+  );
 
   test("documents every route that is not a page", async () => {
     const routes = new Set(documented.map(([route]) => route));
