@@ -12,6 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   worker: ["shared"],
   // What runs in the browser calls the API as any other page does.
   "worker/desk": ["shared", "client"],
+  "worker/docs/browser": ["worker/desk"],
   "backend/bundle": ["shared"],
   "backend/picture": ["shared"],
   "backend/model/weights": ["backend/bundle"],

@@ -54,12 +54,11 @@ test("it says where it is served, and names each operation once", () => {
 test("every answer and every body that is text has an example; the linter holds them against their schemas", () => {
   const { paths } = Document.parse(JSON.parse(source));
   const without = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).flatMap(([method, { requestBody, responses }]) =>
-      [["body", requestBody ?? {}] as const, ...Object.entries(responses)].flatMap(
-        ([place, { content = {} }]) =>
-          Object.entries(content)
-            .filter(([, { examples = {} }]) => Object.keys(examples).length === 0)
-            .map(([type]) => `${method} ${path} ${place} ${type}`),
+    Object.entries(methods).flatMap(([method, { requestBody = { content: {} }, responses }]) =>
+      Object.entries({ body: requestBody, ...responses }).flatMap(([place, { content = {} }]) =>
+        Object.entries(content)
+          .filter(([, { examples = {} }]) => Object.keys(examples).length === 0)
+          .map(([type]) => `${method} ${path} ${place} ${type}`),
       ),
     ),
   );
