@@ -1,16 +1,21 @@
 /** The desk in a real browser, as a person, a keyboard and a screen reader's rules meet it. */
 
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createRequire } from "node:module";
 import { buffer } from "node:stream/consumers";
-import type { AxeResults } from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { contentHash } from "../../shared/content-hash.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
+import {
+  APPEARANCES,
+  appearAs,
+  axeViolations,
+  CHROMIUM,
+  launchBrowser,
+  sidewaysScroll,
+} from "./browser-support.ts";
 import {
   type RubbishServer,
   type RunningBackend,
@@ -19,13 +24,6 @@ import {
   startEdge,
   startServer,
 } from "./edge-support.ts";
-
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
-  existsSync,
-);
-if (CHROMIUM === undefined) console.log("The desk is not tested: there is no Chromium on this machine.");
-
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
 describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   let edge: RunningEdge;
@@ -38,7 +36,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   beforeAll(async () => {
     backend = await startBackend();
     edge = await startEdge({ BACKEND_URLS: backend.url });
-    browser = await chromium.launch({ executablePath: CHROMIUM ?? "", args: ["--no-sandbox"] });
+    browser = await launchBrowser();
   }, 90_000);
   afterAll(async () => {
     await browser?.close();
@@ -396,54 +394,16 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await keyed.stop();
   });
 
-  test.each([
-    ["light", "none", "/"],
-    ["dark", "none", "/"],
-    ["light", "active", "/"],
-    ["light", "none", "/docs"],
-    ["dark", "none", "/docs"],
-  ] as const)(
-    "axe finds nothing wrong in %s, forced colours %s, %s",
-    async (colorScheme, forcedColors, path) => {
-      await page.emulateMedia({ colorScheme, forcedColors });
-      await page.goto(`${edge.url}${path}`);
-      if (path === "/") {
-        await add([
-          ...(await files(3)),
-          { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") },
-        ]);
-        await captioned("photo 2.jpg");
-        await row("photo 1.jpg").getByRole("button", { name: "Accept" }).click();
-        await row("photo 2.jpg").getByText("From a program:").click();
-        await page.getByText("Options", { exact: true }).click();
-        await page.getByText("Which text does a picture need?").click();
-      }
-      // Not by a script tag: the page's own policy forbids that.
-      await page.evaluate(await readFile(AXE, "utf8"));
-      const { violations } = await page.evaluate(
-        (): Promise<AxeResults> => (globalThis as unknown as { axe: typeof import("axe-core") }).axe.run(),
-      );
-      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual(
-        [],
-      );
-    },
-  );
-
-  test("the API's page fits a small screen, lists its operations, and its anchors lead somewhere", async () => {
-    await page.setViewportSize({ width: 320, height: 640 });
-    await page.goto(`${edge.url}/docs`);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
-    const links = page.getByRole("navigation", { name: "Operations" }).getByRole("link");
-    const anchors = await links.evaluateAll((all) => all.map((link) => link.getAttribute("href") ?? ""));
-    expect(anchors.length).toBeGreaterThan(10);
-    for (const anchor of anchors) expect(await page.locator(anchor).count()).toBe(1);
-  });
-
-  test("fits a small screen without scrolling sideways", async () => {
-    await page.setViewportSize({ width: 320, height: 640 });
-    await add(await files(1));
-    await captioned("photo 0.jpg");
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(320);
+  test.each(APPEARANCES)("axe finds nothing wrong in $name, and nothing scrolls sideways", async (look) => {
+    await appearAs(page, look);
+    await add([...(await files(3)), { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") }]);
+    await captioned("photo 2.jpg");
+    await row("photo 1.jpg").getByRole("button", { name: "Accept" }).click();
+    await row("photo 2.jpg").getByText("From a program:").click();
+    await page.getByText("Options", { exact: true }).click();
+    await page.getByText("Which text does a picture need?").click();
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await sidewaysScroll(page)).toBe(0);
   });
 });
 

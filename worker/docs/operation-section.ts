@@ -23,6 +23,7 @@ ${curls.map(
   ({ form, line }) =>
     html`${curls.length > 1 ? html`<p>As <code>${form}</code>:</p>` : ""}${lines(line, `curl of ${operationId}, ${form}`)}`,
 )}
+${tryForm(operation)}
 ${parameters.length > 0 ? html`<h4>Parameters</h4>${parameterTable(parameters, `Parameters of ${operationId}`)}` : ""}
 ${Object.keys(requestBody.content).length === 0 ? "" : html`<h4>Body</h4>${Object.entries(requestBody.content).map(([type, media]) => body(operationId, type, media))}`}
 ${answers.map(([status, { description: meaning, headers, content }]) => {
@@ -39,7 +40,6 @@ ${scrolling(
       html`<tr><th scope="row">${status}</th><td>${codesIn(meaning)}</td></tr>`,
   )}</tbody></table>`,
 )}
-${tryForm(operation)}
 </section>`;
 }
 

@@ -61,8 +61,8 @@ ${tags.map(
 KEY=ate_…</code></pre>
 <p>Where a key is needed, send it as <code>Authorization: Bearer ate_…</code>. Errors are
 <code>application/problem+json</code> (RFC 9457) with a stable <code>code</code>: <a href="#errors">all of them</a>.</p>
-<div id="credentials" hidden><label for="key">API key for what you try here; it stays in this page</label>
-<input id="key" type="password" autocomplete="off"></div>
+<form id="credentials" hidden><label for="key">API key for what you try here; it stays in this page</label>
+<input id="key" type="password" autocomplete="off"></form>
 ${tags.map(
   ({ name, description = "" }) =>
     html`${heading(2, tagId(name), name, name)}<p>${prose(description)}</p>${operations

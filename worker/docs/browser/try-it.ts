@@ -7,7 +7,10 @@ const MOST_SHOWN = 100_000;
 const FILE_TYPE = "application/octet-stream";
 
 at("origin", "span").textContent = location.origin;
-at("credentials", "div").hidden = false;
+const credentials = at("credentials", "form");
+credentials.hidden = false;
+// The key is used where something is tried; Enter sends nothing.
+credentials.addEventListener("submit", (event) => event.preventDefault());
 for (const details of document.querySelectorAll<HTMLDetailsElement>("details.try")) {
   details.hidden = false;
   const form = details.querySelector("form");
