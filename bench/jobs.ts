@@ -1,9 +1,10 @@
 /**
  * What a job adds to the engine: its items a second beside the bare engine in turns, from addresses of a local media server
- * through real workerd, queue and backend; the memory of workerd meanwhile; and what single requests wait with and
- * without a job.
+ * through real workerd, queue and backend; the memory of the worker and of workerd meanwhile; and what single requests
+ * wait with and without a job. workerd holds more than the worker here: the simulated queue, KV, caches and objects.
  */
 
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { availableParallelism } from "node:os";
@@ -12,7 +13,7 @@ import { openBundle } from "../backend/bundle/bundle.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { createCaptionClient } from "../client/index.ts";
-import { startEdge } from "../test/e2e/edge-support.ts";
+import { type RunningEdge, startEdge } from "../test/e2e/edge-support.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { decode, perSecond, runEngine } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";
@@ -22,6 +23,7 @@ const THREADS = availableParallelism();
 const PICTURES = 64;
 const BATCH = 8;
 const SAMPLE_EVERY_MS = 500;
+const MIB = 1024 * 1024;
 
 export const Options = z.object({
   bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
@@ -74,12 +76,12 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
     await runEngine(engine, pixels, decoding, { count: BATCH, batch: BATCH });
     await runJob(PICTURES);
     const rates = { engine: [] as number[], job: [] as number[] };
-    const memory = sampleMemory(edge.group);
+    const memory = await sampleMemory(edge);
     for (let turn = 0; turn < turns; turn++) {
       rates.engine.push(perSecond(await runEngine(engine, pixels, decoding, { count: 256, batch: BATCH })));
       rates.job.push(await runJob(items));
     }
-    const workerdMib = memory.stop();
+    const { worker, workerd } = memory.stop();
     const alone = await runLoad({ clients: 1, requests: singles, ask: askOnce });
     const job = runJob(items);
     let isOver = false;
@@ -97,7 +99,8 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
       engine_items_per_second: median(rates.engine),
       job_items_per_second: median(rates.job),
       throughput_ratio: median(rates.job) / median(rates.engine),
-      workerd_mib: workerdMib.map(Math.round).join(" "),
+      worker_mib: worker.map(Math.round).join(" "),
+      workerd_mib: workerd.map(Math.round).join(" "),
       single_ms_alone: waits(alone.ms),
       single_ms_beside_a_job: waits(beside.ms),
     };
@@ -131,18 +134,61 @@ async function startMedia(files: readonly Uint8Array[]): Promise<{ url: string; 
   };
 }
 
-/** Resident memory of the workerd of a process group, twenty values over the time. Linux only. */
-function sampleMemory(group: number): { stop(): number[] } {
-  const samples: number[] = [];
-  const timer = setInterval(() => samples.push(workerdMib(group)), SAMPLE_EVERY_MS);
+interface MemorySamples {
+  /** MiB of the worker's isolate: its heap, and buffers outside it. */
+  readonly worker: number[];
+  /** Resident MiB of the whole process. */
+  readonly workerd: number[];
+}
+
+/** Twenty values each over the time. Linux only. */
+async function sampleMemory({ group, inspectorPort }: RunningEdge): Promise<{ stop(): MemorySamples }> {
+  const isolate = await inspectIsolate(inspectorPort);
+  const worker: number[] = [];
+  const workerd: number[] = [];
+  const timer = setInterval(async () => {
+    workerd.push(workerdMib(group));
+    worker.push(await isolate.mib());
+  }, SAMPLE_EVERY_MS);
+  const spread = (samples: readonly number[]) =>
+    samples.filter((_, i) => i % Math.max(1, Math.ceil(samples.length / 20)) === 0);
   return {
     stop() {
       clearInterval(timer);
-      const step = Math.max(1, Math.ceil(samples.length / 20));
-      return samples.filter((_, i) => i % step === 0);
+      isolate.close();
+      return { worker: spread(worker), workerd: spread(workerd) };
     },
   };
 }
+
+/** The worker's isolate by the Chrome DevTools Protocol. */
+async function inspectIsolate(port: number): Promise<{ mib(): Promise<number>; close(): void }> {
+  // wrangler answers only callers that say which page of this machine they are; the DOM's types know no headers.
+  const options = { headers: { Origin: "http://localhost" } } as unknown as string[];
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, options);
+  await once(socket, "open");
+  let asked = 0;
+  return {
+    async mib() {
+      const id = ++asked;
+      const { promise, resolve } = Promise.withResolvers<z.infer<typeof HeapUsage>>();
+      const hear = ({ data }: MessageEvent) => {
+        const message = Reply.parse(JSON.parse(String(data)));
+        if (message.id === id) resolve(HeapUsage.parse(message.result));
+      };
+      socket.addEventListener("message", hear);
+      socket.send(JSON.stringify({ id, method: "Runtime.getHeapUsage" }));
+      const { usedSize, backingStorageSize } = await promise;
+      socket.removeEventListener("message", hear);
+      return (usedSize + backingStorageSize) / MIB;
+    },
+    close: () => socket.close(),
+  };
+}
+
+const Reply = z.object({ id: z.number().optional(), result: z.unknown().optional() });
+/** https://chromedevtools.github.io/devtools-protocol/tot/Runtime/#method-getHeapUsage, bytes */
+const HeapUsage = z.object({ usedSize: z.number(), backingStorageSize: z.number() });
 
 function workerdMib(group: number): number {
   const sizes = readdirSync("/proc")

@@ -15,7 +15,7 @@ import type { Tokenizer } from "../bundle/tokenizer.ts";
 import type { DecodingOptions, Engine } from "../engines/engine.ts";
 import { blankPicture } from "../picture/blank-picture.ts";
 import type { PictureLimits, PixelFormat } from "../picture/decode.ts";
-import { createDecodeQueue, type DecodeQueue } from "../picture/decode-queue.ts";
+import { createDecodeQueue, type DecodeCall, type DecodeQueue } from "../picture/decode-queue.ts";
 import type { Decoder } from "../picture/decoder.ts";
 import { inspectPicture } from "../picture/inspect.ts";
 import { createBatcher, type ForwardPass } from "./batcher.ts";
@@ -127,18 +127,18 @@ export function createCaptioner({
   const inFlight = createJoinedWork<Generated>();
   const recent = recentCaptions > 0 ? new LRUCache<string, Words>({ max: recentCaptions }) : undefined;
 
-  async function decode(bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<Result<Uint8Array>> {
+  async function decode(bytes: Uint8Array<ArrayBuffer>, call: DecodeCall): Promise<Result<Uint8Array>> {
     const inspected = inspectPicture(bytes, PICTURE_LIMITS);
-    return inspected.ok ? decoders.decode(inspected.value, signal) : inspected;
+    return inspected.ok ? decoders.decode(inspected.value, call) : inspected;
   }
 
   async function generate(
-    pixelsOf: (signal: AbortSignal) => Promise<Result<Uint8Array>>,
+    bytes: Uint8Array<ArrayBuffer>,
     decoding: DecodingOptions,
-    { signal, isBackground }: { readonly signal: AbortSignal; readonly isBackground: boolean },
+    { signal, isBackground }: DecodeCall,
   ): Promise<Generated> {
     const startedAt = performance.now();
-    const pixels = await pixelsOf(signal);
+    const pixels = await decode(bytes, { signal, isBackground });
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
     const row = await batcher.submit({ pixels: pixels.value, decoding, signal, isBackground });
@@ -162,7 +162,7 @@ export function createCaptioner({
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
 
       const { joined, result, ended } = inFlight.run(key, signal, (abandoned) =>
-        generate((signal) => decode(bytes, signal), decoding.value, { signal: abandoned, isBackground }),
+        generate(bytes, decoding.value, { signal: abandoned, isBackground }),
       );
       if (ended !== undefined) onBytesInUse?.(ended);
       const generated = await result;
@@ -175,7 +175,8 @@ export function createCaptioner({
     async warmUp() {
       const { size } = engine.bundle.manifest.image;
       const picture = blankPicture(size);
-      const decodings = Array.from({ length: decodeLanes }, () => decode(picture, NEVER));
+      const warming = { signal: NEVER, isBackground: false };
+      const decodings = Array.from({ length: decodeLanes }, () => decode(picture, warming));
       for (const decoded of await Promise.all(decodings)) {
         if (!decoded.ok) throw new FailureError(decoded.failure);
       }

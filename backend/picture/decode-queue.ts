@@ -1,7 +1,8 @@
 /**
  * Decides which picture decodes when. Few at once, and the memory of the large ones is bounded together. One that has
  * had its turn makes way for those who wait: it goes on beside the lanes if there is room there, else it begins again
- * when there is. So a few slow pictures never keep a quick one waiting. Knows no processes and no formats.
+ * when there is. So a few slow pictures never keep a quick one waiting. Pictures that somebody waits for go before those of the
+ * background. Knows no processes and no formats.
  */
 
 import { failure, type Result } from "../../shared/result.ts";
@@ -23,8 +24,15 @@ export interface DecodeQueue {
    * As `Decoder.decode`; fails with `deadline-exceeded` as soon as `signal` aborts, and lets go of the picture's bytes
    * if it has not begun.
    */
-  decode(picture: InspectedPicture, signal: AbortSignal): Promise<Result<Uint8Array>>;
+  decode(picture: InspectedPicture, call: DecodeCall): Promise<Result<Uint8Array>>;
   close(): void;
+}
+
+export interface DecodeCall {
+  /** Aborts when nobody waits any more. */
+  readonly signal: AbortSignal;
+  /** Nobody waits for it right now: those for whom somebody does go first. */
+  readonly isBackground: boolean;
 }
 
 /** A JPEG of 20 million pixels is small. */
@@ -33,6 +41,7 @@ const SMALL_PICTURE_BYTES = 32 * 1024 * 1024;
 interface Job {
   readonly picture: InspectedPicture;
   readonly isLarge: boolean;
+  readonly isBackground: boolean;
   readonly settle: PromiseWithResolvers<Result<Uint8Array>>;
   isLeft: boolean;
 }
@@ -146,10 +155,11 @@ export function createDecodeQueue({
   }
 
   return {
-    decode(picture, signal) {
+    decode(picture, { signal, isBackground }) {
       const job: Job = {
         picture,
         isLarge: picture.decodeBytes > SMALL_PICTURE_BYTES,
+        isBackground,
         settle: Promise.withResolvers(),
         isLeft: false,
       };
@@ -159,7 +169,8 @@ export function createDecodeQueue({
       }
       const left = () => leave(job);
       signal.addEventListener("abort", left, { once: true });
-      waiting.push(job);
+      const firstBehind = isBackground ? -1 : waiting.findIndex((other) => other.isBackground);
+      waiting.splice(firstBehind === -1 ? waiting.length : firstBehind, 0, job);
       startWaiting();
       return job.settle.promise.finally(() => signal.removeEventListener("abort", left));
     },

@@ -13,6 +13,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface RunningEdge {
   readonly url: string;
+  /** Port of the Chrome DevTools Protocol. */
+  readonly inspectorPort: number;
   /** Process group of wrangler and its workerd. */
   readonly group: number;
   /** Folder of the local KV. */
@@ -60,6 +62,7 @@ export async function startEdge(
   return {
     url,
     state,
+    inspectorPort,
     group: child.pid ?? 0,
     async stop() {
       await stopGroup(child);

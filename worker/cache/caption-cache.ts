@@ -63,6 +63,10 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
     scope.background.waitUntil(guarded(tier, scope, work));
   }
 
+  /** Nobody near waits for background work: its captions lie in KV, and a location fetches those that are asked for there. */
+  const nearby = ({ priority }: RequestScope) =>
+    priority === "background" && kv !== undefined ? undefined : colo;
+
   function recall(key: string): CacheHit | undefined {
     const entry = memory?.read(key);
     return entry === undefined ? undefined : { entry, tier: "memory" };
@@ -73,7 +77,8 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
     async find(key, scope) {
       const recalled = recall(key);
       if (recalled !== undefined) return recalled;
-      const inColo = colo && (await guarded("colo", scope, () => colo.read(key)));
+      const near = nearby(scope);
+      const inColo = near && (await guarded("colo", scope, () => near.read(key)));
       if (inColo !== undefined) {
         memory?.write(key, inColo);
         return { entry: inColo, tier: "colo" };
@@ -81,7 +86,7 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
       const inKv = kv && (await guarded("kv", scope, () => kv.read(key)));
       if (inKv === undefined) return undefined;
       memory?.write(key, inKv);
-      if (colo) writeLater("colo", scope, () => colo.write(key, inKv));
+      if (near) writeLater("colo", scope, () => near.write(key, inKv));
       return { entry: inKv, tier: "kv" };
     },
     async warm(keys, scope) {
@@ -93,7 +98,8 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
     },
     store(key, entry, scope) {
       memory?.write(key, entry);
-      if (colo) writeLater("colo", scope, () => colo.write(key, entry));
+      const near = nearby(scope);
+      if (near) writeLater("colo", scope, () => near.write(key, entry));
       if (kv) writeLater("kv", scope, () => kv.write(key, entry));
       return memory !== undefined || colo !== undefined || kv !== undefined;
     },

@@ -6,7 +6,7 @@ import { type Result, success } from "../../../shared/result.ts";
 
 const MIB = 1024 * 1024;
 const TURN_MS = 20;
-const NEVER = new AbortController().signal;
+const NEVER = { signal: new AbortController().signal, isBackground: false };
 
 /** Names of the pictures that decode now, and how to end each. */
 let running: Map<string, (result: Result<Uint8Array> | "ended") => void>;
@@ -72,6 +72,17 @@ test("no more at once than lanes, in order of arrival, on the same decoders", as
   expect(decoders).toBe(2);
 });
 
+test("a picture that somebody waits for begins before those of the background", async () => {
+  const queue = queueOf(1);
+  const background = { ...NEVER, isBackground: true };
+  void queue.decode(picture("running"), background);
+  for (const name of ["behind 1", "behind 2"]) void queue.decode(picture(name), background);
+  for (const name of ["urgent 1", "urgent 2"]) void queue.decode(picture(name), NEVER);
+  const order = ["running", "urgent 1", "urgent 2", "behind 1", "behind 2"];
+  for (const name of order) await finish(name);
+  expect(begun).toEqual(order);
+});
+
 test("large pictures share the memory, keep their order among themselves, and let small ones pass", async () => {
   const queue = queueOf(4);
   for (const [name, mib] of [
@@ -119,7 +130,7 @@ test("whoever leaves is answered at once, and their picture never begins", async
   const queue = queueOf(1);
   void queue.decode(picture("busy"), NEVER);
   const leaving = new AbortController();
-  const left = queue.decode(picture("left"), leaving.signal);
+  const left = queue.decode(picture("left"), { ...NEVER, signal: leaving.signal });
   leaving.abort();
   expect(await left).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
   await finish("busy");
@@ -129,7 +140,7 @@ test("whoever leaves is answered at once, and their picture never begins", async
 test("a slow picture that nobody waits for any more is stopped for good", async () => {
   const queue = queueOf(1);
   const leaving = new AbortController();
-  const slow = queue.decode(picture("slow"), leaving.signal);
+  const slow = queue.decode(picture("slow"), { ...NEVER, signal: leaving.signal });
   await turnOver();
   void queue.decode(picture("quick"), NEVER);
   leaving.abort();

@@ -84,6 +84,9 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
   expect(backend.requests[0]?.url).toContain("num_beams=3");
   expect(backend.requests[0]?.headers.get("x-caption-priority")).toBe("background");
   expect(counts).toMatchObject({ total: 60, generated: 1, cached: 59 });
+  // Nobody near has asked for it yet: it lies where all locations find it.
+  const found = await (await startKeyedEdge()).fetch(`/v1/captions/${await hashOf(picture)}?num_beams=3`);
+  expect(found.headers.get("cache-status")).toBe("kv; hit");
 });
 
 test("the same idempotency key finds the same job; another body is refused", async () => {
