@@ -1,7 +1,7 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
  * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before
- * those of the background, and are not held up by sharing a pass with them. No HTTP, no pictures' files, no ONNX.
+ * those of the background, and are not held up by sharing a pass with them, nor by a long one before theirs. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -47,6 +47,10 @@ export interface Batcher {
   readonly backlogSeconds: number;
 }
 
+/** What a pass of the background may last while there are people about: so long the next of them may have to wait. */
+const SHORT_PASS_MS = 100;
+/** They are about if one of them asked within this time. */
+const PEOPLE_ABOUT_MS = 30_000;
 /** Weight of the newest forward pass in the mean. */
 const NEWEST = 0.2;
 
@@ -60,6 +64,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   let queue: Entry[] = [];
   let running = 0;
   let secondsAPicture = 0;
+  let lastUrgentAt = Number.NEGATIVE_INFINITY;
 
   async function runUntilEmpty(): Promise<void> {
     running += 1;
@@ -72,10 +77,11 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     const batch: Entry[] = [];
     const rest: Entry[] = [];
     const inTurn = [...queue.filter(isUrgent), ...queue.filter((entry) => !isUrgent(entry))];
+    const size = queue.some(isUrgent) ? maxBatchSize : backgroundSize();
     for (const entry of inTurn) {
       if (entry.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
-      } else if (batch.length < maxBatchSize && mayShare(batch[0] ?? entry, entry)) {
+      } else if (batch.length < size && mayShare(batch[0] ?? entry, entry)) {
         batch.push(entry);
       } else {
         rest.push(entry);
@@ -83,6 +89,11 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     }
     queue = rest;
     return batch;
+  }
+
+  function backgroundSize(): number {
+    if (performance.now() - lastUrgentAt > PEOPLE_ABOUT_MS || secondsAPicture === 0) return maxBatchSize;
+    return Math.min(maxBatchSize, Math.max(1, Math.floor(SHORT_PASS_MS / 1000 / secondsAPicture)));
   }
 
   async function runBatch(batch: readonly Entry[]): Promise<void> {
@@ -121,6 +132,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   return {
     submit(submission) {
       const settle = Promise.withResolvers<Result<BatchedSequence>>();
+      if (isUrgent(submission)) lastUrgentAt = performance.now();
       queue.push({ ...submission, group: groupOf(submission.decoding), queuedAt: performance.now(), settle });
       if (running < engine.concurrency) void runUntilEmpty();
       return settle.promise;
@@ -138,7 +150,7 @@ function mayShare(first: Entry, other: Entry): boolean {
   return first.group === other.group && isUrgent(first) === isUrgent(other);
 }
 
-function isUrgent({ isBackground }: Submission): boolean {
+function isUrgent({ isBackground }: Pick<Submission, "isBackground">): boolean {
   return isBackground !== true;
 }
 

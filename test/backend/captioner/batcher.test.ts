@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { type Batcher, createBatcher, type ForwardPass } from "../../../backend/captioner/batcher.ts";
 import type { DecodingOptions } from "../../../backend/engines/engine.ts";
 import { createFakeEngine, type FakeEngine } from "../../support/fake-engine.ts";
@@ -169,4 +169,33 @@ test("pictures that somebody waits for go before those of the background", async
     ["1,1,1", "2,2,2", "3,3,3", "4,4,4"],
     ["5,5,5"],
   ]);
+});
+
+test("passes of the background are short while people are about, and full when nobody was for a while", async () => {
+  const MS_A_PICTURE = 40;
+  let now = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
+  const batcher = createBatcher({
+    engine: {
+      ...engine,
+      async generate(pixels, batch, options) {
+        now += MS_A_PICTURE * batch;
+        return engine.generate(pixels, batch, options);
+      },
+    },
+    maxBatchSize: 4,
+  });
+  const run = (isBackground: boolean, count: number) =>
+    Promise.all(
+      Array.from({ length: count }, () =>
+        tokens(batcher.submit({ pixels: flat(1), decoding: GREEDY, signal: NEVER, isBackground })),
+      ),
+    );
+  await run(true, 9);
+  await run(false, 1);
+  await run(true, 5);
+  now += 31_000;
+  await run(true, 5);
+  expect(engine.passes.map(({ batch }) => batch)).toEqual([...[1, 4, 4], 1, ...[1, 2, 2], ...[1, 4]]);
+  clock.mockRestore();
 });
