@@ -125,11 +125,15 @@ export function createBackend(options: {
       const { signal, end } = timeLimit(timeoutMs);
       try {
         // Off the hit path: the client is a large part of the bundle, and only a miss needs it.
-        const { InferenceClient } = await import("@huggingface/inference");
-        const client = new InferenceClient(secret, { retry_on_error: false, fetch: send });
-        const { generated_text } = await client
-          .endpoint(withOptions(url, generation))
-          .imageToText({ data: new Blob([picture.bytes], { type: picture.type }) }, { signal });
+        const { imageToText } = await import("./image-to-text.ts");
+        const { generated_text } = await imageToText(
+          {
+            endpointUrl: withOptions(url, generation),
+            accessToken: secret ?? "",
+            data: new Blob([picture.bytes], { type: picture.type }),
+          },
+          { retry_on_error: false, fetch: send, signal },
+        );
         const identity = namedModel(headers) ?? hostedModel;
         const score = Score.safeParse(headers.get(CAPTION_SCORE_HEADER) ?? undefined);
         return {
