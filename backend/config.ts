@@ -32,7 +32,9 @@ export const BackendVariables = z.object({
     .min(0)
     .default(0)
     .describe("Which of several GPUs; with DEVICE cuda and tensorrt"),
-  DTYPE: Dtype.optional().describe("Precision to open of the bundle; the best one for the device by default"),
+  DTYPE: Dtype.optional().describe(
+    "Precision to open of the bundle; by default the one that is the fastest here, measured at the first start. Set it where servers differ: captions of different precisions are cached apart",
+  ),
   TRITON_ENDPOINTS: z
     .string()
     .transform((list) => list.split(","))

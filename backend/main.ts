@@ -1,21 +1,22 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
-import { BundleError, openBundle } from "./bundle/bundle.ts";
+import { type Bundle, BundleError, openBundle } from "./bundle/bundle.ts";
 import { createTokenizer } from "./bundle/tokenizer.ts";
-import { ConfigError, parseConfig, printableConfig } from "./config.ts";
+import { type Config, ConfigError, parseConfig, printableConfig } from "./config.ts";
+import { openFastest } from "./engines/measured-dtype.ts";
 import { DeviceError } from "./engines/onnx/device.ts";
 import { engineDevice, openEngine } from "./engines/open-engine.ts";
 import { TritonError } from "./engines/triton/triton-error.ts";
 import { startServer } from "./http/server.ts";
 import { drainOnSignals } from "./http/shutdown.ts";
-import { createLog } from "./telemetry/log.ts";
+import { createLog, type Logger } from "./telemetry/log.ts";
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const log = createLog(config.LOG_LEVEL);
   log.info({ config: printableConfig(config) }, "configuration");
 
-  const bundle = await openBundle(config.BUNDLE, { device: engineDevice(config), dtype: config.DTYPE });
+  const bundle = await openConfigured(config, log);
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   if (bundle.manifest.review === null) {
     log.warn("nobody has calibrated this bundle: every caption is for review (docs/review.md)");
@@ -23,6 +24,26 @@ async function main(): Promise<void> {
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
   drainOnSignals(server, log);
+}
+
+/** The bundle in the precision that is configured, or else the fastest here; a Triton server has one already. */
+async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
+  const { BUNDLE, ENGINE, DEVICE, DEVICE_ID, THREADS, DTYPE } = config;
+  if (DTYPE !== undefined || ENGINE === "triton") {
+    return openBundle(BUNDLE, { device: engineDevice(config), dtype: DTYPE });
+  }
+  const { bundle, measured, notKept } = await openFastest(BUNDLE, {
+    device: DEVICE,
+    deviceId: DEVICE_ID,
+    threads: THREADS,
+  });
+  if (measured) log.info({ measured }, "fastest precision of the bundle on this machine");
+  if (notKept)
+    log.warn(
+      { reason: notKept },
+      "it could not be kept beside the bundle: set DTYPE, or each start measures it",
+    );
+  return bundle;
 }
 
 /** What the system says of the address to listen on. */

@@ -9,6 +9,8 @@ import { readJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
+/** Which precision is the fastest on the machine that measured it. */
+export const DTYPE_FILE = "fastest-dtype.json";
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
 export type Dtype = z.infer<typeof Dtype>;
@@ -96,12 +98,24 @@ export async function openBundle(
   { device = "cpu", dtype }: OpenOptions = {},
 ): Promise<Bundle> {
   const manifest = await readManifest(folder);
-  const variant = chooseVariant(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
+  const [variant] = heldVariants(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
   if (variant === undefined) {
     throw new BundleError(
       `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
     );
   }
+  return inVariant(folder, manifest, variant);
+}
+
+/** The bundle in `folder` in each precision that `device` runs, the best known first. @throws BundleError with what to do */
+export async function openVariants(folder: string, device: Device): Promise<Bundle[]> {
+  const manifest = await readManifest(folder);
+  return heldVariants(manifest, DTYPES_BY_DEVICE[device]).map((variant) =>
+    inVariant(folder, manifest, variant),
+  );
+}
+
+function inVariant(folder: string, manifest: BundleManifest, variant: Variant): Bundle {
   return {
     manifest: { ...manifest, ...variant },
     graphPath: join(folder, variant.graph),
@@ -139,7 +153,7 @@ export function variantsOf({ dtype, graph, revision, variants }: BundleManifest)
   return [{ dtype, graph, revision }, ...variants];
 }
 
-function chooseVariant(manifest: BundleManifest, wanted: readonly Dtype[]): Variant | undefined {
+function heldVariants(manifest: BundleManifest, wanted: readonly Dtype[]): Variant[] {
   const held = variantsOf(manifest);
-  return wanted.flatMap((dtype) => held.filter((variant) => variant.dtype === dtype))[0];
+  return wanted.flatMap((dtype) => held.filter((variant) => variant.dtype === dtype));
 }

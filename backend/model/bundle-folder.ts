@@ -6,7 +6,7 @@ import { dirname, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
 /** Names of the files that make up a bundle. */
-const BUNDLE_FILE = /^(bundle\.json|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
+const BUNDLE_FILE = /^(bundle\.json|fastest-dtype\.json|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
 
 /**
  * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before anything

@@ -1,0 +1,94 @@
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { DTYPE_FILE, type Dtype } from "../../../backend/bundle/bundle.ts";
+import { type Measure, openFastest } from "../../../backend/engines/measured-dtype.ts";
+import { buildBundle } from "../../../backend/model/build.ts";
+import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+
+const HERE = { device: "cpu", threads: 2 } as const;
+
+async function build(dtypes: readonly [Dtype, ...Dtype[]]): Promise<string> {
+  const out = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtypes: [...dtypes], out });
+  return out;
+}
+
+/** Says these times, and notes what was measured. */
+function times(ms: Partial<Record<Dtype, number>>): { measure: Measure; measured: Dtype[] } {
+  const measured: Dtype[] = [];
+  return {
+    measured,
+    async measure({ bundle: { manifest } }) {
+      measured.push(manifest.dtype);
+      return ms[manifest.dtype] ?? Number.NaN;
+    },
+  };
+}
+
+describe("openFastest", () => {
+  test("takes what is clearly faster here, and what is known to be best where nothing is", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    const fast = times({ int8: 20, fp32: 10 });
+    expect((await openFastest(bundle, HERE, fast.measure)).bundle.manifest.dtype).toBe("fp32");
+    expect(fast.measured).toEqual(["int8", "fp32"]);
+    const alike = await openFastest(
+      await build(["fp32", "int8"]),
+      HERE,
+      times({ int8: 10, fp32: 9.5 }).measure,
+    );
+    expect(alike.bundle.manifest.dtype).toBe("int8");
+  });
+
+  test("measures once for a machine and the graphs of a bundle", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
+    const again = times({});
+    const opened = await openFastest(bundle, HERE, again.measure);
+    expect(again.measured).toEqual([]);
+    expect(opened.bundle.manifest.dtype).toBe("fp32");
+    expect(opened.measured?.ms_a_picture).toEqual({ int8: 20, fp32: 10 });
+    const elsewhere = times({ int8: 10, fp32: 20 });
+    const moved = await openFastest(bundle, { ...HERE, threads: 1 }, elsewhere.measure);
+    expect(moved.bundle.manifest.dtype).toBe("int8");
+    const path = join(bundle, DTYPE_FILE);
+    const kept = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...kept, revisions: ["other"] }));
+    await openFastest(bundle, { ...HERE, threads: 1 }, elsewhere.measure);
+    expect(elsewhere.measured).toHaveLength(4);
+  });
+
+  test("a bundle of one precision is not measured", async () => {
+    const none = times({});
+    const opened = await openFastest(await build(["fp32"]), HERE, none.measure);
+    expect([none.measured, opened.measured]).toEqual([[], undefined]);
+  });
+
+  test("a folder that cannot be written serves all the same, and says that it could not", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    await chmod(bundle, 0o555);
+    const opened = await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
+    await chmod(bundle, 0o755);
+    expect(opened.bundle.manifest.dtype).toBe("fp32");
+    // The superuser may write anywhere.
+    if (process.getuid?.() !== 0) expect(opened.notKept).toContain("EACCES");
+  });
+
+  test("the measured bundle is replaced by a new one as any bundle is", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
+    await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
+    await expect(readFile(join(bundle, DTYPE_FILE))).rejects.toThrow("ENOENT");
+  });
+
+  test("really measures, in processes that end", async () => {
+    const { measured } = await openFastest(await build(["fp32", "int8"]), HERE);
+    expect(Object.values(measured?.ms_a_picture ?? {}).map((ms) => ms > 0)).toEqual([true, true]);
+  });
+
+  test("a graph that cannot be opened says why", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    await writeFile(join(bundle, "model.onnx"), "rubbish");
+    await expect(openFastest(bundle, HERE)).rejects.toThrow(/model\.onnx|protobuf/i);
+  });
+});
