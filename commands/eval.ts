@@ -90,7 +90,10 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
   const calibrated = options.calibrate ? await calibrateBundle(evaluated, options) : undefined;
   const evaluation = calibrated ? judgedAnew(evaluated, calibrated) : evaluated;
-  if (options.report) await writeFile(options.report, await renderReport(evaluation));
+  if (options.report) {
+    const parts = { dataSet: nameOfSet(options), date: new Date() };
+    await writeFile(options.report, await renderReport(evaluation, parts));
+  }
   print(evaluation, calibrated, options.json);
   if (!options.json && !calibrated && local?.fittedTo === nameOfSet(options)) {
     console.log("the score was fitted to this set: on others it is worth less; --calibrate prints how much");

@@ -1,48 +1,86 @@
-/** The page that `npm run eval -- --report` writes: self-contained HTML, no script. */
+/** The page that `npm run eval -- --report` writes: self-contained HTML, no script, in the style of the project's other pages. */
 
 import { readFile } from "node:fs/promises";
-import { html } from "hono/html";
+import { html, raw } from "hono/html";
 import { recognizePicture, SUPPORTED_FORMATS } from "../shared/picture-format.ts";
-import { type Bin, GOOD_CIDER } from "./calibration.ts";
+import { type Bin, type Coverage, GOOD_CIDER } from "./calibration.ts";
 import type { EvaluatedPicture, Evaluation } from "./evaluate.ts";
+import { mean } from "./scores/ngrams.ts";
 
 const SHOWN = 12;
+const STYLE = new URL("../shared/page.css", import.meta.url);
+/** What only this page has. */
+const OWN_STYLE = `
+svg { width: 100%; max-width: 26rem; height: auto; }
+svg text { fill: currentColor; font-size: 12px; }
+figure { margin: 0; }
+.pictures { list-style: none; padding: 0; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(14rem, 100%), 1fr)); }
+.pictures img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 0.3rem; }
+.pictures p { margin: 0.2rem 0; overflow-wrap: anywhere; }
+.pictures ul { margin: 0.2rem 0; padding-left: 1.1rem; }
+`;
+/** Whatever a caption or a label says, the page fetches nothing. */
+const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+type Html = ReturnType<typeof html>;
+
+export interface ReportParts {
+  /** The name of the labelled set. */
+  readonly dataSet: string;
+  readonly date: Date;
+}
 
 /** The page's text, sample pictures inside it. */
-export async function renderReport({ model, scores, calibration, pictures }: Evaluation): Promise<string> {
+export async function renderReport(evaluation: Evaluation, { dataSet, date }: ReportParts): Promise<string> {
+  const { model, scores, calibration, pictures, failed } = evaluation;
   const title = `${model?.id} ${model?.revision}`;
   const ranked = [...pictures].sort((a, b) => b.cider - a.cider);
-  const unflagged = ranked.filter(({ needs_review }) => !needs_review);
+  const [flagged, unflagged] = [true, false].map((which) =>
+    ranked.filter(({ needs_review }) => needs_review === which),
+  ) as [EvaluatedPicture[], EvaluatedPicture[]];
   const area = calibration.area_under_curve;
   const page = await html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<title>${title}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; vertical-align: top; }
-svg { max-width: 26rem; } svg text { fill: currentColor; font-size: 12px; }
-ul.pictures { list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1rem; }
-.pictures img { width: 100%; aspect-ratio: 1; object-fit: cover; } small { display: block; opacity: .75; }
-</style>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="content-security-policy" content="${POLICY}">
+<title>${title}: evaluation</title>
+<style>${raw(await readFile(STYLE, "utf8"))}${raw(OWN_STYLE)}</style>
 </head>
 <body>
-<h1>${title}</h1>
-<p>${pictures.length} pictures</p>
-<table>${Object.entries(scores).map(([name, value]) => html`<tr><th>${name}</th><td>${value.toFixed(4)}</td></tr>`)}</table>
+<header><h1>How good the captions are</h1></header>
+<main>
+<dl>
+<dt>Model</dt><dd>${model?.id}</dd>
+<dt>Revision</dt><dd>${model?.revision}</dd>
+<dt>Data set</dt><dd>${dataSet}</dd>
+<dt>Date</dt><dd><time datetime="${date.toISOString()}">${date.toISOString().slice(0, 10)}</time></dd>
+<dt>Pictures</dt><dd>${pictures.length}${failed > 0 ? `, and ${failed} that failed` : ""}</dd>
+<dt>Flagged for review</dt><dd>${percent(flagged.length / pictures.length)} (${flagged.length} of ${pictures.length})</dd>
+</dl>
+<h2>Scores</h2>
+${table({
+  label: "Scores",
+  head: ["Measure", "Value"],
+  rows: Object.entries(scores).map(([name, value]) => [name, value.toFixed(4)]),
+})}
+${table({
+  label: "Flagged captions and others",
+  head: ["Captions", "How many", "ROUGE-L", "CIDEr-D"],
+  rows: [
+    ["flagged for review", ...qualityOf(flagged)],
+    ["not flagged", ...qualityOf(unflagged)],
+  ],
+})}
 <h2>What the model's score is worth</h2>
 <p>Rank correlation of score and CIDEr-D: ${calibration.rank_correlation.toFixed(3)}.
 Area under the curve for a CIDEr-D of at least ${GOOD_CIDER}: ${area === null ? "undefined" : area.toFixed(3)}.</p>
-${reliabilityDiagram(calibration.bins)}
+${reliability(calibration.bins)}
 <h2>Flagged share against quality</h2>
-<table>
-<tr><th>flagged</th><th>from score</th><th>ROUGE-L of the rest</th><th>CIDEr-D of the rest</th></tr>
-${calibration.coverage.map(
-  ({ flagged_share, from_score, rouge, cider }) => html`<tr><td>${(100 * flagged_share).toFixed(0)} %</td>
-<td>${from_score.toFixed(3)}</td><td>${rouge.toFixed(3)}</td><td>${cider.toFixed(3)}</td></tr>`,
-)}
-</table>
+<p>What is left when the captions that score least are flagged.</p>
+${coverageTable(calibration.coverage)}
 <h2>Worst that nobody would look at</h2>
 <p>${unflagged.length} captions are not flagged for review.</p>
 ${await pictureList(unflagged.slice(-SHOWN).reverse())}
@@ -50,25 +88,72 @@ ${await pictureList(unflagged.slice(-SHOWN).reverse())}
 ${await pictureList(ranked.slice(0, SHOWN))}
 <h2>Worst</h2>
 ${await pictureList(ranked.slice(-SHOWN).reverse())}
+</main>
 </body>
 </html>
 `;
   return String(page);
 }
 
-/** Score against the share of good captions, a circle a bin, its area the bin's pictures. */
-function reliabilityDiagram(bins: readonly Bin[]) {
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+
+function qualityOf(pictures: readonly EvaluatedPicture[]): string[] {
+  if (pictures.length === 0) return ["0", "none", "none"];
+  const of = (measure: "rouge" | "cider") => mean(pictures.map((picture) => picture[measure])).toFixed(3);
+  return [String(pictures.length), of("rouge"), of("cider")];
+}
+
+/** The first cell of each row names it. Scrolls sideways by itself where the screen is narrow, also by keyboard. */
+function table(parts: {
+  readonly label: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}): Html {
+  return html`<div class="scrolling" role="group" aria-label="${parts.label}" tabindex="0"><table>
+<thead><tr>${parts.head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
+<tbody>${parts.rows.map(
+    ([name, ...values]) =>
+      html`<tr><th scope="row">${name}</th>${values.map((value) => html`<td>${value}</td>`)}</tr>`,
+  )}</tbody></table></div>`;
+}
+
+function coverageTable(coverage: readonly Coverage[]): Html {
+  return table({
+    label: "Flagged share against quality",
+    head: ["Flagged", "From score", "ROUGE-L of the rest", "CIDEr-D of the rest"],
+    rows: coverage.map(({ flagged_share, from_score, rouge, cider }) => [
+      percent(flagged_share),
+      from_score.toFixed(3),
+      rouge.toFixed(3),
+      cider.toFixed(3),
+    ]),
+  });
+}
+
+/** Score against the share of good captions: drawn, a circle a bin with an area as its pictures, and as a table. */
+function reliability(bins: readonly Bin[]): Html {
   const side = 300;
   const largest = Math.max(...bins.map(({ pictures }) => pictures));
   const width = 1 / bins.length;
-  const circles = bins.flatMap(({ from, pictures, good, cider }) =>
-    good === null || cider === null
-      ? []
-      : html`<circle cx="${(from + width / 2) * side}" cy="${(1 - good) * side}" r="${12 * Math.sqrt(pictures / largest)}"
-fill="currentColor" fill-opacity=".5"><title>score ${from.toFixed(2)} to ${(from + width).toFixed(2)}: ${pictures} pictures,
-${(100 * good).toFixed(0)} % good, mean CIDEr-D ${cider.toFixed(2)}</title></circle>`,
+  const filled = bins.flatMap(({ from, pictures, good, cider }) =>
+    good === null || cider === null ? [] : [{ from, to: from + width, pictures, good, cider }],
   );
-  return html`<svg viewBox="-40 -20 360 360" role="img" aria-label="Share of good captions against the model's score">
+  const circles = filled.map(
+    ({ from, pictures, good }) =>
+      html`<circle cx="${(from + width / 2) * side}" cy="${(1 - good) * side}" r="${12 * Math.sqrt(pictures / largest)}" fill="currentColor" fill-opacity=".5"></circle>`,
+  );
+  const values = table({
+    label: "Share of good captions by score",
+    head: ["Score", "Pictures", "Good", "Mean CIDEr-D"],
+    rows: filled.map(({ from, to, pictures, good, cider }) => [
+      `${from.toFixed(2)} to ${to.toFixed(2)}`,
+      String(pictures),
+      percent(good),
+      cider.toFixed(2),
+    ]),
+  });
+  return html`<figure>
+<svg viewBox="-40 -20 360 360" role="img" aria-label="Share of good captions against the model's score">
 <rect width="${side}" height="${side}" fill="none" stroke="currentColor" stroke-opacity=".4"/>
 <line x1="0" y1="${side}" x2="${side}" y2="0" stroke="currentColor" stroke-dasharray="4"/>
 ${circles}
@@ -76,16 +161,21 @@ ${circles}
 <text x="110" y="${side + 32}">the model's score</text>
 <text x="-14" y="${side}">0</text><text x="-14" y="10">1</text>
 <text transform="translate(-22 ${side / 2 + 80}) rotate(-90)">CIDEr-D at least ${GOOD_CIDER}, share</text>
-</svg>`;
+</svg>
+<figcaption>A circle is a range of scores, its area the pictures in it. On the dashed line, a score is the share of good captions.</figcaption>
+</figure>
+<details><summary>The same in numbers</summary>${values}</details>`;
 }
 
-async function pictureList(pictures: readonly EvaluatedPicture[]) {
+async function pictureList(pictures: readonly EvaluatedPicture[]): Promise<Html> {
+  if (pictures.length === 0) return html`<p>None.</p>`;
   const items = await Promise.all(
     pictures.map(async ({ path, caption, score, cider, references }) => {
       const source = dataUrl(await readFile(path));
-      return html`<li><img src="${source}" alt="${caption}"><b>${caption}</b>
-<small>CIDEr-D ${cider.toFixed(2)}, score ${score.toFixed(2)}</small>
-${references.map((reference) => html`<small>${reference}</small>`)}</li>`;
+      // The caption beside it is what is judged, so the picture itself has none.
+      return html`<li><img src="${source}" alt=""><p><strong>${caption}</strong></p>
+<p class="hint">CIDEr-D ${cider.toFixed(2)}, score ${score.toFixed(2)}. People said:</p>
+<ul class="hint">${references.map((reference) => html`<li>${reference}</li>`)}</ul></li>`;
     }),
   );
   return html`<ul class="pictures">${items}</ul>`;

@@ -57,7 +57,8 @@ async function scriptOf(entry: string): Promise<Uint8Array> {
 
 const read = (path: string) => readFile(join(ROOT, path));
 const icon = addVersioned("icon", "svg", await read("worker/desk/icon.svg"));
-const style = addVersioned("style", "css", await read("worker/desk/style.css"));
+const styles = await Promise.all(["shared/page.css", "worker/desk/style.css"].map(read));
+const style = addVersioned("style", "css", Buffer.concat(styles));
 const deskScript = addVersioned("desk", "js", await scriptOf("worker/desk/desk.ts"));
 const docsScript = addVersioned("docs", "js", await scriptOf("worker/docs/browser/try-it.ts"));
 const document = openApiDocument();
