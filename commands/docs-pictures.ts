@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { startBackend } from "../bench/backend-process.ts";
@@ -16,7 +16,7 @@ const FOLDER = join(import.meta.dirname, "../docs/images");
 const COMMAND = {
   invocation: "npm run docs:pictures",
   summary:
-    "Takes the screenshots in docs/images: the desk with the example pictures, and the API's page. Needs Chromium.",
+    "Takes the screenshots in docs/images: the desk with the example pictures, wide and on a phone, and the API's page. Needs Chromium.",
   arguments: z.tuple([], "expected no arguments"),
   options: z.object({}),
   examples: ["npm run docs:pictures"],
@@ -32,23 +32,39 @@ async function main(): Promise<undefined> {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
     const page = await browser.newPage({ viewport: { width: 960, height: 2_000 } });
-    await page.goto(edge.url);
-    await page.getByRole("button", { name: "Try three example pictures" }).click();
-    await page
-      .locator("#rows > li", { hasText: "astronaut.jpg" })
-      .getByText(/Unsure|fairly sure/)
-      .waitFor();
-    const cat = page.locator("#rows > li").first();
-    await cat.getByRole("button", { name: "Accept" }).click();
+    await lookOver(page, edge.url);
     await page.locator("#work").screenshot({ path: join(FOLDER, "desk.png") });
-    await page.setViewportSize({ width: 960, height: 900 });
-    await page.goto(`${edge.url}/docs`);
+    const phone = await browser.newPage({
+      viewport: { width: 390, height: 844 },
+      colorScheme: "dark",
+      hasTouch: true,
+      isMobile: true,
+    });
+    await lookOver(phone, edge.url);
+    await phone.locator("#work-title").scrollIntoViewIfNeeded();
+    await phone.locator("#work-title").evaluate((title) => title.scrollIntoView());
+    await phone.screenshot({ path: join(FOLDER, "desk-phone.png") });
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await page.goto(`${edge.url}/docs#captions`);
     await page.screenshot({ path: join(FOLDER, "api.png") });
   } finally {
     await browser.close();
     await edge.stop();
     await backend.stop();
   }
+}
+
+/** The example pictures, captioned, the first of them accepted. */
+async function lookOver(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await page.getByRole("button", { name: "Try three example pictures" }).click();
+  const rows = page.locator("#rows > li");
+  await rows
+    .filter({ hasText: "astronaut.jpg" })
+    .getByText(/Unsure|fairly sure/)
+    .waitFor();
+  await rows.locator("img[src^=blob]").first().waitFor();
+  await rows.first().getByRole("button", { name: "Accept" }).click();
 }
 
 await runCommand(COMMAND, main);

@@ -14,6 +14,7 @@ const OWN_STYLE = `
 svg { width: 100%; max-width: 26rem; height: auto; }
 svg text { fill: currentColor; font-size: 12px; }
 figure { margin: 0; }
+.scrolling + .scrolling { margin-top: 1rem; }
 .pictures { list-style: none; padding: 0; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(14rem, 100%), 1fr)); }
 .pictures img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: 0.3rem; }
 .pictures p { margin: 0.2rem 0; overflow-wrap: anywhere; }

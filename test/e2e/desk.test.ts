@@ -109,6 +109,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await retry.focus();
     await page.keyboard.press("Enter");
     await captioned("photo 9.jpg");
+    expect(
+      await page.evaluate(() => document.activeElement?.closest("li")?.querySelector("h3")?.textContent),
+    ).toBe("photo 9.jpg");
 
     await textOf("photo 0.jpg").focus();
     for (let i = 0; i < 5; i++) {
@@ -337,7 +340,8 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(said.filter((words) => words.includes("Waiting for"))).toEqual([
       "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
     ]);
-    expect(said.at(-1)).toBe("It goes on. 0 of 6 done.");
+    expect(said.slice(-2)).toEqual(["It goes on. 0 of 6 done.", "Captioning is done. 0 of 6 done."]);
+    expect(await page.getByRole("button", { name: "Stop captioning" }).isVisible()).toBe(false);
     front.close();
   });
 

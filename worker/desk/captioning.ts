@@ -64,6 +64,7 @@ export function createCaptioning(parts: {
   let pause: (Pause & { readonly over: Promise<void> }) | undefined;
   let waitsInARow = 0;
   const limit = pLimit(AT_ONCE);
+  let busy = 0;
 
   /** Has everybody wait; false where that has been tried often enough. */
   function waitFor(ms: number, reason: string, signal: AbortSignal): boolean {
@@ -96,29 +97,40 @@ export function createCaptioning(parts: {
     return { kind: "captioned", caption };
   }
 
+  async function askUntilAnswered(
+    picture: Picture,
+    signal: AbortSignal,
+    onTurn: (kind: "asking" | "waiting") => void,
+  ): Promise<CaptionOutcome> {
+    for (;;) {
+      while (pause !== undefined && !signal.aborted) await pause.over;
+      if (signal.aborted) return { kind: "cancelled" };
+      onTurn("asking");
+      try {
+        const outcome = await askOnce(picture, signal);
+        waitsInARow = 0;
+        return outcome;
+      } catch (error) {
+        if (signal.aborted) return { kind: "cancelled" };
+        const ms = waitOf(error);
+        if (ms === undefined || !waitFor(ms, reasonToWait(error), signal)) return failureOf(error);
+        onTurn("waiting");
+      }
+    }
+  }
+
   return {
     get busy() {
-      return limit.activeCount + limit.pendingCount;
+      return busy;
     },
-    caption(picture, onTurn) {
+    async caption(picture, onTurn) {
       const { signal } = abort;
-      return limit(async () => {
-        for (;;) {
-          while (pause !== undefined && !signal.aborted) await pause.over;
-          if (signal.aborted) return { kind: "cancelled" };
-          onTurn("asking");
-          try {
-            const outcome = await askOnce(picture, signal);
-            waitsInARow = 0;
-            return outcome;
-          } catch (error) {
-            if (signal.aborted) return { kind: "cancelled" };
-            const ms = waitOf(error);
-            if (ms === undefined || !waitFor(ms, reasonToWait(error), signal)) return failureOf(error);
-            onTurn("waiting");
-          }
-        }
-      });
+      busy += 1;
+      try {
+        return await limit(() => askUntilAnswered(picture, signal, onTurn));
+      } finally {
+        busy -= 1;
+      }
     },
     cancel() {
       abort.abort();
@@ -171,6 +183,7 @@ const WORDS: Readonly<Record<string, string>> = {
   "rate-limited": "Too many requests at once. Wait a minute, then retry.",
   overloaded: "The service is busy. Retry in a moment.",
   unavailable: "The captioner is away. Retry in a moment.",
+  "bad-options": "The service does not take these options: look under Options.",
   unauthorized: "A valid API key is needed: enter it under Options.",
   forbidden: "The API key does not allow this.",
 };

@@ -17,6 +17,8 @@ const EXAMPLES = ["cat.jpg", "rocket.jpg", "astronaut.jpg"];
 const DEMONSTRATION = /^hybrid-small\b/;
 const OTHER_WAYS = [{ num_beams: 3 }, { num_beams: 6 }, { prompt: "there is" }, { prompt: "a close up of" }];
 const MOST_ALTERNATIVES = 3;
+/** Rows that are made before the page may do something else. */
+const ROWS_AT_ONCE = 20;
 
 const worklist = createWorklist();
 const store = createRowStore();
@@ -138,6 +140,9 @@ function newRowId(): string {
   return `row-${lastAdded.toString(36)}-${crypto.randomUUID()}`;
 }
 
+/** Lets the page answer keys between many rows. */
+const breath = () => new Promise((resolve) => setTimeout(resolve));
+
 function addRow(name: string, picture: Picture): void {
   const id = newRowId();
   pictures.set(id, picture);
@@ -145,6 +150,7 @@ function addRow(name: string, picture: Picture): void {
   const row = worklist.get(id);
   if (row === undefined) return;
   addView(row);
+  at("work", "section").hidden = false;
   showThumbnail(id, picture);
   void caption(id);
 }
@@ -157,8 +163,9 @@ function showThumbnail(id: string, picture: Picture): void {
 }
 
 /** Adds files; one whose bytes are on the desk already brings that row its picture back. */
-async function addFiles(files: Iterable<File>): Promise<void> {
-  for (const file of files) {
+async function addFiles(files: readonly File[]): Promise<void> {
+  for (const [i, file] of files.entries()) {
+    if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const known = await lostRowOf(file);
     if (known === undefined) addRow(file.name || "pasted picture", { file });
     else {
@@ -204,7 +211,10 @@ async function caption(id: string): Promise<void> {
       if (outcome.needsKey) askForKey(outcome.reason);
       break;
   }
-  sayProgress();
+  sayProgress(captioning.busy === 0 ? "Captioning is done." : "");
+  // Those to be reviewed are known now. Nothing is moved under somebody's hands.
+  const isAtWork = at("rows", "ol").contains(document.activeElement);
+  if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
 }
 
 function askForKey(problem: string): void {
@@ -328,7 +338,8 @@ function take({ files, urls }: ReturnType<typeof picturesIn>): void {
 }
 
 async function resume(): Promise<void> {
-  for (const row of await store.load()) {
+  for (const [i, row] of (await store.load()).entries()) {
+    if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const isMade = row.state.kind === "captioned";
     worklist.add({ ...row, state: isMade || row.decision !== "open" ? row.state : { kind: "lost" } });
     addView(row);
@@ -373,8 +384,13 @@ at("undo", "button").addEventListener("click", () => {
   sayProgress(id === undefined ? "There is nothing to undo." : "Undone.");
   if (id !== undefined) views.get(id)?.focus();
 });
-at("cancel", "button").addEventListener("click", () => captioning.cancel());
+at("cancel", "button").addEventListener("click", () => {
+  // Both buttons go when they are used: the keyboard stays in the list.
+  at("work-title", "h2").focus();
+  captioning.cancel();
+});
 at("retry", "button").addEventListener("click", () => {
+  at("work-title", "h2").focus();
   for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
 });
 at("clear", "button").addEventListener("click", () => {

@@ -48,7 +48,11 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   const decorative = button("Decorative", () => actions.decide(id, "decorative"));
   const skip = button("Skip", () => actions.decide(id, "skipped"));
   const reopen = button("Open again", () => actions.decide(id, "open"));
-  const retry = button("Retry", () => actions.retry(id));
+  const retry = button("Retry", () => {
+    // The button goes while it is tried again: the keyboard stays in the row.
+    text.focus();
+    actions.retry(id);
+  });
   const copy = button("Copy", () => actions.copy(text.value, `Alt text of ${name}`));
   const suggestions = make("div", { class: "alternatives", "aria-live": "polite" });
   const more = button("Other captions", suggest);
@@ -82,10 +86,13 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   elsewhere.addEventListener("toggle", () => {
     if (!elsewhere.open) return;
     const link = actions.linkOf(id);
+    const snippets = Object.entries(actions.snippets(id)).map(([language, lines]) =>
+      snippet(language, lines),
+    );
     elsewhere.replaceChildren(
       elsewhere.firstElementChild ?? "",
       ...(link === undefined ? [] : [make("p", {}, make("a", { href: link }, "A link to this caption"))]),
-      ...Object.entries(actions.snippets(id)).map(([language, lines]) => snippet(language, lines)),
+      make("div", { class: "snippets" }, ...snippets),
     );
   });
 
@@ -96,7 +103,9 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   }
 
   async function suggest(): Promise<void> {
-    more.disabled = true;
+    // Not disabled: that would drop the focus.
+    if (more.ariaDisabled === "true") return;
+    more.ariaDisabled = "true";
     suggestions.replaceChildren(make("p", {}, "Asking for other captions…"));
     const others = await actions.alternatives(id);
     const offers = others.map((other) => {
@@ -111,7 +120,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     suggestions.replaceChildren(
       ...(offers.length > 0 ? offers : [make("p", {}, "The model has no other caption of it.")]),
     );
-    more.disabled = false;
+    more.ariaDisabled = "false";
   }
 
   function update(row: Row): void {
