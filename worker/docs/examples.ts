@@ -21,7 +21,7 @@ const CAT: Caption = {
   sha256: EXAMPLE_SHA256,
   caption: "a cat",
   alt: "A cat",
-  score: 0.61528,
+  score: 0.650871,
   needs_review: false,
   model: MODEL,
   cached: false,
@@ -79,8 +79,8 @@ export const BATCH_LINES = {
       sha256: "d3ec9965661e98c92a56ae623086b3121c5894021934aaf8a0df354af54cc7b2",
       caption: "a close up of a fire",
       alt: "A close up of a fire",
-      score: 0.523324,
-      needs_review: false,
+      score: 0.097854,
+      needs_review: true,
       model: MODEL,
       cached: false,
       status: "generated",
@@ -175,7 +175,7 @@ export const JOB_TABLE = {
     summary: "The same lines",
     value:
       "index,id,status,alt,caption,score,needs_review,sha256,problem,detail,metadata\n" +
-      `0,a,cached,A cat,a cat,0.61528,false,${EXAMPLE_SHA256},,,\n` +
+      `0,a,cached,A cat,a cat,0.650871,false,${EXAMPLE_SHA256},,,\n` +
       `1,b,error,,,,,,url-unreachable,The picture was not fetched: its host could not be reached.,"{""page"":""about""}"\n`,
   },
 } as const satisfies Examples<string>;
