@@ -68,6 +68,11 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     example: "--requests 40000",
     load: () => import("../bench/soak.ts"),
   },
+  stored: {
+    summary: "The cost of a cache hit with a thousand to a million captions stored.",
+    example: "--stored 1000,1000000 --requests 2000",
+    load: () => import("../bench/stored.ts"),
+  },
   unlike: {
     summary: "How many pictures that are no photographs are flagged for review.",
     example: "--bundle bundles/blip",
