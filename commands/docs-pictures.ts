@@ -11,6 +11,8 @@ import { startEdge } from "../test/e2e/edge-support.ts";
 import { CommandError, runCommand } from "./command-line.ts";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+/** Pixels around what is shown. */
+const MARGIN = 16;
 const FOLDER = join(import.meta.dirname, "../docs/images");
 
 const COMMAND = {
@@ -33,7 +35,15 @@ async function main(): Promise<undefined> {
   try {
     const page = await browser.newPage({ viewport: { width: 960, height: 2_000 } });
     await lookOver(page, edge.url);
-    await page.locator("#work").screenshot({ path: join(FOLDER, "desk.png") });
+    const work = await page.locator("#work").boundingBox();
+    if (work === null) throw new Error("This is a bug: the desk shows no rows.");
+    const clip = {
+      x: work.x - MARGIN,
+      y: work.y,
+      width: work.width + 2 * MARGIN,
+      height: work.height + MARGIN,
+    };
+    await page.screenshot({ path: join(FOLDER, "desk.png"), clip, fullPage: true });
     const phone = await browser.newPage({
       viewport: { width: 390, height: 844 },
       colorScheme: "dark",

@@ -229,6 +229,12 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       );
       for (const i of [0, 1]) await captioned(`${type} ${i}.jpg`);
     }
+    await row("paste 0.jpg").getByText("From a program:").click();
+    expect(await row("paste 0.jpg").locator("pre").first().textContent()).toMatch(
+      /^curl http:\/\/127\.0\.0\.1:\d+\/v1\/captions\/[0-9a-f]{64}$/,
+    );
+    await row("drop 0.jpg").getByText("From a program:").click();
+    expect(await row("drop 0.jpg").locator("pre").first().textContent()).toContain("@'drop 0.jpg'");
     const same = await file("same.jpg");
     await add([same]);
     await add([same]);

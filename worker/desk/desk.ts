@@ -6,7 +6,7 @@ import { createCaptioning, type Pause, type Picture } from "./captioning.ts";
 import { at, make } from "./elements.ts";
 import { showJob } from "./job-view.ts";
 import { createRowView, type RowView } from "./row-view.ts";
-import { curlLine, pythonLines, typescriptLines } from "./snippets.ts";
+import { curlLine, pythonLines, type SnippetSource, typescriptLines } from "./snippets.ts";
 import { createRowStore } from "./store.ts";
 import { FORMATS, type Format, takeAway, taken } from "./take-away.ts";
 import { createThumbnails } from "./thumbnails.ts";
@@ -26,6 +26,8 @@ const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */
 const pictures = new Map<string, Picture>();
+/** Rows of this visit whose name is no file's. */
+const withoutFile = new Set<string>();
 const client = (options: Pick<ClientOptions, "maxRetryAfterMs"> = {}) => {
   const apiKey = at("key", "input").value.trim();
   return createCaptionClient({ baseUrl: location.origin, ...options, ...(apiKey === "" ? {} : { apiKey }) });
@@ -143,9 +145,10 @@ function newRowId(): string {
 /** Lets the page answer keys between many rows. */
 const breath = () => new Promise((resolve) => setTimeout(resolve));
 
-function addRow(name: string, picture: Picture): void {
+function addRow(name: string, picture: Picture, { isFile = false } = {}): void {
   const id = newRowId();
   pictures.set(id, picture);
+  if (!isFile) withoutFile.add(id);
   worklist.add({ id, name, url: "url" in picture ? picture.url : undefined });
   const row = worklist.get(id);
   if (row === undefined) return;
@@ -163,11 +166,11 @@ function showThumbnail(id: string, picture: Picture): void {
 }
 
 /** Adds files; one whose bytes are on the desk already brings that row its picture back. */
-async function addFiles(files: readonly File[]): Promise<void> {
+async function addFiles(files: readonly File[], { onDisk }: { onDisk: boolean }): Promise<void> {
   for (const [i, file] of files.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const known = await lostRowOf(file);
-    if (known === undefined) addRow(file.name || "pasted picture", { file });
+    if (known === undefined) addRow(file.name || "pasted picture", { file }, { isFile: onDisk });
     else {
       pictures.set(known.id, { file });
       showThumbnail(known.id, { file });
@@ -268,13 +271,19 @@ async function alternatives(id: string): Promise<readonly string[]> {
     .slice(0, MOST_ALTERNATIVES);
 }
 
+function snippetSource(row: Row | undefined): SnippetSource {
+  if (row?.url !== undefined) return { url: row.url };
+  // What was pasted lies in no file, nor does what a link named.
+  if (row?.sha256 !== undefined && withoutFile.has(row.id)) return { sha256: row.sha256 };
+  return { file: row?.name ?? "photo.jpg" };
+}
+
 function snippetsOf(id: string): Record<string, string> {
   const row = worklist.get(id);
   const query = new URLSearchParams(givenOptions());
   const parts = {
     origin: location.origin,
-    name: row?.name ?? "photo.jpg",
-    url: row?.url,
+    source: snippetSource(row),
     query: query.size > 0 ? `?${query}` : "",
     hasKey: at("key", "input").value.trim() !== "",
   };
@@ -320,7 +329,8 @@ async function addExamples(): Promise<void> {
       say("The examples could not be loaded. Try again in a moment.");
       return;
     }
-    await addFiles([new File([await response.blob()], name, { type: "image/jpeg" })]);
+    const file = new File([await response.blob()], name, { type: "image/jpeg" });
+    await addFiles([file], { onDisk: false });
   }
 }
 
@@ -331,10 +341,10 @@ function picturesIn(data: DataTransfer | null): { readonly files: File[]; readon
   return { files, urls: files.length > 0 ? [] : urls };
 }
 
-function take({ files, urls }: ReturnType<typeof picturesIn>): void {
+function take({ files, urls }: ReturnType<typeof picturesIn>, { onDisk }: { onDisk: boolean }): void {
   if (files.length === 0 && urls.length === 0) say("That was not a picture.");
   for (const url of urls) addRow(url, { url });
-  void addFiles(files);
+  void addFiles(files, { onDisk });
 }
 
 async function resume(): Promise<void> {
@@ -372,7 +382,7 @@ worklist.onChange((row) => {
 
 const files = at("files", "input");
 files.addEventListener("change", () => {
-  void addFiles([...(files.files ?? [])]);
+  void addFiles([...(files.files ?? [])], { onDisk: true });
   // So that the same file can be chosen again.
   files.value = "";
 });
@@ -403,6 +413,7 @@ at("clear", "button").addEventListener("click", () => {
   worklist.clear();
   views.clear();
   pictures.clear();
+  withoutFile.clear();
   at("rows", "ol").replaceChildren();
   sayProgress();
   files.focus();
@@ -442,7 +453,7 @@ document.addEventListener("paste", (event) => {
   // Text that is pasted into a field belongs there.
   if (isField && event.clipboardData?.files.length === 0) return;
   event.preventDefault();
-  take(picturesIn(event.clipboardData));
+  take(picturesIn(event.clipboardData), { onDisk: false });
 });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -452,7 +463,7 @@ document.addEventListener("dragleave", () => at("drop", "div").classList.remove(
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   at("drop", "div").classList.remove("over");
-  take(picturesIn(event.dataTransfer));
+  take(picturesIn(event.dataTransfer), { onDisk: true });
 });
 window.addEventListener("pagehide", () => void store.flush());
 window.addEventListener("hashchange", openLink);

@@ -1,46 +1,59 @@
 /** The same request from elsewhere, ready to copy. No DOM. */
 
+/** What is asked about: a file that lies on the person's disk, an address, or a picture that is known by its hash alone. */
+export type SnippetSource =
+  | { readonly file: string }
+  | { readonly url: string }
+  | { readonly sha256: string };
+
 export interface SnippetParts {
   /** Where the API is. */
   readonly origin: string;
-  /** File name, or an address. */
-  readonly name: string;
-  readonly url: string | undefined;
+  readonly source: SnippetSource;
   readonly query: string;
   readonly hasKey: boolean;
 }
 
-export function curlLine({ origin, name, url, query, hasKey }: SnippetParts): string {
-  const target = quoted(`${origin}/v1/captions${query}`);
+export function curlLine({ origin, source, query, hasKey }: SnippetParts): string {
   const key = hasKey ? ' -H "Authorization: Bearer $API_KEY"' : "";
-  if (url === undefined) return `curl${key} --data-binary @${quoted(name)} ${target}`;
-  return `curl${key} -H "Content-Type: application/json" -d ${quoted(JSON.stringify({ url }))} ${target}`;
+  const captions = `${origin}/v1/captions`;
+  if ("sha256" in source) return `curl${key} ${quoted(`${captions}/${source.sha256}${query}`)}`;
+  const target = quoted(`${captions}${query}`);
+  if ("file" in source) return `curl${key} --data-binary @${quoted(source.file)} ${target}`;
+  const body = quoted(JSON.stringify({ url: source.url }));
+  return `curl${key} -H "Content-Type: application/json" -d ${body} ${target}`;
 }
 
-export function typescriptLines({ origin, name, url, hasKey }: SnippetParts): string {
+export function typescriptLines({ origin, source, hasKey }: SnippetParts): string {
   const key = hasKey ? ", apiKey: process.env.API_KEY" : "";
-  const call =
-    url === undefined
-      ? `client.caption(await readFile(${JSON.stringify(name)}))`
-      : `client.captionUrl(${JSON.stringify(url)})`;
   return [
-    ...(url === undefined ? ['import { readFile } from "node:fs/promises";'] : []),
+    ...("file" in source ? ['import { readFile } from "node:fs/promises";'] : []),
     'import { createCaptionClient } from "alt-text-edge-client";',
     "",
     `const client = createCaptionClient({ baseUrl: ${JSON.stringify(origin)}${key} });`,
-    `const { alt, needs_review } = await ${call};`,
+    `const answer = await ${typescriptCall(source)};`,
+    "console.log(answer?.alt, answer?.needs_review);",
   ].join("\n");
 }
 
-export function pythonLines({ origin, name, url, query, hasKey }: SnippetParts): string {
+function typescriptCall(source: SnippetSource): string {
+  if ("file" in source) return `client.caption(await readFile(${JSON.stringify(source.file)}))`;
+  if ("url" in source) return `client.captionUrl(${JSON.stringify(source.url)})`;
+  return `client.find(${JSON.stringify(source.sha256)})`;
+}
+
+export function pythonLines({ origin, source, query, hasKey }: SnippetParts): string {
   const headers = hasKey ? ', headers={"Authorization": f"Bearer {os.environ[\'API_KEY\']}"}' : "";
-  const body =
-    url === undefined ? `data=open(${JSON.stringify(name)}, "rb")` : `json={"url": ${JSON.stringify(url)}}`;
+  const captions = `${origin}/v1/captions`;
+  const call =
+    "sha256" in source
+      ? `get(${JSON.stringify(`${captions}/${source.sha256}${query}`)}`
+      : `post(${JSON.stringify(`${captions}${query}`)}, ${"file" in source ? `data=open(${JSON.stringify(source.file)}, "rb")` : `json={"url": ${JSON.stringify(source.url)}}`}`;
   return [
     ...(hasKey ? ["import os"] : []),
     "import requests",
     "",
-    `answer = requests.post(${JSON.stringify(`${origin}/v1/captions${query}`)}, ${body}${headers})`,
+    `answer = requests.${call}${headers})`,
     'print(answer.json()["alt"])',
   ].join("\n");
 }
