@@ -168,18 +168,18 @@ async function inspectIsolate(port: number): Promise<{ mib(): Promise<number>; c
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, options);
   await once(socket, "open");
   let asked = 0;
+  const waiting = new Map<number | undefined, (result: unknown) => void>();
+  socket.addEventListener("message", ({ data }) => {
+    const { id, result } = Reply.parse(JSON.parse(String(data)));
+    waiting.get(id)?.(result);
+    waiting.delete(id);
+  });
   return {
     async mib() {
       const id = ++asked;
-      const { promise, resolve } = Promise.withResolvers<z.infer<typeof HeapUsage>>();
-      const hear = ({ data }: MessageEvent) => {
-        const message = Reply.parse(JSON.parse(String(data)));
-        if (message.id === id) resolve(HeapUsage.parse(message.result));
-      };
-      socket.addEventListener("message", hear);
+      const answered = new Promise((resolve) => waiting.set(id, resolve));
       socket.send(JSON.stringify({ id, method: "Runtime.getHeapUsage" }));
-      const { usedSize, backingStorageSize } = await promise;
-      socket.removeEventListener("message", hear);
+      const { usedSize, backingStorageSize } = HeapUsage.parse(await answered);
       return (usedSize + backingStorageSize) / MIB;
     },
     close: () => socket.close(),
