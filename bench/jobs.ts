@@ -74,11 +74,13 @@ export async function run(options: z.infer<typeof Options>): Promise<Report> {
   try {
     const decoding = { maxNewTokens: tokens, numBeams: 1, promptIds: [] };
     await runEngine(engine, pixels, decoding, { count: BATCH, batch: BATCH });
-    await runJob(PICTURES);
+    await runJob(Math.min(PICTURES, items));
     const rates = { engine: [] as number[], job: [] as number[] };
     const memory = await sampleMemory(edge);
     for (let turn = 0; turn < turns; turn++) {
-      rates.engine.push(perSecond(await runEngine(engine, pixels, decoding, { count: 256, batch: BATCH })));
+      rates.engine.push(
+        perSecond(await runEngine(engine, pixels, decoding, { count: Math.min(256, items), batch: BATCH })),
+      );
       rates.job.push(await runJob(items));
     }
     const { worker, workerd } = memory.stop();
