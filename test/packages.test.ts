@@ -36,3 +36,18 @@ test("the Node that everything runs on is the one that was looked at", () => {
   const program = read("node_modules/node/bin/node");
   expect(createHash("sha256").update(program).digest("hex")).toBe(expected);
 });
+
+test("npm runs the install scripts that package.json allows, and no other", () => {
+  const { packages } = JSON.parse(read("package-lock.json").toString()) as {
+    packages: Record<string, { hasInstallScript?: true }>;
+  };
+  const { allowScripts } = JSON.parse(read("package.json").toString()) as {
+    allowScripts: Record<string, boolean>;
+  };
+  const run = Object.entries(packages).filter(([, { hasInstallScript }]) => hasInstallScript);
+  // npm 10 does not know allowScripts, but it looks for scripts only where the lockfile says that there are some.
+  // `npm install` may write the line for others again: take it out.
+  expect(run.map(([path]) => path.replace(/.*node_modules\//, ""))).toEqual(
+    Object.keys(allowScripts).filter((name) => allowScripts[name]),
+  );
+});
