@@ -7,8 +7,11 @@ folder=$(mktemp -d)
 port=8797
 backend_port=8798
 
-# Which registry and which cache npm uses is this machine's own matter.
+# Which registry and which cache npm uses, and how it gets there, is this machine's own matter.
 clean=(env -i "PATH=$PATH" "HOME=$folder/home" "npm_config_userconfig=$(npm config get userconfig)" "npm_config_cache=$(npm config get cache)")
+for name in NODE_EXTRA_CA_CERTS SSL_CERT_FILE HTTPS_PROXY https_proxy NO_PROXY no_proxy; do
+    if [ -n "${!name:-}" ]; then clean+=("$name=${!name}"); fi
+done
 end() {
     if [ -n "${service:-}" ]; then kill -TERM "$service" 2>/dev/null || true; wait "$service" || true; fi
     rm -rf "$folder"
