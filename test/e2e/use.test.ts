@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BatchLine, Caption } from "../../shared/schema.ts";
+import { CHROMIUM, launchBrowser } from "./browser-support.ts";
 import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -83,6 +84,39 @@ describe("docs/use.md", () => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  describe.skipIf(CHROMIUM === undefined)("in a browser", () => {
+    const [script = "", form = ""] = blocks("html");
+    const atEdge = (code: string) => code.replaceAll("http://127.0.0.1:8787", edge.url);
+    const picture = join(ROOT, "examples/cat.jpg");
+
+    test(script, async () => {
+      const browser = await launchBrowser();
+      try {
+        const page = await browser.newPage();
+        await page.setContent(atEdge(script));
+        await page.setInputFiles("#file", picture);
+        await page.waitForFunction(() => document.querySelector("#alt")?.textContent);
+        // What the stand-in for a model says: the colour that it saw.
+        expect(await page.textContent("#alt")).toMatch(/^\d+ \d+ \d+$/);
+      } finally {
+        await browser.close();
+      }
+    });
+
+    test(form, async () => {
+      const browser = await launchBrowser();
+      try {
+        const page = await browser.newPage();
+        await page.setContent(atEdge(form));
+        await page.setInputFiles("input[type=file]", picture);
+        const [response] = await Promise.all([page.waitForResponse(/v1\/captions/), page.click("button")]);
+        expect(Caption.parse(await response.json()).alt).not.toBe("");
+      } finally {
+        await browser.close();
+      }
+    });
   });
 
   test("its answer has the fields of the API's, and its key order", () => {
