@@ -1,7 +1,7 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
- * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before
- * those of the background, and are not held up by sharing a pass with them, nor by a long one before theirs. No HTTP, no pictures' files, no ONNX.
+ * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background, and
+ * are not held up by sharing a pass with them, nor by a long one before theirs. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -77,11 +77,10 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     const batch: Entry[] = [];
     const rest: Entry[] = [];
     const inTurn = [...queue.filter(isUrgent), ...queue.filter((entry) => !isUrgent(entry))];
-    const size = queue.some(isUrgent) ? maxBatchSize : backgroundSize();
     for (const entry of inTurn) {
       if (entry.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
-      } else if (batch.length < size && mayShare(batch[0] ?? entry, entry)) {
+      } else if (hasRoom(batch, entry)) {
         batch.push(entry);
       } else {
         rest.push(entry);
@@ -89,6 +88,12 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     }
     queue = rest;
     return batch;
+  }
+
+  /** The first of a batch says who may share it, and how large it may become. */
+  function hasRoom(batch: readonly Entry[], entry: Entry): boolean {
+    const [first = entry] = batch;
+    return batch.length < (isUrgent(first) ? maxBatchSize : backgroundSize()) && mayShare(first, entry);
   }
 
   function backgroundSize(): number {

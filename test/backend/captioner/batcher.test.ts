@@ -194,8 +194,19 @@ test("passes of the background are short while people are about, and full when n
   await run(true, 9);
   await run(false, 1);
   await run(true, 5);
+  // Who left before their turn makes no pass of the background longer.
+  const running = run(true, 1);
+  const behind = run(true, 3);
+  const left = batcher.submit({ pixels: flat(1), decoding: GREEDY, signal: AbortSignal.abort() });
+  await Promise.all([running, behind, left]);
   now += 31_000;
   await run(true, 5);
-  expect(engine.passes.map(({ batch }) => batch)).toEqual([...[1, 4, 4], 1, ...[1, 2, 2], ...[1, 4]]);
+  expect(engine.passes.map(({ batch }) => batch)).toEqual([
+    ...[1, 4, 4],
+    1,
+    ...[1, 2, 2],
+    ...[1, 2, 1],
+    ...[1, 4],
+  ]);
   clock.mockRestore();
 });
