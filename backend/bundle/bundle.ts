@@ -1,11 +1,10 @@
 /** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
 
-import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { Review } from "../../shared/schema.ts";
 import { fileExists } from "./file-exists.ts";
-import { readJsonFile } from "./json-file.ts";
+import { readJsonFile, writeJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
@@ -126,10 +125,7 @@ function inVariant(folder: string, manifest: BundleManifest, variant: Variant): 
 /** Gives the bundle in `folder` another review threshold; graphs and revisions stay. @throws BundleError */
 export async function writeReview(folder: string, review: Review | null): Promise<void> {
   const manifest: BundleManifest = { ...(await readManifest(folder)), review };
-  const path = join(folder, MANIFEST_FILE);
-  const partial = `${path}.partial-${process.pid}`;
-  await writeFile(partial, `${JSON.stringify(manifest, null, 2)}\n`);
-  await rename(partial, path);
+  await writeJsonFile(join(folder, MANIFEST_FILE), manifest);
 }
 
 async function readManifest(folder: string): Promise<BundleManifest> {

@@ -1,6 +1,6 @@
-/** Reads a JSON file under a schema: the one way in which files of models and bundles are read. */
+/** JSON files of models and bundles: read under a schema, and written whole. */
 
-import { readFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import * as z from "zod";
 
 /** How the caller names its failures. */
@@ -14,6 +14,13 @@ export function gitLfsAdvice(path: string, head: string): string | undefined {
   return head.startsWith(GIT_LFS_POINTER)
     ? `${path} is a Git LFS pointer, not the file itself: run 'git lfs pull' in its repository, or download the file again.`
     : undefined;
+}
+
+/** Writes `value` beside its place first and moves it there: whoever reads finds the old file or the new one. */
+export async function writeJsonFile(path: string, value: unknown): Promise<void> {
+  const partial = `${path}.partial-${process.pid}`;
+  await writeFile(partial, `${JSON.stringify(value, null, 2)}\n`);
+  await rename(partial, path);
 }
 
 /**

@@ -5,7 +5,6 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -20,8 +19,7 @@ import {
   openBundle,
   openVariants,
 } from "../bundle/bundle.ts";
-import { fileExists } from "../bundle/file-exists.ts";
-import { readJsonFile } from "../bundle/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
 import type { OnnxEngineOptions } from "./onnx/engine.ts";
 
 /** A precision takes the place of a better known one only if it is faster by this: noise shall choose no revision. */
@@ -60,30 +58,25 @@ export type Measure = (options: OnnxEngineOptions) => Promise<number>;
  */
 export async function openFastest(
   folder: string,
-  { device, deviceId, threads }: MeasureOptions,
+  here: MeasureOptions,
   measure: Measure = measureInChild,
 ): Promise<MeasuredBundle> {
+  const { device, threads } = here;
   const variants = await openVariants(folder, device);
   if (variants.length < 2) return { bundle: await openBundle(folder, { device }) };
   const path = join(folder, DTYPE_FILE);
   const machine = machineName(device, threads);
   const revisions = variants.map(({ manifest }) => manifest.revision);
-  const kept = (await fileExists(path)) ? await readJsonFile(path, Measured, BundleError) : undefined;
+  // Whatever else lies there, an older version's or half a file, is worth no more than none.
+  const kept = await readJsonFile(path, Measured, BundleError).catch(() => undefined);
   const isOfThis = kept?.machine === machine && String(kept.revisions) === String(revisions);
   const measured = isOfThis
     ? kept
-    : await measureAll(variants, { machine, revisions }, (bundle) =>
-        measure({
-          bundle,
-          device,
-          ...(deviceId !== undefined && { deviceId }),
-          ...(threads !== undefined && { threads }),
-        }),
-      );
+    : await measureAll(variants, { machine, revisions }, (bundle) => measure({ bundle, ...here }));
   const bundle = await openBundle(folder, { device, dtype: measured.dtype });
   if (isOfThis) return { bundle, measured };
   try {
-    await writeFile(path, `${JSON.stringify(measured, null, 2)}\n`);
+    await writeJsonFile(path, measured);
     return { bundle, measured };
   } catch (error) {
     return { bundle, measured, notKept: error instanceof Error ? error.message : "unknown" };

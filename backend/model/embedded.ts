@@ -1,12 +1,11 @@
 /** The model that comes with the project: weights in models/, its bundle built from them when it is needed. */
 
-import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { type Bundle, BundleError, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
 import { fileExists } from "../bundle/file-exists.ts";
-import { readJsonFile } from "../bundle/json-file.ts";
+import { readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
 import { type BuildOptions, buildBundle } from "./build.ts";
 import { weightFolderHash } from "./weights/safetensors.ts";
 
@@ -52,7 +51,7 @@ export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]
 /** Keeps a new review threshold of the embedded model beside its weights, and gives it to its bundle. */
 export async function saveEmbeddedReview(review: MeasuredReview["review"]): Promise<void> {
   const measured: MeasuredReview = { ...(await embeddedWeights()), review };
-  await writeFile(REVIEW_FILE, `${JSON.stringify(measured, null, 2)}\n`);
+  await writeJsonFile(REVIEW_FILE, measured);
   await writeReview(EMBEDDED_BUNDLE, review);
 }
 

@@ -58,6 +58,18 @@ describe("openFastest", () => {
     expect(elsewhere.measured).toHaveLength(4);
   });
 
+  test("what another version left, or half a file, is measured anew and replaced", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    const path = join(bundle, DTYPE_FILE);
+    for (const left of ['{"machine": "AMD', "", '{"dtype": "fp8"}', "[]"]) {
+      await writeFile(path, left);
+      const again = times({ int8: 20, fp32: 10 });
+      expect((await openFastest(bundle, HERE, again.measure)).bundle.manifest.dtype).toBe("fp32");
+      expect(again.measured).toEqual(["int8", "fp32"]);
+      expect(JSON.parse(await readFile(path, "utf8"))).toMatchObject({ dtype: "fp32" });
+    }
+  });
+
   test("a bundle of one precision is not measured", async () => {
     const none = times({});
     const opened = await openFastest(await build(["fp32"]), HERE, none.measure);
