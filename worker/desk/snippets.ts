@@ -1,5 +1,7 @@
 /** The same request from elsewhere, ready to copy. No DOM. */
 
+import { shellWord } from "../../shared/shell-word.ts";
+
 /** What is asked about: a file that lies on the person's disk, an address, or a picture that is known by its hash alone. */
 export type SnippetSource =
   | { readonly file: string }
@@ -17,10 +19,10 @@ export interface SnippetParts {
 export function curlLine({ origin, source, query, hasKey }: SnippetParts): string {
   const key = hasKey ? ' -H "Authorization: Bearer $API_KEY"' : "";
   const captions = `${origin}/v1/captions`;
-  if ("sha256" in source) return `curl${key} ${quoted(`${captions}/${source.sha256}${query}`)}`;
-  const target = quoted(`${captions}${query}`);
-  if ("file" in source) return `curl${key} --data-binary @${quoted(source.file)} ${target}`;
-  const body = quoted(JSON.stringify({ url: source.url }));
+  if ("sha256" in source) return `curl${key} ${shellWord(`${captions}/${source.sha256}${query}`)}`;
+  const target = shellWord(`${captions}${query}`);
+  if ("file" in source) return `curl${key} --data-binary @${shellWord(source.file)} ${target}`;
+  const body = shellWord(JSON.stringify({ url: source.url }));
   return `curl${key} -H "Content-Type: application/json" -d ${body} ${target}`;
 }
 
@@ -56,9 +58,4 @@ export function pythonLines({ origin, source, query, hasKey }: SnippetParts): st
     `answer = requests.${call}${headers})`,
     'print(answer.json()["alt"])',
   ].join("\n");
-}
-
-/** One word of a POSIX shell. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

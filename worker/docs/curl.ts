@@ -1,5 +1,6 @@
 /** An operation as lines for a terminal, with `$API` and `$KEY` set before. */
 
+import { shellWord } from "../../shared/shell-word.ts";
 import { exampleText, LINES_TYPE, type Media, type Operation } from "./document.ts";
 
 /** A line for each kind of body, or the one of an operation without; `form` says in which form the body is. */
@@ -38,16 +39,11 @@ function bodyOf(type: string, media: Media): string {
       return ` -H "Content-Type: ${LINES_TYPE}" --data-binary @-`;
     default: {
       const [first] = Object.values(media.examples);
-      return ` -H "Content-Type: ${type}" \\\n  -d ${quoted(JSON.stringify(first?.value))}`;
+      return ` -H "Content-Type: ${type}" \\\n  -d ${shellWord(JSON.stringify(first?.value))}`;
     }
   }
 }
 
 function lines(type: string, media: Media): string {
-  return exampleText(type, media).split("\n").map(quoted).join(" ");
-}
-
-/** One word of a POSIX shell. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
+  return exampleText(type, media).split("\n").map(shellWord).join(" ");
 }

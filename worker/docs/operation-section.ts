@@ -45,7 +45,7 @@ ${scrolling(
 
 function body(operationId: string, type: string, media: Media): Html {
   const { schema, examples } = media;
-  return html`<p><code>${type}</code>${schema?.$ref === undefined ? "" : html`: ${link(schema.$ref)}${type === LINES_TYPE ? ", one a line" : ""}`}</p>
+  return html`${typeAndShape(type, media)}
 ${schema === undefined ? "" : fieldTables(schema, `Body of ${operationId}, ${type}`)}
 ${Object.values(examples).map(({ summary, value }) =>
   type === LINES_TYPE
@@ -57,13 +57,21 @@ ${type === LINES_TYPE ? lines(exampleText(type, media), `Lines of ${operationId}
 
 function answerExample(operationId: string, type: string, media: Media): Html {
   if (type === PROBLEM_CONTENT_TYPE) return html``;
-  const { schema, examples } = media;
-  const shape = html`<p><code>${type}</code>${schema?.$ref === undefined ? "" : html`: ${link(schema.$ref)}${type === LINES_TYPE ? ", one a line" : ""}`}</p>`;
+  const { examples } = media;
+  const shape = typeAndShape(type, media);
   if (type === LINES_TYPE) return html`${shape}${lines(exampleText(type, media), `Lines of ${operationId}`)}`;
   return html`${shape}${Object.values(examples).map(({ summary, value }) => {
     const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     return html`<p>${prose(summary)}:</p>${lines(text, `${summary}, answer of ${operationId}`)}`;
   })}`;
+}
+
+function typeAndShape(type: string, { schema }: Media): Html {
+  const shape =
+    schema?.$ref === undefined
+      ? ""
+      : html`: ${link(schema.$ref)}${type === LINES_TYPE ? ", one a line" : ""}`;
+  return html`<p><code>${type}</code>${shape}</p>`;
 }
 
 /** The codes of a description, each a link to the table of all. */
