@@ -52,6 +52,9 @@ function timeLeft(seconds: number): string {
   return `, about ${minutes < 2 ? `${Math.ceil(seconds)} s` : `${Math.ceil(minutes)} min`} left`;
 }
 
+/** Shows the line again that `whileWaiting` is rewriting on the terminal. */
+let showWaiting: (() => void) | undefined;
+
 /** A line with the seconds that `work` has taken so far, for what has no measure of its own. */
 export async function whileWaiting<T>(label: string, work: Promise<T>): Promise<T> {
   const terminal = process.stderr.isTTY;
@@ -61,11 +64,20 @@ export async function whileWaiting<T>(label: string, work: Promise<T>): Promise<
     process.stderr.write(terminal ? `\r${label} ${seconds} s\u001b[K` : `${label} ${seconds} s\n`);
   };
   process.stderr.write(terminal ? label : `${label}\n`);
+  if (terminal) showWaiting = show;
   const timer = setInterval(show, terminal ? 1000 : ELSEWHERE_EVERY_MS);
   try {
     return await work;
   } finally {
     clearInterval(timer);
+    showWaiting = undefined;
     if (terminal) process.stderr.write("\n");
   }
+}
+
+/** Prints whole lines of something else on rows of their own, above the line that is being rewritten. */
+export function printLines(to: NodeJS.WritableStream, lines: string): void {
+  if (showWaiting !== undefined) process.stderr.write("\r\u001b[K");
+  to.write(lines);
+  showWaiting?.();
 }

@@ -5,6 +5,7 @@
 
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
@@ -24,7 +25,7 @@ import {
 import { forwardOutput } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
-import { formatBytes, progressLine, whileWaiting } from "./progress.ts";
+import { formatBytes, printLines, progressLine, whileWaiting } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
 const POLL_EVERY_MS = 150;
@@ -88,11 +89,11 @@ async function run(options: z.output<typeof Options>): Promise<number> {
 
   const label = `Loading the model (${formatBytes(await graphBytes(bundle))})`;
   const backend = startBackend(settings, { folder, port: backendPort });
-  await alive(backend, whileWaiting(label, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
+  await whileWaiting(label, alive(backend, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
 
   const worker = await startWorker(settings, { port, backendPort });
   const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, WORKER_READY_WITHIN_MS);
-  await alive(worker, ready);
+  await whileWaiting("Starting the API", alive(worker, ready));
   printHowTo(`http://${LOOPBACK}:${port}`);
   await Promise.race(children.map((child) => alive(child, interrupted())));
   return 0;
@@ -174,8 +175,8 @@ function startBackend(
       BUNDLE: folder,
     },
   });
-  backend.stdout.pipe(process.stdout);
-  backend.stderr.pipe(process.stderr);
+  createInterface(backend.stdout).on("line", (line) => printLines(process.stdout, `${line}\n`));
+  createInterface(backend.stderr).on("line", (line) => printLines(process.stderr, `${line}\n`));
   children.push(backend);
   return backend;
 }
@@ -195,8 +196,8 @@ async function startWorker(
     [WRANGLER_SCRIPT, "dev", ...files, "--port", String(port), "--log-level", "warn"],
     { cwd: root, env: { ...inheritedEnvironment(process.env), ...QUIET_WRANGLER } },
   );
-  forwardOutput(worker.stdout, (text) => process.stdout.write(text));
-  forwardOutput(worker.stderr, (text) => process.stderr.write(text));
+  forwardOutput(worker.stdout, (text) => printLines(process.stdout, text));
+  forwardOutput(worker.stderr, (text) => printLines(process.stderr, text));
   children.push(worker);
   return worker;
 }

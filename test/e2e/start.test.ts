@@ -65,7 +65,7 @@ describe("npm start", () => {
 
   test("says what it does: the model's size while it loads, the curl line, the pages, what it did not heed", () => {
     const output = service.output();
-    expect(output).toMatch(/Loading the model \(\d+ MB\)[\s\S]*Ready\./);
+    expect(output).toMatch(/Loading the model \(\d+ MB\)[\s\S]*Starting the API[\s\S]*Ready\./);
     expect(output).toContain(`curl --data-binary @photo.jpg ${captions}`);
     expect(output).toContain(`desk:       ${service.url}/`);
     expect(output).toMatch(/Not used from the shell: .*BACKEND_SECRET.*local\.env/);
