@@ -10,15 +10,8 @@ const FILES = [
     (name) => `deploy/kubernetes/${name}`,
   ),
 ];
-/** Variables that are none of the backend's: of Node, glibc, ONNX Runtime's installer, compose, and the tunnel. */
-const FOREIGN = [
-  "MALLOC_ARENA_MAX",
-  "NODE_ENV",
-  "ONNXRUNTIME_NODE_INSTALL",
-  "TRITON_REPOSITORY",
-  "TUNNEL_TOKEN",
-  "UV_THREADPOOL_SIZE",
-];
+/** Variables that are none of the backend's: of Node, glibc, compose, and the tunnel. */
+const FOREIGN = ["MALLOC_ARENA_MAX", "NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "UV_THREADPOOL_SIZE"];
 
 const settings = new Set(
   read("backend/config.ts")
