@@ -19,9 +19,22 @@ export function gitLfsAdvice(path: string, head: string): string | undefined {
 /** Writes `value` beside its place first and moves it there: whoever reads finds the old file or the new one. */
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
   const partial = `${path}.partial-${process.pid}`;
-  await writeFile(partial, `${JSON.stringify(value, null, 2)}\n`);
+  await writeFile(partial, textOf(value));
   await rename(partial, path);
 }
+
+/** Writes `value` if there is no such file yet; resolves with whether it did. */
+export async function createJsonFile(path: string, value: unknown): Promise<boolean> {
+  try {
+    await writeFile(path, textOf(value), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+const textOf = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
  * The value in the file at `path`. A byte order mark is passed over.

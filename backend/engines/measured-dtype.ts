@@ -19,7 +19,7 @@ import {
   openBundle,
   openVariants,
 } from "../bundle/bundle.ts";
-import { readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
+import { createJsonFile, readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
 import type { OnnxEngineOptions } from "./onnx/engine.ts";
 
 /** A precision takes the place of a better known one only if it is faster by this: noise shall choose no revision. */
@@ -35,6 +35,9 @@ const Measured = z.object({
   ms_a_picture: z.partialRecord(Dtype, z.number()),
 });
 export type Measured = z.infer<typeof Measured>;
+
+/** What a measurement is of. */
+type Key = Pick<Measured, "machine" | "revisions">;
 
 export interface MeasuredBundle {
   readonly bundle: Bundle;
@@ -65,28 +68,47 @@ export async function openFastest(
   const variants = await openVariants(folder, device);
   if (variants.length < 2) return { bundle: await openBundle(folder, { device }) };
   const path = join(folder, DTYPE_FILE);
-  const machine = machineName(device, threads);
-  const revisions = variants.map(({ manifest }) => manifest.revision);
+  const key = {
+    machine: machineName(device, threads),
+    revisions: variants.map(({ manifest }) => manifest.revision),
+  };
+  const kept = await readKept(path, key);
+  const { measured, notKept } = kept
+    ? { measured: kept }
+    : await keep(path, await measureAll(variants, key, (bundle) => measure({ bundle, ...here })));
+  const bundle = await openBundle(folder, { device, dtype: measured.dtype });
+  return { bundle, measured, ...(notKept !== undefined && { notKept }) };
+}
+
+/** What is kept in `path`, if it is of this machine and bundle. */
+async function readKept(path: string, { machine, revisions }: Key): Promise<Measured | undefined> {
   // Whatever else lies there, an older version's or half a file, is worth no more than none.
   const kept = await readJsonFile(path, Measured, BundleError).catch(() => undefined);
-  const isOfThis = kept?.machine === machine && String(kept.revisions) === String(revisions);
-  const measured = isOfThis
-    ? kept
-    : await measureAll(variants, { machine, revisions }, (bundle) => measure({ bundle, ...here }));
-  const bundle = await openBundle(folder, { device, dtype: measured.dtype });
-  if (isOfThis) return { bundle, measured };
+  return kept?.machine === machine && String(kept.revisions) === String(revisions) ? kept : undefined;
+}
+
+/**
+ * Keeps `measured`, unless another process that started on the bundle at the same time was faster: what that one found then
+ * holds for both, as they would caption in different precisions otherwise.
+ */
+async function keep(
+  path: string,
+  measured: Measured,
+): Promise<{ readonly measured: Measured; readonly notKept?: string }> {
   try {
-    await writeJsonFile(path, measured);
-    return { bundle, measured };
+    if (await createJsonFile(path, measured)) return { measured };
+    const kept = await readKept(path, measured);
+    if (kept === undefined) await writeJsonFile(path, measured);
+    return { measured: kept ?? measured };
   } catch (error) {
-    return { bundle, measured, notKept: error instanceof Error ? error.message : "unknown" };
+    return { measured, notKept: error instanceof Error ? error.message : "unknown" };
   }
 }
 
 /** One after the other, the best known first: beside each other they would measure each other. */
 async function measureAll(
   variants: readonly Bundle[],
-  key: Pick<Measured, "machine" | "revisions">,
+  key: Key,
   measure: (bundle: Bundle) => Promise<number>,
 ): Promise<Measured> {
   const ms_a_picture: Measured["ms_a_picture"] = {};

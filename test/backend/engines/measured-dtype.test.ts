@@ -1,4 +1,4 @@
-import { chmod, readFile, writeFile } from "node:fs/promises";
+import { chmod, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DTYPE_FILE, type Dtype } from "../../../backend/bundle/bundle.ts";
@@ -66,6 +66,26 @@ describe("openFastest", () => {
       const again = times({ int8: 20, fp32: 10 });
       expect((await openFastest(bundle, HERE, again.measure)).bundle.manifest.dtype).toBe("fp32");
       expect(again.measured).toEqual(["int8", "fp32"]);
+      expect(JSON.parse(await readFile(path, "utf8"))).toMatchObject({ dtype: "fp32" });
+    }
+  });
+
+  test("of two processes that measure at once, both take what the first one kept", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    const path = join(bundle, DTYPE_FILE);
+    for (const left of [undefined, "half a fi"]) {
+      await (left === undefined ? rm(path, { force: true }) : writeFile(path, left));
+      const slower = times({ int8: 10, fp32: 20 });
+      const second = await openFastest(bundle, HERE, async (options) => {
+        // The first one starts and ends while this one measures.
+        if (slower.measured.length === 0) {
+          const first = await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
+          expect(first.bundle.manifest.dtype).toBe("fp32");
+        }
+        return slower.measure(options);
+      });
+      expect(second.bundle.manifest.dtype).toBe("fp32");
+      expect(second.measured?.ms_a_picture).toEqual({ int8: 20, fp32: 10 });
       expect(JSON.parse(await readFile(path, "utf8"))).toMatchObject({ dtype: "fp32" });
     }
   });
