@@ -65,6 +65,15 @@ const COMMAND = {
   examples: ["npm run -s eval -- --images flickr8k/images --captions flickr8k/captions.jsonl --split dev"],
 } as const;
 
+/** What has to be said of the score, by whether it was fitted to the set that it is judged on; null of an API, which does not tell. */
+const FIT_NOTICES: ReadonlyMap<boolean | null, string> = new Map([
+  [true, "The score was fitted to this set: on others it is worth less. --calibrate prints how much."],
+  [
+    null,
+    "Whether the score was fitted to this set, an API does not tell: if so, it is worth less on others.",
+  ],
+]);
+
 async function main({ options: given }: { options: Options }): Promise<number> {
   const options: Options = {
     ...given,
@@ -90,14 +99,15 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
   const calibrated = options.calibrate ? await calibrateBundle(evaluated, options) : undefined;
   const evaluation = calibrated ? judgedAnew(evaluated, calibrated) : evaluated;
+  // What is judged anew is judged by scores that had not seen the picture.
+  const isFitted = calibrated ? false : local ? local.fittedTo === nameOfSet(options) : null;
+  const notice = FIT_NOTICES.get(isFitted);
   if (options.report) {
-    const parts = { dataSet: nameOfSet(options), date: new Date() };
+    const parts = { dataSet: nameOfSet(options), date: new Date(), notice };
     await writeFile(options.report, await renderReport(evaluation, parts));
   }
-  print(evaluation, calibrated, options.json);
-  if (!options.json && !calibrated && local?.fittedTo === nameOfSet(options)) {
-    console.log("the score was fitted to this set: on others it is worth less; --calibrate prints how much");
-  }
+  if (options.json) printJson(evaluation, calibrated, isFitted);
+  else print(evaluation, calibrated, notice);
   return evaluation.failed > 0 ? 1 : 0;
 }
 
@@ -160,30 +170,44 @@ async function inProcess(
   };
 }
 
-function print(
+function printJson(
   { pictures, ...evaluation }: Evaluation,
   calibrated: ReviewCalibration | undefined,
-  json: boolean,
+  isFitted: boolean | null,
 ): void {
-  const { model, failed, images_per_second, scores, calibration } = evaluation;
+  const counts = {
+    images: pictures.length,
+    distinct: distinctCaptions(pictures),
+    flagged: pictures.filter(({ needs_review }) => needs_review).length,
+  };
+  const fit = { score_fitted_to_this_set: isFitted };
+  console.log(
+    printable(JSON.stringify({ ...counts, ...evaluation, ...fit, ...(calibrated && { calibrated }) })),
+  );
+}
+
+const distinctCaptions = (pictures: Evaluation["pictures"]) =>
+  new Set(pictures.map(({ caption }) => caption)).size;
+
+function print(
+  evaluation: Evaluation,
+  calibrated: ReviewCalibration | undefined,
+  notice: string | undefined,
+): void {
+  const { pictures, model, failed, images_per_second, scores, calibration } = evaluation;
   const flagged = pictures.filter(({ needs_review }) => needs_review);
   const kept = pictures.filter(({ needs_review }) => !needs_review);
-  const distinct = new Set(pictures.map(({ caption }) => caption)).size;
-  if (json) {
-    const counts = { images: pictures.length, distinct, flagged: flagged.length };
-    console.log(printable(JSON.stringify({ ...counts, ...evaluation, ...(calibrated && { calibrated }) })));
-    return;
-  }
   console.log(printable(`${model?.id} revision ${model?.revision}`));
   console.log(`${pictures.length} pictures, ${failed} failed, ${images_per_second.toFixed(1)} pictures/s`);
   for (const [name, value] of Object.entries(scores)) console.log(`${name.padEnd(8)} ${value.toFixed(4)}`);
-  console.log(`distinct captions: ${distinct}`);
+  console.log(`distinct captions: ${distinctCaptions(pictures)}`);
   console.log(
     `rank correlation of the model's score with CIDEr-D: ${calibration.rank_correlation.toFixed(3)}; area under the curve for a CIDEr-D of at least ${GOOD_CIDER}: ${calibration.area_under_curve?.toFixed(3) ?? "undefined"}`,
   );
   const quality = (some: typeof pictures) =>
     some.length === 0 ? "none" : `ROUGE-L ${mean(some.map(({ rouge }) => rouge)).toFixed(4)}`;
   console.log(`for review: ${flagged.length} (${quality(flagged)}); not: ${kept.length} (${quality(kept)})`);
+  if (notice !== undefined) console.log(notice);
   if (calibrated) printCalibrated(calibrated);
 }
 

@@ -29,10 +29,13 @@ export interface ReportParts {
   /** The name of the labelled set. */
   readonly dataSet: string;
   readonly date: Date;
+  /** What has to be known before anything that the page says of the score is believed. */
+  readonly notice?: string | undefined;
 }
 
 /** The page's text, sample pictures inside it. */
-export async function renderReport(evaluation: Evaluation, { dataSet, date }: ReportParts): Promise<string> {
+export async function renderReport(evaluation: Evaluation, parts: ReportParts): Promise<string> {
+  const { dataSet, date, notice } = parts;
   const { model, scores, calibration, pictures, failed } = evaluation;
   const title = `${model?.id} ${model?.revision}`;
   const ranked = [...pictures].sort((a, b) => b.cider - a.cider);
@@ -61,6 +64,7 @@ export async function renderReport(evaluation: Evaluation, { dataSet, date }: Re
 <dt>Pictures</dt><dd>${pictures.length}${failed > 0 ? `, and ${failed} that failed` : ""}</dd>
 <dt>Flagged for review</dt><dd>${percent(flagged.length / pictures.length)} (${flagged.length} of ${pictures.length})</dd>
 </dl>
+${notice === undefined ? "" : html`<p><strong>${notice}</strong></p>`}
 <h2>Scores</h2>
 ${table({
   label: "Scores",

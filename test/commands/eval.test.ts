@@ -1,7 +1,10 @@
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { openBundle } from "../../backend/bundle/bundle.ts";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { basename, dirname, join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { openBundle, writeReview } from "../../backend/bundle/bundle.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder, tinyBundle } from "../support/tiny-blip.ts";
 
@@ -78,6 +81,7 @@ describe("npm run eval", () => {
     const { stdout, status } = await runCommand("eval", args);
     expect(status).toBe(0);
     expect(stdout).toMatch(/review below 1: .*flagged everything/s);
+    expect(stdout).not.toMatch(/fitted to this set/);
     const calibrated = (await openBundle(folder)).manifest;
     expect(calibrated.review).toMatchObject({ below: 1, pictures: 120, flagged_share: 1 });
     expect(calibrated.review?.measured_on).toMatch(/captions\.jsonl$/);
@@ -91,6 +95,63 @@ describe("npm run eval", () => {
     expect(few).toMatchObject({ status: 1 });
     expect(few.stderr).toMatch(/at least 100 pictures with two or more captions/);
     expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({ status: 2 });
+  });
+
+  describe("says whether the score was fitted to the very set that it is judged on", () => {
+    const FITTED = /The score was fitted to this set: on others it is worth less/;
+
+    async function evaluated(measuredOn: (captions: string) => string) {
+      const { folder } = await tinyBundleFolder();
+      const captions = await labels(LABELLED);
+      await writeReview(folder, {
+        below: 0.5,
+        measured_on: measuredOn(captions),
+        pictures: 120,
+        flagged_share: 0.5,
+        quality_above: 0.4,
+        weights: { intercept: 0.5, log_probability: 1, words: {} },
+      });
+      const report = join(folder, "report.html");
+      const args = ["--images", "examples", "--captions", captions, "--split", "dev", "--bundle", folder];
+      const text = await runCommand("eval", [...args, "--report", report]);
+      const json = await runCommand("eval", [...args, "--json"]);
+      return { text: text.stdout, page: await readFile(report, "utf8"), json: JSON.parse(json.stdout) };
+    }
+
+    test("which it was: in text, report and JSON", async () => {
+      const { text, page, json } = await evaluated(
+        (captions) => `${basename(dirname(captions))}/captions.jsonl, dev`,
+      );
+      expect(text).toMatch(FITTED);
+      expect(page).toMatch(FITTED);
+      expect(json.score_fitted_to_this_set).toBe(true);
+    });
+
+    test("which it was not", async () => {
+      const { text, page, json } = await evaluated(
+        (captions) => `${basename(dirname(captions))}/captions.jsonl, train`,
+      );
+      expect(text).toMatch(/for review/);
+      expect(text).not.toMatch(FITTED);
+      expect(page).not.toMatch(FITTED);
+      expect(json.score_fitted_to_this_set).toBe(false);
+    });
+
+    test("which an API does not tell", async () => {
+      const model = { id: "some/model", revision: "r1" };
+      const answer = { caption: "a cat", alt: "A cat", score: 0.5, needs_review: true, model, cached: true };
+      const api = createServer((request, response) => {
+        response.setHeader("content-type", "application/json");
+        response.end(JSON.stringify({ sha256: request.url?.match(/[0-9a-f]{64}/)?.[0], ...answer }));
+      }).listen(0, "127.0.0.1");
+      onTestFinished(() => void api.close());
+      await once(api, "listening");
+      const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
+      const args = ["--images", "examples", "--captions", await labels(LABELLED), "--url", url];
+      const json = await runCommand("eval", [...args, "--json"]);
+      expect(JSON.parse(json.stdout)).toMatchObject({ images: 3, score_fitted_to_this_set: null });
+      expect((await runCommand("eval", args)).stdout).toMatch(/Whether .* an API does not tell/);
+    });
   });
 
   test("a line that is no label is named by its number", async () => {

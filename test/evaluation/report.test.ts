@@ -49,7 +49,11 @@ beforeAll(async () => {
     scores: { "BLEU-1": 0.5, "BLEU-2": 0.4, "BLEU-3": 0.3, "BLEU-4": 0.2, "ROUGE-L": 0.4, "CIDEr-D": 0.6 },
     calibration: calibrate(pictures),
   };
-  const parts = { dataSet: "flickr8k/captions.jsonl, dev", date: new Date("2026-11-25T10:00:00Z") };
+  const parts = {
+    dataSet: "flickr8k/captions.jsonl, dev",
+    date: new Date("2026-11-25T10:00:00Z"),
+    notice: "Scores < 1 flatter.",
+  };
   report = await renderReport(evaluation, parts);
   await writeFile(file, report);
 });
@@ -60,6 +64,8 @@ test("says which model, data set, date, and which share is flagged", () => {
   expect(report).toContain('<time datetime="2026-11-25T10:00:00.000Z">2026-11-25</time>');
   expect(report).toContain("<dt>Flagged for review</dt><dd>25 % (10 of 40)</dd>");
   expect(report).toContain("40, and 2 that failed");
+  expect(report.indexOf("Scores &lt; 1 flatter.")).toBeLessThan(report.indexOf("<h2>"));
+  expect(report).toContain("Scores &lt; 1 flatter.");
   expect(report).not.toContain('<img src="https://');
 });
 
