@@ -4,18 +4,17 @@
  * that shows what it did.
  */
 
-import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { type Browser, type CDPSession, chromium, type Page } from "playwright-core";
+import type { Browser, CDPSession, Page } from "playwright-core";
 import sharp from "sharp";
 import * as z from "zod";
+import { launchBrowser, requireChromium } from "../local/chromium.ts";
 import { startBackend, startEdge } from "../test/e2e/edge-support.ts";
 import { distinct } from "./backend-process.ts";
 import { median, percentile, type Report } from "./report.ts";
 
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const KEYS = 60;
 const BETWEEN_KEYS_MS = 40;
 const SCROLL_STEPS = 60;
@@ -26,12 +25,11 @@ export const Options = z.object({
 });
 
 export async function run({ pictures, megapixels }: z.infer<typeof Options>): Promise<Report> {
-  const executablePath = CHROMIUM.find(existsSync);
-  if (executablePath === undefined) throw new Error("There is no Chromium on this machine.");
+  requireChromium();
   const folder = await mkdtemp(path.join(tmpdir(), "bench-desk-"));
   const backend = await startBackend();
   const edge = await startEdge({ BACKEND_URLS: backend.url });
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await launchBrowser();
   try {
     const files = await writePictures(folder, pictures, megapixels);
     const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage();

@@ -9,6 +9,7 @@ import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
 import { MeasurementError } from "../bench/report.ts";
 import { LabelError } from "../evaluation/labels.ts";
+import { NoChromiumError } from "../local/chromium.ts";
 import { describeIssues, describeSystemError } from "./error-text.ts";
 import { printable } from "./terminal-text.ts";
 import { type Command, isFlag, usageOf } from "./usage.ts";
@@ -31,6 +32,7 @@ const EXPECTED_ERRORS = [
   BundleError,
   WeightError,
   HubError,
+  NoChromiumError,
 ];
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

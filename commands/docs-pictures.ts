@@ -1,16 +1,15 @@
 /** `npm run docs:pictures`: the screenshots of the documentation, of the running service with the embedded model. */
 
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { startBackend } from "../bench/backend-process.ts";
+import { launchBrowser, requireChromium } from "../local/chromium.ts";
 import { startEdge } from "../test/e2e/edge-support.ts";
-import { CommandError, runCommand } from "./command-line.ts";
+import { runCommand } from "./command-line.ts";
 
-const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 /** Pixels around what is shown. */
 const MARGIN = 16;
 const FOLDER = join(import.meta.dirname, "../docs/images");
@@ -25,13 +24,12 @@ const COMMAND = {
 } as const;
 
 async function main(): Promise<undefined> {
-  const executablePath = CHROMIUM.find(existsSync);
-  if (executablePath === undefined) throw new CommandError("There is no Chromium on this machine.");
+  requireChromium();
   await mkdir(FOLDER, { recursive: true });
   await openEmbeddedBundle();
   const backend = await startBackend({ BUNDLE: EMBEDDED_BUNDLE });
   const edge = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "open" });
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  const browser = await launchBrowser();
   try {
     const page = await browser.newPage({ viewport: { width: 960, height: 2_000 } });
     await lookOver(page, edge.url);

@@ -1,21 +1,14 @@
-/** A real browser for tests of pages, and what axe-core finds in one. */
+/** Tests of pages in a real browser: how a page may be shown, and what axe-core finds in one. */
 
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
+import { CHROMIUM } from "../../local/chromium.ts";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-/** Where Chromium is; undefined where this machine has none, and tests of pages are skipped. */
-export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
-  existsSync,
-);
 if (CHROMIUM === undefined) console.log("Pages are not tested: there is no Chromium on this machine.");
-
-export const launchBrowser = (): Promise<Browser> =>
-  chromium.launch({ executablePath: CHROMIUM ?? "", args: ["--no-sandbox"] });
 
 /** How a person may have a page shown. */
 export const APPEARANCES = [

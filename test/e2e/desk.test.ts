@@ -5,17 +5,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
-import {
-  APPEARANCES,
-  appearAs,
-  axeViolations,
-  CHROMIUM,
-  launchBrowser,
-  sidewaysScroll,
-} from "./browser-support.ts";
+import { APPEARANCES, appearAs, axeViolations, sidewaysScroll } from "./browser-support.ts";
 import {
   type RubbishServer,
   type RunningBackend,

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
 import { BatchLine, Caption } from "../../shared/schema.ts";
-import { CHROMIUM, launchBrowser } from "./browser-support.ts";
 import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));

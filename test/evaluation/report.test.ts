@@ -9,14 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { calibrate } from "../../evaluation/calibration.ts";
 import type { Evaluation } from "../../evaluation/evaluate.ts";
 import { renderReport } from "../../evaluation/report.ts";
-import {
-  APPEARANCES,
-  appearAs,
-  axeViolations,
-  CHROMIUM,
-  launchBrowser,
-  sidewaysScroll,
-} from "../e2e/browser-support.ts";
+import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
+import { APPEARANCES, appearAs, axeViolations, sidewaysScroll } from "../e2e/browser-support.ts";
 import { jpegPicture } from "../support/pictures.ts";
 
 let folder: string;
