@@ -12,15 +12,19 @@ export async function answerOf<Schema extends z.ZodType>(
   response: Response,
   schema: Schema,
 ): Promise<z.infer<Schema>> {
-  return parseAnswer(schema, await response.text());
+  return parseAnswer(schema, await response.text(), response);
 }
 
 /** @throws {CaptionTransportError} where it is not one of the API */
-export function parseAnswer<Schema extends z.ZodType>(schema: Schema, text: string): z.infer<Schema> {
+export function parseAnswer<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+  { status }: Response,
+): z.infer<Schema> {
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new CaptionTransportError("The answer is not one of the caption API.", { cause });
+    throw new CaptionTransportError("The answer is not one of the caption API.", { status, cause });
   }
 }
 

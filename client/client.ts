@@ -134,7 +134,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       let seen = 0;
       try {
         for await (const line of linesOf(response)) {
-          yield parseAnswer(AnyBatchLine, line);
+          yield parseAnswer(AnyBatchLine, line, response);
           seen += 1;
         }
       } catch (error) {

@@ -88,7 +88,7 @@ export function createJobsClient(parts: {
       const response = await send(`/v1/jobs/${id}/results`, {}, call);
       if (!response.ok) throw await refusalOf(response);
       try {
-        for await (const line of linesOf(response)) yield parseAnswer(AnyJobLine, line);
+        for await (const line of linesOf(response)) yield parseAnswer(AnyJobLine, line, response);
       } catch (cause) {
         if (call.signal?.aborted) throw call.signal.reason;
         if (cause instanceof CaptionTransportError) throw cause;
