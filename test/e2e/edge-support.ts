@@ -84,7 +84,13 @@ export async function startBackend(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<RunningBackend> {
   const child = fork(new URL("../support/fake-backend-process.ts", import.meta.url), {
-    env: { PATH: process.env.PATH, PORT: "0", LOG_LEVEL: "error", ...environment },
+    env: {
+      NODE_ENV: process.env.NODE_ENV,
+      PATH: process.env.PATH,
+      PORT: "0",
+      LOG_LEVEL: "error",
+      ...environment,
+    },
     execArgv: [],
   });
   let seen: readonly number[] = [];

@@ -1,15 +1,21 @@
-/** `payload alt-text [--dry-run] [--collection SLUG]`: describes what has no text yet, with no browser. Resumable: run it again. */
+/**
+ * `payload alt-text`: describes what has no text yet, with no browser. Of a large library the API's jobs are asked first, by
+ * hash, and what nobody has captioned before is sent. Nothing is kept outside of the documents but the name of a job under
+ * way: a second run does what the first one left.
+ */
 
 import { parseArgs } from "node:util";
 import { type CollectionSlug, getPayload, type Payload, type SanitizedConfig } from "payload";
 import { missingWhere } from "./access.ts";
+import { awaitLeftJob, describeThroughJobs } from "./backfill-jobs.ts";
 import { describeDocument, type Outcome } from "./describe.ts";
-import { RUN_STALL_DELAYS_MS, RUN_WIDTH } from "./limits.ts";
+import { eachOf, type Id, type Library, outcomeOf, patiently, StoppedError } from "./library.ts";
+import { BACKFILL_JOB_FROM, BACKFILL_JOB_PICTURES } from "./limits.ts";
 import { siteOf } from "./site.ts";
 
-const USAGE = "usage: payload alt-text [--dry-run] [--collection SLUG]";
-/** Documents read at once. */
-const PAGE_DOCUMENTS = 100;
+const USAGE = "usage: payload alt-text [--dry-run] [--collection SLUG] [--by-address]";
+/** Progress is told about every so many. */
+const TELL_EVERY = 100;
 
 export interface Summary {
   generated: number;
@@ -18,86 +24,77 @@ export interface Summary {
   failed: number;
 }
 
+export interface BackfillOptions {
+  readonly isDryRun: boolean;
+  /** The one collection to describe; all that were chosen where absent. */
+  readonly collection?: string | undefined;
+  /** Whether the API may fetch pictures from where the site says that they lie, through jobs. */
+  readonly isByAddress?: boolean;
+  readonly print: (line: string) => void;
+  readonly wait?: (ms: number) => Promise<void>;
+}
+
 /** What Payload's command line calls. Ends the process with status 1 where something failed, 2 on wrong use. */
 export async function script(config: SanitizedConfig): Promise<void> {
   const options = parseOptions();
   const payload = await getPayload({ config });
+  const { collection } = options;
+  if (collection !== undefined && !siteOf(payload).altFields.has(collection))
+    endWrong(notChosen(payload, collection));
   const summary = await backfill(payload, { ...options, print: (line) => console.log(line) });
   await payload.destroy();
   if (summary.failed > 0) process.exit(1);
 }
 
-function parseOptions(): { isDryRun: boolean; collection: string | undefined } {
+function parseOptions(): Pick<BackfillOptions, "isDryRun" | "collection" | "isByAddress"> {
   try {
     const { values } = parseArgs({
       args: process.argv.slice(3),
-      options: { "dry-run": { type: "boolean", default: false }, collection: { type: "string" } },
+      options: {
+        "dry-run": { type: "boolean", default: false },
+        collection: { type: "string" },
+        "by-address": { type: "boolean", default: false },
+      },
     });
-    return { isDryRun: values["dry-run"], collection: values.collection };
+    return { isDryRun: values["dry-run"], collection: values.collection, isByAddress: values["by-address"] };
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
-    process.exit(2);
+    return endWrong(error instanceof Error ? error.message : String(error));
   }
 }
 
+function endWrong(message: string): never {
+  console.error(`${message}\n${USAGE}`);
+  process.exit(2);
+}
+
 /**
- * Describes every picture without text, `RUN_WIDTH` at a time. What fails is passed over and named; a captioner that stays
- * away ends it. Nothing is kept outside of the documents: a second run does what the first one left.
+ * Describes every picture without text. What fails is passed over and named; a captioner that stays away ends it, with a
+ * sentence.
+ * @throws Error for a collection that was not chosen
  */
-export async function backfill(
-  payload: Payload,
-  {
-    isDryRun,
-    collection,
-    print,
-    wait = (ms) => new Promise((wake) => setTimeout(wake, ms)),
-  }: {
-    readonly isDryRun: boolean;
-    readonly collection?: string | undefined;
-    readonly print: (line: string) => void;
-    readonly wait?: (ms: number) => Promise<void>;
-  },
-): Promise<Summary> {
-  const { altFields, locale } = siteOf(payload);
-  if (collection !== undefined && !altFields.has(collection)) {
-    throw new Error(
-      `expected --collection to be one of ${[...altFields.keys()].join(", ")}, got "${collection}"`,
-    );
-  }
+export async function backfill(payload: Payload, options: BackfillOptions): Promise<Summary> {
+  const { isDryRun, isByAddress = false, collection, print } = options;
+  const { wait = (ms) => new Promise<void>((wake) => setTimeout(wake, ms)) } = options;
+  const { altFields } = siteOf(payload);
+  if (collection !== undefined && !altFields.has(collection)) throw new Error(notChosen(payload, collection));
   const summary: Summary = { generated: 0, cached: 0, skipped: 0, failed: 0 };
-  for (const [slug, alt] of altFields) {
-    if (collection !== undefined && slug !== collection) continue;
-    const { docs }: { docs: { id: string | number }[] } = await payload.find({
-      collection: slug as CollectionSlug,
-      where: missingWhere(alt),
-      select: {} as never,
-      pagination: false,
-      sort: "id",
-      depth: 0,
-      overrideAccess: true,
-      ...(locale === undefined ? {} : { locale: locale as never }),
-    });
-    print(`${slug}: ${docs.length} without alt text${isDryRun ? ", nothing is written" : ""}`);
-    for (let at = 0; at < docs.length; at += RUN_WIDTH) {
-      const some = docs.slice(at, at + RUN_WIDTH);
-      const outcomes = await Promise.all(
-        some.map(({ id }) => describePatiently(payload, { collection: slug, id, isDryRun }, wait)),
-      );
-      outcomes.forEach((outcome, index) => {
+  let hasJobs = !isDryRun;
+  try {
+    for (const [slug, alt] of altFields) {
+      if (collection !== undefined && slug !== collection) continue;
+      const tell = (line: string) => print(`${slug}: ${line}`);
+      const count = (id: Id, outcome: Outcome) => {
         summary[outcome.kind] += 1;
-        if (outcome.kind === "failed") print(`${slug} ${some[index]?.id}: ${outcome.reason}`);
-      });
-      const away = outcomes.find(
-        (outcome) => outcome.kind === "failed" && outcome.failure?.concerns === "service",
-      );
-      if (away?.kind === "failed") {
-        print(`Stopped: ${away.reason} Run it again to go on.`);
-        return summary;
-      }
-      const done = at + some.length;
-      if (done % PAGE_DOCUMENTS < RUN_WIDTH || done === docs.length)
-        print(`${slug}: ${done} of ${docs.length}`);
+        if (outcome.kind === "failed") print(`${slug} ${id}: ${outcome.reason}`);
+      };
+      const library = { payload, slug, alt, isDryRun, isByAddress, wait, tell, count };
+      hasJobs = await describeLibrary(library, hasJobs);
     }
+  } catch (error) {
+    if (!(error instanceof StoppedError)) throw error;
+    summary.failed = Math.max(summary.failed, 1);
+    print(`Stopped: ${error.message} Run it again to go on.`);
+    return summary;
   }
   print(
     `${isDryRun ? "Would be described" : "Generated"} ${summary.generated}, cached ${summary.cached}, skipped ${summary.skipped}, failed ${summary.failed}`,
@@ -105,16 +102,64 @@ export async function backfill(
   return summary;
 }
 
-async function describePatiently(
-  payload: Payload,
-  target: { collection: string; id: string | number; isDryRun: boolean },
-  wait: (ms: number) => Promise<void>,
-): Promise<Outcome> {
-  for (let attempt = 0; ; attempt++) {
-    const outcome = await describeDocument(payload, target);
-    if (outcome.kind !== "failed" || outcome.failure?.isPassing !== true) return outcome;
-    const delayMs = RUN_STALL_DELAYS_MS[attempt];
-    if (delayMs === undefined) return outcome;
-    await wait(Math.max(delayMs, outcome.failure.retryAfterMs ?? 0));
-  }
+function notChosen(payload: Payload, collection: string): string {
+  const slugs = [...siteOf(payload).altFields.keys()].join(", ");
+  return `expected --collection to be one of ${slugs}, got "${collection}"`;
 }
+
+/** Whether the API has jobs for this site, as far as is known then. @throws StoppedError */
+async function describeLibrary(library: Library, mayHaveJobs: boolean): Promise<boolean> {
+  const { isDryRun, isByAddress, tell } = library;
+  if (mayHaveJobs) await awaitLeftJob(library);
+  const ids = await missingIds(library);
+  tell(`${ids.length} without alt text${isDryRun ? ", nothing is written" : ""}`);
+  const isLarge = ids.length >= BACKFILL_JOB_FROM;
+  if (isLarge && (mayHaveJobs || isDryRun)) {
+    const rest = isByAddress ? "fetched from its address, or else sent" : "sent";
+    tell(`asked for by hash first, in jobs of up to ${BACKFILL_JOB_PICTURES}; what is not known is ${rest}`);
+  }
+  let hasJobs = mayHaveJobs;
+  for (let at = 0; at < ids.length; at += BACKFILL_JOB_PICTURES) {
+    const slice = ids.slice(at, at + BACKFILL_JOB_PICTURES);
+    const through = isLarge && hasJobs ? await describeThroughJobs(library, slice) : undefined;
+    if (through?.ok === "no jobs") {
+      tell(`${through.reason} Pictures are asked for one by one.`);
+      hasJobs = false;
+    }
+    await describeOneByOne(library, through?.ok === true ? through.left : slice);
+    if (!isDryRun) tell(`${at + slice.length} of ${ids.length} done`);
+  }
+  return hasJobs;
+}
+
+async function missingIds({ payload, slug, alt }: Library): Promise<readonly Id[]> {
+  const { locale } = siteOf(payload);
+  const { docs }: { docs: { id: Id }[] } = await payload.find({
+    collection: slug as CollectionSlug,
+    where: missingWhere(alt),
+    select: {} as never,
+    pagination: false,
+    sort: "id",
+    depth: 0,
+    overrideAccess: true,
+    ...(locale === undefined ? {} : { locale: locale as never }),
+  });
+  return docs.map(({ id }) => id);
+}
+
+/** Asks for each by hash, and sends it where that is not known. @throws StoppedError */
+async function describeOneByOne(library: Library, ids: readonly Id[]): Promise<void> {
+  const { payload, slug: collection, isDryRun, tell, count } = library;
+  let done = 0;
+  await eachOf(ids, async (id) => {
+    const ask = () => outcomeOf(library, id, describeDocument(payload, { collection, id, isDryRun }));
+    const outcome = await patiently(ask, failureOf, library);
+    count(id, outcome);
+    done += 1;
+    if (done % TELL_EVERY === 0 && done < ids.length && !isDryRun) tell(`${done} of ${ids.length}`);
+    const failure = failureOf(outcome);
+    if (failure?.concerns === "service") throw new StoppedError(failure.reason);
+  });
+}
+
+const failureOf = (outcome: Outcome) => (outcome.kind === "failed" ? outcome.failure : undefined);

@@ -9,14 +9,16 @@ import {
   killTransaction,
   type Payload,
   type PayloadRequest,
+  type RequestContext,
   type TypedUser,
   ValidationError,
 } from "payload";
+import type { AltField } from "./alt-field.ts";
 import type { Described } from "./captioner.ts";
-import { machineContext, TextChangedError } from "./hooks.ts";
+import { ChangedMeanwhileError, machineContext } from "./hooks.ts";
 import { FIELD } from "./names.ts";
 import { type Document, withValueAt } from "./paths.ts";
-import { isPicture, storedPictures } from "./pictures.ts";
+import { fileMark, isPicture, type PictureReference, storedPictures, storedReference } from "./pictures.ts";
 import { mayDescribe, NOTHING_STORED, type Stored } from "./provenance.ts";
 import { siteOf } from "./site.ts";
 import { stateFieldsOf, storedOf } from "./stored.ts";
@@ -41,29 +43,24 @@ interface Read {
   readonly req: PayloadRequest;
   readonly document: Document;
   readonly stored: Stored;
-  readonly path: string;
+  readonly alt: AltField;
 }
+
+type Skipped = Outcome & { readonly kind: "skipped" };
 
 /**
  * Describes the picture if nothing stands there that a person wrote. A failure that can pass is only reported; others
  * are written to the document as well, with their reason.
  */
 export async function describeDocument(payload: Payload, target: Target): Promise<Outcome> {
-  const { altFields, captioner } = siteOf(payload);
-  const alt = altFields.get(target.collection);
-  if (alt === undefined) return { kind: "skipped", reason: "gone" };
-  const read = await readTarget(payload, target, alt.path);
-  if (read === undefined) return { kind: "skipped", reason: "gone" };
-  const { document, stored, req } = read;
-  if (!isPicture(document.mimeType)) return { kind: "skipped", reason: "no picture" };
-  if (stored.decorative) return { kind: "skipped", reason: "decorative" };
-  if (!mayDescribe(stored)) return { kind: "skipped", reason: "has text" };
+  const read = await readToDescribe(payload, target);
+  if ("kind" in read) return read;
   if (target.isDryRun) return { kind: "generated", text: "" };
 
   let described: Described;
   try {
-    const pictures = await storedPictures(req, target.collection as CollectionSlug, document);
-    described = await captioner.describe(pictures, alt.maxLength);
+    const pictures = await storedPictures(read.req, target.collection as CollectionSlug, read.document);
+    described = await siteOf(payload).captioner.describe(pictures, read.alt.maxLength);
   } catch (error) {
     payload.logger.warn({
       err: error,
@@ -71,27 +68,81 @@ export async function describeDocument(payload: Payload, target: Target): Promis
     });
     described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: false };
   }
-  if (described.ok) {
-    const { text, score, needsReview, cached } = described;
-    const outcome = await write(payload, target, read, {
-      ...NOTHING_STORED,
-      alt: text,
-      state: needsReview ? "review" : "generated",
-      source: "generated",
-      score,
-      generated: text,
-    });
-    return outcome ?? { kind: cached ? "cached" : "generated", text };
-  }
+  if (described.ok) return writeText(payload, target, read, described);
   if (described.concerns === "picture") await writeFailure(payload, target, described.reason, read);
   return { kind: "failed", reason: described.reason, failure: described };
+}
+
+/** A document whose picture is asked for by what names it, and may be answered much later. */
+export interface Referenced {
+  readonly kind: "referenced";
+  readonly picture: PictureReference;
+  /** `fileMark` of the document. */
+  readonly file: string;
+}
+
+/** What names the document's picture; undefined where its file cannot be read, or the API reads none of its formats. */
+export async function referenceDocument(
+  payload: Payload,
+  target: Target,
+): Promise<Referenced | Skipped | undefined> {
+  const read = await readToDescribe(payload, target);
+  if ("kind" in read) return read;
+  const { req, document } = read;
+  const picture = await storedReference(req, target.collection as CollectionSlug, document).catch(
+    () => undefined,
+  );
+  return picture && { kind: "referenced", picture, file: fileMark(document) };
+}
+
+/** Writes a text that was asked for by reference, if the document still has that file, and nothing of a person's by now. */
+export async function writeReferenced(
+  payload: Payload,
+  target: Target,
+  file: string,
+  described: Described & { ok: true },
+): Promise<Outcome> {
+  const read = await readToDescribe(payload, target);
+  if ("kind" in read) return read;
+  if (fileMark(read.document) !== file) return CHANGED;
+  return writeText(payload, target, read, described);
+}
+
+const CHANGED: Skipped = { kind: "skipped", reason: "changed meanwhile" };
+
+/** The document, or why its picture is not to be described. */
+async function readToDescribe(payload: Payload, target: Target): Promise<Read | Skipped> {
+  const skipped = (reason: SkipReason): Skipped => ({ kind: "skipped", reason });
+  const alt = siteOf(payload).altFields.get(target.collection);
+  const read = alt && (await readTarget(payload, target, alt));
+  if (read === undefined) return skipped("gone");
+  if (!isPicture(read.document.mimeType)) return skipped("no picture");
+  if (read.stored.decorative) return skipped("decorative");
+  return mayDescribe(read.stored) ? read : skipped("has text");
+}
+
+async function writeText(
+  payload: Payload,
+  target: Target,
+  read: Read,
+  { text, score, needsReview, cached }: Described & { ok: true },
+): Promise<Outcome> {
+  const refused = await write(payload, target, read, {
+    ...NOTHING_STORED,
+    alt: text,
+    state: needsReview ? "review" : "generated",
+    source: "generated",
+    score,
+    generated: text,
+  });
+  return refused ?? { kind: cached ? "cached" : "generated", text };
 }
 
 /** Notes on the document that it cannot be described, where nothing of a person's stands there by now. */
 export async function giveUp(payload: Payload, target: Target, reason: string): Promise<void> {
   const alt = siteOf(payload).altFields.get(target.collection);
   if (alt === undefined) return;
-  const read = await readTarget(payload, target, alt.path);
+  const read = await readTarget(payload, target, alt);
   if (read !== undefined && mayDescribe(read.stored)) await writeFailure(payload, target, reason, read);
 }
 
@@ -106,19 +157,16 @@ function localeOf(payload: Payload): { fallbackLocale: false; locale?: never } {
   return { fallbackLocale: false, ...(locale === undefined ? {} : { locale: locale as never }) };
 }
 
-async function requestFor(payload: Payload, { user }: Target, expectedAlt: string): Promise<PayloadRequest> {
-  return createLocalReq(
-    {
-      ...(user === undefined ? {} : { user }),
-      ...localeOf(payload),
-      context: machineContext({ expectedAlt }),
-    },
-    payload,
-  );
+async function requestFor(
+  payload: Payload,
+  { user }: Target,
+  context: RequestContext = {},
+): Promise<PayloadRequest> {
+  return createLocalReq({ ...(user === undefined ? {} : { user }), ...localeOf(payload), context }, payload);
 }
 
-async function readTarget(payload: Payload, target: Target, path: string): Promise<Read | undefined> {
-  const req = await requestFor(payload, target, "");
+async function readTarget(payload: Payload, target: Target, alt: AltField): Promise<Read | undefined> {
+  const req = await requestFor(payload, target);
   const document = (await payload.findByID({
     collection: target.collection as CollectionSlug,
     id: target.id,
@@ -131,24 +179,25 @@ async function readTarget(payload: Payload, target: Target, path: string): Promi
     req,
   })) as Document | null;
   if (document === null) return undefined;
-  return { req, document, path, stored: storedOf(document, path, siteOf(payload).locale) };
+  return { req, document, alt, stored: storedOf(document, alt.path, siteOf(payload).locale) };
 }
 
 /** Writes what is to be stored; what stands in the way otherwise. */
 async function write(
   payload: Payload,
   target: Target,
-  { document, stored: before, path }: Read,
+  { document, stored: before, alt }: Read,
   stored: Stored,
 ): Promise<Outcome | undefined> {
-  const req = await requestFor(payload, target, before.alt);
+  const expected = { expectedAlt: before.alt, expectedFile: fileMark(document) };
+  const req = await requestFor(payload, target, machineContext(expected));
   const isOwn = await initTransaction(req);
   try {
     if (req.transactionID !== undefined && req.transactionID !== null) await lockRow(req, target);
     await payload.update({
       collection: target.collection as CollectionSlug,
       id: target.id,
-      data: dataOf(path, stored, before) as never,
+      data: dataOf(alt.path, stored, before) as never,
       // An unfinished draft stays a draft.
       draft: document._status === "draft",
       depth: 0,
@@ -160,7 +209,7 @@ async function write(
     return undefined;
   } catch (error) {
     if (isOwn) await killTransaction(req);
-    if (error instanceof TextChangedError) return { kind: "skipped", reason: "changed meanwhile" };
+    if (error instanceof ChangedMeanwhileError) return CHANGED;
     if (error instanceof Forbidden) return { kind: "failed", reason: "You may not change this document." };
     if (error instanceof ValidationError) {
       return {

@@ -1,6 +1,5 @@
 /** What happens when a document of an upload collection is saved. Never fails an upload for the captioner's sake. */
 
-import { createHash } from "node:crypto";
 import {
   type CollectionAfterChangeHook,
   type CollectionBeforeChangeHook,
@@ -16,21 +15,23 @@ import {
 import type { AltField } from "./alt-field.ts";
 import { DESCRIBE_QUEUE, DESCRIBE_TASK, FIELD } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
-import { isPicture, uploadedBytes, uploadedPictures } from "./pictures.ts";
+import { fileMark, isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
 import { type Saved, type Sent, type Stored, saveOf } from "./provenance.ts";
 import { siteOf } from "./site.ts";
 import { sentOf, stateFieldsOf, storedOf } from "./stored.ts";
 
-/** Marks a write of our own; `expectedAlt` is the text that it was decided on. */
+/** Marks a write of our own, with the text and the file that it was decided on. */
 export interface MachineWrite {
   readonly expectedAlt: string;
+  /** `fileMark` of the document. */
+  readonly expectedFile: string;
 }
 
-/** Thrown inside our own writes: somebody else wrote the text since it was read. */
-export class TextChangedError extends Error {
-  override readonly name = "TextChangedError";
+/** Thrown inside our own writes: somebody else wrote the text or replaced the file since they were read. */
+export class ChangedMeanwhileError extends Error {
+  override readonly name = "ChangedMeanwhileError";
   constructor() {
-    super("The alt text was written by somebody else meanwhile.");
+    super("The picture or its alt text was changed by somebody else meanwhile.");
   }
 }
 
@@ -76,7 +77,7 @@ function decideText(alt: AltField): CollectionBeforeValidateHook {
     if (sent === undefined) return data;
 
     const bytes = await uploadedBytes(req);
-    const hash = bytes === undefined ? undefined : createHash("sha256").update(bytes).digest("hex");
+    const hash = bytes === undefined ? undefined : sha256Of(bytes);
     const isNewFile = isReplaced({ data, originalDoc, hash, isCreate: operation === "create" });
     const inLocale = isWrittenLocale(req, alt);
     const before = await storedBefore(req, collection.slug, alt, originalDoc, inLocale || !isNewFile);
@@ -203,12 +204,12 @@ async function describedNow({
   bytes: Uint8Array<ArrayBuffer> | undefined;
   inLocale: boolean;
 }): Promise<Stored> {
-  const { captioner } = siteOf(req.payload);
-  const later = (): Stored => {
+  const { captioner, settings } = siteOf(req.payload);
+  const later = (reason: string | null): Stored => {
     context[TO_QUEUE] = true;
-    return { ...saved, state: "pending", reason: null };
+    return { ...saved, state: "pending", reason };
   };
-  if (bytes === undefined || !inLocale) return later();
+  if (bytes === undefined || !inLocale || settings.inlineTimeoutMs === 0) return later(null);
   const described = await captioner.describeNow(await uploadedPictures(req, data, bytes), alt.maxLength);
   if (described.ok) {
     const { text, score, needsReview } = described;
@@ -222,7 +223,7 @@ async function describedNow({
       decorative: false,
     };
   }
-  if (described.isPassing) return later();
+  if (described.isPassing) return later(described.reason);
   return { ...saved, state: saved.alt === "" ? "failed" : "stale", reason: described.reason };
 }
 
@@ -253,7 +254,7 @@ function textPath(alt: AltField, req: PayloadRequest): string {
   return alt.isLocalized && req.locale === "all" && locale !== undefined ? `${alt.path}.${locale}` : alt.path;
 }
 
-/** The last moment before a description is written: is it still the text that was read? */
+/** The last moment before a description is written: are they still the text and the file that were read? */
 function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
   return async ({ data, originalDoc, collection, req, context }) => {
     const write = context[MACHINE] as MachineWrite | undefined;
@@ -271,7 +272,8 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
       req,
     });
     const stored = storedOf(now, alt.path, locale);
-    if (stored.alt !== write.expectedAlt || stored.decorative) throw new TextChangedError();
+    const isSame = stored.alt === write.expectedAlt && fileMark(now) === write.expectedFile;
+    if (!isSame || stored.decorative) throw new ChangedMeanwhileError();
     return data;
   };
 }

@@ -30,6 +30,10 @@ export const DEAD_JOB_MS = 5 * 60_000;
 export const RUN_SLICE_MS = 20_000;
 /** Pictures of a run that are described side by side. */
 export const RUN_WIDTH = 4;
+/** From so many pictures on, the backfill asks through the API's jobs: fewer are asked for one by one sooner. */
+export const BACKFILL_JOB_FROM = 50;
+/** Pictures of one job of the backfill; the API takes 10,000. Their texts are written when all of them are there. */
+export const BACKFILL_JOB_PICTURES = 1000;
 /** Documents of one run. */
 export const MAX_RUN_DOCUMENTS = 50_000;
 /** Failures that a run remembers with their reasons. */

@@ -1,11 +1,13 @@
 /** The bytes of a document's picture: from the request, a storage adapter or the disk, never by a public address. */
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { CollectionSlug, PayloadRequest } from "payload";
 import * as z from "zod";
 import { CAPTIONED_MIME_TYPES, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS } from "./limits.ts";
-import type { Document } from "./paths.ts";
+import { FIELD } from "./names.ts";
+import { type Document, valueAt } from "./paths.ts";
 
 const FileFields = z.object({
   filename: z.string().nullish(),
@@ -13,6 +15,7 @@ const FileFields = z.object({
   filesize: z.number().nullish(),
   width: z.number().nullish(),
   height: z.number().nullish(),
+  url: z.string().nullish(),
 });
 type FileFields = z.infer<typeof FileFields>;
 
@@ -61,20 +64,59 @@ export async function uploadedPictures(
   ];
 }
 
+/** The stored files of a document that the API reads: its file, then the largest variant. */
+function filesOf(
+  document: Document,
+): readonly { readonly filename: string; readonly url?: string | null | undefined }[] {
+  const file = UploadFields.parse(document);
+  const [variant] = variantsOf(document);
+  return [...(isReadByApi(file) ? [file] : []), ...(variant === undefined ? [] : [variant[1]])].flatMap(
+    ({ filename, url }) => (filename ? [{ filename, url }] : []),
+  );
+}
+
 /** What can be described of a stored document. @throws Error where its file cannot be read */
 export async function storedPictures(
   req: PayloadRequest,
   collection: CollectionSlug,
   document: Document,
 ): Promise<readonly Uint8Array<ArrayBuffer>[]> {
-  const file = UploadFields.parse(document);
-  const [variant] = variantsOf(document);
-  const names = [...(isReadByApi(file) ? [file.filename] : []), variant?.[1].filename];
   const pictures: Uint8Array<ArrayBuffer>[] = [];
-  for (const name of names) {
-    if (name) pictures.push(await storedBytes(req, collection, document, name));
+  for (const { filename } of filesOf(document)) {
+    pictures.push(await storedBytes(req, collection, document, filename));
   }
   return pictures;
+}
+
+/** A stored picture by what can be said of it in a few bytes. */
+export interface PictureReference {
+  readonly sha256: string;
+  /** Where the site says that it lies; undefined where that is no whole address. */
+  readonly url: string | undefined;
+}
+
+/**
+ * The picture that would be described first; undefined where the API reads none of the document's.
+ * @throws Error where its file cannot be read
+ */
+export async function storedReference(
+  req: PayloadRequest,
+  collection: CollectionSlug,
+  document: Document,
+): Promise<PictureReference | undefined> {
+  const [file] = filesOf(document);
+  if (file === undefined) return undefined;
+  const bytes = await storedBytes(req, collection, document, file.filename);
+  const url = file.url && /^https?:/i.test(file.url) && URL.canParse(file.url) ? file.url : undefined;
+  return { sha256: sha256Of(bytes), url };
+}
+
+/** As the API names a picture. */
+export const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Tells a document's file from another one that takes its place. */
+export function fileMark(document: unknown): string {
+  return JSON.stringify(["filename", "filesize", FIELD.hash].map((name) => valueAt(document, name) ?? null));
 }
 
 /** A stored file by its name, as Payload's own file route reads it. */

@@ -3,7 +3,7 @@
 import type { PayloadRequest } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { backfill } from "../src/backfill.ts";
-import { DEAD_JOB_MS } from "../src/limits.ts";
+import { BACKFILL_JOB_FROM, DEAD_JOB_MS } from "../src/limits.ts";
 import { recoverDeadJobs } from "../src/recover.ts";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -256,6 +256,38 @@ describe("the backfill", () => {
     expect((await site.read(ids[0] as number)).alt ?? "").toBe("");
     expect((await run(false)).summary).toEqual({ generated: 5, cached: 0, skipped: 0, failed: 0 });
     expect((await run(false)).lines[0]).toBe("media: 0 without alt text");
+  });
+
+  test.each([
+    ["answers that there is nothing", problem(404, "not-found")],
+    [
+      "stands behind a proxy that does not let them through",
+      ((_, response) => void response.writeHead(405).end()) as StandIn["answer"],
+    ],
+  ])("of a large library from an API without jobs, which %s, asks one by one", async (_, jobs) => {
+    const ids = await undescribed(BACKFILL_JOB_FROM);
+    api.answer = (request, response, body) =>
+      (request.url === "/v1/jobs" ? jobs : caption())(request, response, body);
+    const { lines, summary } = await run(false);
+    expect(lines.filter((line) => line.includes("one by one"))).toEqual([
+      "media: The caption API has no jobs. Pictures are asked for one by one.",
+    ]);
+    expect(api.requests.filter((line) => line.includes("jobs"))).toEqual(["POST /v1/jobs"]);
+    expect(summary).toEqual({ generated: ids.length, cached: 0, skipped: 0, failed: 0 });
+  });
+
+  test("of a large library waits for a captioner that is away before it makes the job, and stops for a refused key", async () => {
+    await undescribed(BACKFILL_JOB_FROM);
+    api.answer = problem(429, "rate-limited", { "retry-after": "9" });
+    const waits: number[] = [];
+    const { lines, summary } = await run(false, waits);
+    expect(waits.slice(0, 3)).toEqual([9000, 9000, 15_000]);
+    expect(lines.at(-1)).toBe("Stopped: The caption API is asked too often. Run it again to go on.");
+    expect(summary).toEqual({ generated: 0, cached: 0, skipped: 0, failed: 1 });
+    api.answer = problem(401, "unauthorized");
+    expect((await run(false)).lines.at(-1)).toMatch(
+      /^Stopped: The caption API does not accept the site's key\./,
+    );
   });
 
   test("waits for a captioner that is away, and stops with a sentence when it stays away", async () => {

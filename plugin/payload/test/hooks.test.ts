@@ -80,11 +80,21 @@ describe("an upload", () => {
       "failed",
       "The caption API does not accept the site's key.",
     ],
-    ["is at capacity", problem(429, "overloaded", { "retry-after": "1" }), "pending", null],
-    ["has an error", problem(500, "internal"), "pending", null],
-    ["is behind a broken proxy", problem(502, "x"), "pending", null],
-    ["answers rubbish", rubbish, "pending", null],
-    ["is slow", () => {}, "pending", null],
+    [
+      "is at capacity",
+      problem(429, "overloaded", { "retry-after": "1" }),
+      "pending",
+      "The caption API is at capacity.",
+    ],
+    ["has an error", problem(500, "internal"), "pending", "The caption API refused (status 500)."],
+    ["is behind a broken proxy", problem(502, "x"), "pending", "The caption API refused (status 502)."],
+    [
+      "answers rubbish",
+      rubbish,
+      "pending",
+      "Something that is not the caption API answered with status 200.",
+    ],
+    ["is slow", () => {}, "pending", "The caption API did not answer in time."],
     ["cannot read the picture", problem(422, "unreadable-image"), "failed", "The picture is damaged."],
   ] as const)("goes through when the captioner %s", async (_, answer, altState, altReason) => {
     api.answer = answer;
@@ -102,6 +112,7 @@ describe("an upload", () => {
     const asked = api.requests.length;
     const second = await site.upload();
     expect(api.requests).toHaveLength(asked);
+    expect(second).toMatchObject({ altState: "pending", altReason: first.altReason });
     api.answer = caption({ alt: "A late dog" });
     await site.runJobs();
     for (const { id } of [first, second]) {
@@ -165,6 +176,26 @@ describe("a person's words survive", () => {
     release();
     await job;
     expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altState: "described" });
+  });
+
+  test("a file that is replaced while the job is asking does not get the words about the old one", async () => {
+    const id = await pending();
+    let isReplaced = false;
+    api.answer = async (request, response, body) => {
+      if (!isReplaced) {
+        isReplaced = true;
+        await site.update(id, {}, { file: { data: await picture(80) } });
+      }
+      await caption({ alt: `A picture of ${body.length} bytes` })(request, response, body);
+    };
+    await site.runJobs();
+    const { alt, filesize } = await site.read(id);
+    expect([undefined, null, "", `A picture of ${filesize} bytes`]).toContain(alt);
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({
+      alt: `A picture of ${filesize} bytes`,
+      altState: "generated",
+    });
   });
 
   test("a form that was opened before the job, with words typed meanwhile", async () => {

@@ -59,7 +59,12 @@ export async function startSite(
   const built = await buildConfig({
     secret: "of a test",
     telemetry: false,
-    db: sqliteAdapter({ client: { url: `file:${path.join(folder, "site.db")}` } }),
+    db: sqliteAdapter({
+      client: { url: `file:${path.join(folder, "site.db")}` },
+      // Two processes on one file wait for one another.
+      wal: true,
+      busyTimeout: 5000,
+    }),
     collections: [
       { slug: "users", auth: true, fields: [{ name: "role", type: "text", saveToJWT: true }] },
       {

@@ -1,0 +1,69 @@
+/** What the parts of a backfill have in common: the collection, its patience, and how many pictures are under way at once. */
+
+import type { Payload } from "payload";
+import type { AltField } from "./alt-field.ts";
+import type { Failure } from "./captioner.ts";
+import type { Outcome } from "./describe.ts";
+import { RUN_STALL_DELAYS_MS, RUN_WIDTH } from "./limits.ts";
+
+export type Id = string | number;
+
+/** A collection that is being described. */
+export interface Library {
+  readonly payload: Payload;
+  readonly slug: string;
+  readonly alt: AltField;
+  readonly isDryRun: boolean;
+  /** Whether the API may fetch pictures from where the site says that they lie. */
+  readonly isByAddress: boolean;
+  readonly wait: (ms: number) => Promise<void>;
+  readonly tell: (line: string) => void;
+  /** Counts a document that is done with. */
+  readonly count: (id: Id, outcome: Outcome) => void;
+}
+
+/** Ends a backfill: the service does not answer, or not to this site. */
+export class StoppedError extends Error {
+  override readonly name = "StoppedError";
+}
+
+/** Asks again while the service is away; its last answer. */
+export async function patiently<T>(
+  ask: () => Promise<T>,
+  failureOf: (answer: T) => Failure | undefined,
+  { wait }: Library,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await ask();
+    const failure = failureOf(answer);
+    const delayMs = RUN_STALL_DELAYS_MS[attempt];
+    if (failure?.isPassing !== true || delayMs === undefined) return answer;
+    await wait(Math.max(delayMs, failure.retryAfterMs ?? 0));
+  }
+}
+
+/** Works on all items, `RUN_WIDTH` at once. @throws what the work threw first, once nothing is under way any more */
+export async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const errors: unknown[] = [];
+  const worker = async () => {
+    for (const item of queue) {
+      if (errors.length > 0) return;
+      await work(item).catch((error: unknown) => errors.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: RUN_WIDTH }, worker));
+  if (errors.length > 0) throw errors[0];
+}
+
+/** What came of a document, also where the site could not save it: one such document must not end a backfill. */
+export async function outcomeOf(
+  { payload, slug }: Library,
+  id: Id,
+  work: Promise<Outcome>,
+): Promise<Outcome> {
+  return work.catch((error: unknown): Outcome => {
+    payload.logger.error({ err: error, msg: `altText: ${slug} ${id} could not be described` });
+    return { kind: "failed", reason: "The site could not save it; its log says why." };
+  });
+}
