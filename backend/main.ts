@@ -11,7 +11,13 @@ import { startServer } from "./http/server.ts";
 import { drainOnSignals } from "./http/shutdown.ts";
 import { createLog, type Logger } from "./telemetry/log.ts";
 
+const USAGE =
+  "node backend/main.ts takes no arguments. Its settings are environment variables, such as PORT and BUNDLE; docs/run.md lists them.";
+
 async function main(): Promise<void> {
+  const [argument] = process.argv.slice(2);
+  if (argument === "--help" || argument === "-h") return console.log(USAGE);
+  if (argument !== undefined) throw new ConfigError(`${argument}: ${USAGE}`);
   const config = parseConfig(process.env);
   const log = createLog(config.LOG_LEVEL);
   log.info({ config: printableConfig(config) }, "configuration");

@@ -60,7 +60,7 @@ export async function runCommand<Options extends z.ZodObject, Arguments extends 
   { argv = process.argv.slice(2), keepsSignals = false }: RunOptions = {},
 ): Promise<void> {
   if (!keepsSignals) endOnSignals();
-  endOnClosedPipe();
+  endWhereNothingCanBeWritten();
   try {
     if (asksForHelp(argv)) console.log(usageOf(command));
     else process.exitCode = (await body(parseCommandLine(command, argv))) ?? 0;
@@ -129,12 +129,12 @@ function endOnSignals(): void {
   process.once("SIGTERM", () => process.exit(128 + 15));
 }
 
-/** Whoever reads has enough, as in `| head`. */
-function endOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(0);
-      throw error;
-    });
-  }
+/** Whoever reads has enough, as in `| head`; or the disk is full that standard output goes to, as in `> captions.txt`. */
+function endWhereNothingCanBeWritten(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    console.error(describe(error));
+    process.exit(1);
+  });
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
 }

@@ -9,6 +9,7 @@ import path from "node:path";
 import * as z from "zod";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import {
+  API_KEY_SCOPES,
   API_KEY_STORAGE_PREFIX,
   ApiKeyId,
   ApiKeyRecord,
@@ -32,7 +33,7 @@ const Options = z.object({
     .transform((text) => text.split(","))
     .pipe(ApiKeyRecord.shape.scopes)
     .meta({
-      description: "For create: what it may do, by commas: read, caption, batch, delete.",
+      description: `For create: what it may do, by commas: ${API_KEY_SCOPES.join(", ")}.`,
       value: "LIST",
     }),
   "daily-quota": z.coerce

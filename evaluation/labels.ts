@@ -23,15 +23,10 @@ export class LabelError extends Error {
 
 /**
  * The pictures of `split`, or all of them. A byte order mark and blank lines are passed over.
- * @throws LabelError
+ * @throws LabelError, and what the system says of a file that cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
-  let text: string;
-  try {
-    text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
-  } catch (cause) {
-    throw new LabelError(`${path} cannot be read: ${(cause as NodeJS.ErrnoException).code}.`, { cause });
-  }
+  const text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
   const rows = text
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [readLine(line, path, i + 1)]));

@@ -19,7 +19,7 @@ import { temporaryFolder } from "../support/tiny-blip.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const BENCHES = [
-  ..."backend edge engine fuzz-pictures failover gpu hostile parity soak unlike".split(" "),
+  ..."backend desk edge engine fuzz-pictures failover gpu hostile jobs parity soak stored unlike".split(" "),
 ].map((name) => ["bench", name]);
 
 describe("--help", () => {
@@ -31,6 +31,8 @@ describe("--help", () => {
     ["eval"],
     ["keys"],
     ["model-build"],
+    ["docs-write"],
+    ["docs-pictures"],
     ["bench"],
     ...BENCHES,
   ])(
@@ -38,7 +40,7 @@ describe("--help", () => {
     async (command = "", ...args) => {
       const { stdout, stderr, status } = await runCommand(command, [...args, "--help"]);
       expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
-      expect(stdout).toMatch(/^Usage: npm (run -s|start)/);
+      expect(stdout).toMatch(/^Usage: npm (run|start)/);
       expect(stdout).toMatch(/\nExamples?:\n {2}npm /);
       const options = stdout.match(/^ {2}--\S+.*$/gm) ?? [];
       expect(options.length).toBeGreaterThan(0);
@@ -116,6 +118,25 @@ test("a reader who has enough ends a command without a word", async () => {
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   expect(stdout.trimEnd().split("\n")).toHaveLength(1);
   expect(stderr).toBe("");
+});
+
+test("a full disk under standard output is said in words", async () => {
+  const child = spawn(
+    "sh",
+    ["-c", '"$0" commands/caption.ts examples/cat.jpg > /dev/full', process.execPath],
+    {
+      cwd: ROOT,
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  const [stderr, [status]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+  expect({ stderr, status }).toEqual({ stderr: "The disk is full.\n", status: 1 });
+});
+
+test("the benches whose pages are tried are all that there are", async () => {
+  const { stdout } = await runCommand("bench", ["--help"]);
+  const listed = Array.from(stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}\S/gm), ([, name]) => name);
+  expect(BENCHES.map(([, name]) => name)).toEqual(listed);
 });
 
 test("a measurement says which package its Python lacks, or that there is no such Python", async () => {

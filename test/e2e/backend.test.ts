@@ -194,6 +194,20 @@ test("the whole backend on a real model: a picture in, its caption out, nothing 
   expect(await readdir(home)).toEqual([]);
 });
 
+test.each([
+  ["--help", 0, /^node backend\/main\.ts takes no arguments.*BUNDLE/],
+  ["--port=9000", 1, /^--port=9000: node backend\/main\.ts takes no arguments.*PORT/],
+])("the argument %s ends it with %i and where its settings are", async (argument, status, said) => {
+  const child = fork(new URL("../../backend/main.ts", import.meta.url), [argument], {
+    execArgv: [],
+    silent: true,
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => (output += chunk));
+  expect(await exitOf(child)).toBe(status);
+  expect(output).toMatch(said);
+});
+
 test("a wrong configuration is refused by name before anything is loaded", async () => {
   const child = fork(new URL("../../backend/main.ts", import.meta.url), {
     env: { PATH: process.env.PATH, PORT: "http", HOST: "0.0.0.0" },

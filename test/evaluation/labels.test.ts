@@ -43,8 +43,6 @@ describe("readLabels", () => {
   });
 
   test("a missing file is named", async () => {
-    await expect(readLabels("no/such/file.jsonl")).rejects.toThrow(
-      /no\/such\/file\.jsonl cannot be read: ENOENT/,
-    );
+    await expect(readLabels("no/such/file.jsonl")).rejects.toThrow(/ENOENT.*no\/such\/file\.jsonl/);
   });
 });
