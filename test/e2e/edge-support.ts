@@ -144,7 +144,7 @@ async function answers(url: string): Promise<boolean> {
 
 /** wrangler has children of its own. */
 async function stopGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null) return;
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   process.kill(-child.pid, signal);
   await exited;

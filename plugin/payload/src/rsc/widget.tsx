@@ -32,7 +32,7 @@ export async function AltTextWidget({ req }: WidgetServerProps) {
     .filter((one): one is Line => one !== undefined);
   if (lines.length === 0) return null;
   return (
-    <div className="card" style={{ display: "block", height: "100%" }}>
+    <section aria-label="Alt text" className="card" style={{ display: "block", height: "100%" }}>
       <h3 style={{ marginTop: 0 }}>Alt text</h3>
       <ul style={{ listStyle: "none", margin: 0, padding: 0 }}>
         {lines.map(({ label, count, href }) => (
@@ -41,7 +41,7 @@ export async function AltTextWidget({ req }: WidgetServerProps) {
           </li>
         ))}
       </ul>
-    </div>
+    </section>
   );
 }
 

@@ -248,11 +248,13 @@ test("the dashboard counts, and its numbers lead to their lists", async () => {
   const review = page.locator('a:has-text("Pictures to review")');
   expect(await review.textContent()).toMatch(/: 1$/);
   expect(await page.locator('a:has-text("Pictures without alt text")').textContent()).toMatch(/: 1$/);
+  expect(await faults(page, 'section[aria-label="Alt text"]')).toEqual([]);
   await review.click();
   await page.waitForURL(/altState/);
   await page.waitForSelector("tbody tr");
   expect(await page.locator("tbody tr").count()).toBe(1);
   expect(await page.locator("tbody").textContent()).toContain("Needs review");
+  expect(await faults(page, "tbody .cell-altState")).toEqual([]);
   await page.close();
 });
 
