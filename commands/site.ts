@@ -7,6 +7,7 @@ import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
 import { toCsvTable } from "../shared/csv.ts";
+import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import type { Caption } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
@@ -83,7 +84,10 @@ async function main({
     const filled: { gap: Gap; alt: string }[] = [];
     for (const gap of page.gaps) {
       const row = { page: name, line: lineOf(page.text, gap.at), picture: gap.source };
-      const answer = await captionOf(captionOnce, folder, name, gap.source);
+      const answer = await captionOf(captionOnce, folder, name, gap.source).catch((error: unknown) => {
+        const hasWritten = options.write && counts.pages > 0;
+        throw error instanceof CommandError && hasWritten ? goesOn(error) : error;
+      });
       if (typeof answer === "string") {
         counts.failed++;
         rows.push({ ...row, problem: answer });
@@ -175,13 +179,25 @@ async function captionOf(
     return caption.alt === "" ? "No text came back." : caption;
   } catch (error) {
     if (error instanceof PictureError) return error.message;
-    if (error instanceof CaptionApiError && ![401, 403, 429].includes(error.problem.status))
-      return error.problem.detail;
-    // Every other picture would meet it too.
+    if (error instanceof CaptionApiError && !isOfTheService(error)) return error.problem.detail;
+    if (error instanceof CaptionApiError && error.problem.code === "unauthorized") {
+      throw new CommandError(`${error.problem.title}: give it as --key, or in CAPTION_API_KEY.`);
+    }
     if (error instanceof CaptionApiError || error instanceof CaptionTransportError)
       throw new CommandError(error.message);
     throw error;
   }
+}
+
+const goesOn = (error: CommandError) =>
+  new CommandError(`${error.message} What is written stays; the same command goes on from there.`, {
+    cause: error,
+  });
+
+/** Whether every other picture would meet it too. */
+function isOfTheService({ problem: { code } }: CaptionApiError): boolean {
+  if (code === "unauthorized" || code === "forbidden") return true;
+  return Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
 }
 
 function lineOf(text: string, at: number): number {
