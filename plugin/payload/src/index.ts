@@ -8,13 +8,13 @@ import { createCaptioner } from "./captioner.ts";
 import { endpoints } from "./endpoints.ts";
 import { stateFields } from "./fields.ts";
 import { withHooks } from "./hooks.ts";
-import { JOBS_PER_TICK } from "./limits.ts";
-import { DESCRIBE_QUEUE, PACKAGE, RUN_QUEUE, WIDGET } from "./names.ts";
+import { PACKAGE, WIDGET } from "./names.ts";
 import { type AltTextOptions, parseOptions, type Settings } from "./options.ts";
-import { recoverDeadJobs } from "./recover.ts";
+import { startRunner } from "./runner.ts";
 import { runsCollection, runTask } from "./runs.ts";
 import { siteAsCustom } from "./site.ts";
 import { describeTask } from "./task.ts";
+import { turnsCollection } from "./turns.ts";
 
 export type { AltTextOptions } from "./options.ts";
 
@@ -49,7 +49,7 @@ export function altText(options: AltTextOptions): Plugin {
     }
     const withSchema: Config = {
       ...config,
-      collections: [...collections, runsCollection],
+      collections: [...collections, runsCollection, turnsCollection],
       jobs: { ...config.jobs, tasks: [...(config.jobs?.tasks ?? []), describeTask, runTask] },
     };
     if (!settings.enabled) return withSchema;
@@ -109,28 +109,13 @@ function noEnglish({ localization }: Config): Error {
   );
 }
 
-/** Runners of the plugin's two queues, beside the site's own. */
-function runners(
-  { jobs }: Config,
-  { runner }: Settings,
-): Pick<NonNullable<Config["jobs"]>, "autoRun" | "shouldAutoRun"> {
+/** The site's own runners, and beside them ours: where Payload starts the ones it starts the other. */
+function runners({ jobs }: Config, { runner }: Settings): Pick<NonNullable<Config["jobs"]>, "autoRun"> {
   if (runner === false) return {};
-  const own = [DESCRIBE_QUEUE, RUN_QUEUE].map((queue) => ({
-    cron: runner,
-    queue,
-    limit: JOBS_PER_TICK,
-    silent: true,
-    disableScheduling: true,
-  }));
   return {
     autoRun: async (payload) => {
-      const theirs =
-        typeof jobs?.autoRun === "function" ? await jobs.autoRun(payload) : (jobs?.autoRun ?? []);
-      return [...theirs, ...own];
-    },
-    shouldAutoRun: async (payload) => {
-      await recoverDeadJobs(payload);
-      return (await jobs?.shouldAutoRun?.(payload)) ?? true;
+      startRunner(payload, runner);
+      return typeof jobs?.autoRun === "function" ? await jobs.autoRun(payload) : (jobs?.autoRun ?? []);
     },
   };
 }

@@ -23,6 +23,8 @@ export const RUN_STALL_DELAYS_MS: readonly number[] = [
 /** A `Retry-After` is honoured up to here: a daily quota comes back within a day. */
 export const MAX_RETRY_AFTER_MS = 24 * 3_600_000;
 
+/** How long a process has the plugin's queues before it has to take them again; another one takes over from one that died. */
+export const TURN_MS = 30_000;
 /** A job that has been running for longer died with its process. Longer than any job of ours takes. */
 export const DEAD_JOB_MS = 5 * 60_000;
 

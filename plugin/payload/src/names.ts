@@ -61,6 +61,7 @@ export const FIELD = {
 export const PACKAGE = "alt-text-edge-payload";
 
 export const RUNS_COLLECTION = "alt-text-runs";
+export const TURNS_COLLECTION = "alt-text-turns";
 export const DESCRIBE_TASK = "alt-text";
 export const RUN_TASK = "alt-text-run";
 /** Queues of their own: a run over a library never keeps a new upload waiting. */

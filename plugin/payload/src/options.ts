@@ -1,5 +1,6 @@
 /** What a site configures, checked once when its config is built. */
 
+import { Cron } from "croner";
 import * as z from "zod";
 import { DEFAULT_INLINE_TIMEOUT_MS, DEFAULT_RUNNER_CRON } from "./limits.ts";
 
@@ -12,13 +13,24 @@ const Collection = z.union([
   }),
 ]);
 
+const CronLine = z.string().refine(isCronLine, { error: "expected a cron line, such as */5 * * * * *" });
+
+function isCronLine(line: string): boolean {
+  try {
+    new Cron(line, { paused: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const Options = z.strictObject({
   endpoint: z.url({ protocol: /^https?$/, error: "expected the address of the caption API, http or https" }),
   apiKey: z.string().min(1).optional(),
   collections: z.array(Collection).min(1, "expected at least one upload collection"),
   locale: z.string().min(1).optional(),
   inlineTimeoutMs: z.number().int().min(0).max(30_000).default(DEFAULT_INLINE_TIMEOUT_MS),
-  runner: z.union([z.string().min(1), z.literal(false)]).default(DEFAULT_RUNNER_CRON),
+  runner: z.union([CronLine, z.literal(false)]).default(DEFAULT_RUNNER_CRON),
   enabled: z.boolean().default(true),
 });
 

@@ -6,8 +6,9 @@ import { postgresAdapter } from "@payloadcms/db-postgres";
 import type { Config } from "payload";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import { DEAD_JOB_MS } from "../src/limits.ts";
+import { DEAD_JOB_MS, TURN_MS } from "../src/limits.ts";
 import { recoverDeadJobs } from "../src/recover.ts";
+import { createTurns } from "../src/turns.ts";
 import { caption, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { startSite, type TestSite } from "./site.ts";
 
@@ -22,6 +23,16 @@ async function newDatabase(server: string): Promise<string> {
   await client.query(`CREATE DATABASE ${name}`);
   await client.end();
   return `${server}/${name}`;
+}
+
+/** Sessions that nobody ends any more. */
+async function failedTransactions(connectionString: string): Promise<number> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  const query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = $1";
+  const { rows } = await client.query(query, ["idle in transaction (aborted)"]);
+  await client.end();
+  return rows.length;
 }
 
 beforeAll(async () => {
@@ -82,18 +93,44 @@ describe.each(DATABASES)("on %s", (_, database) => {
     await site.stop();
   });
 
-  test("one process takes uploads while another one runs the queue: every picture gets its text", async () => {
+  test("of three processes one runs the queue, each picture is asked for once, and another one takes over from the killed", async () => {
     const { config, address } = await database();
     const site = await open(config);
-    const other = await startJobs(site, address);
-    const ids: number[] = [];
-    for (let n = 0; n < 12; n++) ids.push((await site.upload()).id);
-    for (const id of ids) {
-      await expect
-        .poll(async () => (await site.read(id)).alt, { timeout: 30_000 })
-        .toBe("Words of the machine");
+    const first = await startJobs(site, address);
+    const others = [await startJobs(site, address), await startJobs(site, address)];
+    api.requests.length = 0;
+    const sent = () => api.requests.filter((line) => line.startsWith("POST"));
+    const uploadMany = async (count: number) => {
+      const ids: number[] = [];
+      for (let n = 0; n < count; n++) ids.push((await site.upload()).id);
+      for (const id of ids) {
+        await expect
+          .poll(async () => (await site.read(id)).alt, { timeout: 2 * TURN_MS, interval: 200 })
+          .toBe("Words of the machine");
+      }
+    };
+    await uploadMany(30);
+    await end(first);
+    await uploadMany(6);
+    expect(sent()).toHaveLength(36);
+    const [connectionString] = address;
+    if (connectionString !== undefined) expect(await failedTransactions(connectionString)).toBe(0);
+    for (const other of others) await end(other);
+    await site.stop();
+  }, 180_000);
+
+  test("turns stay with who asks in time, and go to another one when that does not", async () => {
+    const site = await open((await database()).config);
+    let now = 10 * TURN_MS;
+    const [one, two] = [createTurns(site.payload, () => now), createTurns(site.payload, () => now)];
+    expect(await Promise.all([one(), one(), two()])).toEqual([true, true, false]);
+    for (now += TURN_MS / 2; now < 13 * TURN_MS; now += TURN_MS / 2) {
+      expect([await two(), await one()]).toEqual([false, true]);
     }
-    await end(other);
+    // The first one is gone: the turn that it had taken passes.
+    now = 14.5 * TURN_MS;
+    expect(await two()).toBe(true);
+    expect(await one()).toBe(false);
     await site.stop();
   });
 
@@ -139,19 +176,4 @@ describe.each(DATABASES)("on %s", (_, database) => {
     expect(kept).toEqual(kept.map((_, round) => `Words of a person ${round}`));
     await site.stop();
   });
-});
-
-test("two processes on SQLite share the queue: every picture gets its text", async () => {
-  const one = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 });
-  const two = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 }, {}, {}, one.folder);
-  const ids: number[] = [];
-  for (let n = 0; n < 12; n++) ids.push((await one.upload()).id);
-  // Payload hands one job to both at times; it then fails in one of them, and is put back like a dead one.
-  for (let tick = 0; tick < 3; tick++) {
-    await Promise.allSettled([one.runJobs(), two.runJobs()]);
-    await recoverDeadJobs(one.payload, Date.now() + DEAD_JOB_MS + 1000);
-  }
-  for (const id of ids) expect(await one.read(id)).toMatchObject({ alt: "Words of the machine" });
-  await two.stop();
-  await one.stop();
 });

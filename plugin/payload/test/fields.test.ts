@@ -169,6 +169,7 @@ test("a file that is gone is a failure with its reason", async () => {
 const base = { collections: [{ slug: "media", upload: true, fields: [] }], secret: "x", db: {} as never };
 test.each([
   ["an address", { endpoint: "captions", collections: ["media"] }, {}, /endpoint/],
+  ["a cron line", { collections: ["media"], runner: "often" }, {}, /expected a cron line/],
   ["a collection", { collections: ["photos"] }, {}, /no collection "photos"/],
   [
     "uploads",

@@ -85,7 +85,8 @@ export async function startSite(
     ...config,
   });
   const key = `${folder} ${crypto.randomUUID()}`;
-  const payload = await getPayload({ config: built, key });
+  const cron = typeof options.runner === "string";
+  const payload = await getPayload({ config: built, key, cron });
   payload.logger.level = "silent";
   const person = async (role: string) => {
     const email = `${role}@example.org`;

@@ -1,0 +1,28 @@
+/**
+ * Runs the plugin's queues in this process, in its turns. Payload's own runner hands one job to two processes at times that
+ * ask at the same moment, of which the second then leaves a connection of Postgres in a transaction that failed.
+ */
+
+import { Cron } from "croner";
+import type { Payload } from "payload";
+import { JOBS_PER_TICK } from "./limits.ts";
+import { DESCRIBE_QUEUE, RUN_QUEUE } from "./names.ts";
+import { recoverDeadJobs } from "./recover.ts";
+import { createTurns } from "./turns.ts";
+
+/** Begins, and goes on until Payload stops its crons. */
+export function startRunner(payload: Payload, pattern: string): void {
+  const isOurTurn = createTurns(payload);
+  const onError = (error: unknown) =>
+    payload.logger.error({ err: error, msg: "altText: the plugin's queues could not be run" });
+  for (const queue of [DESCRIBE_QUEUE, RUN_QUEUE]) {
+    const cron = new Cron(pattern, { protect: true, catch: onError }, async () => {
+      const { shouldAutoRun } = payload.config.jobs;
+      if (shouldAutoRun !== undefined && !(await shouldAutoRun(payload))) return;
+      if (!(await isOurTurn())) return;
+      await recoverDeadJobs(payload);
+      await payload.jobs.run({ queue, limit: JOBS_PER_TICK, silent: true });
+    });
+    payload.crons.push(cron);
+  }
+}
