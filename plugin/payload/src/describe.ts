@@ -189,8 +189,12 @@ async function write(
   { document, stored: before, alt }: Read,
   stored: Stored,
 ): Promise<Outcome | undefined> {
-  const expected = { expectedAlt: before.alt, expectedFile: fileMark(document) };
-  const req = await requestFor(payload, target, machineContext(expected));
+  const context = machineContext({
+    expectedAlt: before.alt,
+    expectedFile: fileMark(document),
+    isNewText: stored.alt !== before.alt,
+  });
+  const req = await requestFor(payload, target, context);
   const isOwn = await initTransaction(req);
   try {
     if (req.transactionID !== undefined && req.transactionID !== null) await lockRow(req, target);

@@ -7,6 +7,7 @@ import {
   type CollectionBeforeValidateHook,
   type CollectionConfig,
   type CollectionSlug,
+  Forbidden,
   isolateObjectProperty,
   type PayloadRequest,
   type RequestContext,
@@ -25,6 +26,8 @@ export interface MachineWrite {
   readonly expectedAlt: string;
   /** `fileMark` of the document. */
   readonly expectedFile: string;
+  /** Whether it brings another text. */
+  readonly isNewText: boolean;
 }
 
 /** Thrown inside our own writes: somebody else wrote the text or replaced the file since they were read. */
@@ -260,6 +263,9 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
     const write = context[MACHINE] as MachineWrite | undefined;
     if (write === undefined || originalDoc === undefined) return data;
     const { locale } = siteOf(req.payload);
+    // What a field's own access does not let through is left out in silence.
+    const isLeftOut = (valueAt(data, alt.path) ?? "") === write.expectedAlt;
+    if (write.isNewText && isLeftOut) throw new Forbidden(req.t);
     const now = await req.payload.findByID({
       collection: collection.slug as CollectionSlug,
       id: originalDoc.id,

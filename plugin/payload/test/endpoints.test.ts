@@ -241,6 +241,26 @@ test("a run writes only what its person may change", async () => {
   expect((await site.read(theirs.id)).alt ?? "").toBe("");
 });
 
+test("a run of a person who may change documents but not the text says so, and changes nothing", async () => {
+  await site.stop();
+  const access = { update: ({ req }: { req: PayloadRequest }) => !req.user };
+  site = await startSite(
+    { endpoint: api.url, inlineTimeoutMs: 0 },
+    { fields: [{ name: "alt", type: "text", access }] },
+  );
+  const [id] = (await undescribed(1)) as [number];
+  const response = await site.request("/alt-text/media/runs", json({ missing: true }));
+  const { run } = (await response.json()) as { run: { id: number } };
+  await site.runJobs();
+  const seen = await site.request(`/alt-text-runs/${run.id}`, {});
+  expect(await seen.json()).toMatchObject({
+    status: "completed",
+    failed: 1,
+    reasons: [{ id, reason: "You may not change this document." }],
+  });
+  expect(await site.read(id)).toMatchObject({ altState: "pending", altSource: null });
+});
+
 describe("the backfill", () => {
   const run = async (isDryRun: boolean, waits: number[] = []) => {
     const lines: string[] = [];

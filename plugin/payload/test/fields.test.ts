@@ -4,8 +4,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { CollectionConfig, Config, Field } from "payload";
+import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
+import { MAX_PICTURE_BYTES } from "../src/limits.ts";
 import { valueAt } from "../src/paths.ts";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -152,6 +154,39 @@ test("a picture that the API does not read is described by the site's own varian
     await site.runJobs();
     expect(bodies).toEqual([wide.toString("base64")]);
     expect(await site.read(1)).toMatchObject({ alt: "A dog on grass" });
+  });
+  await rm(folder, { recursive: true });
+});
+
+test("an upload with too many bytes for the API is described by the site's own variant at once", async () => {
+  const upload = { imageSizes: [{ name: "small", width: 40, formatOptions: { format: "webp" as const } }] };
+  const folder = await mkdtemp(path.join(tmpdir(), "large-"));
+  await withSite({ upload: { staticDir: folder, ...upload }, fields: [] }, {}, async (site) => {
+    const noise = { type: "gaussian", mean: 128, sigma: 60 } as const;
+    const create = { width: 3200, height: 2400, channels: 3, background: "#888", noise } as const;
+    const data = await sharp({ create }).png({ compressionLevel: 0 }).toBuffer();
+    expect(data.length).toBeGreaterThan(MAX_PICTURE_BYTES);
+    const sent: (string | undefined)[] = [];
+    api.answer = async (request, response, body) => {
+      if (request.method === "POST") sent.push((await sharp(body).metadata()).format);
+      await caption()(request, response, body);
+    };
+    expect(await site.upload({}, { file: { data } })).toMatchObject({ alt: "A dog on grass" });
+    expect(sent).toEqual(["webp"]);
+  });
+  await rm(folder, { recursive: true });
+});
+
+test("a file that Payload keeps in a temporary file is read from there", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "temporary-"));
+  const upload = { useTempFiles: true, tempFileDir: folder };
+  await withSite({}, { upload }, async (site) => {
+    const body = new FormData();
+    body.append("file", new File([new Uint8Array(await picture())], "a.png", { type: "image/png" }));
+    const response = await site.request("/media", { method: "POST", body });
+    const { doc } = (await response.json()) as { doc: object };
+    expect(doc).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    expect(api.requests.at(-1)).toBe("POST /v1/captions");
   });
   await rm(folder, { recursive: true });
 });

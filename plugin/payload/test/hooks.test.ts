@@ -1,3 +1,4 @@
+import { createLocalReq } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -327,6 +328,23 @@ describe("a person's words survive", () => {
       altSource: "person",
       altGenerated: null,
     });
+  });
+
+  test("a bulk edit that does not touch them, and one that writes them", async () => {
+    const { id } = await site.upload({ alt: "Words of a person" });
+    const machine = await site.upload();
+    const edit = async (data: object) => {
+      const where = { id: { in: [id, machine.id] } };
+      const req = await createLocalReq({ user: site.editor }, site.payload);
+      await site.payload.update({ collection: "media" as never, where, data: data as never, req });
+    };
+    await edit({ credit: "somebody" });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a person", credit: "somebody" });
+    expect(await site.read(machine.id)).toMatchObject({ alt: "A dog on grass", altSource: "generated" });
+    await edit({ alt: "One text for both" });
+    for (const one of [id, machine.id]) {
+      expect(await site.read(one)).toMatchObject({ alt: "One text for both", altState: "described" });
+    }
   });
 
   test("a copy keeps the words and where they came from", async () => {

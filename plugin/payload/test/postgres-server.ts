@@ -2,6 +2,7 @@
 
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { globSync } from "node:fs";
 import { chown, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,6 +17,11 @@ declare module "vitest" {
   }
 }
 
+/** Debian keeps the server's programs off the path. */
+const env = {
+  ...process.env,
+  PATH: [process.env.PATH, ...globSync("/usr/lib/postgresql/*/bin")].join(path.delimiter),
+};
 const run = promisify(execFile);
 
 /** Postgres refuses to run as root: then as the user that Debian's package has made. */
@@ -31,8 +37,8 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
   let as: ReturnType<typeof account>;
   try {
     as = account();
-    await run("postgres", ["--version"]);
-    await run("initdb", ["--version"]);
+    await run("postgres", ["--version"], { env });
+    await run("initdb", ["--version"], { env });
   } catch {
     console.warn("There is no Postgres here: its tests are skipped.");
     project.provide("postgres", undefined);
@@ -41,7 +47,7 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
   const folder = await mkdtemp(path.join(tmpdir(), "postgres-"));
   if (as.uid !== undefined && as.gid !== undefined) await chown(folder, as.uid, as.gid);
   const data = path.join(folder, "data");
-  const options = { ...as, cwd: folder };
+  const options = { ...as, cwd: folder, env };
   await run("initdb", ["-D", data, "-U", "site", "--auth=trust", "--no-sync"], options);
   const port = await freePort();
   const server: ChildProcess = spawn(

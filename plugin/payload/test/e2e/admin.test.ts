@@ -238,6 +238,31 @@ test("a run over selected ones skips what a person wrote", async () => {
   await page.close();
 });
 
+test("a run over all that match the filter takes only those, and says why one failed", async () => {
+  api.answer = problem(422, "unreadable-image");
+  const [damaged, other, outside] = [
+    await upload({ credit: "of the filter" }),
+    await upload({ credit: "of the filter" }),
+    await upload(),
+  ];
+  const { filesize } = await stored(damaged);
+  api.answer = (request, response, body) => {
+    const isDamaged = request.method === "POST" && body.length === filesize;
+    (isDamaged ? problem(422, "unreadable-image") : caption())(request, response, body);
+  };
+  const page = await site.login("editor");
+  await open(page, "/admin/collections/media?where[or][0][and][0][credit][equals]=of%20the%20filter");
+  await page.click('button:has-text("Generate alt text for all matching the filter")');
+  await page.waitForSelector("text=/Alt text: all 2 done/", { timeout: 60_000 });
+  await page.click('summary:has-text("Why 1 failed")');
+  await page.waitForSelector(`text=${damaged}: The picture is damaged.`);
+  expect(await faults(page, 'section[aria-label="Alt text"]')).toEqual([]);
+  expect(await stored(other)).toMatchObject({ alt: "A dog on grass" });
+  expect(await stored(outside)).toMatchObject({ altState: "failed" });
+  for (const id of [damaged, outside]) await site.api(`/media/${id}`, { method: "DELETE" });
+  await page.close();
+});
+
 test("the dashboard counts, and its numbers lead to their lists", async () => {
   api.answer = caption({ needs_review: true });
   await upload();
