@@ -45,7 +45,8 @@ async function open(page: Page, at: string): Promise<void> {
   await page.goto(at);
   await page.waitForFunction(() => {
     const buttons = [...document.querySelectorAll("main button, .template-default button")];
-    return buttons.some((button) => Object.keys(button).some((key) => key.startsWith("__reactProps")));
+    const works = (button: Element) => Object.keys(button).some((key) => key.startsWith("__reactProps"));
+    return buttons.length > 0 && buttons.every(works);
   });
   await page.waitForLoadState("networkidle");
 }
@@ -252,7 +253,10 @@ test("a run over all that match the filter takes only those, and says why one fa
   };
   const page = await site.login("editor");
   await open(page, "/admin/collections/media?where[or][0][and][0][credit][equals]=of%20the%20filter");
-  await page.click('button:has-text("Generate alt text for all matching the filter")');
+  await Promise.all([
+    page.waitForResponse((response) => response.url().endsWith("/runs") && response.status() === 202),
+    page.click('button:has-text("Generate alt text for all matching the filter")'),
+  ]);
   await page.waitForSelector("text=/Alt text: all 2 done/", { timeout: 60_000 });
   await page.click('summary:has-text("Why 1 failed")');
   await page.waitForSelector(`text=${damaged}: The picture is damaged.`);
