@@ -21,9 +21,11 @@ export interface AltToolsProps {
   readonly slug: string;
   /** The locale that is generated; undefined where the text has one for all. */
   readonly writtenLocale?: string;
+  /** Whether this person may not change the text: Payload says so. */
+  readonly readOnly?: boolean;
 }
 
-export function AltTools({ altPath, slug, writtenLocale }: AltToolsProps) {
+export function AltTools({ altPath, slug, writtenLocale, readOnly = false }: AltToolsProps) {
   const { hasSavePermission } = useDocumentInfo();
   const { code } = useLocale() ?? {};
   const decorative = useFormFields(([fields]) => fields[FIELD.decorative]?.value === true);
@@ -33,7 +35,7 @@ export function AltTools({ altPath, slug, writtenLocale }: AltToolsProps) {
   return (
     <div className="alt-text-tools" style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
       <Provenance altPath={altPath} />
-      {hasSavePermission !== false && !decorative && <Generate altPath={altPath} slug={slug} />}
+      {hasSavePermission !== false && !readOnly && !decorative && <Generate altPath={altPath} slug={slug} />}
     </div>
   );
 }
