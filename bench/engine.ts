@@ -1,41 +1,48 @@
 /**
  * Milliseconds of whole captions, in float32 and int8, beside transformers' `generate` on the same weights, threads and
- * length, in one run: the embedded model, and BLIP-base of random weights at 224 and 384 pixels. Beside each stands its
- * floor: operations over the machine's matrix rate, and bytes of weights over its bandwidth, both measured in the same run.
+ * length: the embedded model, and BLIP-base of random weights at 224 and 384 pixels. All take turns, one batch each, so that
+ * a busy moment of the machine meets all alike. The anchor is the fastest of transformers' float32, bfloat16 and
+ * `torch.compile`. The floor, measured in the same turns, is what a batch must cost here: its operations over the machine's
+ * highest matrix rate, or its bytes of weights over the memory's bandwidth.
  */
 
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
+import { openBundle } from "../backend/bundle/bundle.ts";
+import type { Engine } from "../backend/engines/engine.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { readBlipConfig } from "../backend/model/blip/config.ts";
 import { buildBundle } from "../backend/model/build.ts";
 import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
 import type { ModelFolder } from "../backend/model/weights/model-folder.ts";
-import { type MachineRates, measureMachine } from "./floor/machine.ts";
-import { captionCost } from "./floor/operations.ts";
+import { type MatrixRate, measureBandwidth, openMatrixRate } from "./floor/machine.ts";
+import { type CaptionCost, captionCost } from "./floor/operations.ts";
 import { runPython } from "./python.ts";
 import { median, type Report, timeMs } from "./report.ts";
+import { type Peer, startTransformers } from "./transformers.ts";
 
 const NEW_TOKENS = 12;
-const BATCHES = [1, 8];
 const DTYPES = ["fp32", "int8"] as const;
+type BenchDtype = (typeof DTYPES)[number];
 const THREADS = availableParallelism();
 const BYTES_PER_WEIGHT = { fp32: 4, int8: 1 };
+/** Threads of PyTorch's pool spin so long for more work, which the next in turn would pay for. */
+const PAUSE_MS = 250;
 
 export const Options = z.object({
   python: z.string().default("python3").describe("Python with training/requirements.txt installed."),
-  repeats: z.coerce
-    .number()
-    .int()
-    .positive()
-    .default(7)
-    .describe("Times that each is run; the median counts."),
+  batches: z
+    .string()
+    .default("1,2,4,8")
+    .transform((list) => list.split(",").map(Number))
+    .pipe(z.array(z.number().int().positive()))
+    .describe("Pictures a batch, by commas."),
+  repeats: z.coerce.number().int().positive().default(5).describe("Turns of each; the median counts."),
 });
-
-const TransformersTimes = z.record(z.string(), z.array(z.number()));
+type Options = z.infer<typeof Options>;
 
 interface Case {
   readonly name: string;
@@ -44,12 +51,12 @@ interface Case {
   readonly imageSize: number;
 }
 
-export async function run({ python, repeats }: z.infer<typeof Options>): Promise<Report> {
+export async function run(options: Options): Promise<Report> {
   const folder = await mkdtemp(join(tmpdir(), "bench-engine-"));
-  const script = (name: string, args: readonly string[]) => runPython(python, `reference/${name}`, args);
+  const rates: MatrixRate[] = [];
   try {
     const blipBase = { id: "random/blip-base", folder: join(folder, "base") };
-    await script("random_blip.py", ["--out", blipBase.folder]);
+    await runPython(options.python, "reference/random_blip.py", ["--out", blipBase.folder]);
     await moveEndToken(blipBase.folder);
     const embedded = { id: EMBEDDED_BASE.id, folder: join(folder, "embedded") };
     await cp(EMBEDDED_BASE.folder, embedded.folder, { recursive: true });
@@ -59,54 +66,110 @@ export async function run({ python, repeats }: z.infer<typeof Options>): Promise
       { name: "BLIP-base, 224 px", base: blipBase, imageSize: 224 },
       { name: "BLIP-base, 384 px", base: blipBase, imageSize: 384 },
     ];
-    const machine = {
-      fp32: await measureMachine("fp32", THREADS, folder),
-      int8: await measureMachine("int8", THREADS, folder),
-    };
+    const machine = { fp32: await openRate("fp32"), int8: await openRate("int8") };
     const rows: Report[] = [];
-    for (const each of cases) {
-      const out = join(folder, "bundle");
-      const { base, adapter, imageSize } = each;
-      await buildBundle({ base, ...(adapter && { adapter }), dtypes: DTYPES, imageSize, out });
-      const stdout = await script("time_generate.py", [
-        ...["--base", base.folder],
-        ...(adapter ? ["--adapter", adapter.folder] : []),
-        ...["--image-size", String(imageSize), "--batches", ...BATCHES.map(String)],
-        ...["--new-tokens", String(NEW_TOKENS), "--threads", String(THREADS), "--repeats", String(repeats)],
-      ]);
-      const theirs = TransformersTimes.parse(JSON.parse(stdout.trim().split("\n").at(-1) ?? ""));
-      const cost = captionCost(await readBlipConfig(base.folder), imageSize);
-      for (const dtype of DTYPES) {
-        const ours = await timeOurs(await openBundle(out, { dtype }), repeats);
-        for (const batch of BATCHES) {
-          const onnx = median(ours.get(batch) ?? []);
-          const transformers = median(theirs[batch] ?? []);
-          const floor = floorMs(cost, machine[dtype], batch, BYTES_PER_WEIGHT[dtype]);
-          rows.push({
-            model: each.name,
-            dtype,
-            batch,
-            onnx_ms: onnx,
-            floor_ms: floor,
-            of_floor: floor / onnx,
-            transformers_ms: transformers,
-            times_as_fast: transformers / onnx,
-          });
-        }
-      }
-    }
+    for (const each of cases) rows.push(...(await runCase(each, machine, folder, options)));
     return {
+      processor: cpus()[0]?.model.trim() ?? "unknown",
       threads: THREADS,
       new_tokens: NEW_TOKENS,
-      repeats,
-      fp32_operations_per_second: machine.fp32.operationsPerSecond,
-      int8_operations_per_second: machine.int8.operationsPerSecond,
-      bytes_per_second: machine.fp32.bytesPerSecond,
+      repeats: options.repeats,
+      fastest_products: Object.fromEntries(
+        DTYPES.map((dtype) => [dtype, { ...machine[dtype].shape, threads: machine[dtype].threads }]),
+      ),
       rows,
     };
   } finally {
+    for (const rate of rates) await rate.close();
     await rm(folder, { recursive: true, force: true });
   }
+
+  async function openRate(dtype: BenchDtype): Promise<MatrixRate> {
+    const rate = await openMatrixRate(dtype, THREADS, folder);
+    rates.push(rate);
+    return rate;
+  }
+}
+
+async function runCase(
+  { name, base, adapter, imageSize }: Case,
+  machine: Readonly<Record<BenchDtype, MatrixRate>>,
+  folder: string,
+  { python, batches, repeats }: Options,
+): Promise<Report[]> {
+  const out = join(folder, "bundle");
+  await buildBundle({ base, ...(adapter && { adapter }), dtypes: DTYPES, imageSize, out });
+  const cost = captionCost(await readBlipConfig(base.folder), imageSize);
+  const [threads, newTokens, device] = [THREADS, NEW_TOKENS, "cpu"] as const;
+  const folders = { base: base.folder, adapter: adapter?.folder };
+  const peer = startTransformers({ python, ...folders, imageSize, newTokens, threads, device });
+  const engines: Engine[] = [];
+  try {
+    const open = async (dtype: BenchDtype) => {
+      const bundle = await openBundle(out, { dtype });
+      const engine = await createOnnxEngine({ bundle, threads, maxBatchSize: Math.max(...batches) });
+      engines.push(engine);
+      return engine;
+    };
+    const ours = { fp32: await open("fp32"), int8: await open("int8") };
+    const rows: Report[] = [];
+    for (const batch of batches) {
+      const { ms, floors } = await takeTurns({ ours, peer, machine, cost, imageSize, batch, repeats });
+      const [anchor, ...slower] = peer.results(batch);
+      if (anchor === undefined) throw new Error("This is a bug: a turn without a time.");
+      for (const dtype of DTYPES) {
+        const onnx = median(ms[dtype]);
+        rows.push({
+          model: name,
+          dtype,
+          batch,
+          onnx_ms: onnx,
+          floor_ms: median(floors[dtype]),
+          of_floor: median(floors[dtype].map((floor, turn) => floor / (ms[dtype][turn] as number))),
+          transformers: anchor.variant,
+          transformers_ms: anchor.ms,
+          times_as_fast: anchor.ms / onnx,
+          slower_transformers_ms: Object.fromEntries(slower.map(({ variant, ms }) => [variant, ms])),
+          not_run: Object.fromEntries(peer.errors),
+        });
+      }
+    }
+    return rows;
+  } finally {
+    peer.stop();
+    for (const engine of engines) await engine.close();
+  }
+}
+
+/** Milliseconds of a batch of ours and its floors, one of each a turn; the peer keeps its own. */
+async function takeTurns(of: {
+  readonly ours: Readonly<Record<BenchDtype, Engine>>;
+  readonly peer: Peer;
+  readonly machine: Readonly<Record<BenchDtype, MatrixRate>>;
+  readonly cost: CaptionCost;
+  readonly imageSize: number;
+  readonly batch: number;
+  readonly repeats: number;
+}): Promise<{ ms: Record<BenchDtype, number[]>; floors: Record<BenchDtype, number[]> }> {
+  const { ours, peer, machine, cost, imageSize, batch, repeats } = of;
+  const pixels = Uint8Array.from({ length: batch * 3 * imageSize ** 2 }, (_, i) => (i * 7919) % 256);
+  const ms: Record<BenchDtype, number[]> = { fp32: [], int8: [] };
+  const floors: Record<BenchDtype, number[]> = { fp32: [], int8: [] };
+  for (let turn = 0; turn < repeats; turn++) {
+    for (const dtype of DTYPES) {
+      const caption = () =>
+        ours[dtype].generate(pixels, batch, { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] });
+      ms[dtype].push(...(await timeMs(caption, { warmUps: turn === 0 ? 1 : 0, repeats: 1 })));
+      const rates = {
+        operations: await machine[dtype].measure(),
+        bytes: await measureBandwidth(),
+      };
+      floors[dtype].push(floorMs(cost, rates, batch, BYTES_PER_WEIGHT[dtype]));
+    }
+    await peer.takeTurn(batch);
+    await sleep(PAUSE_MS);
+  }
+  return { ms, floors };
 }
 
 const Config = z.object({ text_config: z.object({ vocab_size: z.number() }) });
@@ -122,29 +185,15 @@ async function moveEndToken(folder: string): Promise<void> {
 
 /** Least time of a batch: each part takes as long as its operations or its weights, whichever is longer. */
 function floorMs(
-  { encoderOperations, stepOperations, stepWeights }: ReturnType<typeof captionCost>,
-  { operationsPerSecond, bytesPerSecond }: MachineRates,
+  { encoderOperations, stepOperations, stepWeights }: CaptionCost,
+  rates: { readonly operations: number; readonly bytes: number },
   batch: number,
   bytesPerWeight: number,
 ): number {
-  const encoder = (batch * encoderOperations) / operationsPerSecond;
+  const encoder = (batch * encoderOperations) / rates.operations;
   const step = Math.max(
-    (batch * stepOperations) / operationsPerSecond,
-    (bytesPerWeight * stepWeights) / bytesPerSecond,
+    (batch * stepOperations) / rates.operations,
+    (bytesPerWeight * stepWeights) / rates.bytes,
   );
   return 1000 * (encoder + NEW_TOKENS * step);
-}
-
-async function timeOurs(bundle: Bundle, repeats: number): Promise<Map<number, number[]>> {
-  const { size } = bundle.manifest.image;
-  const engine = await createOnnxEngine({ bundle, threads: THREADS });
-  const times = new Map<number, number[]>();
-  for (const batch of BATCHES) {
-    const pixels = Uint8Array.from({ length: batch * 3 * size * size }, (_, i) => (i * 7919) % 256);
-    const work = () =>
-      engine.generate(pixels, batch, { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] });
-    times.set(batch, await timeMs(work, { warmUps: 1, repeats }));
-  }
-  await engine.close();
-  return times;
 }

@@ -1,13 +1,26 @@
-"""Times transformers' `generate` for `npm run bench -- engine`; prints milliseconds a run as JSON."""
+"""Times transformers' `generate` for the benches, a batch whenever one is asked for.
+
+Reads lines of {"variant": NAME, "batch": PICTURES} and answers each with a line of {"ms": MILLISECONDS} or, where the
+variant cannot run here, {"error": WHY}. What a variant or a new batch size does once (conversion, compilation, warming
+up) is not in the time. Compiled variants need a C++ compiler.
+"""
 
 import argparse
+import copy
 import json
+import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
+from transformers import BlipForConditionalGeneration
 
 from models import open_blip
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+COMPILED = ", compiled"
+WARM_UPS = 2
 
 
 @torch.no_grad()
@@ -16,34 +29,56 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--batches", type=int, nargs="+", required=True)
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--repeats", type=int, required=True)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="float32 on the one, bfloat16 on the other")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
-    model = open_blip(args.base, args.adapter).to(args.device, dtype)
-    interpolate = args.image_size != model.config.vision_config.image_size
-    times: dict[int, list[float]] = {}
-    for batch in args.batches:
+    original = open_blip(args.base, args.adapter)
+    interpolate = args.image_size != original.config.vision_config.image_size
+
+    @cache
+    def variant_of(name: str) -> BlipForConditionalGeneration:
+        model = copy.deepcopy(original).to(args.device, DTYPES[name.removesuffix(COMPILED)])
+        if name.endswith(COMPILED):
+            # The decoder's keys and values grow by a token a step, for each of which it would be compiled anew.
+            model.vision_model.compile()
+        return model
+
+    def generate(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> None:
+        model.generate(
+            pixel_values=pixels,
+            max_new_tokens=args.new_tokens,
+            do_sample=False,
+            num_beams=1,
+            interpolate_pos_encoding=interpolate,
+        )
+        if args.device == "cuda":
+            torch.cuda.synchronize()
+
+    warm = set()
+
+    def time_once(name: str, batch: int) -> float:
+        model = variant_of(name)
         pixels = torch.randn(batch, 3, args.image_size, args.image_size, generator=torch.Generator().manual_seed(0))
-        pixels = pixels.to(args.device, dtype)
-        for run in range(args.repeats + 1):
-            started = time.perf_counter()
-            model.generate(
-                pixel_values=pixels,
-                max_new_tokens=args.new_tokens,
-                do_sample=False,
-                num_beams=1,
-                interpolate_pos_encoding=interpolate,
-            )
-            if args.device == "cuda":
-                torch.cuda.synchronize()
-            if run > 0:
-                times.setdefault(batch, []).append(1000 * (time.perf_counter() - started))
-    print(json.dumps(times))
+        pixels = pixels.to(args.device, DTYPES[name.removesuffix(COMPILED)])
+        if (name, batch) not in warm:
+            for _ in range(WARM_UPS):
+                generate(model, pixels)
+            warm.add((name, batch))
+        started = time.perf_counter()
+        generate(model, pixels)
+        return 1000 * (time.perf_counter() - started)
+
+    # Only answers go to standard output, whatever a library prints.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = {"ms": time_once(order["variant"], order["batch"])}
+        except Exception as error:  # the other variants can still be timed
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /**
- * Whole captions on a GPU beside transformers in bfloat16, the encoder's share of the matrix rate measured there, how many
+ * Whole captions on a GPU beside the fastest of transformers' float32, bfloat16 and `torch.compile`, the encoder's share of the matrix rate measured there, how many
  * pictures the node's CPU decodes, and captions over HTTP beside the bare engine. With `--device cpu --base models/hybrid-small/base` the same runs anywhere, small.
  */
 
@@ -18,10 +18,11 @@ import { startDecoder } from "../../backend/picture/decoder.ts";
 import { inspectPicture } from "../../backend/picture/inspect.ts";
 import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
-import { measureMachine } from "../floor/machine.ts";
+import { openMatrixRate } from "../floor/machine.ts";
 import { captionCost } from "../floor/operations.ts";
 import { runPython } from "../python.ts";
 import { median, type Report, timeMs } from "../report.ts";
+import { startTransformers } from "../transformers.ts";
 
 const NEW_TOKENS = 12;
 const DECODED = 256;
@@ -49,7 +50,6 @@ export const Options = z.object({
 });
 
 const Rate = z.object({ operations_per_second: z.number() });
-const Times = z.record(z.string(), z.array(z.number()));
 
 export async function run({
   python,
@@ -74,25 +74,29 @@ export async function run({
     const dtypes = [device === "cpu" ? "fp32" : "fp16"] as const;
     await buildBundle({ base: { id: "bench/model", folder: model }, dtypes, out });
     const bundle = await openBundle(out, { device });
+    const threads = availableParallelism();
     // On a CPU ONNX Runtime's own product is the measure: PyTorch's is several times slower on some of them.
     const matrixRate =
       device === "cpu"
-        ? (await measureMachine("fp32", availableParallelism(), scratch)).operationsPerSecond
+        ? await matrixRateOfCpu(threads, scratch)
         : Rate.parse(await script("bench/gpu/matrix_rate.py", ["--device", torchDevice]))
             .operations_per_second;
-    const theirs = Times.parse(
-      await script("reference/time_generate.py", [
-        ...["--base", model, "--image-size", String(size), "--batches", ...batches.map(String)],
-        ...["--new-tokens", String(NEW_TOKENS), "--threads", String(availableParallelism())],
-        ...["--repeats", String(repeats), "--device", torchDevice],
-      ]),
-    );
     const { encoderOperations, stepOperations } = captionCost(await readBlipConfig(model), size);
     const engine = await createOnnxEngine({ bundle, device, maxBatchSize: Math.max(...batches) });
+    const peer = startTransformers({
+      python,
+      base: model,
+      imageSize: size,
+      newTokens: NEW_TOKENS,
+      threads,
+      device: torchDevice,
+    });
     const rows: Report[] = [];
     for (const batch of batches) {
       const first = await timeCaptions(engine, { batch, size, tokens: 1, repeats });
       const whole = await timeCaptions(engine, { batch, size, tokens: NEW_TOKENS, repeats });
+      for (let turn = 0; turn < repeats; turn++) await peer.takeTurn(batch);
+      const [anchor] = peer.results(batch);
       rows.push({
         batch,
         first_token_ms: first,
@@ -101,16 +105,17 @@ export async function run({
         ms_a_further_token: (whole - first) / (NEW_TOKENS - 1),
         caption_ms: whole,
         captions_per_second: (1000 * batch) / whole,
-        transformers_ms: median(theirs[batch] ?? []),
-        times_as_fast: median(theirs[batch] ?? []) / whole,
+        transformers: anchor?.variant ?? null,
+        transformers_ms: anchor?.ms ?? null,
+        times_as_fast: anchor === undefined ? null : anchor.ms / whole,
       });
     }
+    peer.stop();
     await engine.close();
     return {
       device,
       image_size: size,
       dtype: bundle.manifest.dtype,
-      transformers_dtype: torchDevice === "cuda" ? "bfloat16" : "float32",
       matrix_operations_per_second: matrixRate,
       decoded_pictures_per_second: await decodeRate(bundle),
       http: await timeHttp({ bundle: out, device, batch: Math.max(...batches) }),
@@ -118,6 +123,15 @@ export async function run({
     };
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function matrixRateOfCpu(threads: number, scratch: string): Promise<number> {
+  const rate = await openMatrixRate("fp32", threads, scratch);
+  try {
+    return await rate.measure();
+  } finally {
+    await rate.close();
   }
 }
 
