@@ -14,6 +14,7 @@ import { type CachingCaptioner, createCachingCaptioner } from "./caching-caption
 import { type Config, parseConfig } from "./config.ts";
 import type { Bindings } from "./env.ts";
 import type { FetchPicture } from "./intake/picture-request.ts";
+import { fetchPicture } from "./intake/url/fetch-picture.ts";
 import type { CaptionJob } from "./jobs/caption-job.ts";
 
 export interface Services {
@@ -92,15 +93,12 @@ export function createServices(env: Bindings): Services {
     gate,
     jobs: env.JOBS,
     now,
-    fetchPicture: async (url, hold) => {
-      // Off the hit path: only a request that names an address needs it.
-      const { fetchPicture } = await import("./intake/url/fetch-picture.ts");
-      return fetchPicture(url, {
+    fetchPicture: (url, hold) =>
+      fetchPicture(url, {
         fetch: (input, init) => fetch(input, init),
         allowedHosts: config.URL_ALLOWED_HOSTS,
         timeoutMs: config.URL_TIMEOUT_MS,
         hold,
-      });
-    },
+      }),
   };
 }
