@@ -69,8 +69,9 @@ function render(parts: {
 /** 304 where the client already has this very answer, RFC 9110 section 13.1.2. */
 export function revalidated(request: Request, response: Response): Response {
   const condition = request.headers.get("if-none-match");
+  if (condition === null) return response;
   const tag = response.headers.get("etag");
-  if (condition === null || tag === null) return response;
+  if (tag === null) return response;
   const tags = condition.split(",").map((candidate) => candidate.trim().replace(/^W\//, ""));
   if (!tags.includes(tag) && !tags.includes("*")) return response;
   const headers = new Headers(response.headers);

@@ -83,8 +83,6 @@ export function createApp(services: Services): Hono<AppEnv> {
     );
   }
 
-  app.use(methodNotAllowed({ app, onMethodNotAllowed: refuseMethod }));
-
   app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
   app.delete(CAPTION_PATH.route, gate.require("delete"), deleteCaption(services));
   const clocked = {
@@ -114,7 +112,13 @@ export function createApp(services: Services): Hono<AppEnv> {
 
   app.get("/openapi.json", getOpenApi(services));
 
-  app.notFound(() => problemResponse({ code: "not-found", detail: "See /docs for what there is." }));
+  // Asked where no route answered, and not before every answer.
+  const refuseOtherMethods = methodNotAllowed({ app, onMethodNotAllowed: refuseMethod });
+  app.notFound(async (context) => {
+    context.res = problemResponse({ code: "not-found", detail: "See /docs for what there is." });
+    await refuseOtherMethods(context, async () => {});
+    return context.res;
+  });
   app.onError((error) =>
     problemResponse(
       error instanceof FailureError
