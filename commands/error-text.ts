@@ -1,6 +1,7 @@
 /** Errors in words: what was wrong with an option, and what the operating system refused. Prints nothing itself. */
 
 import type * as z from "zod";
+import { expectation } from "../shared/expectation.ts";
 
 /** What a schema found wrong with a command's options, a line each. */
 export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
@@ -21,25 +22,6 @@ function got(input: unknown): string {
   return typeof input === "string" || (typeof input === "number" && !Number.isNaN(input))
     ? `; got ${input}`
     : "";
-}
-
-function expectation(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return `expected a ${issue.expected === "int" ? "whole number" : issue.expected}`;
-    case "too_small":
-      return issue.origin === "number" || issue.origin === "int"
-        ? `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`
-        : issue.message;
-    case "too_big":
-      return issue.origin === "number" || issue.origin === "int"
-        ? `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`
-        : issue.message;
-    case "invalid_value":
-      return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
-    default:
-      return issue.message;
-  }
 }
 
 /** Refusals of the operating system that a user can do something about. https://nodejs.org/api/errors.html#common-system-errors */

@@ -200,7 +200,7 @@ export const IMAGE_TO_TEXT = {
 const DETAILS: Partial<Record<ProblemCode, string>> = {
   "empty-body": "Send the bytes of one picture as the body.",
   "bad-request": "Expected a SHA-256 as 64 lower-case hexadecimal digits.",
-  "bad-options": "num_beams: Too big: expected number to be <=8",
+  "bad-options": "num_beams: expected at most 8",
   unauthorized: "Send a key: Authorization: Bearer ate_...",
   forbidden: 'The key lacks the scope "caption".',
   "not-captioned": "Send its bytes to POST /v1/captions.",

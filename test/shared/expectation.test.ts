@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import * as z from "zod";
+import { expectation } from "../../shared/expectation.ts";
+
+const Port = z.coerce.number().int().min(0).max(65_535);
+
+test.each<[z.ZodType, unknown, string]>([
+  [Port, "eighty", "expected a number"],
+  [Port, "1.5", "expected a whole number"],
+  [Port, "-1", "expected at least 0"],
+  [Port, "70000", "expected at most 65535"],
+  [z.number().positive(), 0, "expected more than 0"],
+  [z.enum(["open", "keys"]), "all", "expected one of open, keys"],
+  [z.literal("GET"), "PUT", "expected GET"],
+  [z.string(), undefined, "expected a text"],
+  [z.array(z.string()), {}, "expected a list"],
+  [z.string("expected a secret"), 1, "expected a secret"],
+])("%#: %j is answered in words", (schema, value, words) => {
+  const issues = schema.safeParse(value).error?.issues ?? [];
+  expect(issues.map(expectation)).toEqual([words]);
+});
