@@ -3,7 +3,7 @@
 import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
-import { expectation } from "../shared/expectation.ts";
+import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
 import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
@@ -114,7 +114,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = BackendVariables.safeParse(given);
   if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${expectation(issue)}`);
+    const lines = parsed.error.issues.map((issue) => `  ${fieldExpectation(issue)}`);
     throw new ConfigError(`The backend's configuration is wrong:\n${lines.join("\n")}`);
   }
   const config = parsed.data;

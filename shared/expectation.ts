@@ -5,27 +5,27 @@ import type * as z from "zod";
 /** How zod begins what it says by itself; what our schemas say instead stands as it is. */
 const ZODS_OWN = /^(Invalid (input|option)|Too (small|big)):/;
 
+/** With the field that it is about; several are the names on the way to it. */
+export function fieldExpectation(issue: z.core.$ZodIssue): string {
+  const field = issue.path.map(String).join(".");
+  return `${field === "" ? "" : `${field}: `}${expectation(issue)}`;
+}
+
 export function expectation(issue: z.core.$ZodIssue): string {
   if (!ZODS_OWN.test(issue.message)) return issue.message;
   switch (issue.code) {
     case "invalid_type":
       return `expected ${TYPES[issue.expected] ?? issue.expected}`;
     case "too_small":
-      return isNumber(issue.origin)
-        ? `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}`
-        : issue.message;
+      return `expected ${issue.inclusive ? "at least" : "more than"} ${issue.minimum}${UNITS[issue.origin] ?? ""}`;
     case "too_big":
-      return isNumber(issue.origin)
-        ? `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}`
-        : issue.message;
+      return `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}${UNITS[issue.origin] ?? ""}`;
     case "invalid_value":
       return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
     default:
       return issue.message;
   }
 }
-
-const isNumber = (origin: string) => origin === "number" || origin === "int";
 
 const TYPES: Readonly<Record<string, string>> = {
   array: "a list",
@@ -36,3 +36,6 @@ const TYPES: Readonly<Record<string, string>> = {
   record: "an object",
   string: "a text",
 };
+
+/** What is counted, by the kind of value; of a number nothing is. */
+const UNITS: Readonly<Record<string, string>> = { array: " items", string: " characters" };

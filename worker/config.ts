@@ -4,7 +4,7 @@
  */
 
 import * as z from "zod";
-import { expectation } from "../shared/expectation.ts";
+import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
 import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
 
@@ -134,7 +134,7 @@ export function parseConfig(env: object): Config {
     .filter(([name, value]) => typeof value === "string" && !isKnown(name))
     .map(([name]) => `${name}: there is no such variable; docs/run.md lists them`);
   if (parsed.success && unknown.length === 0) return parsed.data;
-  const wrong = parsed.error?.issues.map((issue) => `${issue.path.join(".")}: ${expectation(issue)}`) ?? [];
+  const wrong = parsed.error?.issues.map(fieldExpectation) ?? [];
   throw new Error(
     `The worker's configuration is wrong:\n${[...wrong, ...unknown].map((line) => `  ${line}`).join("\n")}`,
   );

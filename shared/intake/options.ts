@@ -1,7 +1,7 @@
 /** Options of a request under their schemas, with failures that name the field. */
 
 import type * as z from "zod";
-import { expectation } from "../expectation.ts";
+import { fieldExpectation } from "../expectation.ts";
 import type { ProblemCode } from "../problem.ts";
 import { failure, type Result, success } from "../result.ts";
 import { CaptionQuery } from "../schema.ts";
@@ -19,9 +19,9 @@ export function parseWith<Schema extends z.ZodType>(
   const parsed = schema.safeParse(value);
   if (parsed.success) return success(parsed.data);
   const [issue] = parsed.error.issues;
-  const path = issue?.path.map(String) ?? [];
-  const detail = `${path.length === 0 ? "" : `${path.join(".")}: `}${issue === undefined ? "not valid" : expectation(issue)}`;
-  const isOption = path[0] === "parameters" || OPTION_NAMES.has(path[0] ?? "");
+  const detail = issue === undefined ? "not valid" : fieldExpectation(issue);
+  const field = String(issue?.path[0] ?? "");
+  const isOption = field === "parameters" || OPTION_NAMES.has(field);
   return failure(isOption ? "bad-options" : otherwise, detail.slice(0, MAX_DETAIL_CHARACTERS));
 }
 

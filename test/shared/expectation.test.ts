@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import * as z from "zod";
-import { expectation } from "../../shared/expectation.ts";
+import { expectation, fieldExpectation } from "../../shared/expectation.ts";
 
 const Port = z.coerce.number().int().min(0).max(65_535);
 
@@ -15,7 +15,16 @@ test.each<[z.ZodType, unknown, string]>([
   [z.string(), undefined, "expected a text"],
   [z.array(z.string()), {}, "expected a list"],
   [z.string("expected a secret"), 1, "expected a secret"],
+  [z.string().min(16), "short", "expected at least 16 characters"],
+  [z.array(z.unknown()).max(1), [1, 2], "expected at most 1 items"],
 ])("%#: %j is answered in words", (schema, value, words) => {
   const issues = schema.safeParse(value).error?.issues ?? [];
   expect(issues.map(expectation)).toEqual([words]);
+});
+
+test("the field stands before it, and nothing where the whole is at fault", () => {
+  const schema = z.object({ parameters: z.object({ num_beams: z.number() }) });
+  const of = (value: unknown) => (schema.safeParse(value).error?.issues ?? []).map(fieldExpectation);
+  expect(of({ parameters: { num_beams: "x" } })).toEqual(["parameters.num_beams: expected a number"]);
+  expect(of(1)).toEqual(["expected an object"]);
 });
