@@ -20,6 +20,7 @@ import { EMBEDDED_ADAPTER, EMBEDDED_BASE } from "../backend/model/embedded.ts";
 import type { ModelFolder } from "../backend/model/weights/model-folder.ts";
 import { type MatrixRate, measureBandwidth, openMatrixRate } from "./floor/machine.ts";
 import { type CaptionCost, captionCost } from "./floor/operations.ts";
+import { counts } from "./options.ts";
 import { runPython } from "./python.ts";
 import { median, type Report, timeMs } from "./report.ts";
 import { type Peer, startTransformers } from "./transformers.ts";
@@ -34,12 +35,7 @@ const PAUSE_MS = 250;
 
 export const Options = z.object({
   python: z.string().default("python3").describe("Python with training/requirements.txt installed."),
-  batches: z
-    .string()
-    .default("1,2,4,8")
-    .transform((list) => list.split(",").map(Number))
-    .pipe(z.array(z.number().int().positive()))
-    .describe("Pictures a batch, by commas."),
+  batches: counts("1,2,4,8").describe("Pictures a batch, by commas."),
   repeats: z.coerce.number().int().positive().default(5).describe("Turns of each; the median counts."),
 });
 type Options = z.infer<typeof Options>;
@@ -156,15 +152,13 @@ async function takeTurns(of: {
   const ms: Record<BenchDtype, number[]> = { fp32: [], int8: [] };
   const floors: Record<BenchDtype, number[]> = { fp32: [], int8: [] };
   for (let turn = 0; turn < repeats; turn++) {
+    const bytes = await measureBandwidth();
     for (const dtype of DTYPES) {
       const caption = () =>
         ours[dtype].generate(pixels, batch, { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] });
       ms[dtype].push(...(await timeMs(caption, { warmUps: turn === 0 ? 1 : 0, repeats: 1 })));
-      const rates = {
-        operations: await machine[dtype].measure(),
-        bytes: await measureBandwidth(),
-      };
-      floors[dtype].push(floorMs(cost, rates, batch, BYTES_PER_WEIGHT[dtype]));
+      const operations = await machine[dtype].measure();
+      floors[dtype].push(floorMs(cost, { operations, bytes }, batch, BYTES_PER_WEIGHT[dtype]));
     }
     await peer.takeTurn(batch);
     await sleep(PAUSE_MS);

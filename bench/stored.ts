@@ -15,15 +15,11 @@ import * as z from "zod";
 import { photograph } from "./backend-process.ts";
 import { bundleWorker, type WorkerBundle } from "./edge-bundle.ts";
 import { edgeSettings, figures, httpRequest, load, startCaptioner, worker } from "./edge-parts.ts";
+import { counts } from "./options.ts";
 import type { Report } from "./report.ts";
 
 export const Options = z.object({
-  stored: z
-    .string()
-    .default("1000,100000,1000000")
-    .transform((list) => list.split(",").map(Number))
-    .pipe(z.array(z.number().int().positive()))
-    .describe("How many captions are stored, by commas, rising."),
+  stored: counts("1000,100000,1000000").describe("How many captions are stored, by commas, rising."),
   requests: z.coerce.number().int().positive().default(2_000).describe("Requests of each turn."),
   turns: z.coerce.number().int().positive().default(3).describe("Turns of each number."),
   connections: z.coerce.number().int().positive().default(16).describe("Requests at once."),

@@ -20,6 +20,7 @@ import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
 import { openMatrixRate } from "../floor/machine.ts";
 import { captionCost } from "../floor/operations.ts";
+import { counts } from "../options.ts";
 import { runPython } from "../python.ts";
 import { median, type Report, timeMs } from "../report.ts";
 import { startTransformers } from "../transformers.ts";
@@ -35,12 +36,7 @@ export const Options = z.object({
     .describe("Python with training/requirements.txt installed, and PyTorch for the device."),
   device: Device.default("cuda").describe("What computes."),
   base: z.string().optional().describe("Folder of the model; BLIP-base of random weights where absent."),
-  batches: z
-    .string()
-    .default("1,8,32")
-    .transform((list) => list.split(",").map(Number))
-    .pipe(z.array(z.number().int().positive()))
-    .describe("Pictures a batch, by commas."),
+  batches: counts("1,8,32").describe("Pictures a batch, by commas."),
   repeats: z.coerce
     .number()
     .int()
@@ -92,26 +88,29 @@ export async function run({
       device: torchDevice,
     });
     const rows: Report[] = [];
-    for (const batch of batches) {
-      const first = await timeCaptions(engine, { batch, size, tokens: 1, repeats });
-      const whole = await timeCaptions(engine, { batch, size, tokens: NEW_TOKENS, repeats });
-      for (let turn = 0; turn < repeats; turn++) await peer.takeTurn(batch);
-      const [anchor] = peer.results(batch);
-      rows.push({
-        batch,
-        first_token_ms: first,
-        first_token_of_matrix_rate:
-          (batch * (encoderOperations + stepOperations)) / (first / 1000) / matrixRate,
-        ms_a_further_token: (whole - first) / (NEW_TOKENS - 1),
-        caption_ms: whole,
-        captions_per_second: (1000 * batch) / whole,
-        transformers: anchor?.variant ?? null,
-        transformers_ms: anchor?.ms ?? null,
-        times_as_fast: anchor === undefined ? null : anchor.ms / whole,
-      });
+    try {
+      for (const batch of batches) {
+        const first = await timeCaptions(engine, { batch, size, tokens: 1, repeats });
+        const whole = await timeCaptions(engine, { batch, size, tokens: NEW_TOKENS, repeats });
+        for (let turn = 0; turn < repeats; turn++) await peer.takeTurn(batch);
+        const [anchor] = peer.results(batch);
+        rows.push({
+          batch,
+          first_token_ms: first,
+          first_token_of_matrix_rate:
+            (batch * (encoderOperations + stepOperations)) / (first / 1000) / matrixRate,
+          ms_a_further_token: (whole - first) / (NEW_TOKENS - 1),
+          caption_ms: whole,
+          captions_per_second: (1000 * batch) / whole,
+          transformers: anchor?.variant ?? null,
+          transformers_ms: anchor?.ms ?? null,
+          times_as_fast: anchor === undefined ? null : anchor.ms / whole,
+        });
+      }
+    } finally {
+      peer.stop();
+      await engine.close();
     }
-    peer.stop();
-    await engine.close();
     return {
       device,
       image_size: size,
