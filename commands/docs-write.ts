@@ -1,21 +1,31 @@
-/** `npm run docs:write`: writes the tables of variables in docs/run.md anew. */
+/** `npm run docs:write`: writes anew what documentation pages have from elsewhere in the project. */
 
 import { readFile, writeFile } from "node:fs/promises";
 import * as z from "zod";
 import { runCommand } from "./command-line.ts";
+import { withPart } from "./page-part.ts";
 import { withSettingsTables } from "./settings-tables.ts";
+import { speedChart } from "./speed-chart.ts";
+import { SpeedMeasurement, speedByModel, speedTable } from "./speed-measurement.ts";
 
-const PAGE = new URL("../docs/run.md", import.meta.url);
+const DOCS = new URL("../docs/", import.meta.url);
 
 const COMMAND = {
   invocation: "npm run -s docs:write --",
-  summary: "Writes the tables of variables in docs/run.md anew, from the schemas that check them.",
+  summary:
+    "Writes anew the tables of variables in docs/run.md, from the schemas that check them, and table and chart of docs/measurements/speed.md, from speed.json beside it.",
   arguments: z.tuple([], "expected no arguments"),
   options: z.object({}),
   examples: ["npm run -s docs:write"],
 } as const;
 
 await runCommand(COMMAND, async () => {
-  await writeFile(PAGE, withSettingsTables(await readFile(PAGE, "utf8")));
+  const read = (path: string) => readFile(new URL(path, DOCS), "utf8");
+  const write = (path: string, text: string) => writeFile(new URL(path, DOCS), text);
+  await write("run.md", withSettingsTables(await read("run.md")));
+  const speed = SpeedMeasurement.parse(JSON.parse(await read("measurements/speed.json")));
+  await write("measurements/speed.svg", await speedChart(speedByModel(speed)));
+  const page = await read("measurements/speed.md");
+  await write("measurements/speed.md", withPart(page, "measured", speedTable(speed)));
   return undefined;
 });

@@ -4,7 +4,10 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { withPart } from "../commands/page-part.ts";
 import { withSettingsTables } from "../commands/settings-tables.ts";
+import { speedChart } from "../commands/speed-chart.ts";
+import { SpeedMeasurement, speedByModel, speedTable } from "../commands/speed-measurement.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -14,6 +17,14 @@ test("the tables of variables are those of the schemas; `npm run docs:write` wri
   const page = read("docs/run.md");
   expect(page).toMatch(/\| `MAX_HELD_BYTES` \| `268435456` \|/);
   expect(withSettingsTables(page)).toBe(page);
+});
+
+test("table and chart of speed.md are those of the measurement beside it; `npm run docs:write` writes them", async () => {
+  const speed = SpeedMeasurement.parse(JSON.parse(read("docs/measurements/speed.json")));
+  expect(read("docs/measurements/speed.svg")).toBe(await speedChart(speedByModel(speed)));
+  const page = read("docs/measurements/speed.md");
+  expect(page).toContain(`| ${speed.rows[0]?.model} |`);
+  expect(withPart(page, "measured", speedTable(speed))).toBe(page);
 });
 
 describe.each(PAGES)("%s", (page) => {
