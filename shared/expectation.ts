@@ -3,7 +3,7 @@
 import type * as z from "zod";
 
 /** How zod begins what it says by itself; what our schemas say instead stands as it is. */
-const ZODS_OWN = /^(Invalid (input|option)|Too (small|big)):/;
+const ZODS_OWN = /^(Invalid (input|option)|Too (small|big))(:|$)/;
 
 /** With the field that it is about; several are the names on the way to it. */
 export function fieldExpectation(issue: z.core.$ZodIssue): string {
@@ -22,9 +22,22 @@ export function expectation(issue: z.core.$ZodIssue): string {
       return `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}${UNITS[issue.origin] ?? ""}`;
     case "invalid_value":
       return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
+    case "invalid_union":
+      return oneOf(issue.errors);
     default:
       return issue.message;
   }
+}
+
+/**
+ * What any of several schemas expected. Those that refused the kind of value say nothing where another took it and
+ * refused what is in it.
+ */
+function oneOf(options: readonly (readonly z.core.$ZodIssue[])[]): string {
+  const refusals = options.flatMap((issues) => issues.slice(0, 1));
+  const isOfKind = (issue: z.core.$ZodIssue) => issue.code !== "invalid_type" || issue.path.length > 0;
+  const nearest = refusals.some(isOfKind) ? refusals.filter(isOfKind) : refusals;
+  return [...new Set(nearest.map(fieldExpectation))].join(", or ").replaceAll(", or expected ", ", or ");
 }
 
 const TYPES: Readonly<Record<string, string>> = {

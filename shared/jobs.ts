@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { MAX_JOB_ITEM_ID_CHARACTERS, MAX_JOB_ITEMS, MAX_JOB_METADATA_CHARACTERS } from "./limits.ts";
 import { PROBLEM_CODES, Problem } from "./problem.ts";
-import { BatchItem, BatchLine, CaptionQuery } from "./schema.ts";
+import { BatchItem, BatchLine, CaptionQuery, WebAddress } from "./schema.ts";
 
 const Id = z.string().max(MAX_JOB_ITEM_ID_CHARACTERS);
 
@@ -30,7 +30,7 @@ export type JobItem = z.infer<typeof JobItem>;
 export const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
-const WebhookUrl = z.url({ protocol: /^https?$/ }).max(2_048);
+const WebhookUrl = WebAddress.max(2_048);
 
 /** Where to say that a job is done: an address, or one with the events that are wanted. */
 export const JobWebhook = z.union([

@@ -78,9 +78,12 @@ export const Review = z.object({
 });
 export type Review = z.infer<typeof Review>;
 
+/** Of a picture's bytes, as callers write it. */
+export const Sha256 = z.string().regex(SHA256_HEX, "expected a SHA-256 as 64 lower-case hexadecimal digits");
+
 /** The answer of the public API. */
 export const Caption = z.object({
-  sha256: z.string().regex(SHA256_HEX).meta({ description: "SHA-256 of the picture's bytes." }),
+  sha256: Sha256.meta({ description: "SHA-256 of the picture's bytes." }),
   caption: z.string().meta({ description: "What the model said." }),
   alt: z.string().meta({ description: "The caption shaped as alt text." }),
   score: z.number().min(0).max(1).meta({
@@ -103,9 +106,14 @@ export const CaptionQuery = CaptionOptions.extend({
 });
 export type CaptionQuery = z.infer<typeof CaptionQuery>;
 
-const PictureUrl = z.url({ protocol: /^https?$/ }).meta({ description: "Public address of the picture." });
+/** An address that anybody's browser would open. */
+export const WebAddress = z.url({
+  protocol: /^https?$/,
+  error: "expected an address that begins with http:// or https://",
+});
+
+const PictureUrl = WebAddress.meta({ description: "Public address of the picture." });
 const PictureBase64 = z.string().min(1).meta({ description: "The picture, base64 or a base64 data URL." });
-const Sha256 = z.string().regex(SHA256_HEX);
 
 /** `POST /v1/captions` in its JSON form: options beside one of `url` and `image`. */
 export const CaptionJsonRequest = CaptionQuery.extend({

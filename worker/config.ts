@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
+import { WebAddress } from "../shared/schema.ts";
 import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
 
 const commaList = z.string().transform((text) =>
@@ -20,9 +21,7 @@ const optionalList = z.string().default("").pipe(commaList);
 const milliseconds = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
 
 const backendUrls = commaList.pipe(
-  z
-    .array(z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, "")))
-    .min(1, "expected at least one address"),
+  z.array(WebAddress.transform((url) => url.replace(/\/+$/, ""))).min(1, "expected at least one address"),
 );
 
 /** A browser sends an origin as the standard writes it; anything else would never match. RFC 6454, section 6.2. */

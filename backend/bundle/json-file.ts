@@ -1,6 +1,6 @@
 /** JSON files of models and bundles: read under a schema, and written whole. */
 
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import * as z from "zod";
 
 /** How the caller names its failures. */
@@ -23,14 +23,19 @@ export async function writeJsonFile(path: string, value: unknown): Promise<void>
   await rename(partial, path);
 }
 
-/** Writes `value` if there is no such file yet; resolves with whether it did. */
+/** As `writeJsonFile`, if there is no such file yet; resolves with whether there was none. */
 export async function createJsonFile(path: string, value: unknown): Promise<boolean> {
+  const partial = `${path}.partial-${process.pid}`;
+  await writeFile(partial, textOf(value));
   try {
-    await writeFile(path, textOf(value), { flag: "wx" });
+    // A rename would replace a file that another process has put there meanwhile.
+    await link(partial, path);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
+  } finally {
+    await rm(partial);
   }
 }
 

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import * as z from "zod";
 import { expectation, fieldExpectation } from "../../shared/expectation.ts";
+import { JobWebhook } from "../../shared/jobs.ts";
+import { Sha256, WebAddress } from "../../shared/schema.ts";
 
 const Port = z.coerce.number().int().min(0).max(65_535);
 
@@ -16,6 +18,15 @@ test.each<[z.ZodType, unknown, string]>([
   [z.array(z.string()), {}, "expected a list"],
   [z.string("expected a secret"), 1, "expected a secret"],
   [z.string().min(16), "short", "expected at least 16 characters"],
+  [WebAddress, "ftp://a.test", "expected an address that begins with http:// or https://"],
+  [Sha256, "abc", "expected a SHA-256 as 64 lower-case hexadecimal digits"],
+  [JobWebhook, "ftp://a.test", "expected an address that begins with http:// or https://"],
+  [
+    JobWebhook,
+    { url: "https://a.test", events: ["done"] },
+    "events.0: expected one of caption.job.completed, caption.job.chunk",
+  ],
+  [JobWebhook, 5, "expected an address that begins with http:// or https://, or an object"],
   [z.array(z.unknown()).max(1), [1, 2], "expected at most 1 items"],
 ])("%#: %j is answered in words", (schema, value, words) => {
   const issues = schema.safeParse(value).error?.issues ?? [];

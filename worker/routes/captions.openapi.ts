@@ -1,8 +1,7 @@
 /** The document of the routes in captions.ts. */
 
 import { createRoute, z } from "@hono/zod-openapi";
-import { SHA256_HEX } from "../../shared/content-hash.ts";
-import { CaptionJsonRequest, CaptionQuery } from "../../shared/schema.ts";
+import { CaptionJsonRequest, CaptionQuery, Sha256 } from "../../shared/schema.ts";
 import { CAPTION_REQUESTS, EXAMPLE_SHA256, KNOWN_CAPTION, NEW_CAPTION } from "../docs/examples.ts";
 import {
   ANSWER_HEADERS,
@@ -29,10 +28,7 @@ const FORM_FIELDS = {
 } as const;
 
 const Sha256Path = z.object({
-  sha256: z
-    .string()
-    .regex(SHA256_HEX)
-    .meta({ description: "SHA-256 of the bytes.", examples: [EXAMPLE_SHA256] }),
+  sha256: Sha256.meta({ description: "SHA-256 of the bytes.", examples: [EXAMPLE_SHA256] }),
 });
 
 /** `postCaption` */

@@ -6,7 +6,9 @@ import * as z from "zod";
 
 const Variables = z.object({
   HF_TOKEN: z.string().min(1).optional(),
-  HF_ENDPOINT: z.url({ protocol: /^https?$/ }).default("https://huggingface.co"),
+  HF_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: "expected an address that begins with http:// or https://" })
+    .default("https://huggingface.co"),
   HF_HOME: z.string().min(1).optional(),
   HF_HUB_CACHE: z.string().min(1).optional(),
   XDG_CACHE_HOME: z.string().min(1).optional(),
