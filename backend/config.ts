@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import * as z from "zod";
 import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
+import { WebAddress } from "../shared/schema.ts";
 import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
@@ -95,10 +96,9 @@ export const BackendVariables = z.object({
     .min(0)
     .default(30_000)
     .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress.optional().describe(
+    "OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent",
+  ),
   LOG_LEVEL: LogLevel.default("info").describe("Least severe line that is logged"),
 });
 
