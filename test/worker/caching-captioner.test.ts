@@ -21,7 +21,7 @@ describe("identical pictures in flight", () => {
     const edge = startEdge();
     const picture = newPicture();
     const sent = Array.from({ length: 200 }, () => edge.fetchOnly("/v1/captions", post(picture)));
-    await vi.waitFor(() => expect(backend.requests).toHaveLength(1));
+    await vi.waitFor(() => expect(backend.requests).toHaveLength(1), 10_000);
     release();
     const answers = await Promise.all(sent);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -39,7 +39,7 @@ test("a run that never settles holds up nobody who comes after its deadline", as
   const edge = startEdge({ REQUEST_TIMEOUT_MS: "1000" });
   const picture = newPicture();
   void edge.fetchOnly("/v1/captions", post(picture));
-  await vi.waitFor(() => expect(backend.requests).toHaveLength(1));
+  await vi.waitFor(() => expect(backend.requests).toHaveLength(1), 10_000);
   backend.answer = undefined;
   await new Promise((resolve) => setTimeout(resolve, 1050));
   expect((await edge.fetchOnly("/v1/captions", post(picture))).status).toBe(200);

@@ -85,10 +85,10 @@ test("sends a line as soon as its item is done, and works on four items at a tim
   const items = Array.from({ length: 10 }, () => ({ image: base64Of(newPicture()) }));
   const response = await post(startEdge(), { items });
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-  await vi.waitFor(() => expect(releases).toHaveLength(4));
+  await vi.waitFor(() => expect(releases).toHaveLength(4), 10_000);
   releases.shift()?.();
   expect((await reader?.read())?.value).toContain('"status":"generated"');
-  await vi.waitFor(() => expect(releases).toHaveLength(4));
+  await vi.waitFor(() => expect(releases).toHaveLength(4), 10_000);
   expect(backend.requests).toHaveLength(5);
   await reader?.cancel();
   for (const release of releases) release();
