@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -11,8 +10,6 @@ const triton = {
 export default defineConfig({
   test: {
     globalSetup: "./test/support/embedded-bundle.ts",
-    // Many files wait for processes that they start; left to itself vitest takes one worker on two cores.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         test: {
