@@ -1,7 +1,7 @@
 /** The chart of docs/measurements/speed.md: pictures a second by batch size, a panel a model. Text of an SVG file. */
 
 import { html } from "hono/html";
-import type { ModelSpeed, SpeedLine } from "./speed-measurement.ts";
+import type { ModelSpeed } from "./speed-measurement.ts";
 
 const PANEL = { width: 230, height: 220, left: 46, gap: 24, top: 34 } as const;
 const LEGEND = { row: 18, columns: 3, column: 250, top: 56 } as const;
@@ -20,7 +20,7 @@ export async function speedChart(models: readonly ModelSpeed[]): Promise<string>
   const legend = names.map((name, i) => {
     const x = PANEL.left + (i % LEGEND.columns) * LEGEND.column;
     const y = legendTop + Math.floor(i / LEGEND.columns) * LEGEND.row;
-    const dash = dashOf(all.find((line) => line.name === name));
+    const dash = dashOf(all.some((line) => line.name === name && line.ours));
     return html`<line x1="${x}" x2="${x + 28}" y1="${y - 4}" y2="${y - 4}" stroke="${colorOf(name)}" stroke-width="2" stroke-dasharray="${dash}"/>
 <text x="${x + 34}" y="${y}">${name}</text>
 `;
@@ -34,7 +34,7 @@ ${legend}</svg>
   return String(svg);
 }
 
-const dashOf = (line: SpeedLine | undefined) => (line?.ours ? "none" : "5 3");
+const dashOf = (ours: boolean) => (ours ? "none" : "5 3");
 
 function panel({ model, lines }: ModelSpeed, left: number, colorOf: (name: string) => string) {
   const batches = [...new Set(lines.flatMap(({ points }) => points.map(({ batch }) => batch)))].sort(
@@ -60,7 +60,7 @@ ${ticks.map(
 )}${lines.map(({ name, ours, points }) => {
   const color = colorOf(name);
   const path = points.map(({ batch, perSecond }) => `${x(batch)},${y(perSecond)}`).join(" ");
-  return html`<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2" stroke-dasharray="${dashOf({ name, ours, points })}"/>
+  return html`<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2" stroke-dasharray="${dashOf(ours)}"/>
 ${points.map(({ batch, perSecond }) => html`<circle cx="${x(batch)}" cy="${y(perSecond)}" r="3" fill="${color}"/>`)}
 `;
 })}<text x="${left + PANEL.width / 2}" y="${bottom + 32}" text-anchor="middle">pictures a batch</text>

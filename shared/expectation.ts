@@ -37,7 +37,8 @@ function oneOf(options: readonly (readonly z.core.$ZodIssue[])[]): string {
   const refusals = options.flatMap((issues) => issues.slice(0, 1));
   const isOfKind = (issue: z.core.$ZodIssue) => issue.code !== "invalid_type" || issue.path.length > 0;
   const nearest = refusals.some(isOfKind) ? refusals.filter(isOfKind) : refusals;
-  return [...new Set(nearest.map(fieldExpectation))].join(", or ").replaceAll(", or expected ", ", or ");
+  const [first, ...others] = new Set(nearest.map(fieldExpectation));
+  return [first, ...others.map((words) => words.replace(/^expected /, ""))].join(", or ");
 }
 
 const TYPES: Readonly<Record<string, string>> = {

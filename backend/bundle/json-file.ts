@@ -1,6 +1,6 @@
 /** JSON files of models and bundles: read under a schema, and written whole. */
 
-import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { constants, copyFile, link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import * as z from "zod";
 
 /** How the caller names its failures. */
@@ -18,18 +18,15 @@ export function gitLfsAdvice(path: string, head: string): string | undefined {
 
 /** Writes `value` beside its place first and moves it there: whoever reads finds the old file or the new one. */
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
-  const partial = `${path}.partial-${process.pid}`;
-  await writeFile(partial, textOf(value));
-  await rename(partial, path);
+  await rename(await writeBeside(path, value), path);
 }
 
 /** As `writeJsonFile`, if there is no such file yet; resolves with whether there was none. */
 export async function createJsonFile(path: string, value: unknown): Promise<boolean> {
-  const partial = `${path}.partial-${process.pid}`;
-  await writeFile(partial, textOf(value));
+  const partial = await writeBeside(path, value);
   try {
-    // A rename would replace a file that another process has put there meanwhile.
-    await link(partial, path);
+    // A rename would replace a file that another process has put there meanwhile. Some file systems have no links.
+    await link(partial, path).catch(() => copyFile(partial, path, constants.COPYFILE_EXCL));
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -39,7 +36,12 @@ export async function createJsonFile(path: string, value: unknown): Promise<bool
   }
 }
 
-const textOf = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+/** Resolves with where it lies. */
+async function writeBeside(path: string, value: unknown): Promise<string> {
+  const partial = `${path}.partial-${process.pid}`;
+  await writeFile(partial, `${JSON.stringify(value, null, 2)}\n`);
+  return partial;
+}
 
 /**
  * The value in the file at `path`. A byte order mark is passed over.
