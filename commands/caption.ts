@@ -9,7 +9,7 @@ import * as z from "zod";
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
-import { type Caption, CaptionOptions } from "../shared/schema.ts";
+import { type Caption, CaptionOptions, WebAddress } from "../shared/schema.ts";
 import { captionLibrary } from "./caption-library.ts";
 import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
@@ -24,13 +24,10 @@ const Options = z.object({
     description: "A bundle of 'npm run model:build'; the embedded model where absent.",
     value: "DIR",
   }),
-  url: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .meta({
-      description: "A running API that captions instead of this process; with --csv.",
-      value: "API",
-    }),
+  url: WebAddress.optional().meta({
+    description: "A running API that captions instead of this process; with --csv.",
+    value: "API",
+  }),
   key: z.string().optional().meta({
     description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
     value: "KEY",

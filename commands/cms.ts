@@ -12,6 +12,7 @@ import * as z from "zod";
 import { type Child, startChild } from "../local/child.ts";
 import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
 import { inheritedEnvironment } from "../local/settings.ts";
+import { WebAddress } from "../shared/schema.ts";
 import { CommandError, runCommand } from "./command-line.ts";
 import { whileWaiting } from "./progress.ts";
 
@@ -35,13 +36,10 @@ const SAMPLES: readonly (readonly [string, string | undefined])[] = [
 const Port = z.coerce.number().int().min(1).max(65_535);
 const Options = z.object({
   port: Port.default(3000).describe("Port of the admin panel."),
-  api: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .meta({
-      description: "A caption API that runs already; where absent, one is started.",
-      value: "URL",
-    }),
+  api: WebAddress.optional().meta({
+    description: "A caption API that runs already; where absent, one is started.",
+    value: "URL",
+  }),
   "api-port": Port.default(8787).describe("Port of the API that is started."),
   "backend-port": Port.default(8788).describe("Port of the captioner behind it."),
 });

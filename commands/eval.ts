@@ -19,6 +19,7 @@ import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { judgeCaption } from "../shared/review.ts";
+import { WebAddress } from "../shared/schema.ts";
 import { apiClient } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
@@ -31,10 +32,10 @@ const Options = z.object({
     value: "FILE.jsonl",
   }),
   split: z.string().optional().meta({ description: "Only the lines of this split.", value: "NAME" }),
-  url: z
-    .url({ protocol: /^https?$/, error: "expected an http address" })
-    .optional()
-    .meta({ description: "Score a running API instead of a bundle in this process.", value: "API" }),
+  url: WebAddress.optional().meta({
+    description: "Score a running API instead of a bundle in this process.",
+    value: "API",
+  }),
   key: z.string().optional().meta({
     description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
     value: "KEY",

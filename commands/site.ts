@@ -8,7 +8,7 @@ import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
 import { toCsvTable } from "../shared/csv.ts";
 import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
-import type { Caption } from "../shared/schema.ts";
+import { type Caption, WebAddress } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
@@ -22,13 +22,10 @@ const Options = z.object({
     .boolean()
     .default(false)
     .describe("Write the texts into the pages; without it, only the diff is shown."),
-  url: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .meta({
-      description: "A caption API to ask; the embedded model on this machine where absent.",
-      value: "URL",
-    }),
+  url: WebAddress.optional().meta({
+    description: "A caption API to ask; the embedded model on this machine where absent.",
+    value: "URL",
+  }),
   key: z.string().optional().describe("Key of the API; CAPTION_API_KEY of the environment where absent."),
   report: z.string().optional().meta({
     description:

@@ -90,6 +90,17 @@ describe("wrong options", () => {
 });
 
 test.each([
+  ["cms", ["--api", "foo"]],
+  ["site", ["docs", "--url", "foo"]],
+  ["caption", ["examples", "--url", "ftp://a.test"]],
+  ["eval", ["--images", "a", "--captions", "b", "--url", "foo"]],
+])("%s %j: an address that is none is refused in words", async (command, args) => {
+  const { stderr, status } = await runCommand(command, args);
+  expect(stderr).toContain("expected an address that begins with http:// or https://; got ");
+  expect(status).toBe(2);
+});
+
+test.each([
   [{ code: "ENOSPC", path: "out/model.onnx" }, "out/model.onnx: the disk is full."],
   [{ code: "ENOSPC" }, "The disk is full."],
   [{ code: "EACCES", path: "a", dest: "b" }, "b: no permission."],
