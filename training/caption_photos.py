@@ -15,7 +15,7 @@ from transformers import BertTokenizerFast
 from photos import named, read_photos
 from precision import autocast
 from stem import load_hybrid_blip
-from train_base import Views
+from views import open_views
 
 BATCH = 100
 
@@ -36,7 +36,7 @@ def main() -> None:
     eos, pad = model.config.text_config.sep_token_id, model.config.text_config.pad_token_id
     photos, held_back = read_photos(args.photos)
     labelled = {p.name: p for p in photos}
-    views = Views(args.views / "photos", "last")
+    views = open_views(args.views / "photos", "last", "cpu")
     names = [n for n in views.names if n not in {p.name for p in held_back}]
 
     captions, scores = [], []

@@ -4,13 +4,15 @@ First the card's recipe (cross-entropy, AdamW, batch 128 captions, bfloat16), bu
 same captions, at a learning rate that suits a model this small. Then, for `--reward-minutes`, self-critical training
 (Rennie et al. 2017, arXiv:1612.00563): sampled captions are pushed up or down by their CIDEr-D against the mean of the other
 samples of the same picture. In both, the labelled photographs go on being named and the outliers go on getting captions of
-others, each at a quarter of the weight, or the adapter would unlearn them. The encoder has no such layers, so its output is
-computed once a view.
+others, each at a quarter of the weight, or the adapter would unlearn them. The encoder has no such layers: on a CPU its output is
+computed once a view, on a GPU for each view as it is drawn.
 """
 
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -26,7 +28,8 @@ from photos import read_photos
 from precision import autocast
 from score import normalize
 from stem import load_hybrid_blip
-from train_base import OUTLIER_WEIGHT, PHOTO_WEIGHT, Views, evaluate
+from train_base import OUTLIER_WEIGHT, PHOTO_WEIGHT, evaluate
+from views import StoredViews, Views, open_views
 
 SAMPLES = 5
 # Samples are drawn, and their probabilities pushed, at this temperature: after label smoothing the model's own tail is noise.
@@ -36,18 +39,32 @@ PHOTOS, OUTLIERS = 16, 8
 GOALS = {"BLEU-4": 0.18, "ROUGE-L": 0.44, "CIDEr-D": 0.45, "distinct": 700}
 
 
-@torch.no_grad()
-def encode(model: BlipForConditionalGeneration, views: Views, names: list[str], count: int) -> torch.Tensor:
-    """[count, n, 65, hidden] bfloat16: the encoder's output for the first views of the pictures."""
-    parts = []
-    rows = [views.row[name] for name in names]
-    for array in views.arrays[:count]:
-        for start in range(0, len(rows), 200):
-            inputs = torch.from_numpy(array[rows[start : start + 200]]).permute(0, 3, 1, 2).float()
-            with autocast():
-                states = model.vision_model(pixel_values=inputs).last_hidden_state
-            parts.append(states.to(torch.bfloat16))
-    return torch.cat(parts).unflatten(0, (-1, len(rows)))
+class Encoded:
+    """The encoder's output for random views of pictures; of stored views, computed once."""
+
+    @torch.no_grad()
+    def __init__(self, model: BlipForConditionalGeneration, views: Views, names: list[str], count: int):
+        self.model, self.views, self.names = model, views, names
+        self.states: torch.Tensor | None = None
+        if isinstance(views, StoredViews):
+            parts = []
+            rows = [views.row[name] for name in names]
+            for array in views.arrays[:count]:
+                for start in range(0, len(rows), 200):
+                    inputs = torch.from_numpy(array[rows[start : start + 200]]).permute(0, 3, 1, 2).float()
+                    with autocast():
+                        parts.append(model.vision_model(pixel_values=inputs).last_hidden_state.to(torch.bfloat16))
+            # [views, n, 65, hidden]
+            self.states = torch.cat(parts).unflatten(0, (-1, len(rows)))
+
+    @torch.no_grad()
+    def pick(self, which: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """[n, 65, hidden] float32, of each picture any of its views."""
+        if self.states is not None:
+            return self.states[rng.integers(len(self.states), size=len(which)), which].float()
+        inputs = self.views.pick([self.names[i] for i in which], rng)
+        with autocast(inputs.device.type):
+            return self.model.vision_model(pixel_values=inputs).last_hidden_state.float()
 
 
 class CiderReward:
@@ -85,6 +102,24 @@ class CiderReward:
         return 10 * total / 4 / len(self.references[index])
 
 
+class Scorers:
+    """Processes that score captions; they are forked, so they must be made before anything lies on a GPU."""
+
+    reward: CiderReward
+
+    def __init__(self, images: list[LabelledImage]):
+        Scorers.reward = CiderReward(images)
+        self.pool = multiprocessing.get_context("fork").Pool(min(12, os.cpu_count() or 1))
+
+    @staticmethod
+    def score(job: tuple[int, str]) -> float:
+        return Scorers.reward(*job)
+
+    def __call__(self, jobs: list[tuple[int, str]]) -> np.ndarray:
+        """The rewards of (index of the picture, caption) pairs."""
+        return np.array(self.pool.map(Scorers.score, jobs, chunksize=16))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--base", type=Path, required=True)
@@ -97,13 +132,18 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-4, help="the card's 5e-5 moves a model this small too little")
     parser.add_argument("--reward-minutes", type=float, default=0)
     parser.add_argument("--reward-lr", type=float, default=2e-4)
-    parser.add_argument("--train-views", type=int, default=4)
+    parser.add_argument("--reward-pictures", type=int, default=32, help="a step")
+    parser.add_argument("--evaluate-every", type=float, default=3, help="minutes of rewarded steps")
+    parser.add_argument("--train-views", type=int, default=4, help="of stored views, the first so many")
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
+    device = args.device
     torch.set_num_threads(2)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
 
     train, dev = read_captions(args.captions, "train"), read_captions(args.captions, "dev")
+    rewards_of = Scorers(train)
     photos, held_back = read_photos(args.photos)
     vocabulary = str(args.base / "vocab.txt")
     tokenizer = BertTokenizerFast(vocab_file=vocabulary, vocab=vocabulary, do_lower_case=True)
@@ -116,7 +156,8 @@ def main() -> None:
     text = model.config.text_config
     bos, eos, pad = text.bos_token_id, text.sep_token_id, text.pad_token_id
 
-    views = {part: Views(args.views / part, "middle") for part in ("train", "dev", "photos", "outliers")}
+    model.to(device)
+    views = {part: open_views(args.views / part, "middle", device) for part in ("train", "dev", "photos", "outliers")}
     judged = (
         (dev, views["dev"].whole([i.name for i in dev])),
         (held_back, views["photos"].whole([p.name for p in held_back])),
@@ -125,9 +166,9 @@ def main() -> None:
     print("base", json.dumps({k: round(v, 4) for k, v in scores.items()}), flush=True)
     log = {"base": scores}
     model.eval()
-    states = encode(model, views["train"], [i.name for i in train], args.train_views)
-    photo_states = encode(model, views["photos"], [p.name for p in photos], 1)[0]
-    outlier_states = encode(model, views["outliers"], views["outliers"].names, 1)[0]
+    pictures = Encoded(model, views["train"], [i.name for i in train], args.train_views)
+    named_pictures = Encoded(model, views["photos"], [p.name for p in photos], 1)
+    outliers = Encoded(model, views["outliers"], views["outliers"].names, 1)
 
     if args.start_from:
         peft_model = PeftModel.from_pretrained(model, args.start_from, is_trainable=True)
@@ -158,7 +199,7 @@ def main() -> None:
             (args.out.parent / "scores.json").write_text(json.dumps(log, indent=2) + "\n")
 
     def decode(packed: PackedCaptions, encoded: torch.Tensor) -> torch.Tensor:
-        with autocast():
+        with autocast(device):
             return model.text_decoder(
                 input_ids=packed.input_ids,
                 position_ids=packed.position_ids,
@@ -168,22 +209,17 @@ def main() -> None:
             ).logits
 
     def cross_entropy(chosen: list[list[list[int]]], encoded: torch.Tensor) -> torch.Tensor:
-        packed = pack(chosen, bos, eos, pad)
-        keep = packed.labels >= 0
-        return F.cross_entropy(decode(packed, encoded)[keep].float(), packed.labels[keep])
+        packed = pack(chosen, bos, eos, pad, device)
+        return F.cross_entropy(decode(packed, encoded).float().flatten(0, 1), packed.labels.flatten())
 
     def anchor_loss() -> torch.Tensor:
         """What the adapter shall not unlearn."""
         extra = rng.choice(len(photos), PHOTOS, replace=False)
         chosen = [[photo_ids[i][rng.integers(len(photo_ids[i]))]] for i in extra]
-        loss = PHOTO_WEIGHT * cross_entropy(chosen, photo_states[extra].float())
-        unsure = rng.choice(len(outlier_states), OUTLIERS, replace=False)
+        loss = PHOTO_WEIGHT * cross_entropy(chosen, named_pictures.pick(extra, rng))
+        unsure = rng.choice(len(outliers.names), OUTLIERS, replace=False)
         chosen = [[token_ids[rng.integers(len(train))][rng.integers(5)]] for _ in unsure]
-        return loss + OUTLIER_WEIGHT * cross_entropy(chosen, outlier_states[unsure].float())
-
-    def view_of(pick: np.ndarray) -> torch.Tensor:
-        """[n, 65, hidden] float32, of each picture any of its views."""
-        return states[rng.integers(len(states), size=len(pick)), pick].float()
+        return loss + OUTLIER_WEIGHT * cross_entropy(chosen, outliers.pick(unsure, rng))
 
     def step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -205,29 +241,28 @@ def main() -> None:
         for start in range(0, len(order) - 31, 32):
             pick = order[start : start + 32]
             chosen = [[token_ids[i][c] for c in rng.permutation(5)[:4]] for i in pick]
-            loss = cross_entropy(chosen, view_of(pick))
+            loss = cross_entropy(chosen, pictures.pick(pick, rng))
             step(optimizer, loss + anchor_loss())
             schedule.step()
-            losses.append(loss.item())
-        print("epoch", epoch + 1, "loss", round(float(np.mean(losses)), 4), flush=True)
+            losses.append(loss.detach())
+        print("epoch", epoch + 1, "loss", round(float(torch.stack(losses).mean()), 4), flush=True)
         if epoch + 1 in (args.epochs // 2, args.epochs):
             keep_if_better(f"epoch {epoch + 1}")
 
     if args.reward_minutes <= 0:
         return
-    reward = CiderReward(train)
     optimizer = torch.optim.AdamW(parameters, lr=args.reward_lr, weight_decay=0.0)
-    began, next_evaluation, count = time.time(), 3 * 60, 0
+    began, next_evaluation, count = time.time(), 60 * args.evaluate_every, 0
     rewards = []
     while (used := time.time() - began) < 60 * args.reward_minutes:
         for group in optimizer.param_groups:
             group["lr"] = args.reward_lr * (0.1 + 0.9 * (1 - used / (60 * args.reward_minutes)))
-        pick = rng.choice(len(train), 32, replace=False)
-        encoded = view_of(pick)
+        pick = rng.choice(len(train), args.reward_pictures, replace=False)
+        encoded = pictures.pick(pick, rng)
         model.eval()
-        with torch.no_grad(), autocast():
+        with torch.no_grad(), autocast(device):
             sampled = model.text_decoder.generate(
-                input_ids=torch.full((len(pick) * SAMPLES, 1), bos),
+                input_ids=torch.full((len(pick) * SAMPLES, 1), bos, device=device),
                 encoder_hidden_states=encoded.repeat_interleave(SAMPLES, 0),
                 do_sample=True,
                 top_k=0,
@@ -237,19 +272,18 @@ def main() -> None:
                 pad_token_id=pad,
             )[:, 1:]
         texts = tokenizer.batch_decode(sampled, skip_special_tokens=True)
-        gained = np.array([reward(int(pick[i // SAMPLES]), caption) for i, caption in enumerate(texts)])
+        gained = rewards_of([(int(pick[i // SAMPLES]), caption) for i, caption in enumerate(texts)])
         gained = gained.reshape(len(pick), SAMPLES)
         others = (gained.sum(1, keepdims=True) - gained) / (SAMPLES - 1)
-        advantage = torch.from_numpy((gained - others).flatten()).float()
+        advantage = torch.from_numpy((gained - others).flatten()).float().to(device)
         # In units of its own spread: rewards are small, and the anchors would drown them.
         advantage /= advantage.std() + 1e-6
         rows = [[t for t in row if t not in (pad, eos)] for row in sampled.tolist()]
-        packed = pack([rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)], bos, eos, pad)
+        packed = pack([rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)], bos, eos, pad, device)
         logits = decode(packed, encoded) / TEMPERATURE
-        # One weight a token: that of the caption it belongs to, captions told apart by where positions restart.
         keep = packed.labels >= 0
-        caption_of = (packed.position_ids == 0).logical_and(keep).long().cumsum(1) - 1
-        weights = advantage.view(len(pick), SAMPLES).gather(1, caption_of.clamp(0, SAMPLES - 1))[keep]
+        # One weight a token: that of the caption it belongs to.
+        weights = advantage.view(len(pick), SAMPLES).gather(1, packed.caption.clamp(min=0))[keep]
         loss = (F.cross_entropy(logits[keep].float(), packed.labels[keep], reduction="none") * weights).mean()
         step(optimizer, loss + anchor_loss())
         count += 1
@@ -257,7 +291,7 @@ def main() -> None:
         if count % 20 == 0:
             print("reward", count, round(float(np.mean(rewards[-20:])), 4), round(used / 60, 1), texts[0], flush=True)
         if used > next_evaluation:
-            next_evaluation = used + 3 * 60
+            next_evaluation = used + 60 * args.evaluate_every
             keep_if_better(f"{count} rewarded steps")
     keep_if_better(f"{count} rewarded steps")
 

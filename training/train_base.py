@@ -1,10 +1,10 @@
 """Trains the embedded base model: a hybrid BLIP behind an ImageNet stem, on Flickr8k's train split and labelled photographs.
 
-Two phases, each of so many minutes, in which the learning rate rises and falls once:
- 1. the stem frozen, its outputs read from disk (`stem_views.py`), everything behind it from scratch;
- 2. the stem's last stages too, all but their depthwise convolutions, at a low rate.
-A batch is 48 captioned pictures with two of their captions each; 24 photographs whose class is said in a few words, at a
-quarter of the weight; and 8 pictures that are no photographs (`outliers.py`) with captions of others, so that the model is
+A run takes so many minutes, in which the learning rate rises and falls once. The stem stays frozen, or with `--tune-stem` its
+last stages are trained too, at a low rate. On a CPU that is two runs, over what the stem made of some views (`stem_views.py`),
+and depthwise convolutions stay as they are; on a GPU it is one, over the pictures themselves (`pixels.py`).
+A batch is captioned pictures with some of their captions each; photographs whose class is said in a few words, at a
+quarter of the weight; and pictures that are no photographs (`outliers.py`) with captions of others, so that the model is
 unsure of them, at a quarter too. A run that was stopped goes on from its checkpoint. Each evaluation writes the averaged
 weights in Hugging Face's format when their CIDEr-D on dev is the best so far.
 """
@@ -26,10 +26,19 @@ from captions import MAX_CAPTION_TOKENS, LabelledImage, pack, read_captions, wri
 from photos import Photo, named, read_photos
 from precision import autocast
 from score import score
-from stem import FIRST_LATE_BLOCK, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, hybrid_blip, imagenet_stem, stem_config, stored_weights
+from stem import (
+    FIRST_LATE_BLOCK, IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, hybrid_blip, imagenet_stem, load_hybrid_blip, stem_config, stored_weights,
+)  # fmt: skip
+from views import open_views
 
-PICTURES, CAPTIONS_EACH, PHOTOS, OUTLIERS = 48, 2, 24, 8
 PHOTO_WEIGHT = OUTLIER_WEIGHT = 0.25
+# Into how many parts the pictures are cut for --leave-out.
+PARTS = 4
+
+
+def is_left_out(index: int, part: int) -> bool:
+    """Whether the training picture at `index` is of those that a model without `part` never sees."""
+    return index % PARTS == part
 
 
 def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
@@ -63,35 +72,12 @@ def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
     )
 
 
-class Views:
-    """Random views of some pictures, by `stem_views.py`; those that are being made are picked up as they come."""
-
-    def __init__(self, folder: Path, key: str):
-        self.folder, self.key = folder, key
-        self.names: list[str] = json.loads((folder / "names.json").read_text())
-        self.row = {name: i for i, name in enumerate(self.names)}
-        self.refresh()
-
-    def refresh(self) -> None:
-        self.arrays = [np.load(p / f"{self.key}.npy", mmap_mode="r") for p in sorted(self.folder.glob("view-*"))]
-
-    def pick(self, names: list[str], rng: np.random.Generator) -> torch.Tensor:
-        """[n, channels, side, side] float32, of each picture any of its views."""
-        views = rng.integers(len(self.arrays), size=len(names))
-        rows = np.stack([self.arrays[v][self.row[name]] for v, name in zip(views, names, strict=True)])
-        return torch.from_numpy(rows).permute(0, 3, 1, 2).float()
-
-    def whole(self, names: list[str]) -> torch.Tensor:
-        """[n, channels, side, side] float16, of the whole pictures."""
-        return torch.from_numpy(self.arrays[0][[self.row[name] for name in names]]).permute(0, 3, 1, 2)
-
-
 @torch.no_grad()
 def caption_all(model: BlipForConditionalGeneration, tokenizer: BertTokenizerFast, inputs: torch.Tensor) -> list[str]:
     """Greedy captions by transformers' own generate; inputs: pixels, or what the stem made of them."""
     captions = []
     for start in range(0, len(inputs), 100):
-        with autocast():
+        with autocast(inputs.device.type):
             ids = model.generate(
                 pixel_values=inputs[start : start + 100].float(), max_new_tokens=25, do_sample=False, num_beams=1
             )
@@ -125,8 +111,15 @@ def main() -> None:
     parser.add_argument("--pseudo-captions", type=Path, help="confident captions of photographs, by `caption_photos.py`")
     parser.add_argument("--views", type=Path, required=True, help="folder of train, dev, photos and outliers")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and best model")
-    parser.add_argument("--start-from", type=Path, help="weights.pt of an earlier run, e.g. for the second phase")
-    parser.add_argument("--tune-stem", action="store_true", help="the second phase")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--start-from", type=Path, help="folder of a base, e.g. for a second run with --tune-stem")
+    parser.add_argument("--tune-stem", action="store_true")
+    parser.add_argument("--tune-from", type=int, default=FIRST_LATE_BLOCK, help="the first block of the stem that is trained")
+    parser.add_argument("--leave-out", type=int, choices=range(PARTS), help="train without this part, for `out_of_fold.py`")
+    parser.add_argument("--pictures", type=int, default=48, help="a batch")
+    parser.add_argument("--captions-each", type=int, default=2)
+    parser.add_argument("--photos-a-batch", type=int, default=24)
+    parser.add_argument("--outliers-a-batch", type=int, default=8)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--stem-lr", type=float, default=1e-4)
@@ -137,21 +130,27 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--evaluate-every", type=float, default=6, help="minutes")
     args = parser.parse_args()
+    device = args.device
     torch.set_num_threads(2)
     torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
     rng = np.random.default_rng(int(time.time()))
     args.out.mkdir(parents=True, exist_ok=True)
 
     train, dev = read_captions(args.captions, "train"), read_captions(args.captions, "dev")
     photos, held_back = read_photos(args.photos)
+    if args.leave_out is not None:
+        train = [image for i, image in enumerate(train) if not is_left_out(i, args.leave_out)]
     if args.pseudo_captions:
         said = {row["image"]: row["captions"] for row in map(json.loads, args.pseudo_captions.open())}
         labelled = {p.name for p in photos}
         photos = [Photo(p.name, p.captions + said.get(p.name, []), p.names) for p in photos]
         photos += [Photo(name, captions, []) for name, captions in said.items() if name not in labelled]
+    if args.leave_out is not None:
+        photos = [photo for i, photo in enumerate(photos) if not is_left_out(i, args.leave_out)]
     vocabulary = args.out / "vocab.txt"
     if args.start_from:
-        vocabulary.write_bytes((args.start_from.parent / "vocab.txt").read_bytes())
+        vocabulary.write_bytes((args.start_from / "vocab.txt").read_bytes())
     elif not vocabulary.exists():
         words = [c for i in train for c in i.captions] + [c for p in photos for c in p.captions] * 2
         write_vocabulary(words, args.vocabulary, vocabulary)
@@ -164,24 +163,26 @@ def main() -> None:
     photo_ids = [tokens(p.captions) for p in photos]
 
     key = "middle" if args.tune_stem else "last"
-    train_views, photo_views = Views(args.views / "train", key), Views(args.views / "photos", key)
-    outlier_views = Views(args.views / "outliers", key)
-    dev_inputs = (dev, Views(args.views / "dev", key).whole([i.name for i in dev]))
+    train_views, dev_views, photo_views, outlier_views = (
+        open_views(args.views / part, key, device) for part in ("train", "dev", "photos", "outliers")
+    )
+    dev_inputs = (dev, dev_views.whole([i.name for i in dev]))
     held_back_inputs = (held_back, photo_views.whole([p.name for p in held_back]))
 
     model = hybrid_blip(blip_config(len(tokenizer), args), imagenet_stem())
     if args.start_from:
-        model.load_state_dict(torch.load(args.start_from))
+        model.load_state_dict(load_hybrid_blip(args.start_from).state_dict())
+    model.to(device)
     text = model.config.text_config
     bos, eos, pad = text.bos_token_id, text.sep_token_id, text.pad_token_id
     stem = model.vision_model.embeddings.patch_embedding.stem
     stem.requires_grad_(False)
     tuned = []
     if args.tune_stem:
-        for part in (*stem._blocks[FIRST_LATE_BLOCK:], stem._conv_head, stem._bn1):
-            # Depthwise weights stay: on a CPU their gradient takes longer than everything else together.
+        for part in (*stem._blocks[args.tune_from :], stem._conv_head, stem._bn1):
+            # On a CPU the gradient of depthwise weights takes longer than everything else together.
             for name, parameter in part.named_parameters():
-                parameter.requires_grad_("_depthwise_conv" not in name)
+                parameter.requires_grad_(device != "cpu" or "_depthwise_conv" not in name)
         tuned = [p for p in stem.parameters() if p.requires_grad]
     inside = {id(p) for p in stem.parameters()}
     behind = [p for p in model.parameters() if id(p) not in inside]
@@ -197,7 +198,7 @@ def main() -> None:
     checkpoint = args.out / "checkpoint.pt"
     step, epoch, used, best = 0, 0, 0.0, -1.0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False)
+        state = torch.load(checkpoint, weights_only=False, map_location=device)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
@@ -209,32 +210,33 @@ def main() -> None:
     running = []
     model.train()
     total = 60 * args.minutes
+    pictures, photos_a_batch, outliers = args.pictures, args.photos_a_batch, args.outliers_a_batch
     photo_order = rng.permutation(len(photos))
     photo_at = 0
     while used < total:
         train_views.refresh()
         photo_views.refresh()
         order = rng.permutation(len(train))
-        for start in range(0, len(order) - PICTURES + 1, PICTURES):
+        for start in range(0, len(order) - pictures + 1, pictures):
             share = used / total
             rate = min(share / 0.08, 0.5 * (1 + math.cos(math.pi * (min(1, share) - 0.08) / 0.92)))
             for group in optimizer.param_groups:
                 group["lr"] = group["top"] * max(0.01, rate)
-            pick = order[start : start + PICTURES]
-            if photo_at + PHOTOS > len(photos):
+            pick = order[start : start + pictures]
+            if photo_at + photos_a_batch > len(photos):
                 photo_order, photo_at = rng.permutation(len(photos)), 0
-            extra = photo_order[photo_at : photo_at + PHOTOS]
-            photo_at += PHOTOS
-            chosen = [[train_ids[i][c] for c in rng.permutation(5)[:CAPTIONS_EACH]] for i in pick]
+            extra = photo_order[photo_at : photo_at + photos_a_batch]
+            photo_at += photos_a_batch
+            chosen = [[train_ids[i][c] for c in rng.permutation(5)[: args.captions_each]] for i in pick]
             chosen += [[photo_ids[i][rng.integers(len(photo_ids[i]))]] for i in extra]
-            chosen += [[train_ids[rng.integers(len(train))][rng.integers(5)]] for _ in range(OUTLIERS)]
-            packed = pack(chosen, bos, eos, pad)
+            chosen += [[train_ids[rng.integers(len(train))][rng.integers(5)]] for _ in range(outliers)]
+            packed = pack(chosen, bos, eos, pad, device)
             inputs = torch.cat([
                 train_views.pick([train[i].name for i in pick], rng),
                 photo_views.pick([photos[i].name for i in extra], rng),
-                outlier_views.pick(rng.choice(outlier_views.names, OUTLIERS), rng),
-            ]).contiguous(memory_format=torch.channels_last)  # fmt: skip
-            with autocast():
+                outlier_views.pick(rng.choice(outlier_views.names, outliers), rng),
+            ])  # fmt: skip
+            with autocast(device):
                 states = model.vision_model(pixel_values=inputs).last_hidden_state
                 logits = model.text_decoder(
                     input_ids=packed.input_ids,
@@ -242,12 +244,11 @@ def main() -> None:
                     attention_mask=packed.attention_mask,
                     encoder_hidden_states=states,
                     use_cache=False,
-                ).logits
+                ).logits.float()
             losses = []
-            parts = slice(0, PICTURES), slice(PICTURES, PICTURES + PHOTOS), slice(PICTURES + PHOTOS, None)
+            parts = slice(0, pictures), slice(pictures, pictures + photos_a_batch), slice(pictures + photos_a_batch, None)
             for part in parts:
-                keep = packed.labels[part] >= 0
-                losses.append(F.cross_entropy(logits[part][keep].float(), packed.labels[part][keep], label_smoothing=0.1))
+                losses.append(F.cross_entropy(logits[part].flatten(0, 1), packed.labels[part].flatten(), label_smoothing=0.1))
             loss = losses[0] + PHOTO_WEIGHT * losses[1] + OUTLIER_WEIGHT * losses[2]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -255,11 +256,11 @@ def main() -> None:
             optimizer.step()
             average.update_parameters(model)
             step += 1
-            running.append([part.item() for part in losses])
+            running.append(torch.stack(losses).detach())
             now = time.time()
             used, clock = used + now - clock, now
             if step % 50 == 0:
-                means = np.mean(running, 0).round(4).tolist()
+                means = torch.stack(running).mean(0).cpu().numpy().round(4).tolist()
                 running = []
                 print(json.dumps({"step": step, "epoch": epoch, "minutes": round(used / 60, 1), "losses": means}), flush=True)
             if used >= next_evaluation or used >= total:
@@ -271,7 +272,6 @@ def main() -> None:
                 log.flush()
                 if scores["CIDEr-D"] > best:
                     best = scores["CIDEr-D"]
-                    torch.save(average.module.state_dict(), args.out / "weights.pt")
                     save(average.module, vocabulary, args.out / "best")
                 state = dict(
                     model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
