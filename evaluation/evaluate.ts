@@ -18,6 +18,8 @@ export interface Generated {
   readonly score: number;
   /** Geometric mean of its token probabilities, 0..1, where the source tells it. */
   readonly probability?: number;
+  /** Of the model's picture head, where it has one and the source tells it. */
+  readonly picture_score?: number;
   /** Whether a person should look at it, by the threshold that the model has now. */
   readonly needs_review: boolean;
 }
@@ -77,7 +79,7 @@ export async function evaluate(options: {
       const path = join(folder, image);
       try {
         const generated = await source.caption(new Uint8Array(await readFile(await insideOf(folder, path))));
-        const { caption, score, needs_review, probability } = generated;
+        const { caption, score, needs_review, probability, picture_score } = generated;
         return [
           {
             path,
@@ -86,6 +88,7 @@ export async function evaluate(options: {
             needs_review,
             references,
             ...(probability !== undefined && { probability }),
+            ...(picture_score !== undefined && { picture_score }),
           },
         ];
       } catch (error) {

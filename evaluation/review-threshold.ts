@@ -1,9 +1,9 @@
 /**
  * From which score on a model's captions need no look. The rule: also the least sure of the captions that nobody looks at
  * shall reach a ROUGE-L midway between the best sentence that can be said of every picture and a person. Their mean alone
- * would let a good model's worst captions through beside its best. So scores are gone down from the highest, a tenth of the
- * set at a time, as long as the lower end of what the set allows to say of that tenth (bootstrap) is high enough. It is
- * checked on halves of the set that it was not set on.
+ * would let a good model's worst captions through beside its best. So what is judged is the ROUGE-L to be expected at a score, which
+ * can only rise with it (isotonic regression), at the lower end of what the set allows to say of it (bootstrap). It is checked on halves of
+ * the set that it was not set on.
  */
 
 import type { Review } from "../shared/schema.ts";
@@ -45,10 +45,10 @@ export interface HeldOut {
 
 /** Fewer pictures say nothing about a threshold. */
 export const MIN_PICTURES = 100;
-/** Share of a set whose captions are judged together. */
-const WINDOW = 0.1;
-/** Fewer captions say nothing together. */
-const MIN_WINDOW = 40;
+/** With fewer unflagged captions everything is flagged: so few say nothing together. */
+const MIN_UNFLAGGED = 20;
+/** Share of a half that is reported as its least sure captions. */
+const LEAST_SURE = 0.1;
 const RESAMPLES = 500;
 /** One-sided. */
 const CONFIDENCE = 0.95;
@@ -85,63 +85,77 @@ export function calibrateReview(
   };
 }
 
-/** The lowest score down to which every tenth of the set is `wanted` with confidence; undefined where not even the best is. */
+/** The lowest score from which the ROUGE-L to be expected is `wanted` with confidence; undefined where not even the best reach it. */
 export function lowestThreshold(
   pictures: readonly ScoredCaption[],
   wanted: number,
   random: () => number,
 ): number | undefined {
-  const ranked = byScore(pictures);
-  const window = windowOf(pictures);
+  // Equal scores are on the same side of every threshold.
+  const byScore = Map.groupBy(bestFirst(pictures), ({ score }) => score);
   const bounds = lowerBounds(
-    ranked.map(({ rouge }) => rouge),
-    { window, random },
+    [...byScore.values()].map((same) => same.map(({ rouge }) => rouge)),
+    random,
   );
   let threshold: number | undefined;
-  for (let last = window - 1; last < ranked.length && (bounds[last] as number) >= wanted; last++) {
-    // Equal scores are on the same side of every threshold.
-    if (ranked[last]?.score !== ranked[last + 1]?.score) {
-      threshold = roundedDown((ranked[last] as ScoredCaption).score);
-    }
-  }
+  let unflagged = 0;
+  [...byScore].forEach(([score, same], i) => {
+    unflagged += same.length;
+    if (unflagged >= MIN_UNFLAGGED && (bounds[i] as number) >= wanted) threshold = roundedDown(score);
+  });
   return threshold;
 }
 
-function byScore(pictures: readonly ScoredCaption[]): ScoredCaption[] {
+function bestFirst(pictures: readonly ScoredCaption[]): ScoredCaption[] {
   return [...pictures].sort((a, b) => b.score - a.score);
 }
 
-function windowOf(pictures: readonly unknown[]): number {
-  return Math.max(MIN_WINDOW, Math.round(WINDOW * pictures.length));
+/** Of each group of values, the lower confidence bound of what is expected there, if that never rises from group to group. */
+function lowerBounds(groups: readonly (readonly number[])[], random: () => number): number[] {
+  const values = groups.flatMap((group, i) => group.map((value) => ({ value, group: i })));
+  const expected: number[][] = groups.map(() => []);
+  for (let resample = 0; resample < RESAMPLES; resample++) {
+    const drawn = groups.map(() => ({ sum: 0, count: 0 }));
+    for (let i = 0; i < values.length; i++) {
+      const { value, group } = values[Math.floor(random() * values.length)] as (typeof values)[number];
+      const of = drawn[group] as (typeof drawn)[number];
+      of.sum += value;
+      of.count++;
+    }
+    neverRising(drawn).forEach((value, i) => {
+      expected[i]?.push(value);
+    });
+  }
+  return expected.map((of) => {
+    of.sort((a, b) => a - b);
+    return of[Math.floor(of.length * (1 - CONFIDENCE))] as number;
+  });
 }
 
-/** For each place, the lower confidence bound of the mean of the `window` values up to it, all from the same resamples. */
-function lowerBounds(
-  values: readonly number[],
-  { window, random }: { readonly window: number; readonly random: () => number },
-): number[] {
-  const means: number[][] = values.map(() => []);
-  const counts = new Float64Array(values.length + 1);
-  const sums = new Float64Array(values.length + 1);
-  for (let resample = 0; resample < RESAMPLES; resample++) {
-    const drawn = new Uint16Array(values.length);
-    for (let i = 0; i < values.length; i++) {
-      const at = Math.floor(random() * values.length);
-      drawn[at] = (drawn[at] as number) + 1;
+/**
+ * The sequence that never rises and is nearest to the groups' means, by pooling adjacent violators (isotonic regression; Ayer et
+ * al. 1955). A group without values has its neighbour's.
+ */
+export function neverRising(groups: readonly { readonly sum: number; readonly count: number }[]): number[] {
+  const blocks: { sum: number; count: number; groups: number }[] = [];
+  for (const group of groups) {
+    let block = { ...group, groups: 1 };
+    for (let before = blocks.at(-1); before && !falls(before, block); before = blocks.at(-1)) {
+      blocks.pop();
+      block = {
+        sum: before.sum + block.sum,
+        count: before.count + block.count,
+        groups: before.groups + block.groups,
+      };
     }
-    values.forEach((value, i) => {
-      counts[i + 1] = (counts[i] as number) + (drawn[i] as number);
-      sums[i + 1] = (sums[i] as number) + (drawn[i] as number) * value;
-    });
-    for (let end = window; end <= values.length; end++) {
-      const count = (counts[end] as number) - (counts[end - window] as number);
-      if (count > 0) means[end - 1]?.push(((sums[end] as number) - (sums[end - window] as number)) / count);
-    }
+    blocks.push(block);
   }
-  return means.map((drawn) => {
-    drawn.sort((a, b) => a - b);
-    return drawn[Math.floor(drawn.length * (1 - CONFIDENCE))] ?? Number.NEGATIVE_INFINITY;
-  });
+  return blocks.flatMap((block) => Array<number>(block.groups).fill(block.sum / block.count));
+}
+
+/** Whether the mean falls from one to the other; of nothing there is no mean. */
+function falls(from: { sum: number; count: number }, to: { sum: number; count: number }): boolean {
+  return from.count > 0 && to.count > 0 && to.sum * from.count < from.sum * to.count;
 }
 
 function crossFit(pictures: readonly ScoredCaption[], wanted: number, random: () => number): HeldOut {
@@ -158,9 +172,9 @@ function crossFit(pictures: readonly ScoredCaption[], wanted: number, random: ()
         all_flagged++;
         continue;
       }
-      const kept = byScore(check.filter(({ score }) => score >= below)).map(({ rouge }) => rouge);
+      const kept = bestFirst(check.filter(({ score }) => score >= below)).map(({ rouge }) => rouge);
       unflagged.push(...kept);
-      leastSure.push(...kept.slice(-windowOf(check)));
+      leastSure.push(...kept.slice(-Math.round(LEAST_SURE * check.length)));
     }
   }
   return {

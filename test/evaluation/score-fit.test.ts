@@ -33,6 +33,18 @@ describe("fitScore", () => {
     expect(fitScore(set)).toEqual({ weights, scores });
   });
 
+  test("what a picture head says counts where every caption has it, and only there", () => {
+    const random = createRandom(5);
+    const headed = pictures(400, () => 0).map((picture) => {
+      const picture_score = random();
+      return { ...picture, picture_score, cider: 0.2 + 0.6 * picture_score };
+    });
+    expect(fitScore(headed).weights?.picture_score).toBeGreaterThan(1);
+    const [first, ...others] = headed as [ProbableCaption, ...ProbableCaption[]];
+    const { picture_score: _, ...without } = first;
+    expect(fitWeights([without, ...others])).not.toHaveProperty("picture_score");
+  });
+
   test("the score is the CIDEr-D to be expected, a little drawn to the mean", () => {
     const set = pictures(1000, (word) => (word === "dog" ? 0.8 : 0.3));
     const { scores } = fitScore(set);
