@@ -7,8 +7,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { Device } from "../backend/bundle/bundle.ts";
+import { readJsonFile } from "../backend/bundle/json-file.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import type { Report } from "./report.ts";
+import { MeasurementError, type Report } from "./report.ts";
 
 const BATCH = 8;
 
@@ -34,9 +35,8 @@ const Reference = z.object({
 });
 
 export async function run(options: z.infer<typeof Options>): Promise<Report> {
-  const { size, max_new_tokens, num_beams, rows } = Reference.parse(
-    JSON.parse(await readFile(join(options.reference, "reference.json"), "utf8")),
-  );
+  const file = join(options.reference, "reference.json");
+  const { size, max_new_tokens, num_beams, rows } = await readJsonFile(file, Reference, MeasurementError);
   const pixels = new Uint8Array(await readFile(join(options.reference, "pixels.bin")));
   const { captioner, engine } = await openLocalCaptioner(options.bundle, { device: options.device });
   const { tokens } = engine.bundle.manifest;

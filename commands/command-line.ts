@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type * as z from "zod";
 import { BundleError } from "../backend/bundle/bundle.ts";
+import { DeviceError } from "../backend/engines/onnx/device.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
 import { MeasurementError } from "../bench/report.ts";
@@ -30,6 +31,7 @@ const EXPECTED_ERRORS = [
   MeasurementError,
   LabelError,
   BundleError,
+  DeviceError,
   WeightError,
   HubError,
   NoChromiumError,

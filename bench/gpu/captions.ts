@@ -94,7 +94,7 @@ export async function run({
         const whole = await timeCaptions(engine, { batch, size, tokens: NEW_TOKENS, repeats });
         for (let turn = 0; turn < repeats; turn++) await peer.takeTurn(batch);
         const [anchor] = peer.results(batch);
-        rows.push({
+        const row = {
           batch,
           first_token_ms: first,
           first_token_of_matrix_rate:
@@ -105,7 +105,10 @@ export async function run({
           transformers: anchor?.variant ?? null,
           transformers_ms: anchor?.ms ?? null,
           times_as_fast: anchor === undefined ? null : anchor.ms / whole,
-        });
+        };
+        rows.push(row);
+        // A GPU is often lent for minutes: what is cut short has shown what it had.
+        console.error(JSON.stringify(row));
       }
     } finally {
       peer.stop();

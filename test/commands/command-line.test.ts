@@ -2,7 +2,8 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
@@ -98,6 +99,22 @@ test.each([
   const { stderr, status } = await runCommand(command, args);
   expect(stderr).toContain("expected an address that begins with http:// or https://; got ");
   expect(status).toBe(2);
+});
+
+const HAS_CUDA = existsSync(
+  join(ROOT, "node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so"),
+);
+test.skipIf(HAS_CUDA)("a device that cannot be used is answered with what it needs", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "pixels.bin"), "");
+  const none = { size: 256, max_new_tokens: 20, num_beams: 1, rows: [] };
+  await writeFile(join(folder, "reference.json"), JSON.stringify(none));
+  const { stderr, status } = await runCommand("bench", [
+    ...["parity", "--reference", folder, "--images", folder, "--device", "cuda"],
+  ]);
+  expect(stderr).toMatch(/^DEVICE=cuda cannot be used here\..*npm run cuda:install/m);
+  expect(stderr).not.toContain("bug");
+  expect(status).toBe(1);
 });
 
 test.each([
