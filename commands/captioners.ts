@@ -21,9 +21,10 @@ export async function captionLocally(
 ): Promise<Result<Caption>> {
   const result = await captioner.caption(bytes, generation);
   if (!result.ok) return result;
-  const { caption, score } = result.value;
+  const { caption, score, picture_score } = result.value;
   const { id, revision, review } = captioner.model;
-  const generated = { caption, score, model: { id, revision } };
+  const ofPicture = picture_score !== undefined && { picture_score };
+  const generated = { caption, score, ...ofPicture, model: { id, revision } };
   const sha256 = await contentHash(bytes);
   return success(toCaption({ sha256, generated, cached: false, maxLength, review: review ?? undefined }));
 }

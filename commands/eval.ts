@@ -161,8 +161,9 @@ async function inProcess(
     async caption(bytes) {
       const result = await captioner.caption(bytes);
       if (!result.ok) throw new Error(`${result.failure.detail} (${result.failure.code})`);
-      const { caption, score: probability } = result.value;
-      return { caption, probability, ...judgeCaption(result.value, review ?? undefined) };
+      const { caption, score: probability, picture_score } = result.value;
+      const head = picture_score !== undefined && { picture_score };
+      return { caption, probability, ...head, ...judgeCaption(result.value, review ?? undefined) };
     },
     model: () => ({ id, revision }),
     /** The set that the score's weights were fitted to. */

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import BertTokenizerFast
 
 from models import normalization, open_blip
@@ -27,6 +28,8 @@ def main() -> None:
     pixels = np.ascontiguousarray(np.stack([np.asarray(p) for p in pictures]).transpose(0, 3, 1, 2))
     values = (torch.from_numpy(pixels).float() / 255 - mean) / std
     states = model.vision_model(pixel_values=values).last_hidden_state
+    head = load_file(MODEL / "base/picture_head.safetensors")
+    scores = states.mean(1) @ head["picture_head.weight"][0] + head["picture_head.bias"]
     bos = torch.full((len(pixels), 1), model.config.text_config.bos_token_id)
     logits = model.text_decoder(input_ids=bos, encoder_hidden_states=states).logits[:, 0]
     ids = model.generate(pixel_values=values, max_new_tokens=30, do_sample=False, num_beams=1)[:, 1:]
@@ -39,6 +42,7 @@ def main() -> None:
         "token_ids": ids.tolist(),
         "captions": tokenizer.batch_decode(ids, skip_special_tokens=True),
         "first_logits": [round(v, 5) for v in logits.flatten().tolist()],
+        "picture_scores": [round(v, 5) for v in scores.tolist()],
         # Every 16th value: enough to notice any error, a tenth of the size.
         "encoder_every_16th": [round(v, 5) for v in states.flatten()[::16].tolist()],
     }

@@ -9,6 +9,8 @@ export const MODEL_ID_HEADER = "x-model-id";
 export const MODEL_REVISION_HEADER = "x-model-revision";
 /** Answer: geometric mean of the token probabilities, 0..1. */
 export const CAPTION_SCORE_HEADER = "x-caption-score";
+/** Answer: how well such a picture can be described, by the model's picture head; absent where it has none. */
+export const PICTURE_SCORE_HEADER = "x-picture-score";
 /** Answer: `generated`, or `joined` or `recent` where the model did not run for this request. */
 export const CAPTION_SOURCE_HEADER = "x-caption-source";
 /** Request: whom the caption is for; requests for different ones share nothing. */

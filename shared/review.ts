@@ -6,8 +6,8 @@ import type { GeneratedCaption, Review, ScoreWeights } from "./schema.ts";
 /** What is needed of a calibration to judge captions by it. */
 export type ReviewRule = Pick<Review, "below" | "weights">;
 
-/** What a caption says and how likely its model found it. */
-export type SaidCaption = Pick<GeneratedCaption, "caption" | "score">;
+/** What a caption says, how likely its model found it, and how well it can describe such a picture. */
+export type SaidCaption = Pick<GeneratedCaption, "caption" | "score" | "picture_score">;
 
 export interface Judgement {
   /** 0..1 */
@@ -18,19 +18,22 @@ export interface Judgement {
 /** Captioners that tell no probability say 0, whose logarithm is no number. */
 const LEAST_PROBABILITY = 1e-6;
 
-/** Judges a caption by its model's rule. Where the model has none, everything is for review. */
+/** Judges a caption by its model's rule. Where the model has none, or the caption lacks what it asks for, everything is for review. */
 export function judgeCaption(said: SaidCaption, rule: ReviewRule | undefined): Judgement {
   const { alt, looping } = toAltText(said.caption);
-  const score = rule?.weights ? weightedScore(said, rule.weights) : said.score;
-  return { score, needs_review: rule === undefined || score < rule.below || looping || alt === "" };
+  const weights = rule?.weights;
+  const lacksPicture = weights?.picture_score !== undefined && said.picture_score === undefined;
+  const score = weights && !lacksPicture ? weightedScore(said, weights) : said.score;
+  const isUnsure = rule === undefined || lacksPicture || score < rule.below;
+  return { score, needs_review: isUnsure || looping || alt === "" };
 }
 
-/** The logistic regression of `weights`, 0..1. */
+/** The logistic regression of `weights`, 0..1; where they ask for the picture's score, the caption has one. */
 export function weightedScore(
-  { caption, score: probability }: SaidCaption,
-  { intercept, log_probability, words }: ScoreWeights,
+  { caption, score: probability, picture_score = 0 }: SaidCaption,
+  { intercept, log_probability, picture_score: ofPicture = 0, words }: ScoreWeights,
 ): number {
-  let logit = intercept + log_probability * logProbability(probability);
+  let logit = intercept + log_probability * logProbability(probability) + ofPicture * picture_score;
   for (const word of wordsOf(caption)) if (Object.hasOwn(words, word)) logit += words[word] ?? 0;
   return 1 / (1 + Math.exp(-logit));
 }

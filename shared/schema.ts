@@ -47,15 +47,21 @@ export const GeneratedCaption = z.object({
   score: z.number().min(0).max(1).meta({
     description: "Geometric mean of the token probabilities; 0 where the captioner gives none.",
   }),
+  picture_score: z.number().optional().meta({
+    description: "How well such a picture can be described, where the model has a head that says so.",
+  }),
   model: ModelIdentity,
 });
 export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
 
-/** A logistic regression that makes a caption's score of the probability that its model gave it and of its words. */
+/** A logistic regression that makes a caption's score of the probability that its model gave it, of its picture and of its words. */
 export const ScoreWeights = z.object({
   intercept: z.number(),
   log_probability: z.number().meta({
     description: "Of the logarithm of the geometric mean of the token probabilities.",
+  }),
+  picture_score: z.number().optional().meta({
+    description: "Of what the model's picture head says, where it has one.",
   }),
   words: z.record(z.string(), z.number()).meta({ description: "Of each word that the caption has." }),
 });

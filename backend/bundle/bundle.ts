@@ -66,6 +66,9 @@ export const BundleManifest = z.object({
   generation: z.object({ max_new_tokens: z.number().int(), num_beams: z.number().int() }),
   base: Source,
   adapter: Source.nullable(),
+  picture_head: z.boolean().default(false).meta({
+    description: "Whether the graph says how well such a picture can be described, before a word is said.",
+  }),
   review: Review.nullable()
     .default(null)
     .meta({ description: "Which captions a person should look at; no part of the revision." }),

@@ -14,4 +14,6 @@ export const PORTS = {
   tokenIds: "token_ids",
   /** float32 [batch, steps], natural logarithm */
   logProbabilities: "log_probabilities",
+  /** float32 [batch, 1]; only where the bundle has a picture head */
+  pictureScores: "picture_scores",
 } as const;

@@ -3,6 +3,7 @@
  * that serve one graph. Types and names only: no files, no gRPC.
  */
 
+import type { BundleManifest } from "./bundle.ts";
 import { PORTS } from "./ports.ts";
 
 /** A tensor in KServe's terms; -1 is any size. */
@@ -35,15 +36,19 @@ export const MAX_BATCHED_ROWS = 32;
 export const ROW_MAX_NEW_TOKENS = "row_max_new_tokens";
 
 /** @param name of the batched model, and what the other's begins with */
-export function servedModels(name: string, imageSize: number): ServedModels {
+export function servedModels(
+  name: string,
+  { image, picture_head }: Pick<BundleManifest, "image" | "picture_head">,
+): ServedModels {
   const pixels: ServedPort = {
     name: PORTS.pixels,
     datatype: "UINT8",
-    shape: [-1, 3, imageSize, imageSize],
+    shape: [-1, 3, image.size, image.size],
   };
   const outputs: ServedPort[] = [
     { name: PORTS.tokenIds, datatype: "INT64", shape: [-1, -1] },
     { name: PORTS.logProbabilities, datatype: "FP32", shape: [-1, -1] },
+    ...(picture_head ? [{ name: PORTS.pictureScores, datatype: "FP32", shape: [-1, 1] } as const] : []),
   ];
   return {
     batched: {

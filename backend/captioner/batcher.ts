@@ -119,10 +119,12 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
         if (sequence === undefined)
           throw new Error(`This is a bug: the engine left out row ${row} of its batch.`);
         const { maxNewTokens } = entry.decoding;
+        const { tokenIds, logProbabilities, ...of } = sequence;
         entry.settle.resolve(
           success({
-            tokenIds: sequence.tokenIds.slice(0, maxNewTokens),
-            logProbabilities: sequence.logProbabilities.slice(0, maxNewTokens),
+            ...of,
+            tokenIds: tokenIds.slice(0, maxNewTokens),
+            logProbabilities: logProbabilities.slice(0, maxNewTokens),
             queueMs: startedAt - entry.queuedAt,
             inferenceMs,
             batchSize: batch.length,

@@ -42,6 +42,8 @@ export interface CaptionerAnswer {
   readonly caption: string;
   /** Geometric mean of the token probabilities, end token included, 0..1. */
   readonly score: number;
+  /** How well such a picture can be described, by the bundle's picture head; absent where it has none. */
+  readonly picture_score?: number;
   readonly source: CaptionSource;
   /** What each stage took; absent where nothing was spent for this caller. */
   readonly timings?: StageTimings;
@@ -88,7 +90,7 @@ export interface CaptionCall {
   readonly onBytesInUse?: (until: Promise<unknown>) => void;
 }
 
-type Words = Pick<CaptionerAnswer, "caption" | "score">;
+type Words = Pick<CaptionerAnswer, "caption" | "score" | "picture_score">;
 type Generated = Result<Words & { readonly timings: StageTimings }>;
 
 const MIB = 1024 * 1024;
@@ -143,10 +145,11 @@ export function createCaptioner({
     const decodeMs = performance.now() - startedAt;
     const row = await batcher.submit({ pixels: pixels.value, decoding, signal, isBackground });
     if (!row.ok) return row;
-    const { tokenIds, logProbabilities, queueMs, inferenceMs } = row.value;
+    const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
     return success({
       caption: tokenizer.decode([...decoding.promptIds, ...tokenIds]).trim(),
       score: geometricMean(logProbabilities),
+      ...(pictureScore !== undefined && { picture_score: pictureScore }),
       timings: { startedAtMs: performance.timeOrigin + startedAt, decodeMs, queueMs, inferenceMs },
     });
   }

@@ -17,6 +17,8 @@ export interface TokenSequence {
   readonly tokenIds: readonly number[];
   /** Natural logarithm of each token's probability, same length as `tokenIds`. */
   readonly logProbabilities: readonly number[];
+  /** How well such a picture can be described, by the bundle's picture head; absent where it has none. */
+  readonly pictureScore?: number;
 }
 
 /** Runs the model on batches of pictures; the caller batches. */

@@ -8,11 +8,13 @@ export interface DecodedBatch {
   readonly tokenIds: BigInt64Array;
   /** [batch, steps], natural logarithm */
   readonly logProbabilities: Float32Array;
+  /** [batch, 1], of the picture head; absent where the bundle has none */
+  readonly pictureScores?: Float32Array;
 }
 
 /** Cuts each row after its end token, which stays. */
 export function toSequences(
-  { tokenIds, logProbabilities }: DecodedBatch,
+  { tokenIds, logProbabilities, pictureScores }: DecodedBatch,
   batch: number,
   eos: number,
 ): TokenSequence[] {
@@ -24,6 +26,7 @@ export function toSequences(
     return {
       tokenIds: ids.slice(0, length),
       logProbabilities: Array.from(logProbabilities.subarray(row * steps, row * steps + length)),
+      ...(pictureScores && { pictureScore: pictureScores[row] as number }),
     };
   });
 }

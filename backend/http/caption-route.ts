@@ -10,6 +10,7 @@ import {
   DEADLINE_MS_HEADER,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
+  PICTURE_SCORE_HEADER,
 } from "../../shared/backend-protocol.ts";
 import { wantsObject } from "../../shared/intake/image-to-text.ts";
 import { givenFields, parseWith } from "../../shared/intake/options.ts";
@@ -145,7 +146,7 @@ async function readRequest(c: Context<Scope>, permit: Permit, signal: AbortSigna
 
 function captionResponse(
   asked: Headers,
-  { caption, score, source, timings }: CaptionerAnswer,
+  { caption, score, picture_score, source, timings }: CaptionerAnswer,
   { model }: Captioner,
   totalMs: number,
 ): Response {
@@ -163,6 +164,7 @@ function captionResponse(
       [MODEL_ID_HEADER]: model.id,
       [MODEL_REVISION_HEADER]: model.revision,
       [CAPTION_SCORE_HEADER]: score.toFixed(6),
+      ...(picture_score !== undefined && { [PICTURE_SCORE_HEADER]: picture_score.toFixed(6) }),
       [CAPTION_SOURCE_HEADER]: source,
       "server-timing": serverTiming.join(", "),
     },

@@ -19,6 +19,7 @@ import { buildCaptionGraph } from "./caption-graph.ts";
 import { type WriteProgress, writeModel } from "./onnx/onnx-writer.ts";
 import { mergeAdapter, openAdapter, withBaseLayers } from "./weights/lora.ts";
 import type { ModelFolder } from "./weights/model-folder.ts";
+import { hasPictureHead, PICTURE_HEAD, withPictureHead } from "./weights/picture-head.ts";
 import { openWeightFolder, weightFolderHash } from "./weights/safetensors.ts";
 import type { WeightSource } from "./weights/weights.ts";
 
@@ -80,10 +81,11 @@ async function writeBundle(
       max_positions: config.text_config.max_position_embeddings,
     },
     generation: { max_new_tokens: DEFAULT_MAX_NEW_TOKENS, num_beams: 1 },
-    base: { id: base.id, sha256: await weightFolderHash(base.folder, "model") },
+    base: { id: base.id, sha256: await baseHash(base.folder) },
     adapter: adapter
-      ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, "adapter_model") }
+      ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, ["adapter_model"]) }
       : null,
+    picture_head: await hasPictureHead(base.folder),
     review,
   };
   const variants: Variant[] = [];
@@ -100,6 +102,11 @@ async function writeBundle(
   return manifest;
 }
 
+/** SHA-256 of a base's weight files, its picture head's included. */
+export async function baseHash(folder: string): Promise<string> {
+  return weightFolderHash(folder, ["model", ...((await hasPictureHead(folder)) ? [PICTURE_HEAD] : [])]);
+}
+
 /** The weights as the graph reads them: the base, or the base with the adapter merged in. */
 export async function openMergedWeights(
   { base, adapter }: Pick<BuildOptions, "base" | "adapter">,
@@ -108,9 +115,9 @@ export async function openMergedWeights(
   const stored = await openWeightFolder(base.folder, "model");
   const opened = adapter && (await openAdapter(adapter.folder));
   const { weights, ties } = await openOutputLayer(opened ? withBaseLayers(stored, opened) : stored, config);
-  if (opened === undefined) return closeOutputLayer(weights, ties, new Set());
-  const merged = mergeAdapter(weights, opened);
-  return closeOutputLayer(merged, ties, merged.changed);
+  const merged = opened && mergeAdapter(weights, opened);
+  const closed = closeOutputLayer(merged ?? weights, ties, merged?.changed ?? new Set());
+  return withPictureHead(closed, { folder: base.folder, hidden: config.vision_config.hidden_size });
 }
 
 /** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */

@@ -1,8 +1,9 @@
-/** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out. */
+/** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out, and what its picture head says. */
 
 import type { Dtype } from "../bundle/bundle.ts";
 import { PORTS } from "../bundle/ports.ts";
 import type { BlipConfig } from "./blip/config.ts";
+import { addPictureHead, hasPictureHead } from "./blip/picture-head.ts";
 import type { Preprocessing } from "./blip/preprocessing.ts";
 import { addCrossKeyValues } from "./blip/text-graph.ts";
 import { addVisionEncoder, encodedTokens } from "./blip/vision-graph.ts";
@@ -38,5 +39,9 @@ export function buildCaptionGraph(
   });
   graph.output(tokenIds, PORTS.tokenIds, "int64", ["batch", "steps"]);
   graph.output(logProbabilities, PORTS.logProbabilities, "float", ["batch", "steps"]);
+  if (hasPictureHead(graph)) {
+    const scores = addPictureHead(graph, encoded, tokens, config.vision_config.hidden_size);
+    graph.output(scores, PORTS.pictureScores, "float", ["batch", 1]);
+  }
   return graph.build();
 }

@@ -6,7 +6,7 @@ import * as z from "zod";
 import { type Bundle, BundleError, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
 import { fileExists } from "../bundle/file-exists.ts";
 import { readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
-import { type BuildOptions, buildBundle } from "./build.ts";
+import { type BuildOptions, baseHash, buildBundle } from "./build.ts";
 import { weightFolderHash } from "./weights/safetensors.ts";
 
 const MODEL = "hybrid-small";
@@ -57,8 +57,8 @@ export async function saveEmbeddedReview(review: MeasuredReview["review"]): Prom
 
 async function embeddedWeights(): Promise<Omit<MeasuredReview, "review">> {
   const [base, adapter] = await Promise.all([
-    weightFolderHash(EMBEDDED_BASE.folder, "model"),
-    weightFolderHash(EMBEDDED_ADAPTER.folder, "adapter_model"),
+    baseHash(EMBEDDED_BASE.folder),
+    weightFolderHash(EMBEDDED_ADAPTER.folder, ["adapter_model"]),
   ]);
   return { base, adapter };
 }

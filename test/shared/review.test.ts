@@ -21,6 +21,12 @@ describe("judgeCaption", () => {
     });
     expect(judgeCaption({ caption: "a crowd", score: 1 }, rule).needs_review).toBe(true);
   });
+
+  test("weights that ask for the picture's score judge no caption without one", () => {
+    const rule = { below: 0.1, weights: { intercept: 9, log_probability: 0, picture_score: 1, words: {} } };
+    expect(judgeCaption({ caption: "a dog", score: 0.9, picture_score: 0.5 }, rule).needs_review).toBe(false);
+    expect(judgeCaption({ caption: "a dog", score: 0.9 }, rule)).toEqual({ score: 0.9, needs_review: true });
+  });
 });
 
 describe("weightedScore", () => {
@@ -34,6 +40,19 @@ describe("weightedScore", () => {
     expect(logit("a cat", 1)).toBeCloseTo(1);
     expect(logit("a cat", Math.exp(-1))).toBeCloseTo(-1);
     expect(logit("a dog and a dog", 1)).toBeCloseTo(1.5);
+  });
+
+  test("adds what the picture head says, where there is one", () => {
+    const logit = (picture_score?: number) => {
+      const said = { caption: "a cat", score: 1, ...(picture_score !== undefined && { picture_score }) };
+      const weighted = weightedScore(said, { ...weights, picture_score: 4 });
+      return Math.log(weighted / (1 - weighted));
+    };
+    expect(logit(0.5)).toBeCloseTo(3);
+    expect(logit()).toBeCloseTo(1);
+    expect(weightedScore({ caption: "a cat", score: 1, picture_score: 9 }, weights)).toBeCloseTo(
+      weightedScore({ caption: "a cat", score: 1 }, weights),
+    );
   });
 
   test("a captioner that tells no probability gives a number, and words of objects are only words", () => {

@@ -20,6 +20,7 @@ export const fakeManifest: BundleManifest = {
   generation: { max_new_tokens: 10, num_beams: 1 },
   base: { id: "test/fake", sha256: "0" },
   adapter: null,
+  picture_head: true,
   review: null,
 };
 
@@ -125,7 +126,7 @@ function meanColour(pixels: Uint8Array, row: number): number[] {
 
 function toSequence(colour: readonly number[], { maxNewTokens }: DecodingOptions): TokenSequence {
   const tokenIds = [...colour.map((value) => 100 + value), END_TOKEN].slice(0, maxNewTokens);
-  return { tokenIds, logProbabilities: tokenIds.map(() => Math.log(0.5)) };
+  return { tokenIds, logProbabilities: tokenIds.map(() => Math.log(0.5)), pictureScore: 0.25 };
 }
 
 /** Words are numbers; special tokens have no text. */

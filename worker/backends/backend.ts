@@ -12,6 +12,7 @@ import {
   DEADLINE_MS_HEADER,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
+  PICTURE_SCORE_HEADER,
   REQUEST_ID_HEADER,
 } from "../../shared/backend-protocol.ts";
 import { type Failure, PROBLEMS, Problem } from "../../shared/problem.ts";
@@ -72,6 +73,7 @@ const Answer = z.union([
   ImageToTextOutput,
 ]);
 const Score = z.coerce.number().min(0).max(1);
+const PictureScore = z.coerce.number();
 
 /** Carries our judgement of a response out through the client, which knows only "ok" and "error". */
 class Judged extends Error {
@@ -136,6 +138,7 @@ export function createBackend(options: {
         );
         const identity = namedModel(headers) ?? hostedModel;
         const score = Score.safeParse(headers.get(CAPTION_SCORE_HEADER) ?? undefined);
+        const pictureScore = PictureScore.safeParse(headers.get(PICTURE_SCORE_HEADER) ?? undefined);
         return {
           kind: "caption",
           versioned: identity !== undefined,
@@ -143,6 +146,7 @@ export function createBackend(options: {
           generated: {
             caption: (generated_text ?? "").trim(),
             score: score.success ? score.data : 0,
+            ...(pictureScore.success && { picture_score: pictureScore.data }),
             model: identity ?? { id: "unknown", revision: "unknown" },
           },
         };

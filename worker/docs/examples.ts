@@ -16,12 +16,12 @@ export const EXAMPLE_SHA256 = "0258339869651fd8749bd50ed68e867a5aa3077943632a534
 export const EXAMPLE_JOB_ID = "job_32fa3559a37b7144bfeefb0050c72881";
 export const EXAMPLE_MODEL = "hybrid-small/lora";
 
-const MODEL = { id: EXAMPLE_MODEL, revision: "b804bfc2419cbb0b" };
+const MODEL = { id: EXAMPLE_MODEL, revision: "c003e62e84aa174c" };
 const CAT: Caption = {
   sha256: EXAMPLE_SHA256,
   caption: "a cat",
   alt: "A cat",
-  score: 0.650871,
+  score: 0.379999,
   needs_review: false,
   model: MODEL,
   cached: false,
@@ -79,7 +79,7 @@ export const BATCH_LINES = {
       sha256: "d3ec9965661e98c92a56ae623086b3121c5894021934aaf8a0df354af54cc7b2",
       caption: "a close up of a fire",
       alt: "A close up of a fire",
-      score: 0.097854,
+      score: 0.091942,
       needs_review: true,
       model: MODEL,
       cached: false,
@@ -175,7 +175,7 @@ export const JOB_TABLE = {
     summary: "The same lines",
     value:
       "index,id,status,alt,caption,score,needs_review,sha256,problem,detail,metadata\n" +
-      `0,a,cached,A cat,a cat,0.650871,false,${EXAMPLE_SHA256},,,\n` +
+      `0,a,cached,A cat,a cat,0.379999,false,${EXAMPLE_SHA256},,,\n` +
       `1,b,error,,,,,,url-unreachable,The picture was not fetched: its host could not be reached.,"{""page"":""about""}"\n`,
   },
 } as const satisfies Examples<string>;

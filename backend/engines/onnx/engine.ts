@@ -80,5 +80,10 @@ function decodedBatch(results: InferenceSession.OnnxValueMapType): DecodedBatch 
       "This is a bug: the graph's outputs are not int64 token ids and float32 log-probabilities.",
     );
   }
-  return { tokenIds, logProbabilities };
+  const pictureScores = results[PORTS.pictureScores]?.data;
+  return {
+    tokenIds,
+    logProbabilities,
+    ...(pictureScores instanceof Float32Array && { pictureScores }),
+  };
 }

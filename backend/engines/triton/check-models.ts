@@ -1,22 +1,23 @@
 /** Checks, before anything is captioned, that a server holds this bundle's models. */
 
+import type { BundleManifest } from "../../bundle/bundle.ts";
 import { modelVersion, type ServedModel, type ServedPort, servedModels } from "../../bundle/triton-models.ts";
 import type { CallOptions, KserveClient, ModelMetadata } from "./kserve-client.ts";
 import { TritonError } from "./triton-error.ts";
 
 export interface ModelsToCheck {
   readonly model: string;
-  readonly imageSize: number;
-  readonly revision: string;
+  readonly manifest: Pick<BundleManifest, "image" | "picture_head" | "revision">;
 }
 
 /** @throws TritonError `unreachable`, `timeout`, `not-loaded` or `mismatch`, saying what was expected and found */
 export async function checkModels(
   client: KserveClient,
-  { model, imageSize, revision }: ModelsToCheck,
+  { model, manifest }: ModelsToCheck,
   options: CallOptions,
 ): Promise<void> {
-  const { batched, unbatched } = servedModels(model, imageSize);
+  const { batched, unbatched } = servedModels(model, manifest);
+  const { revision } = manifest;
   for (const served of [batched, unbatched]) {
     // Before readiness: another picture size says more than another revision.
     const metadata = await client.modelMetadata(served.name, undefined, options);

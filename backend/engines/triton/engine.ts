@@ -47,15 +47,15 @@ export async function createTritonEngine({
   timeoutMs,
   concurrency = CALLS_PER_ENDPOINT * endpoints.length,
 }: TritonEngineOptions): Promise<Engine> {
-  const { image, revision, tokens } = bundle.manifest;
-  const { batched, unbatched } = servedModels(model, image.size);
+  const { image, picture_head, revision, tokens } = bundle.manifest;
+  const { batched, unbatched } = servedModels(model, bundle.manifest);
   const version = modelVersion(revision);
   const clients = endpoints.map(createKserveClient);
   const close = () => {
     for (const client of clients) client.close();
   };
   try {
-    const wanted = { model, imageSize: image.size, revision };
+    const wanted = { model, manifest: bundle.manifest };
     await checkAll(clients, (client) => checkModels(client, wanted, { deadline: Date.now() + timeoutMs }));
   } catch (error) {
     close();
@@ -74,7 +74,7 @@ export async function createTritonEngine({
       const picture: RawTensor = { name: PORTS.pixels, datatype: "UINT8", shape, bytes: pixels };
       const request = {
         version,
-        outputs: [PORTS.tokenIds, PORTS.logProbabilities],
+        outputs: batched.outputs.map(({ name }) => name),
         ...(mayShare(batch, options)
           ? { model: batched.name, inputs: [picture, rowLengths(batch, options)] }
           : { model: unbatched.name, inputs: [picture, ...decodingInputs(options)] }),
@@ -82,8 +82,9 @@ export async function createTritonEngine({
       const deadline = Date.now() + timeoutMs;
       return servers.run(async (client) => {
         const response = await client.infer(request, { deadline, signal });
-        const decoded = decodedBatch(client.endpoint, response, { ...request, batch });
-        return toSequences(decoded, batch, tokens.eos).map(({ tokenIds, logProbabilities }) => ({
+        const decoded = decodedBatch(client.endpoint, response, { ...request, batch, picture_head });
+        return toSequences(decoded, batch, tokens.eos).map(({ tokenIds, logProbabilities, ...row }) => ({
+          ...row,
           // A row of somebody else's request in the same forward pass may have asked for more.
           tokenIds: tokenIds.slice(0, options.maxNewTokens),
           logProbabilities: logProbabilities.slice(0, options.maxNewTokens),
@@ -138,7 +139,12 @@ function int64(name: string, values: readonly number[], shape: readonly number[]
 function decodedBatch(
   endpoint: string,
   response: InferResponse,
-  asked: { readonly model: string; readonly version: string; readonly batch: number },
+  asked: {
+    readonly model: string;
+    readonly version: string;
+    readonly batch: number;
+    readonly picture_head: boolean;
+  },
 ): DecodedBatch {
   const wrong = (message: string) => new TritonError("bad-answer", endpoint, message);
   if (response.model !== asked.model || response.version !== asked.version) {
@@ -164,5 +170,9 @@ function decodedBatch(
   if (tokenIds.length !== logProbabilities.length) {
     throw wrong(`${tokenIds.length} token ids came with ${logProbabilities.length} log-probabilities.`);
   }
-  return { tokenIds, logProbabilities };
+  if (!asked.picture_head) return { tokenIds, logProbabilities };
+  const pictureScores = new Float32Array(output(PORTS.pictureScores, "FP32", 4));
+  if (pictureScores.length !== asked.batch)
+    throw wrong(`${pictureScores.length} picture scores came for ${asked.batch}.`);
+  return { tokenIds, logProbabilities, pictureScores };
 }

@@ -52,7 +52,7 @@ const WARM_UP_FOLDER = "warmup";
  */
 export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
   const { bundle, model } = options;
-  const { batched, unbatched } = servedModels(model, bundle.manifest.image.size);
+  const { batched, unbatched } = servedModels(model, bundle.manifest);
   await writeModel(options, batched, batchedConfig(batched), (path) =>
     writeBatchableGraph(bundle.graphPath, path),
   );

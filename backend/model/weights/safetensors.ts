@@ -95,10 +95,11 @@ export async function openWeightFolder(folder: string, stem: string): Promise<We
   };
 }
 
-/** SHA-256 over the weight files of a folder, in the order of their names, as hexadecimal. */
-export async function weightFolderHash(folder: string, stem: string): Promise<string> {
+/** SHA-256 over the weight files of each of `stems` in a folder, in the order of their names, as hexadecimal. */
+export async function weightFolderHash(folder: string, stems: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
-  for (const name of await weightFiles(folder, stem)) {
+  const files = await Promise.all(stems.map((stem) => weightFiles(folder, stem)));
+  for (const name of files.flat()) {
     for await (const chunk of createReadStream(join(folder, name), { highWaterMark: 1 << 20 }))
       hash.update(chunk);
   }

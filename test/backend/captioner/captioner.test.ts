@@ -85,7 +85,8 @@ test("recent captions are remembered under content and options, and the oldest i
   start({ recentCaptions: 2 });
   const [first, second, third] = await Promise.all([jpegPicture(1), jpegPicture(2), jpegPicture(3)]);
   const made = await words(first);
-  expect(await words(first)).toEqual({ caption: made.caption, score: made.score, source: "recent" });
+  const { caption, score, picture_score } = made;
+  expect(await words(first)).toEqual({ caption, score, picture_score, source: "recent" });
   expect((await words(first, { max_new_tokens: 3 })).source).toBe("generated");
   await words(second);
   await words(third);

@@ -78,6 +78,7 @@ test("raw bytes are answered as Hugging Face answers, with what its form has no 
   expect(response.headers.get("x-model-id")).toBe("test/fake");
   expect(response.headers.get("x-model-revision")).toBe("r1");
   expect(Number(response.headers.get("x-caption-score"))).toBeCloseTo(0.5, 5);
+  expect(Number(response.headers.get("x-picture-score"))).toBeCloseTo(0.25, 5);
   expect(response.headers.get("x-request-id")).toBe("abc-1");
   expect(response.headers.get("server-timing")).toMatch(
     /decode;dur=.*queue;dur=.*inference;dur=.*total;dur=/,

@@ -17,6 +17,7 @@ const Reference = z.object({
   token_ids: z.array(z.array(z.number())),
   captions: z.array(z.string()),
   first_logits: z.array(z.number()),
+  picture_scores: z.array(z.number()),
   encoder_every_16th: z.array(z.number()),
 });
 const fixture = (name: string) => readFileSync(new URL(`../../fixtures/embedded/${name}`, import.meta.url));
@@ -41,7 +42,7 @@ describe("the embedded model against transformers and peft", () => {
     expect(largestDifference(logits, reference.first_logits)).toBeLessThan(1e-3);
   });
 
-  test("the same tokens on the same pixels", async () => {
+  test("the same tokens on the same pixels, and the picture head within 1e-4", async () => {
     const rows = await engine.generate(pixels, reference.shape[0], {
       maxNewTokens: 30,
       numBeams: 1,
@@ -52,6 +53,8 @@ describe("the embedded model against transformers and peft", () => {
       ids.includes(eos) ? ids.slice(0, ids.indexOf(eos) + 1) : ids,
     );
     expect(rows.map((row) => row.tokenIds)).toEqual(expected);
+    const scores = rows.map((row) => row.pictureScore ?? Number.NaN);
+    expect(largestDifference(scores, reference.picture_scores)).toBeLessThan(1e-4);
   });
 
   test("is calibrated: its review threshold was measured with these very weights", () => {

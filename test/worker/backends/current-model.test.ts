@@ -88,6 +88,18 @@ describe("the review threshold", () => {
     expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
   });
 
+  test("what its picture head said is kept with the caption, and weighed by every isolate", async () => {
+    const backend = network().backend("backend-a.test");
+    backend.pictureScore = "0.5";
+    backend.scoreWeights = { intercept: 0, log_probability: 0, picture_score: 4, words: {} };
+    const picture = newPicture();
+    const ask = async (edge: ReturnType<typeof startEdge>) =>
+      Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
+    const score = 1 / (1 + Math.exp(-2));
+    expect(await ask(startEdge())).toMatchObject({ cached: false, score });
+    expect(await ask(startEdge())).toMatchObject({ cached: true, score });
+  });
+
   test("a model that nobody calibrated has everything reviewed", async () => {
     network().backend("backend-a.test").reviewBelow = null;
     const response = await startEdge().fetch("/v1/captions", post(newPicture()));

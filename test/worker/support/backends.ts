@@ -7,6 +7,8 @@ export interface FakeBackend {
   revision: string;
   caption: string;
   score: string | undefined;
+  /** What its picture head says; undefined where it has none. */
+  pictureScore?: string;
   /** The review threshold of its model; null for one that nobody calibrated. */
   reviewBelow: number | null;
   /** How its model's scores are made; null for its probability alone. */
@@ -73,6 +75,7 @@ async function answerOf(backend: FakeBackend, request: Request): Promise<Respons
       "x-model-id": "tiny/blip",
       "x-model-revision": backend.revision,
       ...(backend.score === undefined ? {} : { "x-caption-score": backend.score }),
+      ...(backend.pictureScore === undefined ? {} : { "x-picture-score": backend.pictureScore }),
     },
   });
 }
