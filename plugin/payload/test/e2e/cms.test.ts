@@ -53,9 +53,11 @@ test("the samples are described by the real model, a person's words stand", asyn
     docs: { filename: string; alt: string; altSource: string; altScore: number | null }[];
   };
   const byName = Object.fromEntries(docs.map((doc) => [doc.filename, doc]));
-  expect(byName["cat.jpg"]).toMatchObject({ alt: "A cat", altSource: "generated" });
-  expect(byName["cat.jpg"]?.altScore).toBeGreaterThan(0);
-  expect(byName["cat.jpg"]?.altScore).toBeLessThan(1);
+  expect(byName["cat.jpg"]).toMatchObject({
+    alt: "A cat",
+    altSource: "generated",
+    altScore: expect.closeTo(0.38, 2),
+  });
   expect(byName["astronaut.jpg"]).toMatchObject({ alt: expect.stringMatching(/^A man|^A woman|^A person/) });
   expect(byName["rocket.jpg"]).toMatchObject({ altSource: "person" });
 });
