@@ -1,10 +1,13 @@
 /** A captioner in this process answers as the API does: nothing that its model says of a caption is lost on the way. */
 
-import { expect, test } from "vitest";
+import { readFile } from "node:fs/promises";
+import { expect, onTestFinished, test } from "vitest";
 import type { Captioner } from "../../backend/captioner/captioner.ts";
+import { openLocalCaptioner } from "../../backend/local-captioner.ts";
 import { captionLocally } from "../../commands/captioners.ts";
 import { success } from "../../shared/result.ts";
 import { weightedScore } from "../../shared/review.ts";
+import { BATCH_LINES, NEW_CAPTION } from "../../worker/docs/examples.ts";
 
 const WEIGHTS = { intercept: -1, log_probability: 1, picture_score: 4, words: { dog: 0.5 } };
 const REVIEW = {
@@ -36,4 +39,31 @@ test("the score is the one of the model's weights, the picture's part included",
 test("without the picture's part it is for review", async () => {
   const result = await captionLocally(captionerOf({ caption: "a dog", score: 0.8 }), new Uint8Array([1]));
   expect(result).toMatchObject({ ok: true, value: { score: 0.8, needs_review: true } });
+});
+
+test("what the API's description, the README and the docs show is what the embedded model says", async () => {
+  const { captioner, engine } = await openLocalCaptioner(undefined, {});
+  onTestFinished(() => engine.close());
+  const file = (path: string) => readFile(new URL(`../../${path}`, import.meta.url));
+  const said = async (name: string) => {
+    const result = await captionLocally(captioner, new Uint8Array(await file(`examples/${name}`)));
+    if (!result.ok) throw new Error(result.failure.detail);
+    return result.value;
+  };
+  const cat = NEW_CAPTION.generated.value;
+  expect(await said("cat.jpg")).toEqual({ ...cat, score: expect.closeTo(cat.score, 4) });
+  const { index: _index, status: _status, ...rocket } = BATCH_LINES.generated.value;
+  expect(await said("rocket.jpg")).toEqual({ ...rocket, score: expect.closeTo(rocket.score, 4) });
+
+  expect(String(await file("README.md"))).toContain(`revision ${cat.model.revision}\n`);
+  const use = String(await file("docs/use.md"));
+  expect(use).toContain(`"score": ${cat.score},`);
+  expect(use).toContain(`"revision": "${cat.model.revision}"`);
+  const table = String(await file("examples/README.md"));
+  for (const name of ["astronaut.jpg", "cat.jpg", "rocket.jpg"]) {
+    const { caption, score, needs_review } = await said(name);
+    expect(table).toContain(
+      `| \`${name}\` | ${caption} | ${score.toFixed(2)} | ${needs_review ? "yes" : "no"} |`,
+    );
+  }
 });

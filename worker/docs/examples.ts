@@ -175,7 +175,7 @@ export const JOB_TABLE = {
     summary: "The same lines",
     value:
       "index,id,status,alt,caption,score,needs_review,sha256,problem,detail,metadata\n" +
-      `0,a,cached,A cat,a cat,0.379999,false,${EXAMPLE_SHA256},,,\n` +
+      `0,a,cached,A cat,a cat,${CAT.score},false,${EXAMPLE_SHA256},,,\n` +
       `1,b,error,,,,,,url-unreachable,The picture was not fetched: its host could not be reached.,"{""page"":""about""}"\n`,
   },
 } as const satisfies Examples<string>;
