@@ -21,10 +21,10 @@ export async function captionLocally(
 ): Promise<Result<Caption>> {
   const result = await captioner.caption(bytes, generation);
   if (!result.ok) return result;
-  const { caption, score, picture_score } = result.value;
+  // Whatever else is said of the caption belongs to it.
+  const { source: _source, timings: _timings, ...said } = result.value;
   const { id, revision, review } = captioner.model;
-  const ofPicture = picture_score !== undefined && { picture_score };
-  const generated = { caption, score, ...ofPicture, model: { id, revision } };
+  const generated = { ...said, model: { id, revision } };
   const sha256 = await contentHash(bytes);
   return success(toCaption({ sha256, generated, cached: false, maxLength, review: review ?? undefined }));
 }

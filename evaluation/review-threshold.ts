@@ -1,9 +1,9 @@
 /**
  * From which score on a model's captions need no look. The rule: also the least sure of the captions that nobody looks at
  * shall reach a ROUGE-L midway between the best sentence that can be said of every picture and a person. Their mean alone
- * would let a good model's worst captions through beside its best. So what is judged is the ROUGE-L to be expected at a score, which
- * can only rise with it (isotonic regression), at the lower end of what the set allows to say of it (bootstrap). It is checked on halves of
- * the set that it was not set on.
+ * would let a good model's worst captions through beside its best. So what is judged is the ROUGE-L to be expected at a
+ * score, which can only rise with it (isotonic regression), at the lower end of what the set allows to say of it
+ * (bootstrap). It is checked on halves of the set that it was not set on.
  */
 
 import type { Review } from "../shared/schema.ts";

@@ -1,7 +1,8 @@
 /**
- * Makes a caption's score worth more than the probability that its model gave it: a ridge logistic regression on the logarithm of
- * that probability, on what the model's picture head says, where it has one, and on the caption's words, as models are right about some things more often than about others. What it
- * predicts is the CIDEr-D of the caption, at most 1. Kept only where it orders captions better that it was not fitted on.
+ * Makes a caption's score worth more than the probability that its model gave it: a ridge logistic regression on the
+ * logarithm of that probability, on what the model's picture head says, where it has one, and on the caption's words, as
+ * models are right about some things more often than about others. What it predicts is the CIDEr-D of the caption, at
+ * most 1. Kept only where it orders captions better that it was not fitted on.
  */
 
 import { logProbability, type SaidCaption, weightedScore, wordsOf } from "../shared/review.ts";

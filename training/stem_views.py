@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from precision import autocast
-from stem import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, early, imagenet_stem, late
+from stem import IMAGE_SIZE, early, imagenet_stem, late
+from views import normalize, recolour
 
 BATCH = 50
 
@@ -40,8 +41,7 @@ def jitter(pixels: torch.Tensor, seed: int) -> torch.Tensor:
     brightness = torch.empty(n, 1, 1, 1).uniform_(0.75, 1.25, generator=generator)
     contrast = torch.empty(n, 1, 1, 1).uniform_(0.75, 1.25, generator=generator)
     colour = torch.empty(n, 3, 1, 1).uniform_(0.94, 1.06, generator=generator)
-    mean = pixels.mean((1, 2, 3), keepdim=True)
-    return ((pixels - mean) * contrast + mean * brightness).mul(colour).clamp(0, 255)
+    return recolour(pixels, brightness, contrast, colour)
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
                 pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
                 if view > 0:
                     pixels = jitter(pixels, start * 1000 + view)
-                pixels = ((pixels - PIXEL_MEAN) / PIXEL_STD).contiguous(memory_format=torch.channels_last)
+                pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
                 with autocast():
                     middle = early(stem, pixels)
                     last = late(stem, middle)

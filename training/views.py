@@ -75,8 +75,7 @@ class DrawnViews:
         views = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
         brightness, contrast = numbers[:, 5, None, None, None], numbers[:, 6, None, None, None]
         colour = numbers[:, 7:10, None, None]
-        mean = views.mean((1, 2, 3), keepdim=True)
-        views = ((views - mean) * contrast + mean * brightness).mul(colour).clamp(0, 255)
+        views = recolour(views, brightness, contrast, colour)
         return normalize(views).contiguous(memory_format=torch.channels_last)
 
     def whole(self, names: list[str]) -> torch.Tensor:
@@ -95,6 +94,14 @@ def random_views(n: int, rng: np.random.Generator) -> np.ndarray:
     mirrored = rng.choice([-1.0, 1.0], n)
     light = rng.uniform(0.75, 1.25, (2, n))
     return np.stack([width, height, x, y, mirrored, *light, *rng.uniform(0.94, 1.06, (3, n))], 1)
+
+
+def recolour(
+    pixels: torch.Tensor, brightness: torch.Tensor, contrast: torch.Tensor, colour: torch.Tensor
+) -> torch.Tensor:
+    """Pixels 0..255, [n, 3, h, w]; factors [n, 1, 1, 1], of colour [n, 3, 1, 1]."""
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    return ((pixels - mean) * contrast + mean * brightness).mul(colour).clamp(0, 255)
 
 
 def normalize(pixels: torch.Tensor) -> torch.Tensor:
