@@ -1,29 +1,109 @@
-/** The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]. */
+/**
+ * The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]; on a GPU, where
+ * nothing is gained by a change of shape, they keep their batch: [batch, length, features].
+ */
 
 import { float, type GraphBuilder, type Matrix, type Value, type Values } from "../onnx/graph-builder.ts";
 import { addQuantizedProduct } from "../onnx/quantize.ts";
 
-/** x W^T + b. @returns [rows, out] */
-export function linear(graph: GraphBuilder, x: Value, module: string): Value {
-  return product(graph, x, graph.matrix([`${module}.weight`]), graph.weight(`${module}.bias`));
+/** A linear whose bias, where there is one here, the next operator adds in its own pass over memory. */
+export interface Projection {
+  readonly product: Value;
+  readonly bias?: Value;
 }
 
-/** Several linears of the same input in one matrix product. @returns one [rows, out] each */
+/** x W^T, and b if that is left to the next operator. @returns [..., out] */
+export function project(graph: GraphBuilder, x: Value, module: string): Projection {
+  const weight = graph.matrix([`${module}.weight`]);
+  const bias = graph.weight(`${module}.bias`);
+  if (!graph.forGpu) return { product: product(graph, x, weight, bias) };
+  return { product: gpuProduct(graph, x, weight), bias };
+}
+
+/** x W^T + b. @returns [..., out] */
+export function linear(graph: GraphBuilder, x: Value, module: string): Value {
+  const { product, bias } = project(graph, x, module);
+  return bias === undefined ? product : graph.op("Add", [product, bias]);
+}
+
+/** Several linears of the same input in one matrix product. @returns one [..., out] each */
 export function linears<const Modules extends readonly string[]>(
   graph: GraphBuilder,
   x: Value,
   modules: Modules,
 ): Values<Modules["length"]> {
   const weight = graph.matrix(modules.map((module) => `${module}.weight`));
-  const all = product(graph, x, weight, graph.vector(modules.map((module) => `${module}.bias`)));
+  const bias = graph.vector(modules.map((module) => `${module}.bias`));
+  const all = graph.forGpu
+    ? graph.op("Add", [gpuProduct(graph, x, weight), bias])
+    : product(graph, x, weight, bias);
   const count: Modules["length"] = modules.length;
-  return graph.ops("Split", count, [all], { axis: 1, num_outputs: count });
+  return graph.ops("Split", count, [all], { axis: graph.forGpu ? 2 : 1, num_outputs: count });
 }
 
-/** x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in]. */
+/** A linear in equal parts, as one that gives query, key and value. @returns one [..., out / count] each */
+export function linearInParts<const Count extends number>(
+  graph: GraphBuilder,
+  x: Value,
+  module: string,
+  count: Count,
+): Values<Count> {
+  if (!graph.forGpu) {
+    return graph.ops("Split", count, [linear(graph, x, module)], { axis: 1, num_outputs: count });
+  }
+  // A product for each: with many rows, splitting costs more than a wider product saves.
+  const weight = graph.matrix([`${module}.weight`]);
+  const [outputs, inputs] = weight.shape;
+  const size = outputs / count;
+  const parts = Array.from({ length: count }, (_, i) => {
+    const bias = graph.computed(`${module}.bias.${i}`, [size], async () =>
+      (await graph.matrix([`${module}.bias`]).read()).subarray(i * size, (i + 1) * size),
+    );
+    const part: Matrix = {
+      name: `${weight.name}.${i}`,
+      shape: [size, inputs],
+      read: async () => (await weight.read()).subarray(i * size * inputs, (i + 1) * size * inputs),
+    };
+    return graph.op("Add", [gpuProduct(graph, x, part), bias]);
+  });
+  return parts as Values<Count>;
+}
+
+/**
+ * x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in].
+ * @param x [rows, in]
+ */
 export function product(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
   if (graph.dtype === "int8") return addQuantizedProduct(graph, x, weight, bias);
   return graph.op("Gemm", [x, graph.computed(weight.name, weight.shape, weight.read), bias], { transB: 1 });
+}
+
+/**
+ * x W^T, the bias left out. CUDA's Gemm fills its result with the bias first, by a slow product of its own, and reads it
+ * again; ONNX Runtime makes a Gemm of a product of two matrices and a bias behind it, but not of a batch.
+ * @param x [batch, length, in]
+ */
+export function gpuProduct(
+  graph: GraphBuilder,
+  x: Value,
+  { name, shape: [outputs, inputs], read }: Matrix,
+): Value {
+  const transposed = graph.computed(`${name}.transposed`, [inputs, outputs], async () =>
+    transpose(await read(), inputs),
+  );
+  return graph.op("MatMul", [x, transposed]);
+}
+
+/** [rows, columns] to [columns, rows]. */
+function transpose(values: Float32Array, columns: number): Float32Array {
+  const rows = values.length / columns;
+  const out = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      out[column * rows + row] = values[row * columns + column] as number;
+    }
+  }
+  return out;
 }
 
 export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon: number): Value {
@@ -37,9 +117,41 @@ export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon
   );
 }
 
-/** Linear, exact GELU, linear. Hendrycks and Gimpel 2016, arXiv:1606.08415. */
-export function feedForward(graph: GraphBuilder, x: Value, first: string, second: string): Value {
-  return linear(graph, graph.op("Gelu", [linear(graph, x, first)]), second);
+/**
+ * The sum of a residual connection and the layer normalization that reads it, Ba et al. 2016, arXiv:1607.06450.
+ * @param addends a linear and what goes past it, in either order
+ */
+export function addAndNorm(
+  graph: GraphBuilder,
+  addends: readonly [Projection, Projection],
+  module: string,
+  epsilon: number,
+): { sum: Value; normed: Value } {
+  const [a, b] = addends.map(({ product }) => product) as [Value, Value];
+  if (!graph.forGpu) {
+    const sum = graph.op("Add", [a, b]);
+    return { sum, normed: layerNorm(graph, sum, module, epsilon) };
+  }
+  const bias = addends.flatMap(({ bias }) => bias ?? []);
+  const [normed, , , sum] = graph.ops(
+    "com.microsoft:SkipLayerNormalization",
+    4,
+    [a, b, graph.weight(`${module}.weight`), graph.weight(`${module}.bias`), ...bias],
+    { epsilon: float(epsilon) },
+  );
+  return { sum, normed };
+}
+
+/** Exact GELU of a linear. Hendrycks and Gimpel 2016, arXiv:1606.08415. */
+export function gelu(graph: GraphBuilder, { product, bias }: Projection): Value {
+  return bias === undefined
+    ? graph.op("Gelu", [product])
+    : graph.op("com.microsoft:BiasGelu", [product, bias]);
+}
+
+/** Linear, GELU, linear. */
+export function feedForward(graph: GraphBuilder, x: Value, first: string, second: string): Projection {
+  return project(graph, gelu(graph, project(graph, x, first)), second);
 }
 
 /**

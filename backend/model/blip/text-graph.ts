@@ -2,14 +2,28 @@
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { TextConfig } from "./config.ts";
-import { attention, feedForward, layerNorm, linear, linears, product } from "./layers.ts";
+import {
+  addAndNorm,
+  attention,
+  feedForward,
+  gelu,
+  layerNorm,
+  linear,
+  linears,
+  type Projection,
+  product,
+  project,
+} from "./layers.ts";
 import { OUTPUT_BIAS, OUTPUT_MATRIX, WORD_EMBEDDING } from "./output-layer.ts";
 
 const LAYER = "text_decoder.bert.encoder.layer";
 const EMBEDDINGS = "text_decoder.bert.embeddings";
 const HEAD = "text_decoder.cls.predictions";
 
-/** Keys and values of one attention: [batch, heads, length, hidden / heads] each. */
+/**
+ * Keys and values of one attention: [batch, heads, length, hidden / heads] each. On a GPU those of the cross-attention are
+ * [batch, length, hidden], as its fused attention reads them.
+ */
 export interface KeyValue {
   readonly key: Value;
   readonly value: Value;
@@ -28,6 +42,12 @@ export function addCrossKeyValues(
     graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm: [0, 2, 1, 3] });
   return Array.from({ length: config.num_hidden_layers }, (_, i) => {
     const parent = `${LAYER}.${i}.crossattention.self`;
+    if (graph.forGpu) {
+      return {
+        key: linear(graph, encoded, `${parent}.key`),
+        value: linear(graph, encoded, `${parent}.value`),
+      };
+    }
     const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]);
     return { key: byHead(key), value: byHead(value) };
   });
@@ -50,13 +70,13 @@ export interface DecoderStep {
   readonly position: Value;
   readonly cache: readonly KeyValue[];
   readonly cross: readonly KeyValue[];
-  /** Rows of one picture, int64 [1]: they share its cross-attention keys and values. */
-  readonly rowsPerPicture: Value;
+  /** Rows of one picture, int64 [1]: they share its cross-attention keys and values. One where absent. */
+  readonly rowsPerPicture?: Value;
 }
 
 /**
  * One step of the decoder, up to its last layer.
- * @returns hidden states [rows, hidden] and the cache grown by this step
+ * @returns hidden states [rows, hidden], on a GPU [rows, 1, hidden], and the cache grown by this step
  */
 export function addDecoderStep(
   graph: GraphBuilder,
@@ -64,41 +84,49 @@ export function addDecoderStep(
   { token, position, cache, cross, rowsPerPicture }: DecoderStep,
 ): { hidden: Value; cache: KeyValue[] } {
   const { hidden_size: size, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
+  const rowsAPicture = rowsPerPicture ?? graph.ints([1]);
   const asStep = (x: Value) => graph.op("Unsqueeze", [x, graph.ints([1])]);
-  const asRows = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, size])]);
-  const byPicture = graph.op("Concat", [graph.ints([-1]), rowsPerPicture, graph.ints([size])], { axis: 0 });
+  const asRows = (x: Value) =>
+    graph.op("Reshape", [x, graph.ints(graph.forGpu ? [-1, 1, size] : [-1, size])]);
+  const byPicture = graph.op("Concat", [graph.ints([-1]), rowsAPicture, graph.ints([size])], { axis: 0 });
+  // Where a picture has one row, a GPU's activations have the shape of a query already.
+  const isQuery = graph.forGpu && rowsPerPicture === undefined;
 
   const word = graph.op("Gather", [graph.weight(WORD_EMBEDDING), token]);
   const place = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.position_embeddings.weight`), position]);
-  let x = layerNorm(graph, graph.op("Add", [word, place]), `${EMBEDDINGS}.LayerNorm`, epsilon);
+  const embedded = layerNorm(graph, graph.op("Add", [word, place]), `${EMBEDDINGS}.LayerNorm`, epsilon);
+  let x = graph.forGpu ? asStep(embedded) : embedded;
 
   const grown = cache.map((past, i) => {
     const layer = `${LAYER}.${i}`;
-    const closeAttention = (context: Value, module: string) => {
-      const projected = linear(graph, asRows(context), `${module}.output.dense`);
-      return layerNorm(graph, graph.op("Add", [projected, x]), `${module}.output.LayerNorm`, epsilon);
-    };
+    const closeBranch = (branch: Projection, norm: string) =>
+      addAndNorm(graph, [branch, { product: x }], norm, epsilon).normed;
+    const closeAttention = (context: Value, module: string) =>
+      closeBranch(project(graph, context, `${module}.output.dense`), `${module}.output.LayerNorm`);
 
     const own = `${layer}.attention.self`;
     const qkv = linears(graph, x, [`${own}.query`, `${own}.key`, `${own}.value`]);
     const [context, key, value] = graph.ops(
       "com.microsoft:MultiHeadAttention",
       3,
-      [...qkv.map(asStep), "", "", "", past.key, past.value],
+      [...(graph.forGpu ? qkv : qkv.map(asStep)), "", "", "", past.key, past.value],
       { num_heads: heads },
     );
-    x = closeAttention(context, `${layer}.attention`);
+    x = closeAttention(graph.forGpu ? context : asRows(context), `${layer}.attention`);
 
     // The rows of a picture are queries of one attention, so its keys and values are not repeated for them.
     const crossLayer = cross[i] as KeyValue;
-    const query = graph.op("Reshape", [linear(graph, x, `${layer}.crossattention.self.query`), byPicture]);
-    x = closeAttention(
-      attention(graph, { query, key: crossLayer.key, value: crossLayer.value, heads }),
-      `${layer}.crossattention`,
-    );
+    const query = linear(graph, x, `${layer}.crossattention.self.query`);
+    const seen = attention(graph, {
+      query: isQuery ? query : graph.op("Reshape", [query, byPicture]),
+      key: crossLayer.key,
+      value: crossLayer.value,
+      heads,
+    });
+    x = closeAttention(isQuery ? seen : asRows(seen), `${layer}.crossattention`);
 
     const fed = feedForward(graph, x, `${layer}.intermediate.dense`, `${layer}.output.dense`);
-    x = layerNorm(graph, graph.op("Add", [fed, x]), `${layer}.output.LayerNorm`, epsilon);
+    x = closeBranch(fed, `${layer}.output.LayerNorm`);
     return { key, value };
   });
   return { hidden: x, cache: grown };
@@ -107,13 +135,14 @@ export function addDecoderStep(
 /** Logits float32 [rows, vocabulary] of a step's hidden states. */
 export function addLanguageHead(
   graph: GraphBuilder,
-  { layer_norm_eps: epsilon }: TextConfig,
+  { layer_norm_eps: epsilon, hidden_size: size }: TextConfig,
   hidden: Value,
 ): Value {
-  const transformed = graph.op("Gelu", [linear(graph, hidden, `${HEAD}.transform.dense`)]);
+  const transformed = gelu(graph, project(graph, hidden, `${HEAD}.transform.dense`));
   const normed = layerNorm(graph, transformed, `${HEAD}.transform.LayerNorm`, epsilon);
+  const rows = graph.forGpu ? graph.op("Reshape", [normed, graph.ints([-1, size])]) : normed;
   // Where it is the word embedding, one tensor is stored for both.
   const matrix = graph.hasWeight(OUTPUT_MATRIX) ? OUTPUT_MATRIX : WORD_EMBEDDING;
-  const logits = product(graph, normed, graph.matrix([matrix]), graph.weight(OUTPUT_BIAS));
+  const logits = product(graph, rows, graph.matrix([matrix]), graph.weight(OUTPUT_BIAS));
   return graph.floatType === "float" ? logits : graph.cast(logits, "float");
 }

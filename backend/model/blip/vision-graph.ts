@@ -3,7 +3,15 @@
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import type { VisionConfig } from "./config.ts";
-import { attention, feedForward, layerNorm, linear } from "./layers.ts";
+import {
+  addAndNorm,
+  attention,
+  feedForward,
+  gpuProduct,
+  layerNorm,
+  linearInParts,
+  project,
+} from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import { addStem, stemStride } from "./stem-graph.ts";
@@ -13,7 +21,7 @@ const EMBEDDINGS = "vision_model.embeddings";
 /**
  * Adds the encoder to `graph`.
  * @param pixels uint8 [batch, 3, size, size], 0..255; normalization happens here, so that bytes cross to the device
- * @returns hidden states [batch * (1 + patches), hidden]
+ * @returns hidden states [batch * (1 + patches), hidden], on a GPU [batch, 1 + patches, hidden]
  */
 export function addVisionEncoder(
   graph: GraphBuilder,
@@ -24,25 +32,27 @@ export function addVisionEncoder(
 ): Value {
   const { hidden_size: hidden, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
   const tokens = encodedTokens(config, preprocessing);
-  const flatten = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, hidden])]);
-  const byPicture = (x: Value) => graph.op("Reshape", [x, graph.ints([-1, tokens, hidden])]);
+  const asRows = (x: Value) => (graph.forGpu ? x : graph.op("Reshape", [x, graph.ints([-1, hidden])]));
+  const byPicture = (x: Value) =>
+    graph.forGpu ? x : graph.op("Reshape", [x, graph.ints([-1, tokens, hidden])]);
+  const layerName = (i: number) => `vision_model.encoder.layers.${i}`;
 
-  let x = flatten(addEmbeddings(graph, weights, config, preprocessing, pixels));
+  let sum = asRows(addEmbeddings(graph, weights, config, preprocessing, pixels));
+  let normed = layerNorm(graph, sum, `${layerName(0)}.layer_norm1`, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
-    const layer = `vision_model.encoder.layers.${i}`;
-    const normed = layerNorm(graph, x, `${layer}.layer_norm1`, epsilon);
-    const [query, key, value] = graph.ops("Split", 3, [linear(graph, normed, `${layer}.self_attn.qkv`)], {
-      axis: 1,
-      num_outputs: 3,
-    });
-    const context = flatten(
+    const layer = layerName(i);
+    const [query, key, value] = linearInParts(graph, normed, `${layer}.self_attn.qkv`, 3);
+    const context = asRows(
       attention(graph, { query: byPicture(query), key: byPicture(key), value: byPicture(value), heads }),
     );
-    x = graph.op("Add", [x, linear(graph, context, `${layer}.self_attn.projection`)]);
-    const normed2 = layerNorm(graph, x, `${layer}.layer_norm2`, epsilon);
-    x = graph.op("Add", [x, feedForward(graph, normed2, `${layer}.mlp.fc1`, `${layer}.mlp.fc2`)]);
+    const attended = project(graph, context, `${layer}.self_attn.projection`);
+    ({ sum, normed } = addAndNorm(graph, [{ product: sum }, attended], `${layer}.layer_norm2`, epsilon));
+    const fed = feedForward(graph, normed, `${layer}.mlp.fc1`, `${layer}.mlp.fc2`);
+    const isLast = i === config.num_hidden_layers - 1;
+    const next = isLast ? "vision_model.post_layernorm" : `${layerName(i + 1)}.layer_norm1`;
+    ({ sum, normed } = addAndNorm(graph, [{ product: sum }, fed], next, epsilon));
   }
-  return layerNorm(graph, x, "vision_model.post_layernorm", epsilon);
+  return normed;
 }
 
 /** Rows a picture has after the encoder: one a patch, and the class token. @throws WeightError for sizes that do not fit */
@@ -81,17 +91,10 @@ function addEmbeddings(
   const [map, edge] = stem
     ? ([addStem(graph, weights, stem, `${embedding}.stem`, normalized), 1] as const)
     : ([normalized, patch] as const);
-  const convolved = graph.op(
-    "Conv",
-    [map, graph.weight(`${embedding}.weight`), graph.weight(`${embedding}.bias`)],
-    {
-      kernel_shape: [edge, edge],
-      strides: [edge, edge],
-    },
-  );
-  const patches = graph.op("Transpose", [graph.op("Reshape", [convolved, graph.ints([0, hidden, -1])])], {
-    perm: [0, 2, 1],
-  });
+  const grid = size / patch;
+  const patches = graph.forGpu
+    ? addPatchProduct(graph, map, { module: embedding, grid, edge })
+    : addPatchConvolution(graph, map, { module: embedding, hidden, edge });
   const batch = graph.op("Shape", [pixels], { start: 0, end: 1 });
   const classToken = graph.op("Expand", [
     graph.weight(`${EMBEDDINGS}.class_embedding`),
@@ -100,9 +103,45 @@ function addEmbeddings(
 
   const name = `${EMBEDDINGS}.position_embedding`;
   const trained = Math.sqrt((tensorInfo(weights, name).shape[1] as number) - 1);
-  const wanted = size / patch;
-  const positions = graph.computed(name, [1, 1 + wanted * wanted, hidden], async () =>
-    interpolatePositions(await weights.read(name), hidden, trained, wanted),
+  const positions = graph.computed(name, [1, 1 + grid * grid, hidden], async () =>
+    interpolatePositions(await weights.read(name), hidden, trained, grid),
   );
   return graph.op("Add", [graph.op("Concat", [classToken, patches], { axis: 1 }), positions]);
+}
+
+/** @returns [batch, patches, hidden] */
+function addPatchConvolution(
+  graph: GraphBuilder,
+  map: Value,
+  { module, hidden, edge }: { module: string; hidden: number; edge: number },
+): Value {
+  const convolved = graph.op(
+    "Conv",
+    [map, graph.weight(`${module}.weight`), graph.weight(`${module}.bias`)],
+    {
+      kernel_shape: [edge, edge],
+      strides: [edge, edge],
+    },
+  );
+  return graph.op("Transpose", [graph.op("Reshape", [convolved, graph.ints([0, hidden, -1])])], {
+    perm: [0, 2, 1],
+  });
+}
+
+/**
+ * The same as a product: patches do not overlap, and a GPU's convolution of them is several times slower.
+ * @param map [batch, channels, grid * edge, grid * edge]
+ */
+function addPatchProduct(
+  graph: GraphBuilder,
+  map: Value,
+  { module, grid, edge }: { module: string; grid: number; edge: number },
+): Value {
+  const weight = graph.matrix([`${module}.weight`]);
+  const inputs = weight.shape[1] * edge * edge;
+  const cut = graph.op("Reshape", [map, graph.ints([0, -1, grid, edge, grid, edge])]);
+  const byPatch = graph.op("Transpose", [cut], { perm: [0, 2, 4, 1, 3, 5] });
+  const rows = graph.op("Reshape", [byPatch, graph.ints([0, grid * grid, inputs])]);
+  const product = gpuProduct(graph, rows, { ...weight, shape: [weight.shape[0], inputs] });
+  return graph.op("Add", [product, graph.weight(`${module}.bias`)]);
 }

@@ -79,6 +79,14 @@ export class GraphBuilder {
     return this.#shared.dtype === "fp16" ? "float16" : "float";
   }
 
+  /**
+   * Whether the graph is for a GPU, as those of fp16 are. There, passes over memory and the starts of operators are what
+   * takes time, and ONNX Runtime's kernels have other strengths than on a CPU. Measured: docs/measurements/gpu.md.
+   */
+  get forGpu(): boolean {
+    return this.#shared.dtype === "fp16";
+  }
+
   input(name: string, type: ElementType, shape: readonly (number | string)[]): Value {
     this.#inputs.push({ name, type, shape });
     return name;

@@ -82,7 +82,6 @@ function addPromptCache(
     position: iteration,
     cache,
     cross,
-    rowsPerPicture: body.ints([1]),
   });
   body.output(body.bool(true), "prompt_next_go_on", "bool", []);
   outputCache(body, config, "prompt", grown);

@@ -34,18 +34,13 @@ function addStep(body: GraphBuilder, config: TextConfig, { firstPosition, cross 
     position: body.op("Add", [iteration, firstPosition]),
     cache: inputCache(body, config, "greedy"),
     cross,
-    rowsPerPicture: body.ints([1]),
   });
   const logits = addLanguageHead(body, config, step.hidden);
-  const best = body.op("ArgMax", [logits], { axis: 1, keepdims: 0 });
-  const logProbability = body.op("Sub", [
-    body.op("ReduceMax", [logits, body.ints([1])], { keepdims: 0 }),
-    body.op("ReduceLogSumExp", [logits, body.ints([1])], { keepdims: 0 }),
-  ]);
+  const { best, logProbability } = addChoice(body, logits);
   const next = body.op("Where", [ended, body.ints(config.pad_token_id), best]);
   const nowEnded = body.op("Or", [ended, body.op("Equal", [next, body.ints(config.sep_token_id)])]);
-  const open = body.cast(body.op("Not", [nowEnded]), "int32");
-  const goOn = body.cast(body.op("ReduceMax", [open], { keepdims: 0 }), "bool");
+  const open = body.cast(body.op("Not", [nowEnded]), body.forGpu ? "float" : "int32");
+  const goOn = body.cast(body.op(body.forGpu ? "ReduceSum" : "ReduceMax", [open], { keepdims: 0 }), "bool");
 
   body.output(goOn, "greedy_next_go_on", "bool", []);
   body.output(next, "greedy_next_token", "int64", ["batch"]);
@@ -58,4 +53,28 @@ function addStep(body: GraphBuilder, config: TextConfig, { firstPosition, cross 
     "float",
     ["batch"],
   );
+}
+
+/**
+ * The likeliest token of each row and its log-probability. On a GPU without the reductions that ONNX Runtime gives to cuDNN,
+ * which take milliseconds over a vocabulary: all but the sum of float32.
+ * @param logits float32 [rows, vocabulary]
+ */
+function addChoice(graph: GraphBuilder, logits: Value): { best: Value; logProbability: Value } {
+  const vocabulary = graph.ints([1]);
+  if (!graph.forGpu) {
+    const best = graph.op("ArgMax", [logits], { axis: 1, keepdims: 0 });
+    const logProbability = graph.op("Sub", [
+      graph.op("ReduceMax", [logits, vocabulary], { keepdims: 0 }),
+      graph.op("ReduceLogSumExp", [logits, vocabulary], { keepdims: 0 }),
+    ]);
+    return { best, logProbability };
+  }
+  const [top, index] = graph.ops("TopK", 2, [logits, graph.ints([1])], { axis: 1 });
+  const weights = graph.op("Exp", [graph.op("Sub", [logits, top])]);
+  const total = graph.op("ReduceSum", [weights, vocabulary], { keepdims: 0 });
+  return {
+    best: graph.op("Squeeze", [index, vocabulary]),
+    logProbability: graph.op("Neg", [graph.op("Log", [total])]),
+  };
 }

@@ -48,6 +48,34 @@ describe("createOnnxEngine", () => {
     }
   });
 
+  test.each([
+    ["the base", reference.base, {}],
+    ["the merged adapter", reference.adapted, { adapted: true }],
+    ["a larger picture", reference.larger, { imageSize: 64 }],
+  ])(
+    "%s: the graph of a GPU, here on the CPU, says what fp32 does, but for fp16's rounding",
+    async (_, expected, options) => {
+      const engine = await tinyEngine({ ...options, dtype: "fp16" });
+      const exact = await tinyEngine({ ...options, dtype: "fp32" });
+      const { pixels, shape, prompt_ids } = expected;
+      const mean = (logs: readonly number[]) => logs.reduce((sum, log) => sum + log, 0) / logs.length;
+      for (const numBeams of [1, 2, 3]) {
+        for (const promptIds of [[], prompt_ids]) {
+          const decoding = { ...greedy, numBeams, promptIds };
+          const rows = await engine.generate(pixels, shape[0], decoding);
+          const wanted = await exact.generate(pixels, shape[0], decoding);
+          const difference = (i: number) =>
+            Math.abs(mean(rows[i]?.logProbabilities ?? []) - mean(wanted[i]?.logProbabilities ?? []));
+          rows.forEach((row, i) => {
+            // Of two beams nearly as likely, rounding may choose the other.
+            if (numBeams === 1) expect(row.tokenIds).toEqual(wanted[i]?.tokenIds);
+            expect(difference(i)).toBeLessThan(numBeams === 1 ? 0.03 : 0.1);
+          });
+        }
+      }
+    },
+  );
+
   test("beams after a prompt", async () => {
     const engine = await tinyEngine();
     const { pixels, shape, prompt_ids: promptIds, prompted_beam_token_ids } = reference.base;
