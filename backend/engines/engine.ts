@@ -29,7 +29,8 @@ export interface Engine {
   /** Batch sizes that it computes, a smaller batch at the cost of the next one; every size where absent. */
   readonly buckets?: readonly number[];
   /**
-   * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph
+   * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph. The caller's again
+   * once the promise has settled.
    * @param signal aborts when nobody waits for any row any more; an engine that can stop then rejects
    * @returns one sequence a row, in order
    */
