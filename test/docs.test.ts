@@ -27,6 +27,27 @@ test("table and chart of speed.md are those of the measurement beside it; `npm r
   expect(withPart(page, "measured", speedTable(speed))).toBe(page);
 });
 
+test("the README's claims of speed are those of the measurement", () => {
+  const { rows } = SpeedMeasurement.parse(JSON.parse(read("docs/measurements/speed.json")));
+  const times = (model: string, dtype: string, batch: number) =>
+    rows
+      .find((row) => row.model === model && row.dtype === dtype && row.batch === batch)
+      ?.times_as_fast.toFixed(1);
+  const small = (dtype: string, batch: number) => times("BLIP-base, 224 px", dtype, batch);
+  const large = (dtype: string, batch: number) => times("BLIP-base, 384 px", dtype, batch);
+  const readme = read("README.md").replaceAll(/\s+/g, " ");
+  expect(readme).toContain(
+    `BLIP-base runs ${small("fp32", 1)} times as fast as the fastest of transformers**`,
+  );
+  expect(readme).toContain(`two CPU cores, ${small("int8", 1)} times in int8;`);
+  expect(readme).toContain(`in batches of 8 it is ${small("fp32", 8)} and ${small("int8", 8)} times.`);
+  const table = read("docs/measurements/README.md");
+  for (const dtype of ["fp32", "int8"]) {
+    expect(table).toContain(`(${small(dtype, 1)}x), batch of 8 ${small(dtype, 8)}x; at 384 px: `);
+    expect(table).toContain(`(${large(dtype, 1)}x), batch of 8 ${large(dtype, 8)}x`);
+  }
+});
+
 describe.each(PAGES)("%s", (page) => {
   const text = read(page);
 
