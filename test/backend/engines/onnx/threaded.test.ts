@@ -5,7 +5,12 @@ import { tinyBundle } from "../../../support/tiny-blip.ts";
 
 const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
 
-const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7919) % 251);
+/** In shared memory, as the batcher has them. */
+function noise(length: number): Uint8Array {
+  const pixels = new Uint8Array(new SharedArrayBuffer(length));
+  for (let i = 0; i < length; i++) pixels[i] = (i * 7919) % 251;
+  return pixels;
+}
 
 test("answers what the engine on the caller's thread answers, call after call", async () => {
   const bundle = await tinyBundle();

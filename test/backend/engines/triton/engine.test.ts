@@ -54,8 +54,11 @@ async function running(servers = 1, options: Partial<TritonEngineOptions> = {}) 
 const portOf = ({ endpoint }: TritonStandIn) => Number(endpoint.split(":")[1]);
 
 /** [rows, 3, size, size] */
+/** In shared memory, as the batcher has them. */
 function noise(rows: number): Uint8Array {
-  return Uint8Array.from({ length: (rows * base.pixels.length) / base.shape[0] }, (_, i) => (i * 7919) % 251);
+  const pixels = new Uint8Array(new SharedArrayBuffer((rows * base.pixels.length) / base.shape[0]));
+  for (let i = 0; i < pixels.length; i++) pixels[i] = (i * 7919) % 251;
+  return pixels;
 }
 
 describe("answers what the onnx engine answers", () => {
