@@ -28,10 +28,12 @@ export interface FetchOptions {
  * @throws {FailureError} `url-refused`, `url-unreachable` or `image-too-large`.
  */
 export async function fetchPicture(address: string, options: FetchOptions): Promise<HashedBytes> {
-  const { signal, end } = timeLimit(options.timeoutMs);
+  const limit = timeLimit(options.timeoutMs);
+  const { signal } = limit;
   try {
     const response = await follow(new URL(address), signal, options);
-    await options.hold?.(expectedBytes(response));
+    // Room may be long in coming while the captioner is slow, and its host is not to blame for that.
+    if (options.hold) await limit.without(options.hold(expectedBytes(response)));
     const fetched = await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
     if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
     return fetched;
@@ -41,7 +43,7 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   } finally {
-    end();
+    limit.end();
   }
 }
 

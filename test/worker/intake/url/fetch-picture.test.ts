@@ -148,6 +148,34 @@ describe("fetchPicture", () => {
     });
   });
 
+  test("the wait for room is not counted against the address, which has its time as before", async () => {
+    const picture = newPicture();
+    const bodyAfter = (ms: number, signal: AbortSignal | null | undefined) =>
+      new ReadableStream<Uint8Array>(
+        {
+          start(controller) {
+            signal?.addEventListener("abort", () => controller.error(signal.reason));
+          },
+          async pull(controller) {
+            await scheduler.wait(ms);
+            if (signal?.aborted) return;
+            controller.enqueue(picture);
+            controller.close();
+          },
+        },
+        { highWaterMark: 0 },
+      );
+    const fetchHeld = (bodyMs: number) =>
+      fetchPicture("https://a.example.com/", {
+        fetch: async (_input, init) => new Response(bodyAfter(bodyMs, init?.signal)),
+        allowedHosts: [],
+        timeoutMs: 200,
+        hold: () => scheduler.wait(600),
+      });
+    expect((await fetchHeld(0)).bytes).toEqual(picture);
+    await expect(fetchHeld(600)).rejects.toThrow("it took too long");
+  });
+
   test("believes a declared size, and not a declared type", async () => {
     network.pages.set(
       "https://a.example.com/page",
