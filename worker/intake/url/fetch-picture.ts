@@ -6,7 +6,7 @@
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
 import { FailureError, type ProblemCode } from "../../../shared/problem.ts";
 import { timeLimit } from "../../request/time-limit.ts";
-import { type HashedBytes, readHashed } from "../body.ts";
+import { declaredLength, type HashedBytes, readHashed } from "../body.ts";
 import { refuseAddress } from "./address-policy.ts";
 
 const MAX_REDIRECTS = 3;
@@ -48,8 +48,7 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
 }
 
 function expectedBytes({ headers }: Response): number {
-  const declared = Number(headers.get("content-length") ?? Number.NaN);
-  return declared >= 0 && declared <= MAX_IMAGE_BYTES ? declared : MAX_IMAGE_BYTES;
+  return Math.min(declaredLength(headers) ?? MAX_IMAGE_BYTES, MAX_IMAGE_BYTES);
 }
 
 async function follow(start: URL, signal: AbortSignal, options: FetchOptions): Promise<Response> {

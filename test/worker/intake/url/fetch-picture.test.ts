@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { MAX_IMAGE_BYTES } from "../../../../shared/limits.ts";
 import { FailureError } from "../../../../shared/problem.ts";
 import { refuseAddress } from "../../../../worker/intake/url/address-policy.ts";
 import { fetchPicture } from "../../../../worker/intake/url/fetch-picture.ts";
@@ -174,6 +175,26 @@ describe("fetchPicture", () => {
       });
     expect((await fetchHeld(0)).bytes).toEqual(picture);
     await expect(fetchHeld(600)).rejects.toThrow("it took too long");
+  });
+
+  test.each([
+    ["as many bytes as are declared", { "content-length": "700" }, 700],
+    ["the most that is accepted where nothing is declared", {}, MAX_IMAGE_BYTES],
+    ["the most where more is declared", { "content-length": "900000000" }, MAX_IMAGE_BYTES],
+    [
+      "the most where the declared bytes unpack to who knows how many",
+      { "content-length": "700", "content-encoding": "gzip" },
+      MAX_IMAGE_BYTES,
+    ],
+  ])("makes room for %s", async (_name, headers, expected) => {
+    const held: number[] = [];
+    await fetchPicture("https://a.example.com/", {
+      fetch: async () => new Response(newPicture(), { headers: headers as Record<string, string> }),
+      allowedHosts: [],
+      timeoutMs: 1_000,
+      hold: async (bytes) => void held.push(bytes),
+    }).catch(() => {});
+    expect(held).toEqual([expected]);
   });
 
   test("believes a declared size, and not a declared type", async () => {
