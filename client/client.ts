@@ -19,7 +19,7 @@ export interface ClientOptions {
   /** `ate_...`; absent where the API is open. */
   readonly apiKey?: string;
   /**
-   * Tries after the first, on 429, 503 and lost connections.
+   * Tries after the first, on 429, 503, 409 with a `Retry-After` and lost connections.
    * @default 3
    */
   readonly retries?: number;

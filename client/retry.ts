@@ -1,6 +1,8 @@
 /** When to ask again, and how long to wait before. No I/O but the wait that is passed in. */
 
 const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 503]);
+/** Of a request that was cut off, while the API waits for the rest of it; only a 409 that says when to come back is that. */
+const IN_PROGRESS = 409;
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
 
@@ -17,7 +19,7 @@ export interface RetryOptions {
 }
 
 /**
- * Repeats `send` while it answers 429 or 503 or cannot connect. The last answer, or the last error, is the result.
+ * Repeats `send` while it answers 429 or 503, or says that it is still receiving the same, or cannot connect. The last answer, or the last error, is the result.
  * `Retry-After` (seconds or a date, RFC 9110 section 10.2.3) is honoured; without it the wait doubles.
  */
 export async function withRetries(
@@ -29,8 +31,9 @@ export async function withRetries(
     let delayMs = Math.min(FIRST_DELAY_MS * 2 ** attempt, LONGEST_DELAY_MS) * (0.5 + options.random() / 2);
     try {
       const response = await send();
-      if (isLast || !RETRIED_STATUSES.has(response.status)) return response;
       const askedMs = retryAfterMs(response.headers.get("retry-after"), options.now());
+      const isInProgress = response.status === IN_PROGRESS && askedMs !== undefined;
+      if (isLast || !(isInProgress || RETRIED_STATUSES.has(response.status))) return response;
       if (askedMs !== undefined && askedMs > options.maxRetryAfterMs) return response;
       delayMs = Math.max(delayMs, askedMs ?? 0);
       await response.body?.cancel();

@@ -3,7 +3,7 @@
  * `[{ "generated_text" }]` has no field for.
  */
 
-/** Answer: model id. */
+/** Answer: model id, by `encodeModelId`. */
 export const MODEL_ID_HEADER = "x-model-id";
 /** Answer: model revision, part of the worker's cache key. */
 export const MODEL_REVISION_HEADER = "x-model-revision";
@@ -21,3 +21,17 @@ export const CAPTION_PRIORITY_HEADER = "x-caption-priority";
 export const DEADLINE_MS_HEADER = "x-deadline-ms";
 /** Request and answer: one id through all logs. */
 export const REQUEST_ID_HEADER = "x-request-id";
+
+/** A model's id as a header holds it: a folder may have any name, a header takes ASCII alone. RFC 3986, section 2.1. */
+export function encodeModelId(id: string): string {
+  return encodeURI(id.toWellFormed());
+}
+
+/** The id that a header holds; one that nobody encoded stands for itself. */
+export function decodeModelId(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

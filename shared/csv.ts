@@ -5,7 +5,11 @@ import Papa from "papaparse";
 /** A byte order mark, without which Excel takes UTF-8 for something else. */
 const BYTE_ORDER_MARK = "\uFEFF";
 const LINE_END = "\r\n";
-/** What a spreadsheet would take for a formula: written behind an apostrophe. OWASP, CSV Injection. */
+/**
+ * What a spreadsheet would take for a formula: written behind an apostrophe. OWASP, CSV Injection. Papa's own pattern
+ * passes over a formula with a line end in it.
+ */
+const FORMULA = /^[=+\-@\t\r]/;
 const ESCAPED_FORMULA = /^'(?=[=+\-@\t\r])/;
 
 /** The line with the names of the columns, with the mark that a file begins with. */
@@ -19,7 +23,7 @@ export function csvRows(columns: readonly string[], rows: readonly object[]): st
   const text = Papa.unparse([...rows], {
     columns: [...columns],
     header: false,
-    escapeFormulae: true,
+    escapeFormulae: FORMULA,
     newline: LINE_END,
   });
   return `${text}${LINE_END}`;

@@ -8,6 +8,7 @@ import {
   CAPTION_SCORE_HEADER,
   CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
+  encodeModelId,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
   PICTURE_SCORE_HEADER,
@@ -161,7 +162,7 @@ function captionResponse(
     .concat(`source;desc="${source}"`);
   return Response.json(wantsObject(asked) ? output : [output], {
     headers: {
-      [MODEL_ID_HEADER]: model.id,
+      [MODEL_ID_HEADER]: encodeModelId(model.id),
       [MODEL_REVISION_HEADER]: model.revision,
       [CAPTION_SCORE_HEADER]: score.toFixed(6),
       ...(picture_score !== undefined && { [PICTURE_SCORE_HEADER]: picture_score.toFixed(6) }),

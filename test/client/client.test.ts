@@ -97,6 +97,31 @@ describe("retries", () => {
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(950);
   });
 
+  test("a job whose request was cut off is made by its repeat, also while the API still waits for the first", async () => {
+    const job = {
+      id: "job_1",
+      status: "queued",
+      counts: { total: 1, waiting: 1, cached: 0, generated: 0, failed: 0, cancelled: 0 },
+      created_at: "2026-01-01T00:00:00.000Z",
+      finished_at: null,
+      expires_at: "2026-01-08T00:00:00.000Z",
+      seconds_left: null,
+      paused: null,
+      problem: null,
+      webhook: null,
+    };
+    const keys: unknown[] = [];
+    answer = (request, response) => {
+      keys.push(request.headers["idempotency-key"]);
+      if (keys.length === 1) return request.socket.destroy();
+      if (keys.length > 2) return sendJson(response, 202, job);
+      const receiving = toProblem({ code: "request-in-progress", detail: "x" });
+      sendJson(response, 409, receiving, { "retry-after": "1" });
+    };
+    const made = await createCaptionClient({ baseUrl }).jobs.create([{ sha256: "0".repeat(64) }]);
+    expect([made.id, keys.length, new Set(keys).size]).toEqual(["job_1", 3, 1]);
+  });
+
   test("gives up after its tries, and at once where the wait would be too long", async () => {
     answer = (_request, response) =>
       sendJson(response, 429, toProblem({ code: "quota-exceeded", detail: "x" }), { "retry-after": "3600" });

@@ -15,6 +15,16 @@ test("what a spreadsheet would take for a formula is text there, and comes back 
   );
 });
 
+test("a formula is none either where a line ends in it", () => {
+  const texts = ['=HYPERLINK("https://a.example")\nx', "+1\r\nx", "@a\n", "\t=1\n", "-1\u2028x"];
+  const table = toCsvTable(
+    ["name"],
+    texts.map((name) => ({ name })),
+  );
+  expect(table.match(/^"'/gm)).toHaveLength(texts.length);
+  expect(readCsvTable(table).map(({ name }) => name)).toEqual(texts);
+});
+
 test("no rows are a head alone", () => {
   expect(toCsvTable(["a", "b"], [])).toBe("\uFEFFa,b\r\n");
   expect(readCsvTable("\uFEFFa,b\r\n")).toEqual([]);

@@ -50,7 +50,7 @@ export interface FakeEngine extends Engine {
 }
 
 /** Says the colour of each picture as three tokens (100 + red, 100 + green, 100 + blue) and the end token, each of probability 0.5. */
-export function createFakeEngine({ concurrency = 1 } = {}): FakeEngine {
+export function createFakeEngine({ concurrency = 1, id = fakeManifest.id } = {}): FakeEngine {
   const passes: HeldPass[] = [];
   const waiters: { count: number; resolve: () => void }[] = [];
   let gate: PromiseWithResolvers<void> | undefined;
@@ -64,7 +64,7 @@ export function createFakeEngine({ concurrency = 1 } = {}): FakeEngine {
   }
 
   return {
-    bundle: { manifest: fakeManifest, graphPath: "", vocabularyPath: "" },
+    bundle: { manifest: { ...fakeManifest, id }, graphPath: "", vocabularyPath: "" },
     concurrency,
     passes,
     get closed() {

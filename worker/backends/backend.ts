@@ -10,6 +10,7 @@ import {
   CAPTION_SCORE_HEADER,
   CAPTION_SOURCE_HEADER,
   DEADLINE_MS_HEADER,
+  decodeModelId,
   MODEL_ID_HEADER,
   MODEL_REVISION_HEADER,
   PICTURE_SCORE_HEADER,
@@ -203,7 +204,7 @@ function withOptions(url: string, options: GenerationOptions): string {
 function namedModel(headers: Headers): ModelIdentity | undefined {
   const id = headers.get(MODEL_ID_HEADER);
   const revision = headers.get(MODEL_REVISION_HEADER);
-  return id && revision ? { id, revision } : undefined;
+  return id && revision ? { id: decodeModelId(id), revision } : undefined;
 }
 
 async function readAnswer(response: Response): Promise<ImageToTextOutput> {

@@ -136,9 +136,9 @@ async function pass(
   return length;
 }
 
-function declaredLength(headers: Headers): number | undefined {
+/** How many bytes a message says that it has; undefined where it does not say, or says it of its coded form. */
+export function declaredLength(headers: Headers): number | undefined {
   const text = headers.get("content-length");
-  // Of a coded body it is the coded length.
   if (text === null || headers.has("content-encoding")) return undefined;
   const length = Number(text);
   return Number.isSafeInteger(length) && length >= 0 ? length : undefined;

@@ -188,6 +188,11 @@ function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
     return undefined;
   }
   const fields = new URLSearchParams(text);
+  // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
+  for (const name of PICTURE_FIELDS) {
+    const base64 = fields.get(name);
+    if (base64 !== null) fields.set(name, base64.trim().replaceAll(" ", "+"));
+  }
   const isForm = ["url", ...PICTURE_FIELDS].some((name) => fields.has(name));
   return isForm ? { file: undefined, texts: givenFields(fields) } : undefined;
 }

@@ -242,7 +242,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const isDone = this.#ledger.waitingOf(number).length === 0;
     this.#ledger.move(number, { ...again, state: isDone ? "done" : "ready" });
     this.#save(state);
-    if (isDone) this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
+    if (isDone) this.#tellChunk(number);
   }
 
   #note(report: ItemReport, counts: Counts): void {
@@ -285,26 +285,41 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (state === undefined || !isRunning(state)) return;
     this.#ledger.cancelWaiting(state.counts);
     this.#save({ ...state, status, paused: undefined, ...(failure && { failure }) });
+    this.#endUntaken();
     await this.#goOn();
   }
 
   #finish(state: State): void {
     const status = isRunning(state) ? "completed" : state.status;
     this.#save({ ...state, status, finishedAt: this.#now(), paused: undefined });
+    this.#endUntaken();
     this.#tell("caption.job.completed", "completed", () => this.#job());
   }
 
-  /** Puts an event into the outbox, where the webhook asks for it. */
+  /** Nothing is left of the chunks that nobody has, and no consumer will say so of them. */
+  #endUntaken(): void {
+    for (const number of this.#ledger.endUntaken()) this.#tellChunk(number);
+  }
+
+  #tellChunk(number: number): void {
+    this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
+  }
+
+  /** Puts an event into the outbox, where the webhook asks for it and there is something to say. */
   #tell(type: JobEvent, name: string, data: () => unknown): void {
     const { id, terms } = this.#require();
     if (terms?.webhook === undefined || !terms.webhook.events.includes(type)) return;
-    const body = JSON.stringify({ type, timestamp: new Date(this.#now()).toISOString(), data: data() });
+    const told = data();
+    if (told === undefined) return;
+    const body = JSON.stringify({ type, timestamp: new Date(this.#now()).toISOString(), data: told });
     this.#outbox.add({ id: `${id}_${name}`, type, body }, this.#now());
   }
 
+  /** Undefined where none of its items was done before the job was stopped. */
   #chunkLines(number: number): unknown {
     const { id } = this.#require();
-    return { id, lines: this.#ledger.linesOf(number).map((line) => JSON.parse(line) as unknown) };
+    const lines = this.#ledger.linesOf(number).map((line) => JSON.parse(line) as unknown);
+    return lines.length === 0 ? undefined : { id, lines };
   }
 
   async #deliverDue(): Promise<void> {

@@ -42,7 +42,7 @@ export interface Ledger {
   /** Makes the tables of a new job. */
   create(): void;
   add(items: readonly NewItem[], counts: Counts): void;
-  /** Makes the chunks of all items; none for those where nothing waits. */
+  /** Makes the chunks of all items. */
   divide(total: number, now: number): void;
   /** The first `limit` chunks that are ready at `now`, now `sent` and lost at `due`. */
   send(limit: number, times: { readonly now: number; readonly due: number }): number[];
@@ -61,6 +61,8 @@ export interface Ledger {
   /** Items that nobody has begun: in chunks that are not taken. */
   cancelWaiting(counts: Counts): void;
   cancelChunk(chunk: number, counts: Counts): void;
+  /** Makes the chunks `done` that nobody has, once nothing waits in them, and says which they are. */
+  endUntaken(): number[];
   /** JSON lines of a chunk's items that are done. */
   linesOf(chunk: number): string[];
   /** JSON lines of items that are done, in order, from `from` on. */
@@ -202,7 +204,6 @@ export function createLedger(sql: SqlStorage): Ledger {
         )
         .toArray();
       settle(rows, counts);
-      sql.exec("UPDATE chunks SET state = 'done' WHERE state IN ('ready', 'sent')");
     },
     cancelChunk(chunk, counts) {
       const rows = sql
@@ -214,6 +215,11 @@ export function createLedger(sql: SqlStorage): Ledger {
         .toArray();
       settle(rows, counts);
     },
+    endUntaken: () =>
+      sql
+        .exec<{ n: number }>("UPDATE chunks SET state = 'done' WHERE state IN ('ready', 'sent') RETURNING n")
+        .toArray()
+        .map(({ n }) => n),
     linesOf: (chunk) =>
       sql
         .exec<LineRow>(

@@ -118,36 +118,42 @@ function queryOf({ webhook, ...query }: Query): { options: CaptionOptions; webho
 
 /** The item of a line; undefined for a blank one. */
 function fromLine(bytes: Uint8Array | "too long", place: string): NewItem | undefined {
-  if (bytes === "too long") return refused(`${place} has more than ${MAX_LINE_BYTES / 1024} KiB`, undefined);
+  if (bytes === "too long") return refused(`${place} has more than ${MAX_LINE_BYTES / 1024} KiB`);
   let value: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes).trim();
     if (text === "") return undefined;
     value = JSON.parse(text);
   } catch {
-    return refused(`${place} is not JSON in UTF-8`, undefined);
+    return refused(`${place} is not JSON in UTF-8`);
   }
   return toItem(value, place);
 }
 
 function toItem(value: unknown, place: string): NewItem {
   const given = withoutNulls(value);
-  const id = JobItem.shape.id.safeParse((given as { id?: unknown } | null)?.id).data;
-  const { metadata } = (given ?? {}) as { metadata?: unknown };
+  const { id, metadata } = (given ?? {}) as { id?: unknown; metadata?: unknown };
+  const ownId = JobItem.shape.id.safeParse(id).data;
   if (isTooDeep(metadata)) {
-    return refused(`${place}, metadata: expected at most ${MAX_METADATA_DEPTH} levels`, id);
+    return refused(`${place}, metadata: expected at most ${MAX_METADATA_DEPTH} levels`, { id: ownId });
   }
   try {
     const item = parseWith(JobItem, given, "bad-request");
-    return { ...item, metadata: item.metadata === undefined ? undefined : JSON.stringify(item.metadata) };
+    return { ...item, metadata: jsonOf(item.metadata) };
   } catch (error) {
     if (!(error instanceof FailureError)) throw error;
-    return refused(`${place}: ${error.failure.detail}`, id);
+    // Also an item that is not well formed gets back what it brought, where that can be read.
+    const own = { id: ownId, metadata: jsonOf(JobItem.shape.metadata.safeParse(metadata).data) };
+    return refused(`${place}: ${error.failure.detail}`, own);
   }
 }
 
-function refused(detail: string, id: string | undefined): NewItem {
-  return { id, failed: JSON.stringify(failedOutcome({ code: "bad-request", detail })) };
+function jsonOf(metadata: unknown): string | undefined {
+  return metadata === undefined ? undefined : JSON.stringify(metadata);
+}
+
+function refused(detail: string, own: Pick<NewItem, "id" | "metadata"> = {}): NewItem {
+  return { ...own, failed: JSON.stringify(failedOutcome({ code: "bad-request", detail })) };
 }
 
 interface Sink {

@@ -5,14 +5,30 @@
 
 export interface TimeLimit {
   readonly signal: AbortSignal;
+  /** Waits for `work` with the clock stopped: what is waited for there is not the other side's doing. */
+  without(work: Promise<void>): Promise<void>;
   /** The work is done: the timer and all that hangs on it are let go. */
   end(): void;
 }
 
 export function timeLimit(ms: number): TimeLimit {
   const controller = new AbortController();
-  const timer = setTimeout(() => {
-    controller.abort(new DOMException("The operation took too long.", "TimeoutError"));
-  }, ms);
-  return { signal: controller.signal, end: () => clearTimeout(timer) };
+  const start = (leftMs: number) => ({
+    endsAt: Date.now() + leftMs,
+    timer: setTimeout(() => {
+      controller.abort(new DOMException("The operation took too long.", "TimeoutError"));
+    }, leftMs),
+  });
+  let clock = start(ms);
+  const end = () => clearTimeout(clock.timer);
+  return {
+    signal: controller.signal,
+    end,
+    async without(work) {
+      end();
+      const leftMs = clock.endsAt - Date.now();
+      await work;
+      clock = start(Math.max(0, leftMs));
+    },
+  };
 }

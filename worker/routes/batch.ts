@@ -5,6 +5,7 @@
 
 import type { Handler } from "hono";
 import { toCaption } from "../../shared/caption.ts";
+import { withoutNulls } from "../../shared/intake/body.ts";
 import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
 import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
@@ -104,7 +105,10 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
   try {
     // The first is the request itself, which the gate has counted.
     if (index > 0) await run.caller.countItem();
-    const { sha256, outcome } = await captionItem(parseWith(BatchItem, item, "bad-request"), run);
+    const { sha256, outcome } = await captionItem(
+      parseWith(BatchItem, withoutNulls(item), "bad-request"),
+      run,
+    );
     if (!outcome.ok) return encoded({ ...base, status: "error", problem: toProblem(outcome.failure) });
     const { generated, provenance, review } = outcome.value;
     const cached = provenance.kind === "hit";
@@ -146,5 +150,5 @@ async function fetched(url: string, { caller, fetchPicture }: BatchRun): Promise
 }
 
 function hashesOf(items: readonly unknown[]): string[] {
-  return items.flatMap((item) => BatchItem.safeParse(item).data?.sha256 ?? []);
+  return items.flatMap((item) => BatchItem.safeParse(withoutNulls(item)).data?.sha256 ?? []);
 }

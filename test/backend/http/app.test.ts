@@ -5,6 +5,7 @@ import { createApp } from "../../../backend/http/app.ts";
 import { createLog } from "../../../backend/telemetry/log.ts";
 import { createMetrics } from "../../../backend/telemetry/metrics.ts";
 import type { CaptionTrace } from "../../../backend/telemetry/tracing.ts";
+import { decodeModelId } from "../../../shared/backend-protocol.ts";
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
 import { Problem } from "../../../shared/problem.ts";
 import { BackendModel } from "../../../shared/schema.ts";
@@ -24,8 +25,9 @@ function start({
   maxHeldBytes = 64 * 1024 * 1024,
   secret = undefined as string | undefined,
   requestTimeoutMs = 10_000,
+  id = "test/fake",
 } = {}) {
-  engine = createFakeEngine();
+  engine = createFakeEngine({ id });
   draining = false;
   traces = [];
   const admission = createAdmission({ maxRequests, maxHeldBytes });
@@ -84,6 +86,18 @@ test("raw bytes are answered as Hugging Face answers, with what its form has no 
     /decode;dur=.*queue;dur=.*inference;dur=.*total;dur=/,
   );
   expect((await generatedText(response)).split(" ")).toHaveLength(3);
+});
+
+test("a model may have any name that a folder may have: its header is ASCII", async () => {
+  for (const id of ["模型/Фото", "Müller/modèle", "100%/a b", "line\nend/x"]) {
+    start({ id });
+    const response = await post(picture);
+    expect(response.status).toBe(200);
+    const header = response.headers.get("x-model-id") ?? "";
+    expect(header).toMatch(/^[\x21-\x7e]+$/);
+    expect(decodeModelId(header)).toBe(id);
+  }
+  expect(decodeModelId("100%/not encoded")).toBe("100%/not encoded");
 });
 
 test("base64 and data URLs in JSON mean the same picture, and parameters are heard", async () => {

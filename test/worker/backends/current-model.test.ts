@@ -100,6 +100,15 @@ describe("the review threshold", () => {
     expect(await ask(startEdge())).toMatchObject({ cached: true, score });
   });
 
+  test("is found for a model whose name is not ASCII, which answers name as it is", async () => {
+    network().backend("backend-a.test").id = "模型/Müller";
+    const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+    expect(Caption.parse(await response.json())).toMatchObject({
+      needs_review: false,
+      model: { id: "模型/Müller", revision: "r1" },
+    });
+  });
+
   test("a model that nobody calibrated has everything reviewed", async () => {
     network().backend("backend-a.test").reviewBelow = null;
     const response = await startEdge().fetch("/v1/captions", post(newPicture()));

@@ -79,6 +79,16 @@ describe("forms", () => {
     }
   });
 
+  test("base64 whose plus signs nobody encoded, as of curl -d", async () => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    // Three bytes of which each base64 has four plus signs.
+    picture.set([0xfb, 0xef, 0xbe], 12);
+    expect(base64Of(picture)).toContain("++++");
+    const response = await send(`image=${base64Of(picture)}`, "application/x-www-form-urlencoded");
+    expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
+  });
+
   test("an address in the field url", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();

@@ -9,6 +9,7 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { expect, test, vi } from "vitest";
 import { apiKeyStorageKey } from "../../../shared/api-key.ts";
+import { toProblem } from "../../../shared/problem.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
 import type { CaptionJob, TakenChunk } from "../../../worker/jobs/caption-job.ts";
@@ -253,6 +254,14 @@ function receiver(answer: () => Response) {
   return { url, received };
 }
 
+/** Indices of the lines that chunk events brought, in order. */
+function toldLines(received: readonly { readonly body: string }[]): number[] {
+  return received
+    .map(({ body }) => JSON.parse(body) as { type: string; data: { lines?: { index: number }[] } })
+    .flatMap(({ data }) => (data.lines ?? []).map(({ index }) => index))
+    .sort((a, b) => a - b);
+}
+
 test("a webhook is told of the end, signed so that the library verifies it, and its secret is shown once", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
@@ -276,6 +285,47 @@ test("a webhook is told of the end, signed so that the library verifies it, and 
     { type: "caption.job.chunk", data: { id: job.id, lines: [{ index: 0 }, { index: 1 }] } },
     { type: "caption.job.completed", data: { id: job.id, status: "completed", counts: { generated: 2 } } },
   ]);
+});
+
+test("a webhook for chunks is told every line of the results, those of items that were never begun too", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const good = serve(25).map((url) => ({ url }));
+  const bad = { id: "bad" };
+  for (const list of [
+    [bad, bad],
+    [...good, bad],
+  ]) {
+    const { url, received } = receiver(() => new Response(null, { status: 204 }));
+    const webhook = { url, events: ["caption.job.chunk", "caption.job.completed"] };
+    const job = await jobOf(await postJob(edge, { items: list, webhook }));
+    await vi.waitFor(async () => {
+      expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+    }, 20_000);
+    expect(toldLines(received)).toEqual(list.map((_, index) => index));
+  }
+});
+
+test("of a job that was cancelled, a webhook for chunks is told what was done, and of chunks without any nothing", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const { url, received } = receiver(() => new Response(null, { status: 204 }));
+  const webhook = { url, events: ["caption.job.chunk", "caption.job.completed"] };
+  withoutConsumer();
+  const list = serve(60).map((picture) => ({ url: picture }));
+  const job = await jobOf(await postJob(edge, { items: list, webhook }));
+  const stub = env.JOBS.getByName(job.id);
+  await stub.take(0, false);
+  const failure = { code: "not-captioned", detail: "" } as const;
+  const outcome = { status: "error", problem: toProblem(failure) } as const;
+  await stub.record(0, [{ index: 3, outcome }]);
+  await stub.close(0, [], { reason: "overloaded", ms: 60_000 });
+  await stub.cancel(edge.keyId);
+  await vi.waitFor(async () => {
+    expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+  }, 20_000);
+  expect(received).toHaveLength(2);
+  expect(toldLines(received)).toEqual([3]);
 });
 
 test("a webhook that fails is tried again with the same id; one that redirects inwards is not called there", async () => {

@@ -30,7 +30,7 @@ test("a job captions what its items name, a line each in their order, and a bad 
     "not json",
     JSON.stringify({ sha256: "0".repeat(64) }),
     JSON.stringify({ url: "http://10.0.0.1/" }),
-    JSON.stringify({ id: "neither" }),
+    JSON.stringify({ id: "neither", metadata: { post: 8 } }),
     JSON.stringify({ url: second, metadata: "x".repeat(5_000) }),
   ].join("\n");
   const response = await postJob(edge, body);
@@ -53,7 +53,7 @@ test("a job captions what its items name, a line each in their order, and a bad 
     [2, undefined, undefined, "error"],
     [3, undefined, undefined, "error"],
     [4, undefined, undefined, "error"],
-    [5, "neither", undefined, "error"],
+    [5, "neither", { post: 8 }, "error"],
     [6, undefined, undefined, "error"],
   ]);
   expect(lines.flatMap((line) => (line.status === "error" ? [line.problem.code] : []))).toEqual([

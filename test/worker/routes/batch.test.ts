@@ -73,6 +73,27 @@ test("answers a line for each item, whatever happens to the others, with its met
   ]);
 });
 
+test("a field of an item that is null is not given, as in every other request", async () => {
+  network.backend("backend-a.test");
+  const edge = startEdge();
+  const known = newPicture();
+  await edge.fetch("/v1/captions", { method: "POST", body: known });
+  const lines = await linesOf(
+    await post(edge, {
+      items: [
+        { sha256: await hashOf(known), url: null, image: null, metadata: null },
+        { sha256: null, url: null, image: base64Of(newPicture()), metadata: { a: null } },
+        { sha256: null, url: null, image: null },
+      ],
+    }),
+  );
+  expect(lines.map(({ status, metadata }) => [status, metadata])).toEqual([
+    ["cached", null],
+    ["generated", { a: null }],
+    ["error", undefined],
+  ]);
+});
+
 test("sends a line as soon as its item is done, and works on four items at a time", async () => {
   const backend = network.backend("backend-a.test");
   const releases: (() => void)[] = [];
@@ -105,7 +126,8 @@ test("finds a hundred known pictures with one read of KV", async () => {
   }
   const get = vi.spyOn(env.CAPTIONS, "get");
   const fresh = startEdge({ CACHE_TIERS: "memory,kv" });
-  const lines = await linesOf(await post(fresh, { items: hashes.map((sha256) => ({ sha256 })) }));
+  const items = hashes.map((sha256) => ({ sha256, url: null }));
+  const lines = await linesOf(await post(fresh, { items }));
   expect(lines.map(({ status }) => status)).toEqual(hashes.map(() => "cached"));
   expect(get.mock.calls.filter(([key]) => key !== ("model" as never))).toHaveLength(1);
 });

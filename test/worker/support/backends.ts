@@ -1,9 +1,11 @@
 /** Captioners and picture servers of a test, behind the global `fetch`. They speak the backend protocol and count. */
 
 import { vi } from "vitest";
+import { encodeModelId } from "../../../shared/backend-protocol.ts";
 import type { ScoreWeights } from "../../../shared/schema.ts";
 
 export interface FakeBackend {
+  id: string;
   revision: string;
   caption: string;
   score: string | undefined;
@@ -47,6 +49,7 @@ export function fakeNetwork(): FakeNetwork {
       const known = backends.get(host);
       if (known !== undefined) return known;
       const backend: FakeBackend = {
+        id: "tiny/blip",
         revision: "r1",
         caption: "a dog runs on the beach",
         score: "0.71",
@@ -72,7 +75,7 @@ async function answerOf(backend: FakeBackend, request: Request): Promise<Respons
   if (backend.answer !== undefined) return backend.answer(request);
   return Response.json([{ generated_text: backend.caption }], {
     headers: {
-      "x-model-id": "tiny/blip",
+      "x-model-id": encodeModelId(backend.id),
       "x-model-revision": backend.revision,
       ...(backend.score === undefined ? {} : { "x-caption-score": backend.score }),
       ...(backend.pictureScore === undefined ? {} : { "x-picture-score": backend.pictureScore }),
@@ -80,9 +83,9 @@ async function answerOf(backend: FakeBackend, request: Request): Promise<Respons
   });
 }
 
-function modelOf({ revision, reviewBelow, scoreWeights }: FakeBackend) {
+function modelOf({ id, revision, reviewBelow, scoreWeights }: FakeBackend) {
   return {
-    id: "tiny/blip",
+    id,
     revision,
     image_size: 224,
     dtype: "fp32",

@@ -6,7 +6,7 @@
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
 import { FailureError, type ProblemCode } from "../../../shared/problem.ts";
 import { timeLimit } from "../../request/time-limit.ts";
-import { type HashedBytes, readHashed } from "../body.ts";
+import { declaredLength, type HashedBytes, readHashed } from "../body.ts";
 import { refuseAddress } from "./address-policy.ts";
 
 const MAX_REDIRECTS = 3;
@@ -28,10 +28,12 @@ export interface FetchOptions {
  * @throws {FailureError} `url-refused`, `url-unreachable` or `image-too-large`.
  */
 export async function fetchPicture(address: string, options: FetchOptions): Promise<HashedBytes> {
-  const { signal, end } = timeLimit(options.timeoutMs);
+  const limit = timeLimit(options.timeoutMs);
+  const { signal } = limit;
   try {
     const response = await follow(new URL(address), signal, options);
-    await options.hold?.(expectedBytes(response));
+    // Room may be long in coming while the captioner is slow, and its host is not to blame for that.
+    if (options.hold) await limit.without(options.hold(expectedBytes(response)));
     const fetched = await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
     if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
     return fetched;
@@ -41,13 +43,12 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   } finally {
-    end();
+    limit.end();
   }
 }
 
 function expectedBytes({ headers }: Response): number {
-  const declared = Number(headers.get("content-length") ?? Number.NaN);
-  return declared >= 0 && declared <= MAX_IMAGE_BYTES ? declared : MAX_IMAGE_BYTES;
+  return Math.min(declaredLength(headers) ?? MAX_IMAGE_BYTES, MAX_IMAGE_BYTES);
 }
 
 async function follow(start: URL, signal: AbortSignal, options: FetchOptions): Promise<Response> {

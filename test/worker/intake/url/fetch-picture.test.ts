@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { MAX_IMAGE_BYTES } from "../../../../shared/limits.ts";
 import { FailureError } from "../../../../shared/problem.ts";
 import { refuseAddress } from "../../../../worker/intake/url/address-policy.ts";
 import { fetchPicture } from "../../../../worker/intake/url/fetch-picture.ts";
@@ -146,6 +147,54 @@ describe("fetchPicture", () => {
       code: "url-unreachable",
       detail: "The picture was not fetched: it could not be read.",
     });
+  });
+
+  test("the wait for room is not counted against the address, which has its time as before", async () => {
+    const picture = newPicture();
+    const bodyAfter = (ms: number, signal: AbortSignal | null | undefined) =>
+      new ReadableStream<Uint8Array>(
+        {
+          start(controller) {
+            signal?.addEventListener("abort", () => controller.error(signal.reason));
+          },
+          async pull(controller) {
+            await scheduler.wait(ms);
+            if (signal?.aborted) return;
+            controller.enqueue(picture);
+            controller.close();
+          },
+        },
+        { highWaterMark: 0 },
+      );
+    const fetchHeld = (bodyMs: number) =>
+      fetchPicture("https://a.example.com/", {
+        fetch: async (_input, init) => new Response(bodyAfter(bodyMs, init?.signal)),
+        allowedHosts: [],
+        timeoutMs: 200,
+        hold: () => scheduler.wait(600),
+      });
+    expect((await fetchHeld(0)).bytes).toEqual(picture);
+    await expect(fetchHeld(600)).rejects.toThrow("it took too long");
+  });
+
+  test.each([
+    ["as many bytes as are declared", { "content-length": "700" }, 700],
+    ["the most that is accepted where nothing is declared", {}, MAX_IMAGE_BYTES],
+    ["the most where more is declared", { "content-length": "900000000" }, MAX_IMAGE_BYTES],
+    [
+      "the most where the declared bytes unpack to who knows how many",
+      { "content-length": "700", "content-encoding": "gzip" },
+      MAX_IMAGE_BYTES,
+    ],
+  ])("makes room for %s", async (_name, headers, expected) => {
+    const held: number[] = [];
+    await fetchPicture("https://a.example.com/", {
+      fetch: async () => new Response(newPicture(), { headers: headers as Record<string, string> }),
+      allowedHosts: [],
+      timeoutMs: 1_000,
+      hold: async (bytes) => void held.push(bytes),
+    }).catch(() => {});
+    expect(held).toEqual([expected]);
   });
 
   test("believes a declared size, and not a declared type", async () => {
