@@ -102,6 +102,24 @@ describe("mergeAdapter", () => {
     expect((await merged.read("layer.0.query.weight"))[0]).toBe(21);
   });
 
+  test.each([
+    ["what JavaScript takes for other characters", { alpha_pattern: { "layer\\.1\\.query\\Z": 6 } }],
+    ["a count without its lower end", { rank_pattern: { "layer\\.\\d{,2}\\.query": 1 } }],
+    ["a group as Python names it", { target_modules: "(?P<part>.*)\\.query" }],
+    ["a flag inside", { target_modules: "(?i).*QUERY" }],
+  ])("names a pattern of Python that it would read otherwise: %s", async (_name, config) => {
+    const [pattern] = Object.values(config).map((value) =>
+      typeof value === "string" ? value : Object.keys(value)[0],
+    );
+    const one = {
+      "base_model.model.layer.0.query.lora_A.weight": A,
+      "base_model.model.layer.0.query.lora_B.weight": B,
+    };
+    const adapter = await adapterOf(config, one);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(`the pattern '${pattern}', which only Python reads`);
+  });
+
   test("names a tensor that the base does not have", async () => {
     const stray = {
       ...BOTH,
