@@ -62,6 +62,8 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   const biases = new Map<string, { readonly name: string; readonly scale: number }>();
   const whole = new Map<string, string>();
   for (const name of weights.tensors.keys()) {
+    // Of a module that was trained whole, peft keeps the base's own beside it, unused; `bias: all` saves its biases too.
+    if (name.includes(".original_module.")) continue;
     const path = moduleTensor(name);
     const [, module, kind = ""] = /^(.*)\.(lora_\w+)(?:\.\w+)*$/.exec(path) ?? [];
     if (module === undefined) whole.set(path, name);
