@@ -9,6 +9,7 @@ import * as z from "zod";
 import { VOCABULARY_FILE } from "../../bundle/bundle.ts";
 import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
+import { SPECIAL_TOKENS } from "../../bundle/tokenizer.ts";
 import { WeightError } from "../weights/weights.ts";
 import type { TextConfig } from "./config.ts";
 
@@ -23,7 +24,11 @@ const MARKERS = 2;
 
 const TokenizerConfig = z.looseObject({ do_lower_case: z.boolean().nullish() });
 
-const AddedToken = z.looseObject({ id: z.number().int().nonnegative(), content: z.string() });
+const AddedToken = z.looseObject({
+  id: z.number().int().nonnegative(),
+  content: z.string(),
+  special: z.boolean().default(false),
+});
 const TokenizerFile = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
   normalizer: z
@@ -92,6 +97,13 @@ async function readTokenizer(path: string): Promise<Vocabulary> {
       throw new WeightError(`${path} gives id ${id} to '${tokens[id]}' and to '${token}'.`);
     }
     tokens[id] = token;
+  }
+  const other = added_tokens.find(({ content, special }) => special && !SPECIAL_TOKENS.includes(content));
+  if (other) {
+    throw new WeightError(
+      `${path} has the special token '${other.content}', which is neither BERT's nor BLIP's: captions would show it as a ` +
+        "word. Save the tokenizer with it as an ordinary token, if they shall.",
+    );
   }
   const gap = Array.from(tokens, (token) => token === undefined).indexOf(true);
   if (gap !== -1) throw new WeightError(`${path} has no token with id ${gap}.`);

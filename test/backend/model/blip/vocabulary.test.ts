@@ -57,6 +57,14 @@ describe("readVocabulary", () => {
   test.each([
     ["another model of tokens", json.replace('"WordPiece"', '"BPE"'), /tokenizer\.json cannot be used/],
     ["another normalizer", json.replace('"strip_accents": null', '"strip_accents": false'), /strip_accents/],
+    [
+      "a special token that is neither BERT's nor BLIP's",
+      json.replace(
+        '"added_tokens": [',
+        '"added_tokens": [{"id": 29, "content": "<object>", "special": true},',
+      ),
+      /special token '<object>'/,
+    ],
     ["half a file", json.slice(0, 500), /damaged or cut short/],
     ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", /Git LFS pointer/],
   ])("%s is refused by name", async (_name, content, message) => {
