@@ -73,6 +73,24 @@ describe("readVocabulary", () => {
     );
   });
 
+  test.each([
+    [{ strip_accents: false }, /tokenizer_config\.json says strip_accents: false/],
+    [{ do_lower_case: false, strip_accents: true }, /says strip_accents: true/],
+    [{ tokenize_chinese_chars: false }, /says tokenize_chinese_chars: false/],
+  ])("%o beside vocab.txt is refused by name", async (settings, message) => {
+    const folder = await folderOf({ "vocab.txt": text, "tokenizer_config.json": JSON.stringify(settings) });
+    await expect(readVocabulary(folder, CONFIG)).rejects.toThrow(message);
+  });
+
+  test.each([
+    { do_lower_case: true, strip_accents: null, tokenize_chinese_chars: true },
+    { do_lower_case: true, strip_accents: true },
+    { do_lower_case: false, strip_accents: false },
+  ])("%o says what BERT's normalizer does anyhow", async (settings) => {
+    const folder = await folderOf({ "vocab.txt": text, "tokenizer_config.json": JSON.stringify(settings) });
+    expect((await readVocabulary(folder, CONFIG)).lowerCase).toBe(settings.do_lower_case);
+  });
+
   test("settings that contradict each other, and no vocabulary at all, are refused", async () => {
     const folder = await folderOf({
       "tokenizer.json": json,
