@@ -54,6 +54,8 @@ const LAST_VALUES: ReadonlyMap<number, number> = new Map([
 /** Writers use some tens. libtiff compares each with all before it. */
 const MAX_TAGS = 1_000;
 const BYTES_A_SAMPLE = 0.9;
+/** What stands behind colours is taken away here, from the whole picture, before it is resized. */
+const WHOLE_PIXEL_BYTES = 7.5;
 /** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
 const COPIES = 2;
 
@@ -62,9 +64,13 @@ export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   if (!extraSamples.ok) return extraSamples;
   try {
     const scanned = scanFirstDirectory(bytes);
-    return scanned.ok && extraSamples.value.length > 0
-      ? success({ ...scanned.value, extraSamples: extraSamples.value })
-      : scanned;
+    if (!scanned.ok || extraSamples.value.length === 0) return scanned;
+    const { width, height, decodeBytes } = scanned.value;
+    return success({
+      ...scanned.value,
+      decodeBytes: decodeBytes + width * height * WHOLE_PIXEL_BYTES,
+      extraSamples: extraSamples.value,
+    });
   } catch (error) {
     if (error instanceof RangeError) return unreadable("TIFF");
     throw error;
