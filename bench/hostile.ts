@@ -41,6 +41,8 @@ const KINDS: Readonly<Record<string, () => Promise<Uint8Array<ArrayBuffer>>>> = 
   "JPEG of 100 scans, 6,500 x 6,500": () => scanBomb({ size: 6_500, scans: 100 }),
   "JPEG of a million comments": async () => commentBomb(await jpegPicture(1), 1_000_000),
   "TIFF of 50,000 directories": () => directoryBomb(50_000),
+  "TIFF with transparency of 29 million pixels": () =>
+    plain(5_380, (picture) => picture.ensureAlpha(0.5).tiff({ compression: "deflate" })),
   "PNG of 100 million pixels": async () => pngBomb(10_000, 10_000),
   "JPEG, progressive, 62 million pixels": () =>
     plain(7_800, (picture) => picture.jpeg({ progressive: true })),

@@ -59,6 +59,7 @@ VARIANTS: list[tuple[str, str, dict]] = [
     ("untied-output", "untied", dict(target_modules=["decoder", "word_embeddings"])),
     ("other-bias-plain", "other-bias", dict(target_modules=["query"])),
     ("other-bias-all", "other-bias", dict(target_modules=["decoder"], bias="all")),
+    ("bias-all-and-save-cls", "tied", dict(target_modules=["query"], bias="all", modules_to_save=["cls"])),
 ]
 
 

@@ -171,6 +171,10 @@ def tiff_kinds(rgb: np.ndarray) -> None:
     save("two-pages.tif", tiff(np.stack([rgb, 255 - rgb]), photometric="rgb"), rgb)
     save("big-endian.tif", tiff(rgb, photometric="rgb", byteorder=">"), rgb)
     save("bigtiff.tif", tiff(rgb, photometric="rgb", bigtiff=True), rgb)
+    plain = bytearray(encoded(Image.fromarray(rgb), "TIFF", tiffinfo={274: 0}))
+    save("orientation-0.tif", bytes(plain), rgb)
+    struct.pack_into("<H", plain, plain.index(struct.pack("<HHI", 284, 3, 1)) + 8, 0)
+    save("planes-0.tif", bytes(plain), rgb)
     jpeg = tiff(rgb, photometric="ycbcr", compression="jpeg", compressionargs={"level": 95})
     save("ycbcr-jpeg.tif", jpeg, pillow(jpeg))
     refuse("32-bit.tif", tiff(rgb.astype(np.uint32) * 16843009, photometric="rgb"), "32 bits a sample")
@@ -186,7 +190,7 @@ def tiff_kinds(rgb: np.ndarray) -> None:
 
 
 def jpeg_ends(photo: Image.Image) -> None:
-    for name, options in (("baseline", {}), ("progressive", {"progressive": True}), ("444", {"subsampling": 0})):
+    for name, options in (("baseline", {}), ("progressive", {"progressive": True}), ("444", {"subsampling": 0}), ("restarts", {"restart_marker_blocks": 1})):
         data = encoded(photo, "JPEG", quality=90, **options)
         expected = pillow(data)
         first_end = 4 + struct.unpack(">H", data[4:6])[0]
@@ -194,6 +198,11 @@ def jpeg_ends(photo: Image.Image) -> None:
         save(f"{name}-stray-bytes.jpg", data[:first_end] + b"\x12\x34\0" + data[first_end:], expected)
         save(f"{name}-stray-bytes-before-end.jpg", data[:-2] + b"\0\x11" + data[-2:], expected)
         refuse(f"{name}-cut-short.jpg", data[:-60], "")
+    # What a download that broke off leaves of a file that was made at its full length, and a card that was erased.
+    for name, options, rest in (("restarts-zeros", {"restart_marker_blocks": 1}, b"\0"), ("baseline-ones", {}, b"\xff")):
+        data = encoded(photo, "JPEG", quality=90, **options)
+        kept = (data.index(b"\xff\xda") + len(data)) // 2
+        refuse(f"{name}.jpg", data[:kept] + rest * (len(data) - kept), "")
     last_scan = data = encoded(photo, "JPEG", quality=90, progressive=True)
     last_scan = data.rfind(b"\xff\xc4", 0, data.rfind(b"\xff\xda"))
     refuse("progressive-without-last-scan.jpg", data[:last_scan], "")

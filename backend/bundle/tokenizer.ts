@@ -13,7 +13,16 @@ export interface Tokenizer {
 
 const UNKNOWN = "[UNK]";
 const CONTINUES = "##";
-const SPECIAL_TOKENS = ["[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]"];
+/** BERT's, and BLIP's markers, which some tokenizers list and others leave out: no caption shows them. */
+export const SPECIAL_TOKENS: readonly string[] = [
+  "[PAD]",
+  UNKNOWN,
+  "[CLS]",
+  "[SEP]",
+  "[MASK]",
+  "[DEC]",
+  "[ENC]",
+];
 
 /** Reads the bundle's vocabulary, one token a line, the line number its id. */
 export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Promise<Tokenizer> {
@@ -33,7 +42,7 @@ export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Pro
         unknown: text.split(/\s+/).filter((word) => word !== "" && isUnknown(word)),
       };
     },
-    // Ids past the vocabulary are BLIP's own markers ([DEC], [ENC]); they have no text.
+    // Ids past the vocabulary are BLIP's markers where it does not list them.
     decode(tokenIds) {
       const known = tokenIds.filter((id) => id < tokens.length);
       // A piece that continues a word keeps its mark where no word stands before it.

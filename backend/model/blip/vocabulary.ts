@@ -9,6 +9,7 @@ import * as z from "zod";
 import { VOCABULARY_FILE } from "../../bundle/bundle.ts";
 import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
+import { SPECIAL_TOKENS } from "../../bundle/tokenizer.ts";
 import { WeightError } from "../weights/weights.ts";
 import type { TextConfig } from "./config.ts";
 
@@ -21,9 +22,18 @@ export interface Vocabulary {
 /** BLIP's own tokens past the vocabulary, [DEC] and [ENC]: they have no text. */
 const MARKERS = 2;
 
-const TokenizerConfig = z.looseObject({ do_lower_case: z.boolean().nullish() });
+const TOKENIZER_CONFIG_FILE = "tokenizer_config.json";
+const TokenizerConfig = z.looseObject({
+  do_lower_case: z.boolean().nullish(),
+  strip_accents: z.boolean().nullish(),
+  tokenize_chinese_chars: z.boolean().nullish(),
+});
 
-const AddedToken = z.looseObject({ id: z.number().int().nonnegative(), content: z.string() });
+const AddedToken = z.looseObject({
+  id: z.number().int().nonnegative(),
+  content: z.string(),
+  special: z.boolean().default(false),
+});
 const TokenizerFile = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
   normalizer: z
@@ -60,13 +70,15 @@ export async function readVocabulary(folder: string, config: TextConfig): Promis
   }
   if (fromText && fromJson) requireSameTokens(folder, fromText, fromJson.tokens);
   requireFit(folder, tokens, config);
-  const configured = await lowerCaseOf(folder);
+  const settings = await readTokenizerConfig(folder);
+  const configured = settings.do_lower_case ?? undefined;
   const lowerCase = fromJson?.lowerCase ?? configured ?? true;
   if (fromJson && configured !== undefined && configured !== fromJson.lowerCase) {
     throw new WeightError(
       `${folder}: tokenizer_config.json says do_lower_case ${configured}, tokenizer.json says ${fromJson.lowerCase}. Save the tokenizer again.`,
     );
   }
+  requireBertsNormalizer(folder, settings, lowerCase);
   return { tokens, lowerCase };
 }
 
@@ -92,6 +104,13 @@ async function readTokenizer(path: string): Promise<Vocabulary> {
       throw new WeightError(`${path} gives id ${id} to '${tokens[id]}' and to '${token}'.`);
     }
     tokens[id] = token;
+  }
+  const other = added_tokens.find(({ content, special }) => special && !SPECIAL_TOKENS.includes(content));
+  if (other) {
+    throw new WeightError(
+      `${path} has the special token '${other.content}', which is neither BERT's nor BLIP's: captions would show it as a ` +
+        "word. Save the tokenizer with it as an ordinary token, if they shall.",
+    );
   }
   const gap = Array.from(tokens, (token) => token === undefined).indexOf(true);
   if (gap !== -1) throw new WeightError(`${path} has no token with id ${gap}.`);
@@ -127,8 +146,22 @@ function requireFit(folder: string, tokens: readonly string[], config: TextConfi
   }
 }
 
-async function lowerCaseOf(folder: string): Promise<boolean | undefined> {
-  const path = join(folder, "tokenizer_config.json");
-  if (!(await fileExists(path))) return undefined;
-  return (await readJsonFile(path, TokenizerConfig, WeightError)).do_lower_case ?? undefined;
+async function readTokenizerConfig(folder: string): Promise<z.infer<typeof TokenizerConfig>> {
+  const path = join(folder, TOKENIZER_CONFIG_FILE);
+  return (await fileExists(path)) ? readJsonFile(path, TokenizerConfig, WeightError) : {};
+}
+
+/** tokenizer.json says the same in its normalizer. @throws WeightError where a prompt's words would become others */
+function requireBertsNormalizer(
+  folder: string,
+  { strip_accents: strips, tokenize_chinese_chars: splits }: z.infer<typeof TokenizerConfig>,
+  lowerCase: boolean,
+): void {
+  // By default accents go where capitals go.
+  const hasOwnAccents = (strips ?? lowerCase) !== lowerCase;
+  if (!hasOwnAccents && splits !== false) return;
+  const other = hasOwnAccents ? `strip_accents: ${strips}` : "tokenize_chinese_chars: false";
+  throw new WeightError(
+    `${join(folder, TOKENIZER_CONFIG_FILE)} says ${other}, which is not done here: a prompt's words would be others.`,
+  );
 }

@@ -108,12 +108,28 @@ function patternValue(
   module: string,
 ): number | undefined {
   return Object.entries(patterns ?? {}).find(([pattern]) =>
-    new RegExp(`^(.*\\.)?(${pattern})$`).test(module),
+    readPattern(pattern, (source) => `^(.*\\.)?(${source})$`).test(module),
   )?.[1];
+}
+
+/** Escapes and a count of Python's `re` that JavaScript takes for plain characters. */
+const READ_OTHERWISE = /\\[AZaNU]|\{,\d+\}/;
+
+/** A pattern of Python's `re` in its place. @throws WeightError where JavaScript would read it otherwise, or not at all */
+function readPattern(pattern: string, placed: (source: string) => string): RegExp {
+  try {
+    if (!READ_OTHERWISE.test(pattern)) return new RegExp(placed(pattern));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new WeightError(
+    `adapter_config.json has the pattern '${pattern}', which only Python reads as it is meant. Write it without ` +
+      `(?P<...>), (?i), \\A, \\Z and the like, or: ${MERGE_FIRST}`,
+  );
 }
 
 /** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
 export function namesModule(names: string | readonly string[], module: string): boolean {
-  if (typeof names === "string") return new RegExp(`^(?:${names})$`).test(module);
+  if (typeof names === "string") return readPattern(names, (source) => `^(?:${source})$`).test(module);
   return names.some((name) => module === name || module.endsWith(`.${name}`));
 }

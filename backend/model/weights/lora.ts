@@ -62,12 +62,17 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   const biases = new Map<string, { readonly name: string; readonly scale: number }>();
   const whole = new Map<string, string>();
   for (const name of weights.tensors.keys()) {
+    // Of a module that was trained whole, peft keeps the base's own beside it, unused; `bias: all` saves its biases too.
+    if (name.includes(".original_module.")) continue;
     const path = moduleTensor(name);
     const [, module, kind = ""] = /^(.*)\.(lora_\w+)(?:\.\w+)*$/.exec(path) ?? [];
     if (module === undefined) whole.set(path, name);
     else if (kind === "lora_B" && path.endsWith(".bias")) {
+      if (!config.lora_bias) throw contradiction(name, "lora_bias");
       biases.set(`${module}.bias`, { name, scale: scaleOf(config, module).scale });
     } else if (kind === "lora_A" || kind === "lora_embedding_A") {
+      const other = pairs.get(`${module}.weight`);
+      if (other) throw new WeightError(`Tensors '${other.a}' and '${name}' are of two adapters in one file.`);
       pairs.set(`${module}.weight`, pairOf(module, name, adapter));
     } else if (!isBesideItsA(name, kind, weights)) {
       throw new WeightError(
@@ -81,6 +86,7 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   for (const [target, name] of whole) requireSameShape(base, target, name, weights);
   for (const [target, { name }] of biases) requireSameShape(base, target, name, weights);
   requireEveryTarget(base, config, pairs);
+  requireEverySavedModule(base, config, whole);
 
   const bottom = replace(base, weights, whole);
   return {
@@ -157,6 +163,7 @@ function pairOf(module: string, a: string, { config, weights }: Adapter): LowRan
   if (config.use_dora && magnitude === undefined) {
     throw new WeightError(`Tensor '${a}' has no lora_magnitude_vector beside it; the adapter is incomplete.`);
   }
+  if (!config.use_dora && magnitude !== undefined) throw contradiction(magnitude, "use_dora");
   const { rank, scale } = scaleOf(config, module);
   const held = tensorInfo(weights, a).shape[0];
   if (held !== rank) {
@@ -165,6 +172,13 @@ function pairOf(module: string, a: string, { config, weights }: Adapter): LowRan
     );
   }
   return { a, b, magnitude, scale, transposed: isEmbedding };
+}
+
+/** peft passes over a tensor that the configuration does not announce: the captions would be of another model. */
+function contradiction(name: string, setting: string): WeightError {
+  return new WeightError(
+    `The adapter holds '${name}', but adapter_config.json does not say ${setting}: they are not of one adapter.`,
+  );
 }
 
 /** Whether a tensor belongs to a lora_A that the adapter holds too. */
@@ -229,12 +243,33 @@ function requireEveryTarget(
   for (const [name, { shape }] of base.tensors) {
     if (shape.length < 2 || !name.endsWith(".weight") || pairs.has(name)) continue;
     const module = name.slice(0, -".weight".length);
-    const isSavedWhole = config.modules_to_save?.some((saved) => `.${module}.`.includes(`.${saved}.`));
-    if (!namesModule(targets, module) || (excluded && namesModule(excluded, module)) || isSavedWhole)
-      continue;
+    const isExcluded = excluded && namesModule(excluded, module);
+    if (!namesModule(targets, module) || isExcluded || isSavedWhole(config, module)) continue;
     throw new WeightError(
       `adapter_config.json targets '${module}', but adapter_model holds no lora_A and lora_B for it. ` +
         "The adapter was made for another model or was not saved whole.",
     );
   }
+}
+
+/** @throws WeightError naming a tensor of a module that was trained whole and that the adapter does not hold */
+function requireEverySavedModule(
+  base: WeightSource,
+  config: AdapterConfig,
+  whole: ReadonlyMap<string, string>,
+): void {
+  for (const name of base.tensors.keys()) {
+    // Some older files hold the positions' numbers, which nobody trains and peft does not save.
+    if (whole.has(name) || name.endsWith(".position_ids")) continue;
+    if (!isSavedWhole(config, name.slice(0, name.lastIndexOf(".")))) continue;
+    throw new WeightError(
+      `adapter_config.json says modules_to_save, but adapter_model holds no '${name}'. ` +
+        "The adapter was made for another model or was not saved whole.",
+    );
+  }
+}
+
+/** Whether a module is one that was trained whole, or lies in one. */
+function isSavedWhole({ modules_to_save: saved }: AdapterConfig, module: string): boolean {
+  return saved?.some((name) => `.${module}.`.includes(`.${name}.`)) ?? false;
 }

@@ -27,6 +27,7 @@ const END_MARKER = Uint8Array.of(0xff, END);
 /** A decoder that still wants data takes these for it; one that has all passes over them. */
 const MEANINGLESS = new Uint8Array(256).fill(0x5a);
 const START_OF_SCAN = 0xda;
+const RESTART_INTERVAL = 0xdd;
 const COMMENT = 0xfe;
 const APPLICATION = 0xe0;
 
@@ -38,7 +39,14 @@ interface Frame {
   readonly samplesAPixel: number;
   /** Bits a sample. */
   readonly precision: number;
-  readonly components: readonly number[];
+  readonly components: readonly Component[];
+}
+
+interface Component {
+  readonly id: number;
+  /** Its samples a unit of the picture, beside those of the others. */
+  readonly across: number;
+  readonly down: number;
 }
 
 /** Ways of coding that no browser shows; T.81 table B.1 and T.87. */
@@ -56,8 +64,9 @@ const REFUSED_FRAMES: Readonly<Record<number, string>> = {
   247: "JPEG-LS",
 };
 const BITS_A_SAMPLE = 8;
-/** Coefficients of a block. */
+/** Coefficients of a block, and samples along its edge. */
 const BLOCK = 64;
+const BLOCK_EDGE = 8;
 
 export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const view = viewOf(bytes);
@@ -67,13 +76,17 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   let frame: Frame | undefined;
   let scans = 0;
   let hasEnd = false;
+  let interval = 0;
+  /** Of the scan that was met last. */
+  let restarts = { wanted: 0, from: bytes.length };
   const progress = createProgress();
   let at = 2;
   while (at < bytes.length) {
     const marker = nextMarker(bytes, at);
     if (marker === undefined) {
-      // It ends early; whether that is all it lacks is told from its scans here, and from its pixels once decoded.
-      kept.keep(at, bytes.length);
+      // It ends early; whether that is all it lacks is told from its scans here, and from its pixels once decoded. What
+      // may stand before a marker would make one of whatever is put behind it.
+      kept.keep(at, lengthWithoutFill(bytes, at));
       break;
     }
     const { code, codeAt } = marker;
@@ -98,15 +111,20 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
       if (frame === undefined) return unreadable("JPEG");
       if (frame.precision !== BITS_A_SAMPLE) return unsupported(`JPEG with ${frame.precision} bits a sample`);
     }
-    if (code === START_OF_SCAN) progress.note(bytes.subarray(codeAt + 3, end));
-    if (code === START_OF_SCAN && ++scans > MAX_SCANS) {
-      return tooCostly(`The JPEG has more than ${MAX_SCANS} scans.`);
+    if (code === RESTART_INTERVAL) interval = length >= 4 ? view.getUint16(codeAt + 3) : 0;
+    if (code === START_OF_SCAN) {
+      if (++scans > MAX_SCANS) return tooCostly(`The JPEG has more than ${MAX_SCANS} scans.`);
+      const scan = bytes.subarray(codeAt + 3, end);
+      progress.note(scan);
+      if (frame !== undefined) restarts = { wanted: restartsIn(scan, frame, interval), from: end };
     }
     if (wants(code, codeAt + 3, end)) kept.keep(at, end);
     at = end;
   }
   if (frame === undefined || scans === 0) return unreadable("JPEG");
-  if (!hasEnd && !progress.isComplete(frame.components)) return unreadable("JPEG");
+  const isWhole =
+    hasEnd || (progress.isComplete(frame) && countRestarts(bytes, restarts.from) >= restarts.wanted);
+  if (!isWhole) return unreadable("JPEG");
   const { width, height, isProgressive, samplesAPixel } = frame;
   const coefficientBytes = isProgressive || scans > 1 ? samplesAPixel * COEFFICIENT_BYTES : 0;
   const decodeBytes = width * height * (BYTES_A_PIXEL + coefficientBytes);
@@ -144,9 +162,45 @@ function createProgress() {
         done.set(component, coefficients);
       }
     },
-    isComplete: (components: readonly number[]) =>
-      components.every((component) => done.get(component)?.size === BLOCK),
+    isComplete: ({ components }: Frame) => components.every(({ id }) => done.get(id)?.size === BLOCK),
   };
+}
+
+/**
+ * How many restart markers stand in a whole scan, T.81 sections A.2 and E.1. A decoder that misses one leaves the rest of
+ * the picture grey, whatever stands there, so its pixels do not tell that a scan breaks off.
+ */
+function restartsIn(scan: Uint8Array, { width, height, components }: Frame, interval: number): number {
+  if (interval === 0) return 0;
+  const widest = Math.max(...components.map(({ across }) => across));
+  const tallest = Math.max(...components.map(({ down }) => down));
+  // A scan of one component goes by its blocks, one of several by what holds a block at least of each.
+  const only = scan[0] === 1 ? components.find(({ id }) => id === scan[1]) : undefined;
+  const units = (size: number, samples: number, most: number) =>
+    only === undefined
+      ? Math.ceil(size / (BLOCK_EDGE * most))
+      : Math.ceil(Math.ceil((size * samples) / most) / BLOCK_EDGE);
+  const count = units(width, only?.across ?? widest, widest) * units(height, only?.down ?? tallest, tallest);
+  return Math.ceil(count / interval) - 1;
+}
+
+function countRestarts(bytes: Uint8Array, from: number): number {
+  let count = 0;
+  for (let at = bytes.indexOf(0xff, from); at !== -1; at = bytes.indexOf(0xff, at + 1)) {
+    if (isRestart(bytes[at + 1])) count++;
+  }
+  return count;
+}
+
+function isRestart(code: number | undefined): boolean {
+  return code !== undefined && code >= 0xd0 && code <= 0xd7;
+}
+
+/** Where `bytes` end, less the bytes that may fill the room before a marker. */
+function lengthWithoutFill(bytes: Uint8Array, from: number): number {
+  let end = bytes.length;
+  while (end > from && bytes[end - 1] === 0xff) end--;
+  return end;
 }
 
 /** The next marker at or after `at`, past compressed data, its stuffed zeros and its restart markers. */
@@ -156,8 +210,7 @@ function nextMarker(bytes: Uint8Array, at: number): { code: number; codeAt: numb
     while (bytes[found] === 0xff);
     const code = bytes[found];
     if (code === undefined) return undefined;
-    const isData = code === 0 || (code >= 0xd0 && code <= 0xd7);
-    if (!isData) return { code, codeAt: found };
+    if (code !== 0 && !isRestart(code)) return { code, codeAt: found };
   }
   return undefined;
 }
@@ -180,11 +233,12 @@ function readFrame(data: Uint8Array, code: number): Frame | undefined {
   const width = view.getUint16(3);
   let largest = 1;
   let samples = 0;
-  const ids: number[] = [];
+  const read: Component[] = [];
   for (let component = 0; component < components; component++) {
-    ids.push(data[6 + 3 * component] as number);
     const sampling = data[7 + 3 * component] as number;
-    const area = (sampling >> 4) * (sampling & 0x0f);
+    const [across, down] = [sampling >> 4, sampling & 0x0f] as const;
+    read.push({ id: data[6 + 3 * component] as number, across, down });
+    const area = across * down;
     largest = Math.max(largest, area);
     samples += area;
   }
@@ -195,7 +249,7 @@ function readFrame(data: Uint8Array, code: number): Frame | undefined {
     isProgressive: code % 4 === 2,
     samplesAPixel: samples / largest,
     precision: data[0] as number,
-    components: ids,
+    components: read,
   };
 }
 

@@ -42,9 +42,20 @@ const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
 const SHORT = 3;
 const LONG8 = 16;
 
+/**
+ * Of the orientation and of how planes lie; they begin at 1, which is what holds without the tag. Some writers put a 0
+ * there, which libtiff calls an error and other readers pass over.
+ */
+const LAST_VALUES: ReadonlyMap<number, number> = new Map([
+  [274, 8],
+  [284, 2],
+]);
+
 /** Writers use some tens. libtiff compares each with all before it. */
 const MAX_TAGS = 1_000;
 const BYTES_A_SAMPLE = 0.9;
+/** What stands behind colours is taken away here, from the whole picture, before it is resized. */
+const WHOLE_PIXEL_BYTES = 7.5;
 /** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
 const COPIES = 2;
 
@@ -53,9 +64,13 @@ export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   if (!extraSamples.ok) return extraSamples;
   try {
     const scanned = scanFirstDirectory(bytes);
-    return scanned.ok && extraSamples.value.length > 0
-      ? success({ ...scanned.value, extraSamples: extraSamples.value })
-      : scanned;
+    if (!scanned.ok || extraSamples.value.length === 0) return scanned;
+    const { width, height, decodeBytes } = scanned.value;
+    return success({
+      ...scanned.value,
+      decodeBytes: decodeBytes + width * height * WHOLE_PIXEL_BYTES,
+      extraSamples: extraSamples.value,
+    });
   } catch (error) {
     if (error instanceof RangeError) return unreadable("TIFF");
     throw error;
@@ -84,7 +99,10 @@ function scanFirstDirectory(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPictu
     const valueAt = entry + 4 + offsetBytes;
     const at = count * valueBytes <= offsetBytes ? valueAt : read(valueAt, offsetBytes);
     const isNumber = type === SHORT || type === 4 || type === LONG8;
-    values.set(tag, isNumber && count > 0 ? read(at, valueBytes) : 0);
+    const value = isNumber && count > 0 ? read(at, valueBytes) : 0;
+    const last = LAST_VALUES.get(tag);
+    if (last !== undefined && (value < 1 || value > last)) continue;
+    values.set(tag, value);
     keptEntries.push(entry);
   }
   const next = read(first + tags * entryBytes, offsetBytes);

@@ -1,8 +1,9 @@
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Bundle } from "../../../backend/bundle/bundle.ts";
 import { createTokenizer, type Tokenizer } from "../../../backend/bundle/tokenizer.ts";
-import { TINY_BASE } from "../../support/tiny-blip.ts";
+import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 
 describe("createTokenizer", () => {
   let tokenizer: Tokenizer;
@@ -18,6 +19,15 @@ describe("createTokenizer", () => {
   test("joins pieces and leaves special tokens and BLIP's own markers out", () => {
     const ids = [29, 5, 7, 14, 25, 27, 8, 16, 6, 23, 3, 0]; // [DEC] a dog sits ##s , cat on the beach [SEP] [PAD]
     expect(tokenizer.decode(ids)).toBe("a dog sitss, cat on the beach");
+  });
+
+  test("leaves BLIP's own markers out where the vocabulary lists them too", async () => {
+    const vocabularyPath = join(await temporaryFolder(), "vocab.txt");
+    const words = await readFile(join(TINY_BASE.folder, "vocab.txt"), "utf8");
+    await writeFile(vocabularyPath, `${words}[DEC]\n[ENC]\n`);
+    const manifest = { tokens: { lower_case: true } } as Bundle["manifest"];
+    const listing = await createTokenizer({ manifest, graphPath: "", vocabularyPath });
+    expect(listing.decode([29, 5, 7, 29, 8, 30, 3])).toBe("a dog cat");
   });
 
   test("encodes a prompt in lower case, with neither begin nor end token", () => {

@@ -129,6 +129,21 @@ describe("what is refused by its container alone", () => {
     if (!picture.ok) expect(picture.failure.detail).toContain("PNG");
   });
 
+  test("a TIFF with transparency of a size at which its colours alone would be decoded", async () => {
+    const large = async (channels: 3 | 4) => {
+      const create = { width: 64, height: 64, channels, background: "red" };
+      const file = Buffer.from(await sharp({ create }).tiff({ compression: "deflate" }).toBuffer());
+      const directory = file.readUInt32LE(4);
+      for (let entry = 0; entry < file.readUInt16LE(directory); entry++) {
+        const at = directory + 2 + 12 * entry;
+        if ([256, 257].includes(file.readUInt16LE(at))) file.writeUInt16LE(7_000, at + 8);
+      }
+      return Uint8Array.from(file);
+    };
+    expect(codeOf(await large(3))).toBe("accepted");
+    expect(codeOf(await large(4))).toBe("too-many-pixels");
+  });
+
   test("an AVIF whose tables have thousands of rows, or which names its bytes again and again", async () => {
     const avif = Buffer.from(
       await sharp({ create: { width: 64, height: 64, channels: 3, background: "red" } })

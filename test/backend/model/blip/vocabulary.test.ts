@@ -57,12 +57,38 @@ describe("readVocabulary", () => {
   test.each([
     ["another model of tokens", json.replace('"WordPiece"', '"BPE"'), /tokenizer\.json cannot be used/],
     ["another normalizer", json.replace('"strip_accents": null', '"strip_accents": false'), /strip_accents/],
+    [
+      "a special token that is neither BERT's nor BLIP's",
+      json.replace(
+        '"added_tokens": [',
+        '"added_tokens": [{"id": 29, "content": "<object>", "special": true},',
+      ),
+      /special token '<object>'/,
+    ],
     ["half a file", json.slice(0, 500), /damaged or cut short/],
     ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", /Git LFS pointer/],
   ])("%s is refused by name", async (_name, content, message) => {
     await expect(readVocabulary(await folderOf({ "tokenizer.json": content }), CONFIG)).rejects.toThrow(
       message,
     );
+  });
+
+  test.each([
+    [{ strip_accents: false }, /tokenizer_config\.json says strip_accents: false/],
+    [{ do_lower_case: false, strip_accents: true }, /says strip_accents: true/],
+    [{ tokenize_chinese_chars: false }, /says tokenize_chinese_chars: false/],
+  ])("%o beside vocab.txt is refused by name", async (settings, message) => {
+    const folder = await folderOf({ "vocab.txt": text, "tokenizer_config.json": JSON.stringify(settings) });
+    await expect(readVocabulary(folder, CONFIG)).rejects.toThrow(message);
+  });
+
+  test.each([
+    { do_lower_case: true, strip_accents: null, tokenize_chinese_chars: true },
+    { do_lower_case: true, strip_accents: true },
+    { do_lower_case: false, strip_accents: false },
+  ])("%o says what BERT's normalizer does anyhow", async (settings) => {
+    const folder = await folderOf({ "vocab.txt": text, "tokenizer_config.json": JSON.stringify(settings) });
+    expect((await readVocabulary(folder, CONFIG)).lowerCase).toBe(settings.do_lower_case);
   });
 
   test("settings that contradict each other, and no vocabulary at all, are refused", async () => {

@@ -89,6 +89,34 @@ describe("mergeAdapter", () => {
     expect([...(await merged.read("head.bias"))]).toEqual([7, 8]);
   });
 
+  test("names a tensor of a module that was trained whole and is missing", async () => {
+    const adapter = await adapterOf({ modules_to_save: ["head"] }, BOTH);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(/modules_to_save, but .* holds no 'head\.bias'/);
+  });
+
+  test("takes no notice of a module_to_save that the base does not have, as peft does", async () => {
+    const merged = mergeAdapter(
+      await smallBase(),
+      await adapterOf({ modules_to_save: ["classifier"] }, BOTH),
+    );
+    expect((await merged.read("layer.0.query.weight"))[0]).toBe(21);
+  });
+
+  test.each([
+    ["DoRA", "lora_magnitude_vector", f32([2], [1, 1]), /does not say use_dora/],
+    ["a bias of its own", "lora_B.bias", f32([2], [1, 1]), /does not say lora_bias/],
+    ["a second adapter", "lora_A.second.weight", A, /lora_A\.second\.weight.*two adapters/],
+  ])(
+    "names a tensor of %s that the configuration does not announce",
+    async (_name, tensor, value, message) => {
+      const tensors = { ...BOTH, [`base_model.model.layer.1.query.${tensor}`]: value };
+      const adapter = await adapterOf({}, tensors);
+      const base = await smallBase();
+      expect(() => mergeAdapter(base, adapter)).toThrow(message);
+    },
+  );
+
   test("takes targets by pattern", async () => {
     const one = {
       "base_model.model.layer.0.query.lora_A.default.weight": A,
@@ -100,6 +128,24 @@ describe("mergeAdapter", () => {
     );
     expect([...(await merged.read("layer.1.query.weight"))]).toEqual([0, 0, 0, 0, 0, 0]);
     expect((await merged.read("layer.0.query.weight"))[0]).toBe(21);
+  });
+
+  test.each([
+    ["what JavaScript takes for other characters", { alpha_pattern: { "layer\\.1\\.query\\Z": 6 } }],
+    ["a count without its lower end", { rank_pattern: { "layer\\.\\d{,2}\\.query": 1 } }],
+    ["a group as Python names it", { target_modules: "(?P<part>.*)\\.query" }],
+    ["a flag inside", { target_modules: "(?i).*QUERY" }],
+  ])("names a pattern of Python that it would read otherwise: %s", async (_name, config) => {
+    const [pattern] = Object.values(config).map((value) =>
+      typeof value === "string" ? value : Object.keys(value)[0],
+    );
+    const one = {
+      "base_model.model.layer.0.query.lora_A.weight": A,
+      "base_model.model.layer.0.query.lora_B.weight": B,
+    };
+    const adapter = await adapterOf(config, one);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(`the pattern '${pattern}', which only Python reads`);
   });
 
   test("names a tensor that the base does not have", async () => {
