@@ -11,6 +11,7 @@ import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { APPEARANCES, appearAs, axeViolations, sidewaysScroll } from "./browser-support.ts";
 import {
+  keys,
   type RubbishServer,
   type RunningBackend,
   type RunningEdge,
@@ -384,6 +385,30 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     );
     await own.stop();
     media.close();
+  });
+
+  test("where a key is needed the job of a link asks for it, and its results are had with it", async () => {
+    const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
+    const { key } = JSON.parse((await keys(keyed, "create", "--name", "desk", "--json")).output);
+    const made = await fetch(`${keyed.url}/v1/jobs`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+      body: JSON.stringify({ items: [{ sha256: "0".repeat(64), id: "mine" }] }),
+    });
+    const { id } = (await made.json()) as { id: string };
+    await page.goto(`${keyed.url}/#job=${id}`);
+    await page.getByText("A valid API key is needed").waitFor();
+    await page.getByLabel("API key").fill(key);
+    await page.getByLabel("API key").press("Tab");
+    await page.getByText("completed: 1 of 1 done, 1 failed.").waitFor({ timeout: 20_000 });
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Results so far" }).click(),
+    ]);
+    expect(saved.suggestedFilename()).toBe(`${id}.csv`);
+    const text = await readFile(await saved.path(), "utf8");
+    expect(readCsvTable(text)).toMatchObject([{ id: "mine", status: "error", problem: "not-captioned" }]);
+    await keyed.stop();
   });
 
   test("a key that is missing is asked for, and what failed for it goes on when it is there", async () => {

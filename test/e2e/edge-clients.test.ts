@@ -1,33 +1,21 @@
 /** The running edge, closed to all but key holders, as its clients see it: stock Hugging Face, our typed one, and the keys command. */
 
-import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { InferenceClient } from "@huggingface/inference";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CaptionApiError, createCaptionClient } from "../../client/index.ts";
 import { jpegPicture } from "../support/pictures.ts";
-import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { keys, type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
 
 let edge: RunningEdge;
 let backend: RunningBackend;
 let key: string;
 let id: string;
 
-/** Runs `npm run -s keys -- ARGS` against the local KV of the edge. */
-async function keys(...args: string[]): Promise<{ status: number | null; output: string }> {
-  const script = fileURLToPath(new URL("../../commands/keys.ts", import.meta.url));
-  const child = spawn(process.execPath, [script, ...args, "--persist-to", edge.state]);
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
-  const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  return { status, output };
-}
-
 beforeAll(async () => {
   const secret = "a secret of the house";
   backend = await startBackend({ BACKEND_SECRET: secret });
   edge = await startEdge({ BACKEND_URLS: backend.url, BACKEND_SECRET: secret, ACCESS: "keys" });
-  const created = await keys("create", "--name", "cms", "--daily-quota", "50", "--json");
+  const created = await keys(edge, "create", "--name", "cms", "--daily-quota", "50", "--json");
   expect(created.status).toBe(0);
   ({ key, id } = JSON.parse(created.output));
 }, 90_000);
@@ -37,7 +25,7 @@ afterAll(async () => {
 });
 
 test("keys are listed without their secrets", async () => {
-  const { output } = await keys("list");
+  const { output } = await keys(edge, "list");
   expect(output).toContain(id);
   expect(output).toContain("cms");
   expect(output).not.toContain(key.split("_")[2]);
@@ -75,8 +63,8 @@ test("a wrong key is refused, and a revoked one is gone from the list", async ()
     apiKey: key.replace(/.$/, (digit) => (digit === "0" ? "1" : "0")),
   });
   await expect(stranger.find("0".repeat(64))).rejects.toBeInstanceOf(CaptionApiError);
-  expect((await keys("revoke", id)).status).toBe(0);
-  expect((await keys("list")).output).not.toContain(id);
-  const again = await keys("revoke", id);
+  expect((await keys(edge, "revoke", id)).status).toBe(0);
+  expect((await keys(edge, "list")).output).not.toContain(id);
+  const again = await keys(edge, "revoke", id);
   expect(again).toMatchObject({ status: 1, output: `There is no key ${id}.\n` });
 }, 60_000);

@@ -149,3 +149,16 @@ async function stopGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"
   process.kill(-child.pid, signal);
   await exited;
 }
+
+/** Runs `npm run -s keys -- ARGS` against the local KV of an edge. */
+export async function keys(
+  { state }: Pick<RunningEdge, "state">,
+  ...args: string[]
+): Promise<{ status: number | null; output: string }> {
+  const script = fileURLToPath(new URL("../../commands/keys.ts", import.meta.url));
+  const child = spawn(process.execPath, [script, ...args, "--persist-to", state]);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
+  const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { status, output };
+}

@@ -170,6 +170,8 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+export const NEEDS_KEY = "A valid API key is needed: enter it under Options.";
+
 /** Failures in words for whoever reads them here, not for whoever calls the API. */
 const WORDS: Readonly<Record<string, string>> = {
   "too-many-pixels": "The picture is too large. Make it smaller and add it again.",
@@ -184,7 +186,7 @@ const WORDS: Readonly<Record<string, string>> = {
   overloaded: "The service is busy. Retry in a moment.",
   unavailable: "The captioner is away. Retry in a moment.",
   "bad-options": "The service does not take these options: look under Options.",
-  unauthorized: "A valid API key is needed: enter it under Options.",
+  unauthorized: NEEDS_KEY,
   forbidden: "The API key does not allow this.",
 };
 /** Whether the same picture, or address, would meet it again. */

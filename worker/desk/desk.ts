@@ -2,8 +2,8 @@
 
 import { type ClientOptions, createCaptionClient } from "../../client/index.ts";
 import { contentHash } from "../../shared/content-hash.ts";
-import { createCaptioning, type Pause, type Picture } from "./captioning.ts";
-import { at, make } from "./elements.ts";
+import { createCaptioning, NEEDS_KEY, type Pause, type Picture } from "./captioning.ts";
+import { at, make, save } from "./elements.ts";
 import { showJob } from "./job-view.ts";
 import { createRowView, type RowView } from "./row-view.ts";
 import { curlLine, pythonLines, type SnippetSource, typescriptLines } from "./snippets.ts";
@@ -28,8 +28,9 @@ const views = new Map<string, RowView>();
 const pictures = new Map<string, Picture>();
 /** Rows of this visit whose name is no file's. */
 const withoutFile = new Set<string>();
+const givenKey = () => at("key", "input").value.trim();
 const client = (options: Pick<ClientOptions, "maxRetryAfterMs"> = {}) => {
-  const apiKey = at("key", "input").value.trim();
+  const apiKey = givenKey();
   return createCaptionClient({ baseUrl: location.origin, ...options, ...(apiKey === "" ? {} : { apiKey }) });
 };
 const captioning = createCaptioning({
@@ -285,7 +286,7 @@ function snippetsOf(id: string): Record<string, string> {
     origin: location.origin,
     source: snippetSource(row),
     query: query.size > 0 ? `?${query}` : "",
-    hasKey: at("key", "input").value.trim() !== "",
+    hasKey: givenKey() !== "",
   };
   return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
 }
@@ -365,10 +366,21 @@ async function resume(): Promise<void> {
   if (worklist.rows.length > 0) sayProgress("As you left it.");
 }
 
+let shownJob = new AbortController();
+
+function openJob(): void {
+  const id = new URLSearchParams(location.hash.slice(1)).get("job");
+  if (id === null) return;
+  shownJob.abort();
+  shownJob = new AbortController();
+  const { signal } = shownJob;
+  const askForIt = () => askForKey(NEEDS_KEY);
+  void showJob(id, { client: client(), apiKey: givenKey(), signal, say, askForKey: askForIt });
+}
+
 function openLink(): void {
-  const given = new URLSearchParams(location.hash.slice(1));
-  const [job, sha256] = [given.get("job"), given.get("caption")];
-  if (job !== null) void showJob(client(), job);
+  openJob();
+  const sha256 = new URLSearchParams(location.hash.slice(1)).get("caption");
   if (sha256 !== null && !worklist.rows.some((row) => row.sha256 === sha256)) {
     addRow(`Picture ${sha256.slice(0, 12)}…`, { sha256 });
     sayProgress();
@@ -433,15 +445,14 @@ for (const id of ["prompt", "key"]) {
 }
 at("key", "input").addEventListener("change", () => {
   complain(at("key", "input"), undefined);
+  openJob();
   for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
 });
 const format = at("format", "select");
 format.append(...Object.entries(FORMATS).map(([value, { label }]) => make("option", { value }, label)));
 at("download", "button").addEventListener("click", () => {
   const { file, type } = FORMATS[format.value as Format];
-  const address = URL.createObjectURL(new Blob([takeAway(worklist.rows, format.value as Format)], { type }));
-  make("a", { href: address, download: file }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  save(new Blob([takeAway(worklist.rows, format.value as Format)], { type }), file);
   say(`${file} is being saved.`);
 });
 at("copy", "button").addEventListener("click", () =>

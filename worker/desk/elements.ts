@@ -27,3 +27,10 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 export function hiddenText(text: string): HTMLElement {
   return make("span", { class: "visually-hidden" }, text);
 }
+
+/** Has the browser save a file. */
+export function save(content: Blob, file: string): void {
+  const address = URL.createObjectURL(content);
+  make("a", { href: address, download: file }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

@@ -1,19 +1,26 @@
 /** How far a job is, for whoever has its link. */
 
 import { CaptionApiError, type CaptionClient } from "../../client/index.ts";
-import { at, make } from "./elements.ts";
+import { at, make, save } from "./elements.ts";
 
-export async function showJob(client: CaptionClient, id: string): Promise<void> {
+export interface JobView {
+  readonly client: CaptionClient;
+  /** Empty where the service is open. */
+  readonly apiKey: string;
+  /** Another job is shown from then on, or this one with another key. */
+  readonly signal: AbortSignal;
+  readonly say: (words: string) => void;
+  readonly askForKey: () => void;
+}
+
+export async function showJob(id: string, { client, signal, askForKey, ...results }: JobView): Promise<void> {
   at("job", "section").hidden = false;
   at("job-title", "h2").textContent = `Job ${id}`;
   const progress = at("job-progress", "progress");
   const text = at("job-text", "p");
-  const href = `/v1/jobs/${encodeURIComponent(id)}/results?format=csv`;
-  at("job-results", "p").replaceChildren(
-    make("a", { href, download: `${id}.csv` }, "Results so far, as CSV"),
-  );
+  at("job-results", "p").replaceChildren(resultsLink(id, results));
   try {
-    for await (const { status, counts, paused, seconds_left: left } of client.jobs.follow(id)) {
+    for await (const { status, counts, paused, seconds_left: left } of client.jobs.follow(id, { signal })) {
       progress.max = counts.total;
       progress.value = counts.total - counts.waiting;
       const parts = [
@@ -28,9 +35,33 @@ export async function showJob(client: CaptionClient, id: string): Promise<void> 
       text.textContent = `${status}: ${parts.join(", ")}.`;
     }
   } catch (error) {
-    text.textContent =
-      error instanceof CaptionApiError
-        ? `${error.problem.title}. ${error.problem.detail}`
-        : "The service could not be reached. Reload the page to go on.";
+    if (signal.aborted) return;
+    if (error instanceof CaptionApiError && error.problem.code === "unauthorized") askForKey();
+    text.textContent = wordsOf(error);
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof CaptionApiError
+    ? `${error.problem.title}. ${error.problem.detail}`
+    : "The service could not be reached. Reload the page to go on.";
+}
+
+function resultsLink(id: string, { apiKey, say }: Pick<JobView, "apiKey" | "say">): HTMLAnchorElement {
+  const href = `/v1/jobs/${encodeURIComponent(id)}/results?format=csv`;
+  const file = `${id}.csv`;
+  const link = make("a", { href, download: file }, "Results so far, as CSV");
+  if (apiKey === "") return link;
+  // A link sends no key.
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    fetch(href, { headers: { authorization: `Bearer ${apiKey}` } })
+      .then(async (response) => {
+        if (!response.ok) throw new Error(`status ${response.status}`);
+        save(await response.blob(), file);
+        say(`${file} is being saved.`);
+      })
+      .catch(() => say("The results could not be had. Try again."));
+  });
+  return link;
 }
