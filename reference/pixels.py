@@ -181,6 +181,8 @@ def extra_samples(rgb: np.ndarray) -> None:
     # Without a profile inks have no agreed colours: what counts is that the extra channel changes nothing.
     inks = np.asarray(Image.fromarray(rgb).convert("CMYK"))
     (OUT / "cmyk.tif").write_bytes(tiff(inks, photometric="separated"))
+    (OUT / "16-bit-cmyk.tif").write_bytes(tiff(inks.astype(np.uint16) * 257, photometric="separated"))
+    reference["16-bit-cmyk.tif"] = {"same": "cmyk.tif"}
     for name, values in (("one", [x]), ("three", [x, 255 - x, x])):
         data = tiff(np.dstack([inks, *values]), photometric="separated", extrasamples=[ignored] * len(values))
         (OUT / f"cmyk-{name}-ignored.tif").write_bytes(data)

@@ -90,8 +90,8 @@ async function decodeWhole(
     const open = (bytes: Uint8Array) =>
       sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
     const pipeline = isDeepGreyWithProfile(picture, metadata)
-      ? inColour(open(await toByteGrey(open(picture.bytes))), "uchar")
-      : inColour(open(picture.bytes), metadata.depth);
+      ? open(await toByteGrey(open(picture.bytes))).toColourspace("srgb")
+      : inColour(open(picture.bytes), metadata);
     const { data, info } =
       picture.extraSamples === undefined
         ? await toBytes(reduceHuge(pipeline.flatten({ background: "#ffffff" }), shown, size))
@@ -122,10 +122,12 @@ interface Decoded {
 
 /**
  * In 8-bit sRGB by the embedded profile. sharp takes deeper pixels to Display P3 by default, and leaves them there; with
- * this pipeline they become 8-bit first and go the way of all others.
+ * this pipeline they become 8-bit first and go the way of all others. It takes inks of any depth to sRGB by their profile,
+ * and with this pipeline by another one.
  */
-function inColour(pipeline: Sharp, depth: string): Sharp {
-  return (depth === "uchar" ? pipeline : pipeline.pipelineColourspace("srgb")).toColourspace("srgb");
+function inColour(pipeline: Sharp, { depth, space }: Pick<Metadata, "depth" | "space">): Sharp {
+  const isDeepColour = depth !== "uchar" && space !== "cmyk";
+  return (isDeepColour ? pipeline.pipelineColourspace("srgb") : pipeline).toColourspace("srgb");
 }
 
 /** Of 16-bit grey sharp passes over the profile. More than two channels have no kind of PNG. */
