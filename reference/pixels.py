@@ -53,17 +53,25 @@ def matrix_profile(primaries, white, gamma: float | None) -> bytes:
         curve = b"para\0\0\0\0" + struct.pack(">HH", 3, 0) + b"".join(map(fixed, numbers))
     else:
         curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    tags = [(name, tag(matrix[:, i])) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))]
+    return profile(b"RGB ", tags + [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")])
+
+
+def grey_profile(gamma: float) -> bytes:
+    return profile(b"GRAY", [(b"kTRC", b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0")])
+
+
+def profile(space: bytes, tags: list[tuple[bytes, bytes]]) -> bytes:
     text = b"mluc\0\0\0\0" + struct.pack(">II", 1, 12) + b"enUS" + struct.pack(">II", 2, 28) + "p".encode("utf-16-be")
     text += b"\0" * (-len(text) % 4)
-    tags = [(b"desc", text), (b"cprt", text), (b"wtpt", tag(D50))]
-    tags += [(name, tag(matrix[:, i])) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))]
-    tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    white = b"XYZ \0\0\0\0" + b"".join(map(fixed, D50))
+    tags = [(b"desc", text), (b"cprt", text), (b"wtpt", white), *tags]
     offset = 132 + 12 * len(tags)
     table, body = b"", b""
     for name, data in tags:
         table += name + struct.pack(">II", offset + len(body), len(data))
         body += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(">I4s4s4s4s4s", offset + len(body), b"lcms", b"\x04\x30\0\0", b"mntr", b"RGB ", b"XYZ ")
+    head = struct.pack(">I4s4s4s4s4s", offset + len(body), b"lcms", b"\x04\x30\0\0", b"mntr", space, b"XYZ ")
     head += b"\x07\xe6\0\x01\0\x01\0\0\0\0\0\0acsp" + b"\0" * 28 + b"".join(map(fixed, D50))
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
 
@@ -118,6 +126,21 @@ def deep_colour(rgb: np.ndarray) -> None:
     save("16-bit-srgb-alpha.png", png16(np.concatenate([wide, alpha], 2), PROFILES["srgb"]), (rgb + 255.0) / 2)
 
 
+def deep_grey(rgb: np.ndarray) -> None:
+    grey = np.rint(rgb @ [0.299, 0.587, 0.114]).astype(np.uint8)
+    wide = grey.astype(np.uint16) * 257
+    for name, gamma in (("linear", 1.0), ("gamma-1.8", 1.8)):
+        icc = grey_profile(gamma)
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        image = Image.fromarray(grey)
+        expected = ImageCms.profileToProfile(image, source, SRGB, renderingIntent=0, outputMode="RGB")
+        save(f"8-bit-grey-{name}.png", encoded(image, "PNG", icc_profile=icc), expected)
+        save(f"16-bit-grey-{name}.png", png16(wide[..., None], icc), expected)
+        save(f"16-bit-grey-{name}.tif", tiff(wide, photometric="minisblack", iccprofile=icc), expected)
+    alpha = np.full((SIZE, SIZE), 32768, np.uint16)
+    save(f"16-bit-grey-{name}-alpha.png", png16(np.dstack([wide, alpha]), icc), (np.asarray(expected) + 255.0) / 2)
+
+
 def extra_samples(rgb: np.ndarray) -> None:
     x = np.tile(np.linspace(0, 255, SIZE).astype(np.uint8), (SIZE, 1))
     share = x[..., None] / 255.0
@@ -158,6 +181,8 @@ def extra_samples(rgb: np.ndarray) -> None:
     # Without a profile inks have no agreed colours: what counts is that the extra channel changes nothing.
     inks = np.asarray(Image.fromarray(rgb).convert("CMYK"))
     (OUT / "cmyk.tif").write_bytes(tiff(inks, photometric="separated"))
+    (OUT / "16-bit-cmyk.tif").write_bytes(tiff(inks.astype(np.uint16) * 257, photometric="separated"))
+    reference["16-bit-cmyk.tif"] = {"same": "cmyk.tif"}
     for name, values in (("one", [x]), ("three", [x, 255 - x, x])):
         data = tiff(np.dstack([inks, *values]), photometric="separated", extrasamples=[ignored] * len(values))
         (OUT / f"cmyk-{name}-ignored.tif").write_bytes(data)
@@ -228,6 +253,7 @@ def main() -> None:
     photo = Image.open(Path(__file__).parent.parent / "examples/astronaut.jpg").convert("RGB").resize((SIZE, SIZE))
     rgb = np.asarray(photo)
     deep_colour(rgb)
+    deep_grey(rgb)
     extra_samples(rgb)
     tiff_kinds(rgb)
     jpeg_ends(photo)

@@ -4,7 +4,7 @@
  */
 
 import { isMainThread } from "node:worker_threads";
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Metadata, type Sharp } from "sharp";
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { InspectedPicture } from "./inspect.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
@@ -82,16 +82,16 @@ async function decodeWhole(
     sequentialRead: true,
   } as const;
   try {
-    const { autoOrient: shown, depth } = await sharp(picture.bytes, {
-      ...input,
-      limitInputPixels: false,
-    }).metadata();
+    const metadata = await sharp(picture.bytes, { ...input, limitInputPixels: false }).metadata();
+    const shown = metadata.autoOrient;
     if (shown.width * shown.height > picture.width * picture.height) {
       return failure("unreadable-image", "The picture's header contradicts itself.");
     }
-    const pipeline = inColour(sharp(picture.bytes, { ...input, autoOrient: true }), depth).timeout({
-      seconds: decodeTimeoutSeconds,
-    });
+    const open = (bytes: Uint8Array) =>
+      sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
+    const pipeline = isDeepGreyWithProfile(picture, metadata)
+      ? open(await toByteGrey(open(picture.bytes))).toColourspace("srgb")
+      : inColour(open(picture.bytes), metadata);
     const { data, info } =
       picture.extraSamples === undefined
         ? await toBytes(reduceHuge(pipeline.flatten({ background: "#ffffff" }), shown, size))
@@ -122,10 +122,22 @@ interface Decoded {
 
 /**
  * In 8-bit sRGB by the embedded profile. sharp takes deeper pixels to Display P3 by default, and leaves them there; with
- * this pipeline they become 8-bit first and go the way of all others.
+ * this pipeline they become 8-bit first and go the way of all others. It takes inks of any depth to sRGB by their profile,
+ * and with this pipeline by another one.
  */
-function inColour(pipeline: Sharp, depth: string): Sharp {
-  return (depth === "uchar" ? pipeline : pipeline.pipelineColourspace("srgb")).toColourspace("srgb");
+function inColour(pipeline: Sharp, { depth, space }: Pick<Metadata, "depth" | "space">): Sharp {
+  const isDeepColour = depth !== "uchar" && space !== "cmyk";
+  return (isDeepColour ? pipeline.pipelineColourspace("srgb") : pipeline).toColourspace("srgb");
+}
+
+/** Of 16-bit grey sharp passes over the profile. More than two channels have no kind of PNG. */
+function isDeepGreyWithProfile({ extraSamples = [] }: InspectedPicture, { space, icc }: Metadata): boolean {
+  return space === "grey16" && icc !== undefined && extraSamples.length <= 1;
+}
+
+/** An upright PNG of 8 bits, with the profile. */
+function toByteGrey(deepGrey: Sharp): Promise<Uint8Array> {
+  return deepGrey.toColourspace("b-w").keepIccProfile().png({ compressionLevel: 1 }).toBuffer();
 }
 
 function toBytes(pipeline: Sharp): Promise<Decoded> {
