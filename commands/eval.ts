@@ -22,6 +22,7 @@ import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
 import { apiClient } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { systemErrorWords } from "./error-text.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
@@ -94,7 +95,11 @@ async function main({ options: given }: { options: Options }): Promise<number> {
     folder: options.images,
     source,
     onFailure: (image, error) =>
-      console.error(printable(`${image}: ${error instanceof Error ? error.message : error}`)),
+      console.error(
+        printable(
+          `${image}: ${systemErrorWords(error) ?? (error instanceof Error ? error.message : String(error))}`,
+        ),
+      ),
   });
   await local?.close();
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
@@ -103,12 +108,13 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   // What is judged anew is judged by scores that had not seen the picture.
   const isFitted = calibrated ? false : local ? local.fittedTo === nameOfSet(options) : null;
   const notice = FIT_NOTICES.get(isFitted);
+  // First: what took long is not lost where the report cannot be written.
+  if (options.json) printJson(evaluation, calibrated, isFitted);
+  else print(evaluation, calibrated, notice);
   if (options.report) {
     const parts = { dataSet: nameOfSet(options), date: new Date(), notice };
     await writeFile(options.report, await renderReport(evaluation, parts));
   }
-  if (options.json) printJson(evaluation, calibrated, isFitted);
-  else print(evaluation, calibrated, notice);
   return evaluation.failed > 0 ? 1 : 0;
 }
 
