@@ -20,6 +20,7 @@ const AdapterConfig = z.looseObject({
   exclude_modules: Names.nullish(),
   modules_to_save: z.array(z.string()).nullish(),
   layers_to_transform: z.union([z.number(), z.array(z.number())]).nullish(),
+  layers_pattern: Names.nullish(),
   use_rslora: z.boolean().default(false),
   use_dora: z.boolean().default(false),
   lora_bias: z.boolean().default(false),
@@ -41,7 +42,6 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   // For layers that BLIP has not; peft passes over it for linear ones.
   "fan_in_fan_out",
   "inference_mode",
-  "layers_pattern",
   // Read only with init_lora_weights, which is judged by itself.
   "corda_config",
   "loftq_config",
@@ -132,4 +132,20 @@ function readPattern(pattern: string, placed: (source: string) => string): RegEx
 export function namesModule(names: string | readonly string[], module: string): boolean {
   if (typeof names === "string") return readPattern(names, (source) => `^(?:${source})$`).test(module);
   return names.some((name) => module === name || module.endsWith(`.${name}`));
+}
+
+/** PEFT's rule: of a path's numbers, the one behind a name of `layers_pattern`, or behind any, is its layer's. */
+export function isInTransformedLayer(
+  { layers_to_transform: layers, layers_pattern: names }: AdapterConfig,
+  module: string,
+): boolean {
+  const wanted = [layers ?? []].flat();
+  if (wanted.length === 0) return true;
+  const given = [names ?? []].flat();
+  const patterns =
+    given.length === 0
+      ? [/^.*?\.[^.]*\.(\d+)\./]
+      : given.map((name) => readPattern(name, (source) => `^(?:.*?\\.)?${source}\\.(\\d+)\\.`));
+  const layer = patterns.map((pattern) => pattern.exec(module)?.[1]).find((found) => found !== undefined);
+  return layer !== undefined && wanted.includes(Number(layer));
 }

@@ -4,7 +4,13 @@
  * weights say is what peft's unmerged model says. Other methods are refused by name (adapter-config.ts).
  */
 
-import { type AdapterConfig, namesModule, readAdapterConfig, scaleOf } from "./adapter-config.ts";
+import {
+  type AdapterConfig,
+  isInTransformedLayer,
+  namesModule,
+  readAdapterConfig,
+  scaleOf,
+} from "./adapter-config.ts";
 import { addLowRank, setMagnitudes } from "./low-rank.ts";
 import { openWeightFolder } from "./safetensors.ts";
 import { elementCount, tensorInfo, WeightError, type WeightSource } from "./weights.ts";
@@ -237,14 +243,16 @@ function requireEveryTarget(
   config: AdapterConfig,
   pairs: ReadonlyMap<string, LowRankPair>,
 ): void {
-  const { target_modules: targets, exclude_modules: excluded, layers_to_transform: layers } = config;
-  // Which layers count is then decided by more fields than this; the pairs themselves have been checked.
-  if (!targets || targets === "all-linear" || (layers !== null && layers !== undefined)) return;
+  const { target_modules: targets, exclude_modules: excluded } = config;
+  // Which modules count is then peft's to say; the pairs themselves have been checked.
+  if (!targets || targets === "all-linear") return;
   for (const [name, { shape }] of base.tensors) {
     if (shape.length < 2 || !name.endsWith(".weight") || pairs.has(name)) continue;
     const module = name.slice(0, -".weight".length);
     const isExcluded = excluded && namesModule(excluded, module);
-    if (!namesModule(targets, module) || isExcluded || isSavedWhole(config, module)) continue;
+    // A path that is named in full counts in every layer.
+    const isTarget = [targets].flat().includes(module) || isInTransformedLayer(config, module);
+    if (!namesModule(targets, module) || !isTarget || isExcluded || isSavedWhole(config, module)) continue;
     throw new WeightError(
       `adapter_config.json targets '${module}', but adapter_model holds no lora_A and lora_B for it. ` +
         "The adapter was made for another model or was not saved whole.",

@@ -166,6 +166,21 @@ describe("mergeAdapter", () => {
     expect(() => mergeAdapter(base, adapter)).toThrow(/layer\.0\.query\.weight' does not fit.*\[1,4\]/);
   });
 
+  test.each([
+    [{ layers_to_transform: 0, layers_pattern: "layer" }, "merges"],
+    [{ layers_to_transform: [1], layers_pattern: ["blocks", "layer"] }, "layer.1.query"],
+    [{ layers_to_transform: [0, 1], layers_pattern: "layer" }, "layer.1.query"],
+    [{ layers_to_transform: [], layers_pattern: "layer" }, "layer.1.query"],
+    [{ layers_to_transform: [0], target_modules: ["layer.1.query"] }, "layer.1.query"],
+  ])("an adapter of the first layer that says %o: %s", async (config, answer) => {
+    const [a, b] = Object.entries(BOTH) as [[string, TestTensor], [string, TestTensor]];
+    const adapter = await adapterOf(config, Object.fromEntries([a, b]));
+    const base = await smallBase();
+    const merging = expect(() => mergeAdapter(base, adapter));
+    if (answer === "merges") merging.not.toThrow();
+    else merging.toThrow(`targets '${answer}'`);
+  });
+
   test("names a target that the adapter has no matrices for", async () => {
     const [a, b] = Object.entries(BOTH) as [[string, TestTensor], [string, TestTensor]];
     const adapter = await adapterOf({}, Object.fromEntries([a, b]));
