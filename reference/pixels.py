@@ -215,7 +215,12 @@ def tiff_kinds(rgb: np.ndarray) -> None:
 
 
 def jpeg_ends(photo: Image.Image) -> None:
-    for name, options in (("baseline", {}), ("progressive", {"progressive": True}), ("444", {"subsampling": 0}), ("restarts", {"restart_marker_blocks": 1})):
+    for name, options in (
+        ("baseline", {}),
+        ("progressive", {"progressive": True}),
+        ("444", {"subsampling": 0}),
+        ("restarts", {"restart_marker_blocks": 1}),
+    ):
         data = encoded(photo, "JPEG", quality=90, **options)
         expected = pillow(data)
         first_end = 4 + struct.unpack(">H", data[4:6])[0]
