@@ -10,7 +10,8 @@ const LINE_END = "\r\n";
  * passes over a formula with a line end in it.
  */
 const FORMULA = /^[=+\-@\t\r]/;
-const ESCAPED_FORMULA = /^'(?=[=+\-@\t\r])/;
+const withoutEscape = (text: string) =>
+  text.startsWith("'") && FORMULA.test(text.slice(1)) ? text.slice(1) : text;
 
 /** The line with the names of the columns, with the mark that a file begins with. */
 export function csvHead(columns: readonly string[]): string {
@@ -41,8 +42,6 @@ export function readCsvTable(text: string): Record<string, string>[] {
     skipEmptyLines: true,
   });
   return data.map((row) =>
-    Object.fromEntries(
-      Object.entries(row).map(([name, value]) => [name, String(value).replace(ESCAPED_FORMULA, "")]),
-    ),
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [name, withoutEscape(String(value))])),
   );
 }

@@ -5,6 +5,7 @@
 
 import { float, type GraphBuilder, type Matrix, type Value, type Values } from "../onnx/graph-builder.ts";
 import { addQuantizedProduct } from "../onnx/quantize.ts";
+import { transpose } from "../onnx/transpose.ts";
 
 /** A linear whose bias, where there is one here, the next operator adds in its own pass over memory. */
 export interface Projection {
@@ -22,8 +23,7 @@ export function project(graph: GraphBuilder, x: Value, module: string): Projecti
 
 /** x W^T + b. @returns [..., out] */
 export function linear(graph: GraphBuilder, x: Value, module: string): Value {
-  const { product, bias } = project(graph, x, module);
-  return bias === undefined ? product : graph.op("Add", [product, bias]);
+  return affine(graph, x, graph.matrix([`${module}.weight`]), graph.weight(`${module}.bias`));
 }
 
 /** Several linears of the same input in one matrix product. @returns one [..., out] each */
@@ -33,10 +33,7 @@ export function linears<const Modules extends readonly string[]>(
   modules: Modules,
 ): Values<Modules["length"]> {
   const weight = graph.matrix(modules.map((module) => `${module}.weight`));
-  const bias = graph.vector(modules.map((module) => `${module}.bias`));
-  const all = graph.forGpu
-    ? graph.op("Add", [gpuProduct(graph, x, weight), bias])
-    : product(graph, x, weight, bias);
+  const all = affine(graph, x, weight, graph.vector(modules.map((module) => `${module}.bias`)));
   const count: Modules["length"] = modules.length;
   return graph.ops("Split", count, [all], { axis: graph.forGpu ? 2 : 1, num_outputs: count });
 }
@@ -64,9 +61,16 @@ export function linearInParts<const Count extends number>(
       shape: [size, inputs],
       read: async () => (await weight.read()).subarray(i * size * inputs, (i + 1) * size * inputs),
     };
-    return graph.op("Add", [gpuProduct(graph, x, part), bias]);
+    return affine(graph, x, part, bias);
   });
   return parts as Values<Count>;
+}
+
+/** x W^T + b, where nothing behind it could add b in its own pass. @returns [..., out] */
+export function affine(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
+  return graph.forGpu
+    ? graph.op("Add", [gpuProduct(graph, x, weight), bias])
+    : product(graph, x, weight, bias);
 }
 
 /**
@@ -83,27 +87,11 @@ export function product(graph: GraphBuilder, x: Value, weight: Matrix, bias: Val
  * again; ONNX Runtime makes a Gemm of a product of two matrices and a bias behind it, but not of a batch.
  * @param x [batch, length, in]
  */
-export function gpuProduct(
-  graph: GraphBuilder,
-  x: Value,
-  { name, shape: [outputs, inputs], read }: Matrix,
-): Value {
+function gpuProduct(graph: GraphBuilder, x: Value, { name, shape: [outputs, inputs], read }: Matrix): Value {
   const transposed = graph.computed(`${name}.transposed`, [inputs, outputs], async () =>
     transpose(await read(), inputs),
   );
   return graph.op("MatMul", [x, transposed]);
-}
-
-/** [rows, columns] to [columns, rows]. */
-function transpose(values: Float32Array, columns: number): Float32Array {
-  const rows = values.length / columns;
-  const out = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      out[column * rows + row] = values[row * columns + column] as number;
-    }
-  }
-  return out;
 }
 
 export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon: number): Value {
@@ -119,26 +107,23 @@ export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon
 
 /**
  * The sum of a residual connection and the layer normalization that reads it, Ba et al. 2016, arXiv:1607.06450.
- * @param addends a linear and what goes past it, in either order
+ * The addends are a linear and what goes past it, in either order.
  */
 export function addAndNorm(
   graph: GraphBuilder,
-  addends: readonly [Projection, Projection],
+  [a, b]: readonly [Projection, Projection],
   module: string,
   epsilon: number,
 ): { sum: Value; normed: Value } {
-  const [a, b] = addends.map(({ product }) => product) as [Value, Value];
   if (!graph.forGpu) {
-    const sum = graph.op("Add", [a, b]);
+    const sum = graph.op("Add", [a.product, b.product]);
     return { sum, normed: layerNorm(graph, sum, module, epsilon) };
   }
-  const bias = addends.flatMap(({ bias }) => bias ?? []);
-  const [normed, , , sum] = graph.ops(
-    "com.microsoft:SkipLayerNormalization",
-    4,
-    [a, b, graph.weight(`${module}.weight`), graph.weight(`${module}.bias`), ...bias],
-    { epsilon: float(epsilon) },
-  );
+  const inputs = [a.product, b.product, graph.weight(`${module}.weight`), graph.weight(`${module}.bias`)];
+  const bias = a.bias ?? b.bias ?? "";
+  const [normed, , , sum] = graph.ops("com.microsoft:SkipLayerNormalization", 4, [...inputs, bias], {
+    epsilon: float(epsilon),
+  });
   return { sum, normed };
 }
 

@@ -88,9 +88,11 @@ export function addDecoderStep(
   const asStep = (x: Value) => graph.op("Unsqueeze", [x, graph.ints([1])]);
   const asRows = (x: Value) =>
     graph.op("Reshape", [x, graph.ints(graph.forGpu ? [-1, 1, size] : [-1, size])]);
-  const byPicture = graph.op("Concat", [graph.ints([-1]), rowsAPicture, graph.ints([size])], { axis: 0 });
   // Where a picture has one row, a GPU's activations have the shape of a query already.
   const isQuery = graph.forGpu && rowsPerPicture === undefined;
+  const byPicture = isQuery
+    ? undefined
+    : graph.op("Concat", [graph.ints([-1]), rowsAPicture, graph.ints([size])], { axis: 0 });
 
   const word = graph.op("Gather", [graph.weight(WORD_EMBEDDING), token]);
   const place = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.position_embeddings.weight`), position]);
@@ -118,12 +120,12 @@ export function addDecoderStep(
     const crossLayer = cross[i] as KeyValue;
     const query = linear(graph, x, `${layer}.crossattention.self.query`);
     const seen = attention(graph, {
-      query: isQuery ? query : graph.op("Reshape", [query, byPicture]),
+      query: byPicture === undefined ? query : graph.op("Reshape", [query, byPicture]),
       key: crossLayer.key,
       value: crossLayer.value,
       heads,
     });
-    x = closeAttention(isQuery ? seen : asRows(seen), `${layer}.crossattention`);
+    x = closeAttention(byPicture === undefined ? seen : asRows(seen), `${layer}.crossattention`);
 
     const fed = feedForward(graph, x, `${layer}.intermediate.dense`, `${layer}.output.dense`);
     x = closeBranch(fed, `${layer}.output.LayerNorm`);

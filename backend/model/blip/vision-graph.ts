@@ -3,15 +3,7 @@
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import type { VisionConfig } from "./config.ts";
-import {
-  addAndNorm,
-  attention,
-  feedForward,
-  gpuProduct,
-  layerNorm,
-  linearInParts,
-  project,
-} from "./layers.ts";
+import { addAndNorm, affine, attention, feedForward, layerNorm, linearInParts, project } from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import { addStem, stemStride } from "./stem-graph.ts";
@@ -142,6 +134,6 @@ function addPatchProduct(
   const cut = graph.op("Reshape", [map, graph.ints([0, -1, grid, edge, grid, edge])]);
   const byPatch = graph.op("Transpose", [cut], { perm: [0, 2, 4, 1, 3, 5] });
   const rows = graph.op("Reshape", [byPatch, graph.ints([0, grid * grid, inputs])]);
-  const product = gpuProduct(graph, rows, { ...weight, shape: [weight.shape[0], inputs] });
-  return graph.op("Add", [product, graph.weight(`${module}.bias`)]);
+  const matrix = { ...weight, shape: [weight.shape[0], inputs] } as const;
+  return affine(graph, rows, matrix, graph.weight(`${module}.bias`));
 }

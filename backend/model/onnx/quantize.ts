@@ -4,6 +4,7 @@
  */
 
 import type { GraphBuilder, Matrix, Value } from "./graph-builder.ts";
+import { transpose } from "./transpose.ts";
 
 const MAX_ACTIVATION = 127;
 /** Zero of an unsigned byte. */
@@ -27,7 +28,7 @@ export function addQuantizedProduct(graph: GraphBuilder, x: Value, weight: Matri
     name: `${weight.name}.int8`,
     type: "int8",
     shape: [inputs, outputs],
-    read: async () => transposed((await quantized()).bytes, inputs),
+    read: async () => new Uint8Array(transpose((await quantized()).bytes, inputs).buffer),
   });
   const scales = graph.computed(`${weight.name}.scales`, [outputs], async () => (await quantized()).scales);
   const unit = graph.floats([1 / MAX_ACTIVATION], []);
@@ -59,18 +60,6 @@ function quantizeRows(values: Float32Array, columns: number): { bytes: Int8Array
     for (let i = from; i < to; i++) bytes[i] = Math.round((values[i] as number) / scale);
   }
   return { bytes, scales };
-}
-
-/** [rows, columns] to [columns, rows]. */
-function transposed(values: Int8Array, columns: number): Uint8Array {
-  const rows = values.length / columns;
-  const out = new Int8Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      out[column * rows + row] = values[row * columns + column] as number;
-    }
-  }
-  return new Uint8Array(out.buffer);
 }
 
 /** Two constants come from one quantization; it is let go when both have been written. */
