@@ -112,8 +112,8 @@ function patternValue(
   )?.[1];
 }
 
-/** Escapes and a count of Python's `re` that JavaScript takes for plain characters. */
-const READ_OTHERWISE = /\\[AZaNU]|\{,\d+\}/;
+/** Escapes and a count of Python's `re` that JavaScript takes for plain characters, and a bracket that begins a set. */
+const READ_OTHERWISE = /\\[AZaNU]|\{,\d+\}|\[\^?\]/;
 
 /** A pattern of Python's `re` in its place. @throws WeightError where JavaScript would read it otherwise, or not at all */
 function readPattern(pattern: string, placed: (source: string) => string): RegExp {

@@ -133,6 +133,7 @@ describe("mergeAdapter", () => {
   test.each([
     ["what JavaScript takes for other characters", { alpha_pattern: { "layer\\.1\\.query\\Z": 6 } }],
     ["a count without its lower end", { rank_pattern: { "layer\\.\\d{,2}\\.query": 1 } }],
+    ["a set that begins with a bracket", { alpha_pattern: { "layer\\.1\\.[]q]uery": 6 } }],
     ["a group as Python names it", { target_modules: "(?P<part>.*)\\.query" }],
     ["a flag inside", { target_modules: "(?i).*QUERY" }],
   ])("names a pattern of Python that it would read otherwise: %s", async (_name, config) => {
