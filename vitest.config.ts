@@ -10,6 +10,8 @@ const triton = {
 export default defineConfig({
   test: {
     globalSetup: "./test/support/embedded-bundle.ts",
+    // Files wait for processes and timers as much as they compute: one a core, where the default leaves a core idle.
+    maxWorkers: "100%",
     projects: [
       {
         test: {
