@@ -74,7 +74,10 @@ export const Job = z.object({
   }),
   created_at: time,
   finished_at: time.nullable(),
-  expires_at: time.meta({ description: "When the job and its results are deleted." }),
+  expires_at: time.meta({
+    description:
+      "When the job and its results are deleted: seven days after its end; until then, at the latest.",
+  }),
   seconds_left: z.number().nullable().meta({
     description: "Estimate from the pace so far; null before there is one and after the end.",
   }),

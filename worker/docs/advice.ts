@@ -12,7 +12,8 @@ export const ADVICE: Readonly<Record<ProblemCode, string>> = {
   "url-refused": "Give a public web address, or send the picture's bytes.",
   "not-found": "Look at the address; this page lists what there is.",
   "model-not-found": "Ask for the model that `detail` names.",
-  "job-not-found": "Use the id from the answer that made the job, with the same key, within seven days.",
+  "job-not-found":
+    "Use the id from the answer that made the job, with the same key, within seven days of its end.",
   "not-captioned": "Send the picture's bytes.",
   "method-not-allowed": "Use a method that the header `Allow` names.",
   "upload-timeout": "Send it again over a faster connection, or a smaller file.",

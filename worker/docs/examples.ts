@@ -111,7 +111,7 @@ const QUEUED: Job = {
   counts: { total: 2, waiting: 2, cached: 0, generated: 0, failed: 0, cancelled: 0 },
   created_at: "2026-11-25T19:05:59.397Z",
   finished_at: null,
-  expires_at: "2026-12-02T19:05:59.397Z",
+  expires_at: "2027-01-01T19:05:59.397Z",
   seconds_left: null,
   paused: null,
   problem: null,
@@ -122,6 +122,7 @@ const COMPLETED: Job = {
   status: "completed",
   counts: { ...QUEUED.counts, waiting: 0, cached: 1, failed: 1 },
   finished_at: "2026-11-25T19:06:00.435Z",
+  expires_at: "2026-12-02T19:06:00.435Z",
 };
 
 export const NEW_JOB = {
@@ -205,7 +206,8 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
   forbidden: 'The key lacks the scope "caption".',
   "not-captioned": "Send its bytes to POST /v1/captions.",
   "model-not-found": `The model served here is ${EXAMPLE_MODEL}.`,
-  "job-not-found": "There is no job of this id, it is another key's, or it was deleted after its seven days.",
+  "job-not-found":
+    "There is no job of this id, it is another key's, or it was deleted seven days after its end.",
   "upload-timeout": "The body did not arrive within 30 s.",
   "request-in-progress": "A request with this Idempotency-Key is being received just now.",
   "too-many-pixels": "20000 x 15000 pixels; at most 100000000 are accepted, 65535 on a side.",

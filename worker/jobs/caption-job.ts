@@ -14,8 +14,9 @@ import {
   CHUNK_TAKES,
   CHUNKS_IN_FLIGHT,
   ITEM_ATTEMPTS,
-  JOB_TTL_MS,
+  JOB_TIMEOUT_MS,
   RECEIVE_TIMEOUT_MS,
+  RESULTS_TTL_MS,
   RETRY_DELAY_MS,
 } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
@@ -216,11 +217,17 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const state = this.#state();
     const now = this.#now();
     if (state === undefined) return;
-    if (state.status === "receiving" || now >= state.createdAt + JOB_TTL_MS) {
+    if (state.status === "receiving" || now >= expiresAt(state)) {
       await this.#forget();
       return;
     }
-    for (const chunk of this.#ledger.lost(now)) this.#abandon(chunk, state, chunk.takes >= CHUNK_TAKES);
+    if (now >= timesOutAt(state)) {
+      const detail = "The job was not done within 30 days; what was done is in its results.";
+      await this.#stop("failed", { code: "deadline-exceeded", detail });
+    }
+    for (const chunk of this.#ledger.lost(now)) {
+      this.#abandon(chunk, this.#require(), chunk.takes >= CHUNK_TAKES);
+    }
     await this.#goOn();
     await this.#deliverDue();
     await this.#schedule();
@@ -348,7 +355,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const { lost, ready } = this.#ledger.nextDue();
     const hasRoom = isRunning(state) && this.#ledger.inFlight() < CHUNKS_IN_FLIGHT;
     const sendable = hasRoom && ready !== undefined ? Math.max(ready, state.paused?.until ?? 0) : undefined;
-    const times = [lost, sendable, this.#outbox.nextDue(), state.createdAt + JOB_TTL_MS];
+    const times = [lost, sendable, this.#outbox.nextDue(), timesOutAt(state), expiresAt(state)];
     await this.#wake(Math.min(...times.filter((time) => time !== undefined)));
   }
 
@@ -403,7 +410,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
       counts: { ...counts },
       created_at: iso(createdAt),
       finished_at: finishedAt === undefined ? null : iso(finishedAt),
-      expires_at: iso(createdAt + JOB_TTL_MS),
+      expires_at: iso(expiresAt(state)),
       seconds_left: secondsLeft({ counts, startedAt, finishedAt, now: this.#now() }),
       paused:
         paused === undefined || paused.until <= this.#now()
@@ -420,6 +427,16 @@ export class CaptionJob extends DurableObject<JobBindings> {
 
 function isRunning({ status }: State): boolean {
   return status === "queued" || status === "running";
+}
+
+/** When a job that goes on is given up, epoch milliseconds. */
+function timesOutAt(state: State): number {
+  return isRunning(state) ? state.createdAt + JOB_TIMEOUT_MS : Number.POSITIVE_INFINITY;
+}
+
+/** When a job is deleted, epoch milliseconds; at the latest, while its end is not known. */
+function expiresAt({ createdAt, finishedAt }: State): number {
+  return (finishedAt ?? createdAt + JOB_TIMEOUT_MS) + RESULTS_TTL_MS;
 }
 
 /** What waits, at the pace since the first item was begun. */

@@ -24,8 +24,11 @@ export const RETRY_DELAY_MS = 5_000;
 
 /** A request that is not wholly received by then is forgotten. */
 export const RECEIVE_TIMEOUT_MS = 10 * 60_000;
-/** Jobs and their results are kept this long. */
-export const JOB_TTL_MS = 7 * 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
+/** A job and its results are kept this long after its end. */
+export const RESULTS_TTL_MS = 7 * DAY_MS;
+/** A job that is not done by then fails; one that a small quota of the day holds up takes many days. */
+export const JOB_TIMEOUT_MS = 30 * DAY_MS;
 
 /** Waits before each further try of a webhook, a day in all, as Standard Webhooks recommends. */
 export const WEBHOOK_DELAYS_MS: readonly number[] = [

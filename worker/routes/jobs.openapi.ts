@@ -34,7 +34,7 @@ export const postJobRoute = createRoute({
   summary: "Have up to 10,000 pictures captioned in the background",
   description:
     "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
-    "With an `Idempotency-Key` the same request finds the same job for seven days. The key needs the scope `jobs`.",
+    "With an `Idempotency-Key` the same request finds the same job until that is deleted. The key needs the scope `jobs`.",
   request: {
     query: CaptionQuery.extend({
       webhook: z

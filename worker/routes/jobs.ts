@@ -168,7 +168,7 @@ function stubOf(jobs: DurableObjectNamespace<CaptionJob>, id: string): DurableOb
 function noSuchJob(): FailureError {
   return new FailureError({
     code: "job-not-found",
-    detail: "There is no job of this id, it is another key's, or it was deleted after its seven days.",
+    detail: "There is no job of this id, it is another key's, or it was deleted seven days after its end.",
   });
 }
 

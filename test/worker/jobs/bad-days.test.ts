@@ -9,6 +9,7 @@ import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { expect, test, vi } from "vitest";
 import { apiKeyStorageKey } from "../../../shared/api-key.ts";
+import { toCaption } from "../../../shared/caption.ts";
 import { toProblem } from "../../../shared/problem.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
@@ -225,19 +226,60 @@ test("an item that ends whoever takes it is given up, the others are not", async
   expect(rest?.isSerial).toBe(true);
 });
 
-test("a job and its results are gone after seven days", async () => {
+const DAY_MS = 24 * 3_600_000;
+
+/** The alarm of a job as it goes off at `time`. */
+async function alarmAt(id: string, time: number): Promise<void> {
+  const clock = vi.spyOn(Date, "now").mockReturnValue(time);
+  await runInDurableObject(env.JOBS.getByName(id), (instance: CaptionJob) => instance.alarm());
+  clock.mockRestore();
+}
+
+test("a job and its results are gone seven days after its end", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const job = await jobOf(await postJob(edge, items(serve(1))));
-  await ended(edge, job.id);
+  const { finished_at, expires_at } = await ended(edge, job.id);
+  const end = Date.parse(finished_at ?? "");
+  expect(Date.parse(expires_at)).toBe(end + 7 * DAY_MS);
   const stub = env.JOBS.getByName(job.id);
-  const week = Date.now() + 7 * 24 * 3_600_000 + 1;
-  await runInDurableObject(stub, async (instance: CaptionJob) => {
-    vi.spyOn(Date, "now").mockReturnValue(week);
-    await instance.alarm();
-  });
-  vi.restoreAllMocks();
+  await alarmAt(job.id, end + 7 * DAY_MS - 1);
+  expect(await stub.look(edge.keyId)).toMatchObject({ status: "completed" });
+  await alarmAt(job.id, end + 7 * DAY_MS);
   expect(await stub.look(edge.keyId)).toBeUndefined();
+});
+
+test("a job that a small quota holds up for weeks goes on, and one that is not done in 30 days fails and says so", async () => {
+  withoutConsumer();
+  const edge = await startKeyedEdge();
+  const { url, received } = receiver(() => new Response(null, { status: 204 }));
+  const lines = serve(2).map((address) => ({ url: address }));
+  const job = await jobOf(await postJob(edge, { items: lines, webhook: url }));
+  const made = Date.parse(job.created_at);
+  const stub = env.JOBS.getByName(job.id);
+  await alarmAt(job.id, made + 20 * DAY_MS);
+  expect(await stub.look(edge.keyId)).toMatchObject({ status: "queued", counts: { waiting: 2 } });
+  const chunk = (await stub.take(0, false)) as TakenChunk;
+  const caption = toCaption({
+    sha256: "0".repeat(64),
+    generated: { caption: "a dog", score: 0.5, model: { id: "m", revision: "r" } },
+    cached: false,
+    maxLength: undefined,
+    review: undefined,
+  });
+  await stub.record(0, [{ index: chunk.items[0]?.index ?? 0, outcome: { ...caption, status: "generated" } }]);
+
+  await alarmAt(job.id, made + 30 * DAY_MS);
+  const failed = await stub.look(edge.keyId);
+  expect(failed).toMatchObject({
+    status: "failed",
+    counts: { generated: 1, cancelled: 1, waiting: 0 },
+    problem: { code: "deadline-exceeded" },
+  });
+  expect(Date.parse(failed?.expires_at ?? "")).toBe(made + 37 * DAY_MS);
+  expect(received.map(({ body }) => JSON.parse(body))).toMatchObject([
+    { type: "caption.job.completed", data: { id: job.id, status: "failed" } },
+  ]);
 });
 
 /** A receiver that answers as told and keeps what it was sent. */
