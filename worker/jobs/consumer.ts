@@ -208,7 +208,11 @@ async function captionedOutcome({ sha256, url }: WaitingItem, work: Work) {
     held = bytes;
   };
   try {
-    const { sha256: hash, picture } = toPicture(await services.fetchPicture(url ?? "", hold));
+    const fetched = await services.fetchPicture(url ?? "", hold);
+    // Of a host that declared no length the largest picture was expected.
+    work.budget.giveBack(held - fetched.bytes.length);
+    held = fetched.bytes.length;
+    const { sha256: hash, picture } = toPicture(fetched);
     const clocked = withDeadline(scope, services.config.REQUEST_TIMEOUT_MS);
     const result = await services.captioner.caption({
       sha256: hash,

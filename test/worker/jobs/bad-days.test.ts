@@ -61,6 +61,21 @@ test("a captioner that is busy slows the job by its Retry-After, and costs no it
   expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 5, failed: 0 });
 });
 
+test("hosts that declare no length slow nobody: their pictures hold only their own bytes once they are there", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  const areSixThere = Promise.withResolvers<void>();
+  let asked = 0;
+  backend.answer = async () => {
+    asked += 1;
+    if (asked === 6) areSixThere.resolve();
+    await areSixThere.promise;
+    return captioned();
+  };
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(6))));
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 6 });
+});
+
 test("a captioner that is dead for a while is waited for", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   backend.dead = true;
