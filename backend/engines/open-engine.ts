@@ -3,6 +3,7 @@
 import { type Failure, FailureError } from "../../shared/problem.ts";
 import type { Bundle, Device } from "../bundle/bundle.ts";
 import type { Engine } from "./engine.ts";
+import { createCpuEngine } from "./onnx/lanes.ts";
 import { createThreadedOnnxEngine } from "./onnx/threaded.ts";
 import { createTritonEngine } from "./triton/engine.ts";
 import { TritonError } from "./triton/triton-error.ts";
@@ -36,13 +37,9 @@ export async function openEngine(config: EngineConfig, bundle: Bundle): Promise<
       }),
     );
   }
-  return createThreadedOnnxEngine({
-    bundle,
-    device: config.DEVICE,
-    deviceId: config.DEVICE_ID,
-    threads: config.THREADS,
-    maxBatchSize: config.MAX_BATCH_SIZE,
-  });
+  const { DEVICE: device, DEVICE_ID: deviceId, THREADS: threads, MAX_BATCH_SIZE: maxBatchSize } = config;
+  const options = { bundle, device, deviceId, threads, maxBatchSize };
+  return device === "cpu" ? createCpuEngine(options) : createThreadedOnnxEngine(options);
 }
 
 /** Failures that pass, or that another server may not have, are told to the caller as such; the rest are bugs. */
