@@ -1,7 +1,7 @@
 /**
  * The CPU for a lone picture and for a crowd. One forward pass on all cores answers a lone one soonest; but its threads
- * wait for each other at every step, spinning, and the more so where decoding or other work takes one of their cores. So a
- * crowd's batches go through lanes: passes of fewer threads beside each other, which caption more a second.
+ * wait for each other at every step, spinning, and the more so where decoding or other work takes one of their cores. So
+ * once there is a crowd, batches go through lanes: passes of fewer threads beside each other, which caption more a second.
  */
 
 import { statSync } from "node:fs";
@@ -22,8 +22,8 @@ export async function createCpuEngine(options: Options): Promise<Engine> {
   const whole = await createThreadedOnnxEngine(options);
   if (count < 2 || weightBytes(bundle.graphPath) > MAX_WEIGHT_BYTES) return whole;
   const ofLane = { ...options, threads: Math.floor(threads / count) };
-  const lanes = await Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
-  return withLanes({ whole, lanes, maxBatchSize });
+  const openLanes = () => Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
+  return withLanes({ whole, openLanes, maxBatchSize });
 }
 
 /** Of a graph and of the file beside it that large weights lie in: see onnx-writer.ts. */
@@ -34,23 +34,45 @@ function weightBytes(graphPath: string): number {
   return sizes.reduce<number>((sum, size = 0) => sum + size, 0);
 }
 
-/** Gives `whole` a small batch that comes while nothing runs, and the rest to whichever of `lanes` is free. */
+/**
+ * `whole` alone until two full batches come one after the other. Then the lanes are opened, since they take memory, and
+ * `whole` keeps the small batches that come while nothing runs.
+ */
 export function withLanes({
   whole,
-  lanes,
+  openLanes,
   maxBatchSize,
 }: {
   readonly whole: Engine;
-  readonly lanes: readonly Engine[];
+  readonly openLanes: () => Promise<readonly Engine[]>;
   readonly maxBatchSize: number;
 }): Engine {
-  const free = [...lanes];
+  let lanes: readonly Engine[] = [];
+  let free: Engine[] = [];
+  let opened: Promise<void> | undefined;
   let running = 0;
+  let wasFull = false;
+
+  async function open(): Promise<void> {
+    try {
+      lanes = await openLanes();
+      free = [...lanes];
+    } catch {
+      // No memory for them, say: `whole` goes on as it did.
+    }
+  }
+
   return {
     bundle: whole.bundle,
-    concurrency: lanes.length,
+    get concurrency() {
+      return Math.max(1, lanes.length);
+    },
     async generate(pixels, batch, ...call) {
-      const lane = running === 0 && 2 * batch <= maxBatchSize ? undefined : free.pop();
+      const isFull = batch === maxBatchSize;
+      if (isFull && wasFull) opened ??= open();
+      wasFull = isFull;
+      const isAlone = running === 0 && batch <= Math.max(1, maxBatchSize / 2);
+      const lane = isAlone ? undefined : free.pop();
       running += 1;
       try {
         return await (lane ?? whole).generate(pixels, batch, ...call);
@@ -60,6 +82,7 @@ export function withLanes({
       }
     },
     async close() {
+      await opened;
       await Promise.all([whole, ...lanes].map((engine) => engine.close()));
     },
   };
