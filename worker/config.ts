@@ -105,6 +105,14 @@ export const WorkerVariables = z.object({
   JOB_LEASE_MS: milliseconds(120_000).describe(
     "How long a part of a job may go unheard of before it is sent again, in milliseconds",
   ),
+  JOB_ITEMS_AT_ONCE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(4)
+    .describe(
+      "Items of jobs that one consumer works on at once. The platform gives it six connections, of which two are left to the cache, and runs more consumers when there is more to do; `wrangler dev` runs one, without such a limit",
+    ),
   LOG_LEVEL: LogLevel.default("info").describe("Least severe line that is logged"),
 });
 

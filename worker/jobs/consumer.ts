@@ -18,7 +18,7 @@ import type { Services } from "../services.ts";
 import { type ByteBudget, createByteBudget } from "./byte-budget.ts";
 import type { CaptionJob, ItemReport, Pause, TakenChunk } from "./caption-job.ts";
 import type { WaitingItem } from "./ledger.ts";
-import { HELD_PICTURE_BYTES, ITEMS_AT_ONCE, RESULTS_A_RECORD, RETRY_DELAY_MS } from "./limits.ts";
+import { HELD_PICTURE_BYTES, RESULTS_A_RECORD, RETRY_DELAY_MS } from "./limits.ts";
 import { JobMessage } from "./message.ts";
 import { failedOutcome } from "./outcome.ts";
 
@@ -41,12 +41,22 @@ interface Work extends ConsumerParts {
   readonly budget: ByteBudget;
 }
 
-/** A batch of the queue, or of the queue of messages that it gave up on. */
+/**
+ * A batch of the queue, or of the queue of messages that it gave up on. A chunk is taken once all items of the one before
+ * it have begun: the time in which the job expects to hear of it starts with that.
+ */
 export async function consumeJobs(batch: MessageBatch, parts: ConsumerParts): Promise<void> {
   // The consumer's own, not the isolate's: an object made for one invocation must not wait on another's.
-  const shared = { limit: pLimit(ITEMS_AT_ONCE), budget: createByteBudget(HELD_PICTURE_BYTES) };
+  const limit = pLimit(parts.services.config.JOB_ITEMS_AT_ONCE);
+  const budget = createByteBudget(HELD_PICTURE_BYTES);
   const isDead = DEAD_LETTERS.test(batch.queue);
-  await Promise.all(batch.messages.map((message) => consume(message, { ...parts, ...shared, isDead })));
+  const consumed: Promise<void>[] = [];
+  for (const message of batch.messages) {
+    const { promise: begun, resolve: onBegun } = Promise.withResolvers<void>();
+    consumed.push(consume(message, { ...parts, limit, budget, isDead, onBegun }).finally(onBegun));
+    await begun;
+  }
+  await Promise.all(consumed);
 }
 
 async function consume(
@@ -55,9 +65,10 @@ async function consume(
     readonly limit: LimitFunction;
     readonly budget: ByteBudget;
     readonly isDead: boolean;
+    readonly onBegun: () => void;
   },
 ): Promise<void> {
-  const { services, background, limit, budget, isDead } = parts;
+  const { services, background, limit, budget, isDead, onBegun } = parts;
   const scope = openScope({
     requestId: message.id,
     traceparent: () => undefined,
@@ -93,6 +104,7 @@ async function consume(
         scope,
         limit,
         budget,
+        onBegun,
         isRedelivered: message.attempts > 1,
       });
     message.ack();
@@ -111,9 +123,10 @@ async function workOn(
     readonly limit: LimitFunction;
     readonly budget: ByteBudget;
     readonly isRedelivered: boolean;
+    readonly onBegun: () => void;
   },
 ): Promise<void> {
-  const { services, scope, limit } = parts;
+  const { services, scope, onBegun } = parts;
   const chunk = await stub.take(number, parts.isRedelivered);
   if (chunk === undefined) return;
   const caller = await services.gate.holderOf(chunk.owner, "jobs", scope);
@@ -130,36 +143,48 @@ async function workOn(
   const work: Work = { ...parts, caller, options };
   const sha256s = chunk.items.flatMap(({ sha256 }) => sha256 ?? []);
   await services.captioner.warm({ sha256s, options: generationOptions(options), caller }, scope);
-  await captionItems(stub, number, { chunk, work, limit: chunk.isSerial ? pLimit(1) : limit });
+  const limit = chunk.isSerial ? pLimit(1) : parts.limit;
+  await captionItems(stub, number, { chunk, work, limit, onBegun });
 }
 
 async function captionItems(
   stub: JobStub,
   number: number,
-  { chunk, work, limit }: { readonly chunk: TakenChunk; readonly work: Work; readonly limit: LimitFunction },
+  {
+    chunk,
+    work,
+    limit,
+    onBegun,
+  }: {
+    readonly chunk: TakenChunk;
+    readonly work: Work;
+    readonly limit: LimitFunction;
+    readonly onBegun: () => void;
+  },
 ): Promise<void> {
   let reports: ItemReport[] = [];
   let pause: Pause | undefined;
   let goesOn = true;
   const full = chunk.isSerial ? 1 : RESULTS_A_RECORD;
-  await Promise.all(
-    chunk.items.map((item) =>
-      limit(async () => {
-        if (!goesOn) return;
-        const ended = await captionItem(item, work);
-        if ("pause" in ended) {
-          pause ??= ended.pause;
-          goesOn = false;
-          return;
-        }
-        reports.push(ended);
-        if (reports.length < full) return;
-        const record = reports;
-        reports = [];
-        goesOn = (await stub.record(number, record)) && goesOn;
-      }),
-    ),
+  const ended = chunk.items.map((item) =>
+    limit(async () => {
+      if (!goesOn) return;
+      const report = await captionItem(item, work);
+      if ("pause" in report) {
+        pause ??= report.pause;
+        goesOn = false;
+        return;
+      }
+      reports.push(report);
+      if (reports.length < full) return;
+      const record = reports;
+      reports = [];
+      goesOn = (await stub.record(number, record)) && goesOn;
+    }),
   );
+  // First come, first served: this gets its turn after the last of them.
+  void limit(onBegun);
+  await Promise.all(ended);
   await stub.close(number, reports, pause);
 }
 

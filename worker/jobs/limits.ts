@@ -3,9 +3,7 @@
 /** Items of one queue message: it names them, and holds none. */
 export const CHUNK_ITEMS = 25;
 /** Messages of a job that are under way at once. */
-export const CHUNKS_IN_FLIGHT = 40;
-/** Items that one consumer works on at once. */
-export const ITEMS_AT_ONCE = 16;
+export const CHUNKS_IN_FLIGHT = 80;
 /** Bytes of pictures that one consumer holds at once; the platform gives an isolate 128 MB. */
 export const HELD_PICTURE_BYTES = 48 * 1024 * 1024;
 /** Results go to the job in groups of this many, so that little is lost with a consumer. */
@@ -40,5 +38,7 @@ export const WEBHOOK_DELAYS_MS: readonly number[] = [
   7 * 3_600_000,
   9 * 3_600_000,
 ];
+/** Events of a job that are delivered at once: the platform gives an invocation six connections. */
+export const WEBHOOKS_AT_ONCE = 6;
 export const WEBHOOK_TIMEOUT_MS = 15_000;
 export const WEBHOOK_REDIRECTS = 3;

@@ -1,6 +1,6 @@
 /** Webhook events of a job that are to be delivered, in SQLite, and when each is tried next. No network, no clock. */
 
-import { WEBHOOK_DELAYS_MS } from "./limits.ts";
+import { WEBHOOK_DELAYS_MS, WEBHOOKS_AT_ONCE } from "./limits.ts";
 import type { DeliveryOutcome } from "./webhook.ts";
 
 export interface PendingEvent {
@@ -12,7 +12,7 @@ export interface PendingEvent {
 export interface Outbox {
   create(): void;
   add(event: PendingEvent, due: number): void;
-  /** Events to be tried at `now`, oldest first. */
+  /** Events to be tried at `now`, oldest first, as many as may be at once. */
   due(now: number): PendingEvent[];
   /** When the next one is to be tried, epoch milliseconds. */
   nextDue(): number | undefined;
@@ -32,8 +32,9 @@ export function createOutbox(sql: SqlStorage): Outbox {
     due: (now) =>
       sql
         .exec<{ id: string; type: string; body: string }>(
-          "SELECT id, type, body FROM events WHERE due <= ? ORDER BY n LIMIT 20",
+          "SELECT id, type, body FROM events WHERE due <= ? ORDER BY n LIMIT ?",
           now,
+          WEBHOOKS_AT_ONCE,
         )
         .toArray(),
     nextDue: () =>

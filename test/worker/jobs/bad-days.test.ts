@@ -63,17 +63,41 @@ test("a captioner that is busy slows the job by its Retry-After, and costs no it
 
 test("hosts that declare no length slow nobody: their pictures hold only their own bytes once they are there", async () => {
   const backend = network().backend(CAPTIONER_HOST);
-  const areSixThere = Promise.withResolvers<void>();
+  const areFourThere = Promise.withResolvers<void>();
   let asked = 0;
   backend.answer = async () => {
     asked += 1;
-    if (asked === 6) areSixThere.resolve();
-    await areSixThere.promise;
+    if (asked === 4) areFourThere.resolve();
+    await areFourThere.promise;
     return captioned();
   };
   const edge = await startKeyedEdge();
-  const job = await jobOf(await postJob(edge, items(serve(6))));
-  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 6 });
+  const job = await jobOf(await postJob(edge, items(serve(4))));
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 4 });
+});
+
+test("a consumer leaves two of its six connections to the cache, and takes no part of a job that it cannot begin", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  const isHeld = Promise.withResolvers<void>();
+  let open = 0;
+  let mostOpen = 0;
+  backend.answer = async () => {
+    open += 1;
+    mostOpen = Math.max(mostOpen, open);
+    await isHeld.promise;
+    open -= 1;
+    return captioned();
+  };
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(30))));
+  await vi.waitFor(() => expect(open).toBe(4), 10_000);
+  const stub = env.JOBS.getByName(job.id);
+  const second = (await stub.take(1, false)) as TakenChunk | undefined;
+  expect(second?.items).toHaveLength(5);
+  await stub.close(1, [], undefined);
+  isHeld.resolve();
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 30 });
+  expect(mostOpen).toBe(4);
 });
 
 test("a captioner that is dead for a while is waited for", async () => {
