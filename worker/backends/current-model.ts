@@ -18,6 +18,11 @@ import { TIMED_OUT, within } from "../request/within.ts";
 
 const FRESH_MS = 5_000;
 const USABLE_MS = 30_000;
+/**
+ * How often each isolate writes down that nothing has changed. A key of KV takes one write a second from all of them, writes
+ * are paid for or counted by the day, and what is read back may be a minute old anyway.
+ */
+const STORE_AGAIN_MS = 60 * 60_000;
 const CHECK_TIMEOUT_MS = 500;
 const ASK_TIMEOUT_MS = 5_000;
 const KV_KEY = "model";
@@ -79,10 +84,10 @@ export function createCurrentModel(options: {
       ...(isSameReview && known?.review ? { review: known.review } : {}),
       checkedAt: now(),
     };
-    if (!changed && now() - storedAt < USABLE_MS) return;
+    if (!changed && now() - storedAt < STORE_AGAIN_MS) return;
     storedAt = now();
     const stored = namespace.put(KV_KEY, JSON.stringify(known)).catch(() => {
-      storedAt = 0;
+      storedAt = now() - STORE_AGAIN_MS + USABLE_MS;
       scope.log.warnings.push("kv failed: model not stored");
     });
     scope.background.waitUntil(stored);

@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
 import { Caption } from "../../../shared/schema.ts";
 import { startEdge } from "../support/edge.ts";
@@ -31,6 +32,27 @@ describe("model revisions", () => {
     vi.spyOn(Date, "now").mockImplementation(() => now + 31_000);
     const answer = await edge.fetch("/v1/captions", post(picture));
     expect(Caption.parse(await answer.json())).toMatchObject({ cached: false, model: { revision: "r2" } });
+  });
+
+  test("a model that stays the same is written down once an hour, and again soon where that failed", async () => {
+    network().backend("backend-a.test");
+    const put = vi.spyOn(env.CAPTIONS, "put");
+    const writes = () => put.mock.calls.filter(([key]) => key === "model").length;
+    const start = Date.now();
+    const clock = vi.spyOn(Date, "now");
+    const edge = startEdge();
+    const askAt = async (seconds: number) => {
+      clock.mockReturnValue(start + seconds * 1000);
+      await edge.fetch("/v1/captions", post(newPicture()));
+      return writes();
+    };
+    expect(await askAt(0)).toBe(1);
+    for (const seconds of [31, 62, 1800, 3599]) expect(await askAt(seconds)).toBe(1);
+    put.mockRejectedValueOnce(new Error("KV PUT failed: 429 Too Many Requests"));
+    expect(await askAt(3610)).toBe(2);
+    expect(await askAt(3620)).toBe(2);
+    expect(await askAt(3645)).toBe(3);
+    expect(await askAt(3700)).toBe(3);
   });
 
   test("a hosted endpoint that names no model is cached only under the model it was configured with", async () => {
