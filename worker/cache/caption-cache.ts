@@ -12,6 +12,9 @@ import type { KvTier } from "./kv.ts";
 import type { MemoryTier } from "./memory.ts";
 import type { CacheTierName } from "./tier-names.ts";
 
+/** A write, delete or list goes to the store itself, wherever that is, and nobody's answer waits for a write. */
+const STORE_TIMEOUT_MS = 10_000;
+
 export interface CacheHit {
   readonly entry: CacheEntry;
   readonly tier: CacheTierName;
@@ -40,7 +43,8 @@ export interface Tiers {
   readonly kv?: KvTier;
 }
 
-export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: number }): CaptionCache {
+/** `timeoutMs` is that of a read. */
+export function createCaptionCache(tiers: Tiers, { timeoutMs }: { readonly timeoutMs: number }): CaptionCache {
   const { memory, colo, kv } = tiers;
 
   /** A tier's answer, or undefined when it fails or is too slow. */
@@ -48,9 +52,10 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
     tier: CacheTierName,
     scope: RequestScope,
     work: () => Promise<T>,
+    ms = timeoutMs,
   ): Promise<T | undefined> {
     try {
-      const value = await timed(scope, tier, () => within(options.timeoutMs, work()));
+      const value = await timed(scope, tier, () => within(ms, work()));
       if (value !== TIMED_OUT) return value;
       scope.log.warnings.push(`${tier} is slow`);
     } catch (error) {
@@ -60,7 +65,7 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
   }
 
   function writeLater(tier: "colo" | "kv", scope: RequestScope, work: () => Promise<void>): void {
-    scope.background.waitUntil(guarded(tier, scope, work));
+    scope.background.waitUntil(guarded(tier, scope, work, STORE_TIMEOUT_MS));
   }
 
   /** Nobody near waits for background work: its captions lie in KV, and a location fetches those that are asked for there. */
@@ -104,14 +109,19 @@ export function createCaptionCache(tiers: Tiers, options: { readonly timeoutMs: 
       return memory !== undefined || colo !== undefined || kv !== undefined;
     },
     async forget(prefix, named, scope) {
-      const listed = kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix));
+      const listed = kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix), STORE_TIMEOUT_MS);
       const keys = [...new Set([...named, ...(listed ?? [])])];
       const gone = await Promise.all(
         keys.map((key) =>
-          guarded("kv", scope, async () => {
-            await kv?.delete(key);
-            return true;
-          }),
+          guarded(
+            "kv",
+            scope,
+            async () => {
+              await kv?.delete(key);
+              return true;
+            },
+            STORE_TIMEOUT_MS,
+          ),
         ),
       );
       // The nearer tiers last, so that nothing is read back into them meanwhile.

@@ -51,6 +51,30 @@ describe("tiers", () => {
     expect((await edge.fetchOnly("/v1/captions", post(newPicture()))).status).toBe(200);
   });
 
+  test("a write or delete that takes longer than a read may is not cut off", async () => {
+    network().backend("backend-a.test");
+    const late = <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+      (async (...args: A) => {
+        await scheduler.wait(200);
+        return work(...args);
+      }) as never;
+    const kv = env.CAPTIONS;
+    const far = {
+      get: kv.get.bind(kv),
+      put: late(kv.put.bind(kv)),
+      list: late(kv.list.bind(kv)),
+      delete: late(kv.delete.bind(kv)),
+    };
+    const edge = startEdge({ CAPTIONS: far, CACHE_TIERS: "kv", KV_TIMEOUT_MS: "100" });
+    const picture = newPicture();
+    const key = await captionKey({ revision: "r1", options: {}, sha256: await hashOf(picture) });
+    await edge.fetch("/v1/captions", post(picture));
+    expect(await kv.get(key)).not.toBeNull();
+    const path = `/v1/captions/${await hashOf(picture)}`;
+    expect((await edge.fetch(path, { method: "DELETE" })).status).toBe(204);
+    expect(await kv.get(key)).toBeNull();
+  });
+
   test("an error that cannot change is remembered, one that can is not", async () => {
     const backend = network().backend("backend-a.test");
     const edge = startEdge({ LOG_LEVEL: "silent" });
