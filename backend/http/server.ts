@@ -42,6 +42,12 @@ export interface RunningServer {
   drain(): Promise<void>;
 }
 
+/**
+ * How long an idle connection is kept. Cloudflare's proxy keeps one for 900 seconds and cloudflared for 90: who closes
+ * first must be they, or else a request meets the close on its way, and as a POST it is not sent again.
+ * https://developers.cloudflare.com/fundamentals/reference/connection-limits/
+ */
+const KEEP_ALIVE_MS = 905_000;
 /** Each lane is a process of its own. */
 const MAX_DECODE_LANES = 16;
 
@@ -80,7 +86,7 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     isDraining: () => draining,
   });
   await captioner.warmUp();
-  const server = createServer(getRequestListener(app.fetch));
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, getRequestListener(app.fetch));
   await listen(server, config);
   const { port } = server.address() as AddressInfo;
   return {

@@ -117,6 +117,12 @@ test("SIGTERM: what was accepted is answered, new work is refused, the process e
   expect(await exited).toBe(0);
 });
 
+test("an idle connection outlives those that Cloudflare keeps", async () => {
+  const { url } = await start();
+  const kept = (await fetch(`${url}/healthz`)).headers.get("keep-alive");
+  expect(Number(/^timeout=(\d+)$/.exec(kept ?? "")?.[1])).toBeGreaterThan(900);
+});
+
 test("SIGINT without work ends at once, idle connections or not", async () => {
   const { url, process: child } = await start();
   await (await fetch(`${url}/healthz`)).text();
