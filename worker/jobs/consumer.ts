@@ -144,47 +144,39 @@ async function workOn(
   const sha256s = chunk.items.flatMap(({ sha256 }) => sha256 ?? []);
   await services.captioner.warm({ sha256s, options: generationOptions(options), caller }, scope);
   const limit = chunk.isSerial ? pLimit(1) : parts.limit;
-  await captionItems(stub, number, { chunk, work, limit, onBegun });
+  const captioned = captionItems(stub, number, { chunk, work, limit });
+  // First come, first served: it gets its turn after the chunk's last item. One that goes item by item holds nobody up.
+  void parts.limit(onBegun);
+  await captioned;
 }
 
 async function captionItems(
   stub: JobStub,
   number: number,
-  {
-    chunk,
-    work,
-    limit,
-    onBegun,
-  }: {
-    readonly chunk: TakenChunk;
-    readonly work: Work;
-    readonly limit: LimitFunction;
-    readonly onBegun: () => void;
-  },
+  { chunk, work, limit }: { readonly chunk: TakenChunk; readonly work: Work; readonly limit: LimitFunction },
 ): Promise<void> {
   let reports: ItemReport[] = [];
   let pause: Pause | undefined;
   let goesOn = true;
   const full = chunk.isSerial ? 1 : RESULTS_A_RECORD;
-  const ended = chunk.items.map((item) =>
-    limit(async () => {
-      if (!goesOn) return;
-      const report = await captionItem(item, work);
-      if ("pause" in report) {
-        pause ??= report.pause;
-        goesOn = false;
-        return;
-      }
-      reports.push(report);
-      if (reports.length < full) return;
-      const record = reports;
-      reports = [];
-      goesOn = (await stub.record(number, record)) && goesOn;
-    }),
+  await Promise.all(
+    chunk.items.map((item) =>
+      limit(async () => {
+        if (!goesOn) return;
+        const ended = await captionItem(item, work);
+        if ("pause" in ended) {
+          pause ??= ended.pause;
+          goesOn = false;
+          return;
+        }
+        reports.push(ended);
+        if (reports.length < full) return;
+        const record = reports;
+        reports = [];
+        goesOn = (await stub.record(number, record)) && goesOn;
+      }),
+    ),
   );
-  // First come, first served: this gets its turn after the last of them.
-  void limit(onBegun);
-  await Promise.all(ended);
   await stub.close(number, reports, pause);
 }
 
