@@ -1,4 +1,9 @@
-import { createLocalReq } from "payload";
+import {
+  type CollectionAfterChangeHook,
+  type CollectionBeforeValidateHook,
+  type CollectionConfig,
+  createLocalReq,
+} from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -406,5 +411,85 @@ describe("drafts", () => {
     const { docs } = await site.payload.findVersions({ collection: "media" as never, sort: "createdAt" });
     await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
     expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
+  });
+});
+
+describe("saves that share one request", () => {
+  const collection = "media" as never;
+  async function withHooksOf(
+    hooks: CollectionConfig["hooks"],
+    body: (site: TestSite) => Promise<void>,
+  ): Promise<void> {
+    const site = await startSite(
+      { endpoint: api.url, inlineTimeoutMs: 0 },
+      { trash: true, ...(hooks && { hooks }) },
+    );
+    try {
+      await body(site);
+    } finally {
+      await site.stop();
+    }
+  }
+
+  test("at the same time keep each their own words", async () => {
+    await withHooksOf(undefined, async (site) => {
+      const ids = [(await site.upload({ alt: "a" })).id, (await site.upload({ alt: "b" })).id];
+      const req = await createLocalReq({ user: site.editor }, site.payload);
+      const save = (id: number) =>
+        site.payload.update({ collection, id, data: { alt: `Words for ${id}` } as never, req });
+      await Promise.all(ids.map(save));
+      for (const id of ids) expect(await site.read(id)).toMatchObject({ alt: `Words for ${id}` });
+    });
+  });
+
+  test("inside the site's own hooks do not take the words of the outer one", async () => {
+    let other = 0;
+    const touchOther: CollectionBeforeValidateHook = async ({ req, data, originalDoc }) => {
+      if (other === 0 || originalDoc?.id === other) return data;
+      await req.payload.update({ collection, id: other, data: { credit: "touched" } as never, req });
+      return data;
+    };
+    await withHooksOf({ beforeValidate: [touchOther] }, async (site) => {
+      const { id } = await site.upload({ alt: "First words" });
+      other = (await site.upload({ alt: "Words of another picture" })).id;
+      await site.update(id, { alt: "Second words" });
+      const uploaded = await site.upload({ alt: "Written on upload" });
+      expect(await site.read(id)).toMatchObject({ alt: "Second words" });
+      expect(await site.read(uploaded.id)).toMatchObject({ alt: "Written on upload", altSource: "person" });
+      expect(await site.read(other)).toMatchObject({ alt: "Words of another picture", credit: "touched" });
+    });
+  });
+
+  test("after a description is written do not undo it", async () => {
+    let other = 0;
+    const touchBoth: CollectionAfterChangeHook = async ({ req, doc, context }) => {
+      if (other === 0 || context.isTouched) return doc;
+      const more = { data: { credit: "touched" } as never, req, context: { isTouched: true } };
+      await req.payload.update({ collection, id: other, ...more });
+      await req.payload.update({ collection, id: doc.id, ...more });
+      return doc;
+    };
+    await withHooksOf({ afterChange: [touchBoth] }, async (site) => {
+      other = (await site.upload({ alt: "Words of another picture" })).id;
+      const { id } = await site.upload();
+      await site.runJobs();
+      expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", credit: "touched" });
+      expect(await site.read(other)).toMatchObject({ alt: "Words of another picture", credit: "touched" });
+    });
+  });
+
+  test("a picture that was in the trash when its job ran, and a copy of one that waits, are described later", async () => {
+    await withHooksOf(undefined, async (site) => {
+      const { id } = await site.upload();
+      const copy = (await site.payload.duplicate({ collection, id })) as unknown as { id: number };
+      await site.update(id, { deletedAt: new Date().toISOString() });
+      await site.runJobs();
+      expect(await site.read(copy.id)).toMatchObject({ altState: "generated" });
+      const data = { deletedAt: null } as never;
+      await site.payload.update({ collection, id, data, trash: true, user: site.editor });
+      expect(await site.read(id)).toMatchObject({ altState: "pending" });
+      await site.runJobs();
+      expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    });
   });
 });
