@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { CollectionConfig, Config, Field } from "payload";
+import type { CollectionAfterReadHook, CollectionConfig, Config, Field } from "payload";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
@@ -14,10 +14,15 @@ import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
 
 let api: StandIn;
+let storage: StandIn;
 beforeAll(async () => {
   api = await startStandIn();
+  storage = await startStandIn();
 });
-afterAll(() => api.stop());
+afterAll(async () => {
+  await api.stop();
+  await storage.stop();
+});
 beforeEach(() => {
   api.answer = caption();
   api.requests.length = 0;
@@ -158,6 +163,29 @@ test("a picture that the API does not read is described by the site's own varian
   await rm(folder, { recursive: true });
 });
 
+test.each([
+  ["sends to a signed address", [() => Response.redirect(`${storage.url}/a.png?signature=x`, 302)]],
+  ["is public and has no handler", []],
+])("a picture is read from a storage that %s", async (_, handlers) => {
+  const stored = await picture();
+  storage.answer = (_request, response) => void response.end(stored);
+  const upload = { staticDir: "unused", disableLocalStorage: true, handlers };
+  const publicAddress: CollectionAfterReadHook = ({ doc }) => ({ ...doc, url: `${storage.url}/a.png` });
+  const media = { upload, fields: [], hooks: { afterRead: [publicAddress] } };
+  await withSite(media, {}, async (site) => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload();
+    const sent: string[] = [];
+    api.answer = async (request, response, body) => {
+      if (request.method === "POST") sent.push(body.toString("base64"));
+      await caption()(request, response, body);
+    };
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    expect(sent).toEqual([stored.toString("base64")]);
+  });
+});
+
 test("an upload with too many bytes for the API is described by the site's own variant at once", async () => {
   const upload = { imageSizes: [{ name: "small", width: 40, formatOptions: { format: "webp" as const } }] };
   const folder = await mkdtemp(path.join(tmpdir(), "large-"));
@@ -204,6 +232,14 @@ test("a file that is gone is a failure with its reason", async () => {
 const base = { collections: [{ slug: "media", upload: true, fields: [] }], secret: "x", db: {} as never };
 test.each([
   ["an address", { endpoint: "captions", collections: ["media"] }, {}, /endpoint/],
+  ["a key that a header takes", { collections: ["media"], apiKey: "ключ" }, {}, /expected a key such as/],
+  ["a key that is there", { collections: ["media"], apiKey: "" }, {}, /leave the option out/],
+  [
+    "each collection once",
+    { collections: ["media", { slug: "media", field: "title" }] },
+    {},
+    /expected each collection once/,
+  ],
   ["a cron line", { collections: ["media"], runner: "often" }, {}, /expected a cron line/],
   ["a collection", { collections: ["photos"] }, {}, /no collection "photos"/],
   [
