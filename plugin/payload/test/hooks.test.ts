@@ -1,10 +1,11 @@
 import {
   type CollectionAfterChangeHook,
+  type CollectionBeforeChangeHook,
   type CollectionBeforeValidateHook,
   type CollectionConfig,
   createLocalReq,
 } from "payload";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -124,6 +125,21 @@ describe("an upload", () => {
     for (const { id } of [first, second]) {
       expect(await site.read(id)).toMatchObject({ alt: "A late dog", altState: "generated" });
     }
+  });
+
+  test("whose description the site's own hooks refuse to save stands in the log", async () => {
+    await site.stop();
+    const refuse: CollectionBeforeChangeHook = ({ req, data }) => {
+      if (!req.user) throw new Error("Nobody is logged in.");
+      return data;
+    };
+    site = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 }, { hooks: { beforeChange: [refuse] } });
+    const { id } = await site.upload();
+    const error = vi.spyOn(site.payload.logger, "error");
+    await site.runJobs();
+    expect(error.mock.calls).toContainEqual([
+      expect.objectContaining({ msg: `altText: media ${id} could not be described` }),
+    ]);
   });
 
   test("waits for as long as Retry-After says before the job asks again", async () => {
