@@ -276,6 +276,18 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "Another dog", altState: "generated" });
   });
 
+  test("a document that takes a picture's place keeps a person's words, and none of the model's", async () => {
+    const file = { data: Buffer.from("%PDF-1.4"), mimetype: "application/pdf", name: "a.pdf" };
+    const written = await site.upload({ alt: "Words of a person" });
+    await site.update(written.id, {}, { file });
+    expect(await site.read(written.id)).toMatchObject({ alt: "Words of a person", altState: null });
+    const { id } = await site.upload();
+    await site.update(id, {}, { file });
+    expect(await site.read(id)).toMatchObject({ alt: "", altState: null });
+    await site.update(id, {}, { file: { data: await picture() } });
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+  });
+
   test("the same file once more changes nothing", async () => {
     const data = await picture();
     const { id } = await site.upload({ alt: "Words of a person" }, { file: { data } });
