@@ -116,6 +116,22 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a run over a filter means it in the locale of who started it", async () => {
+  const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    api.answer = problem(422, "unreadable-image");
+    for (const alt of ["Ein Hund", "Eine Katze"]) await site.upload({ alt }, { locale: "de" });
+    const run = async (body: object) => {
+      const headers = { "content-type": "application/json" };
+      const init = { method: "POST", body: JSON.stringify(body), headers };
+      return (await site.request("/alt-text/media/runs?locale=de", init)).json();
+    };
+    expect(await run({ where: { alt: { contains: "Hund" } } })).toMatchObject({ run: { total: 1 } });
+    expect(await run({ missing: true })).toMatchObject({ run: { total: 2 } });
+  });
+});
+
 test("the site's own limit of characters is asked for", async () => {
   await withSite({ fields: [{ name: "alt", type: "text", maxLength: 60 }] }, {}, async (site) => {
     await site.upload();

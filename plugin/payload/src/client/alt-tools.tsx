@@ -2,7 +2,7 @@
 /** Under the text field: whose words they are, what state they are in, and the Generate button with its alternatives. */
 
 import { Button, useDocumentInfo, useField, useForm, useFormFields, useLocale } from "@payloadcms/ui";
-import { useEffect, useId, useState } from "react";
+import { useEffect, useId, useRef, useState } from "react";
 import * as z from "zod";
 import { FIELD, SOURCE_LABELS, SOURCES, STATES } from "../names.ts";
 import { valueAt } from "../paths.ts";
@@ -63,13 +63,28 @@ function Provenance({ altPath }: { readonly altPath: string }) {
 function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: string }) {
   const { id } = useDocumentInfo();
   const { value, setValue } = useField<string>({ path: altPath });
-  const { setValue: setSuggestion } = useField<Suggestion | null>({ path: FIELD.suggestion });
+  const { value: suggested, setValue: setSuggestion } = useField<Suggestion | null>({
+    path: FIELD.suggestion,
+  });
   const file = useFormFields(([fields]) => fields.file?.value);
   const call = useCall();
   const [suggestions, setSuggestions] = useState<readonly Suggestion[]>([]);
   const [message, setMessage] = useState<string>();
   const [isBusy, setIsBusy] = useState(false);
   const listId = useId();
+  const shownFile = useRef(file);
+
+  useEffect(() => {
+    if (shownFile.current === file) return;
+    shownFile.current = file;
+    if (!(file instanceof File)) return;
+    // Words that were generated are of the picture that they were generated for.
+    setSuggestions([]);
+    setMessage(undefined);
+    if (!suggested || suggested.text !== value) return;
+    setValue("");
+    setSuggestion(null);
+  }, [file, suggested, value, setValue, setSuggestion]);
 
   const isNewFile = file instanceof File;
   if (!isNewFile && id === undefined) return null;
@@ -85,6 +100,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     try {
       const init: RequestInit = isNewFile ? { body: formOf(file) } : { body: JSON.stringify({ id }) };
       const answer = await call(`/alt-text/${slug}/suggest`, Suggestions, { method: "POST", ...init });
+      if (shownFile.current !== file) return;
       setSuggestions(answer.suggestions);
       const [first] = answer.suggestions;
       // What stands in the field may be somebody's words: then the person chooses.
