@@ -72,8 +72,10 @@ const isWrittenLocale = (req: PayloadRequest, alt: AltField) => {
 
 /** Payload fills in what a request leaves out before later hooks see it: what was really sent is told here. */
 function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
-  return ({ args, operation, collection, req, context }) => {
+  return async ({ args, operation, collection, req, context, overrideAccess }) => {
     if (operation !== "create" && operation !== "update") return args;
+    if (takesTurn(req, overrideAccess))
+      await siteOf(req.payload).nameTurns.take(collection.slug, req.file.name);
     const { data, autosave, id } = args as { data?: Document; autosave?: boolean; id?: unknown };
     return { ...args, data: { ...data, [INTENT]: intentOf() } };
 
@@ -89,6 +91,18 @@ function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
     }
   };
 }
+
+/**
+ * Whether a save brings a picture, for whose description it may wait. What a save may do is asked later: nobody, who may
+ * not be let in, keeps nobody waiting.
+ */
+const takesTurn = (
+  req: PayloadRequest,
+  overrideAccess: boolean | undefined,
+): req is PayloadRequest & { file: NonNullable<PayloadRequest["file"]> } =>
+  isPicture(req.file?.mimetype) &&
+  siteOf(req.payload).settings.inlineTimeoutMs > 0 &&
+  (overrideAccess === true || Boolean(req.user));
 
 const intentIn = (data: Document) => data[INTENT] as Intent | undefined;
 
@@ -295,7 +309,8 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
 }
 
 const queueDescription: CollectionAfterChangeHook = async (save) => {
-  const { doc, collection, req } = save;
+  const { doc, collection, req, overrideAccess } = save;
+  if (takesTurn(req, overrideAccess)) siteOf(req.payload).nameTurns.end(collection.slug, req.file.name);
   if (!startsToWait(save)) return doc;
   // With the request: the job stands in the upload's own transaction.
   await req.payload.jobs.queue({

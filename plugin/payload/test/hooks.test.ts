@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import {
   type CollectionAfterChangeHook,
   type CollectionBeforeChangeHook,
@@ -125,6 +127,25 @@ describe("an upload", () => {
     for (const { id } of [first, second]) {
       expect(await site.read(id)).toMatchObject({ alt: "A late dog", altState: "generated" });
     }
+  });
+
+  test("keeps its file when others of its name come while it waits for its description", async () => {
+    api.answer = async (...call) => {
+      await new Promise((wake) => setTimeout(wake, 100));
+      await caption()(...call);
+    };
+    const pictures = await Promise.all([1, 2, 3].map(() => picture()));
+    const uploads = await Promise.all(pictures.map((data) => site.upload({}, { file: { data } })));
+    expect(uploads.map(({ filename }) => filename).sort()).toEqual(["a-1.png", "a-2.png", "a.png"]);
+    for (const [at, { filename }] of uploads.entries()) {
+      const stored = await readFile(path.join(site.folder, "media", String(filename)));
+      expect(stored.equals(pictures[at] as Buffer)).toBe(true);
+    }
+  });
+
+  test("that fails does not keep the next one of its name from being saved", async () => {
+    await expect(site.upload({ altDecorative: true, alt: "Words" })).rejects.toThrow(/Decorative/);
+    expect(await site.upload()).toMatchObject({ alt: "A dog on grass", filename: "a.png" });
   });
 
   test("whose description the site's own hooks refuse to save stands in the log", async () => {
