@@ -1,7 +1,15 @@
 "use client";
 /** Under the text field: whose words they are, what state they are in, and the Generate button with its alternatives. */
 
-import { Button, useDocumentInfo, useField, useForm, useFormFields, useLocale } from "@payloadcms/ui";
+import {
+  Button,
+  useDocumentInfo,
+  useField,
+  useForm,
+  useFormFields,
+  useFormModified,
+  useLocale,
+} from "@payloadcms/ui";
 import { useEffect, useId, useRef, useState } from "react";
 import * as z from "zod";
 import { FIELD, SOURCE_LABELS, SOURCES, STATES } from "../names.ts";
@@ -30,17 +38,22 @@ export function AltTools({ altPath, slug, writtenLocale, readOnly = false }: Alt
   const { code } = useLocale() ?? {};
   const decorative = useFormFields(([fields]) => fields[FIELD.decorative]?.value === true);
   const isOtherLocale = writtenLocale !== undefined && code !== writtenLocale;
+  const mayChange = hasSavePermission !== false && !readOnly;
   usePendingDescription(slug, altPath, writtenLocale);
   if (isOtherLocale) return null;
   return (
     <div className="alt-text-tools" style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
-      <Provenance altPath={altPath} />
-      {hasSavePermission !== false && !readOnly && !decorative && <Generate altPath={altPath} slug={slug} />}
+      <Provenance altPath={altPath} mayChange={mayChange} />
+      {mayChange && !decorative && <Generate altPath={altPath} slug={slug} />}
     </div>
   );
 }
 
-function Provenance({ altPath }: { readonly altPath: string }) {
+const ROW = { display: "flex", flexWrap: "wrap", gap: "0.5rem", alignItems: "center" } as const;
+
+function Provenance({ altPath, mayChange }: { readonly altPath: string; readonly mayChange: boolean }) {
+  const { setModified } = useForm();
+  const isModified = useFormModified();
   const stateValue = useFormFields(([fields]) => fields[FIELD.state]?.value);
   const sourceValue = useFormFields(([fields]) => fields[FIELD.source]?.value);
   const score = useFormFields(([fields]) => fields[FIELD.score]?.value);
@@ -49,13 +62,26 @@ function Provenance({ altPath }: { readonly altPath: string }) {
   const state = STATES.find((known) => known === stateValue);
   const source = SOURCES.find((known) => known === sourceValue);
   if (state === undefined || isTouched) return null;
+  const wantsReader = state === "review" || state === "stale";
   return (
-    <div role="status" style={{ display: "flex", flexWrap: "wrap", gap: "0.5rem", alignItems: "center" }}>
-      <StatePill state={state} />
-      {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
-      {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
-      {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
-      {(state === "review" || state === "stale") && <span>Read it, change it if need be, and save.</span>}
+    <div style={ROW}>
+      <div role="status" style={ROW}>
+        <StatePill state={state} />
+        {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
+        {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
+        {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
+        {wantsReader && (
+          <span>
+            {isModified ? "Save, and it counts as read." : "Read it, change it if need be, and save."}
+          </span>
+        )}
+      </div>
+      {wantsReader && mayChange && (
+        // Payload saves no form that nobody has changed.
+        <Button buttonStyle="secondary" size="small" margin={false} onClick={() => setModified(true)}>
+          It is right as it is
+        </Button>
+      )}
     </div>
   );
 }

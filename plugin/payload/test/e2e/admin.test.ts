@@ -105,6 +105,25 @@ test("a text with a low score needs review until a person saves it", async () =>
   await page.close();
 });
 
+test("a text that is right as it is can be saved without a change, by keyboard", async () => {
+  api.answer = caption({ needs_review: true, score: 0.2 });
+  const id = await upload();
+  const page = await site.login("editor");
+  await open(page, `/admin/collections/media/${id}`);
+  expect(await page.locator("#action-save").isDisabled()).toBe(true);
+  await page.locator('button:has-text("It is right as it is")').press("Enter");
+  await page.waitForSelector('[role=status]:has-text("Save, and it counts as read.")');
+  expect(await faults(page, ".alt-text-tools")).toEqual([]);
+  await save(page);
+  await page.waitForSelector('[role=status]:has-text("Described")');
+  expect(await stored(id)).toMatchObject({
+    alt: "A dog on grass",
+    altState: "described",
+    altSource: "generated",
+  });
+  await page.close();
+});
+
 test("Generate offers words before the first save, and a person's choice is kept", async () => {
   let number = 0;
   const words = ["A dog", "A brown dog", "A dog on grass", "A dog outdoors"];
