@@ -40,6 +40,7 @@ export function altText(options: AltTextOptions): Plugin {
         slug: chosen.slug,
         name: chosen.field,
         locale,
+        isEnabled: settings.enabled,
       });
       if (alt.isLocalized && locale === undefined && config.localization) throw noEnglish(config);
       altFields.set(collection.slug, alt);

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { CollectionAfterReadHook, CollectionConfig, Config, Field } from "payload";
+import type { CollectionAfterReadHook, CollectionConfig, CollectionSlug, Config, Field } from "payload";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
@@ -288,9 +288,13 @@ test.each([
 });
 
 test("switched off it keeps the schema and asks nobody", async () => {
-  const site = await startSite({ endpoint: api.url, enabled: false });
-  const doc = await site.upload();
+  const site = await startSite({ endpoint: api.url, enabled: false }, { fields: [alt] });
+  await expect(site.upload({ altState: "pending" })).rejects.toThrow(/alt/i);
+  const doc = await site.upload({ alt: "Words" });
   expect(doc).toHaveProperty("altState");
+  // Its button would ask a route that is not there.
+  const fields = site.payload.collections["media" as CollectionSlug]?.config.fields;
+  expect(JSON.stringify(fields)).not.toContain("AltTools");
   expect(api.requests).toEqual([]);
   await site.stop();
 });
