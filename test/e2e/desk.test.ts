@@ -260,6 +260,21 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await rm(folder, { recursive: true });
   });
 
+  test("on an empty desk what the page says is seen, and an emptied one says so", async () => {
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.setData("text/plain", "no address");
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    await page.getByText("That was not a picture.").waitFor();
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    expect(await page.getByText("That was not a picture.").count()).toBe(0);
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.getByRole("button", { name: "Empty the desk" }).click();
+    await page.getByText("The desk is empty.", { exact: true }).waitFor();
+  });
+
   test("a file that is gone before it is read says so, not that the service is away", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "desk-"));
     const gone = path.join(folder, "gone.jpg");
