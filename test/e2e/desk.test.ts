@@ -1,7 +1,9 @@
 /** The desk in a real browser, as a person, a keyboard and a screen reader's rules meet it. */
 
-import { readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -187,7 +189,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("photo 0.jpg").getByRole("button", { name: "Accept" }).click();
     await row("photo 1.jpg").getByRole("button", { name: "Decorative" }).click();
     const taken: Record<string, string> = {};
-    for (const format of ["html", "markdown", "json"]) {
+    for (const format of ["csv", "html", "markdown", "json"]) {
       await page.getByLabel("As", { exact: true }).selectOption(format);
       await page.getByRole("button", { name: "Copy", exact: true }).last().click();
       await status().filter({ hasText: "All texts copied." }).waitFor();
@@ -197,6 +199,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       '<img src="photo%200.jpg" alt="Two &quot;dogs&quot; &amp; a &lt;cat&gt;">\n<img src="photo%201.jpg" alt="">\n',
     );
     expect(taken.markdown).toBe('![Two "dogs" & a \\<cat\\>](<photo%200.jpg>)\n![](<photo%201.jpg>)\n');
+    expect(taken.csv).toMatch(/^name,alt,/);
     expect(JSON.parse(taken.json ?? "")).toMatchObject([
       { edited: true },
       { decision: "decorative", alt: "" },
@@ -234,6 +237,125 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await add([same]);
     await add([same]);
     await expect.poll(() => rows().count()).toBe(6);
+  });
+
+  test("a folder that is dropped brings its pictures in reading order, and says what it left out", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "desk-"));
+    const album = path.join(folder, "album");
+    await mkdir(path.join(album, "more"), { recursive: true });
+    for (const name of ["2.jpg", "10.jpg", "more/1.jpg", ".hidden.jpg"])
+      await writeFile(path.join(album, name), await jpegPicture(seed++));
+    await writeFile(path.join(album, "notes.txt"), "no picture");
+    const devtools = await page.context().newCDPSession(page);
+    const data = { items: [], files: [album], dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"] as const)
+      await devtools.send("Input.dispatchDragEvent", { type, x: 200, y: 200, data });
+    await page.getByText("Left out of the folder, as no pictures: 1.").waitFor();
+    for (const name of ["album/2.jpg", "album/10.jpg", "album/more/1.jpg"]) await captioned(name);
+    expect(await rows().getByRole("heading").allTextContents()).toEqual([
+      "album/2.jpg",
+      "album/10.jpg",
+      "album/more/1.jpg",
+    ]);
+    await rm(folder, { recursive: true });
+  });
+
+  test("on an empty desk what the page says is seen, and an emptied one says so", async () => {
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.setData("text/plain", "no address");
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    await page.getByText("That was not a picture.").waitFor();
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    expect(await page.getByText("That was not a picture.").count()).toBe(0);
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.getByRole("button", { name: "Empty the desk" }).click();
+    await page.getByText("The desk is empty.", { exact: true }).waitFor();
+  });
+
+  test("a file that is gone before it is read says so, not that the service is away", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "desk-"));
+    const gone = path.join(folder, "gone.jpg");
+    await writeFile(gone, await jpegPicture(seed++));
+    // The page learns of the choice when the file is gone.
+    await page.evaluate(() => {
+      window.addEventListener("change", (event) => event.stopImmediatePropagation(), {
+        capture: true,
+        once: true,
+      });
+    });
+    await page.getByLabel("Picture files").setInputFiles(gone);
+    await rm(folder, { recursive: true });
+    await page.getByLabel("Picture files").dispatchEvent("change");
+    await row("gone.jpg").getByText("The file cannot be read").waitFor();
+  });
+
+  test("text that a spreadsheet copies goes into the field that it is pasted into, though it brings a picture", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").focus();
+    const isLeftAlone = await page.evaluate(() => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", "From a cell");
+      clipboardData.items.add(new File([new Uint8Array(1)], "image.png", { type: "image/png" }));
+      const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+      return document.activeElement?.dispatchEvent(paste);
+    });
+    expect(isLeftAlone).toBe(true);
+    expect(await rows().count()).toBe(1);
+  });
+
+  test("Enter in a text that is decided on changes nothing; after the last one the keyboard stays", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const skip = row("photo 0.jpg").getByRole("button", { name: "Skip" });
+    await skip.press("Enter");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("work-title");
+    await textOf("photo 0.jpg").press("Enter");
+    await row("photo 0.jpg").getByText("Skipped: not in what you take away").waitFor();
+  });
+
+  test("another window that shows the same rows does not take decisions back", async () => {
+    await add(await files(2));
+    await captioned("photo 0.jpg");
+    await captioned("photo 1.jpg");
+    await textOf("photo 0.jpg").press("Enter");
+    const other = await page.context().newPage();
+    await other.clock.install();
+    await other.goto(edge.url);
+    await other.getByText("As you left it. 1 of 2 done.").waitFor();
+    await textOf("photo 1.jpg").press("Enter");
+    await status().filter({ hasText: "2 of 2 done." }).waitFor();
+    await other.clock.runFor(1000);
+    await other.close({ runBeforeUnload: true });
+    await page.reload();
+    await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
+  });
+
+  test("what has the focus is never under the status, and a text begins on the side that it is read from", async () => {
+    await page.setViewportSize({ width: 1000, height: 500 });
+    await add(await files(4));
+    for (let i = 0; i < 4; i++) await captioned(`photo ${i}.jpg`);
+    await textOf("photo 3.jpg").fill("כלב רץ בחוף.");
+    expect(await textOf("photo 3.jpg").evaluate((text) => getComputedStyle(text).direction)).toBe("rtl");
+    await page.getByLabel("As", { exact: true }).focus();
+    const hidden: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press("Shift+Tab");
+      const under = await page.evaluate(() => {
+        const focused = document.activeElement;
+        const box = focused?.getBoundingClientRect();
+        const bar = document.querySelector(".status")?.getBoundingClientRect();
+        if (focused === null || box === undefined || bar === undefined) return "";
+        return box.height > 0 && bar.top < 1 && box.top >= bar.top && box.bottom <= bar.bottom
+          ? `${focused.localName} ${focused.id}`
+          : "";
+      });
+      if (under !== "") hidden.push(under);
+    }
+    expect(hidden).toEqual([]);
   });
 
   test("addresses come one a line; what is none stays, with a word beside the field", async () => {
@@ -420,6 +542,11 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await field.isVisible()).toBe(true);
     expect(await field.getAttribute("aria-invalid")).toBe("true");
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("key");
+    // Letters that no header takes are no lost connection.
+    await field.fill("ключ");
+    await field.press("Tab");
+    await expect.poll(() => field.getAttribute("aria-invalid")).toBe("true");
+    await row("photo 0.jpg").getByText("A valid API key is needed").waitFor();
     await keyed.stop();
   });
 

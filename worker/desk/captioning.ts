@@ -205,6 +205,10 @@ function failureOf(error: unknown): CaptionOutcome {
       needsKey: code === "unauthorized",
     };
   }
+  if (error instanceof DOMException) {
+    const reason = "The file cannot be read: it was moved or changed, or may not be opened. Add it again.";
+    return { kind: "failed", reason, canRetry: true, needsKey: false };
+  }
   const status = error instanceof CaptionTransportError ? error.status : undefined;
   const reason =
     status === undefined

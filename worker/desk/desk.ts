@@ -2,6 +2,7 @@
 
 import { type ClientOptions, createCaptionClient } from "../../client/index.ts";
 import { contentHash } from "../../shared/content-hash.ts";
+import { type Brought, broughtBy, type NamedFile } from "./brought.ts";
 import { createCaptioning, NEEDS_KEY, type Pause, type Picture } from "./captioning.ts";
 import { at, make, save } from "./elements.ts";
 import { showJob } from "./job-view.ts";
@@ -29,9 +30,15 @@ const pictures = new Map<string, Picture>();
 /** Rows of this visit whose name is no file's. */
 const withoutFile = new Set<string>();
 const givenKey = () => at("key", "input").value.trim();
+/** What no header takes is no key: the service then says that it wants one. */
+const SENDABLE_KEY = /^[!-~]+$/;
 const client = (options: Pick<ClientOptions, "maxRetryAfterMs"> = {}) => {
   const apiKey = givenKey();
-  return createCaptionClient({ baseUrl: location.origin, ...options, ...(apiKey === "" ? {} : { apiKey }) });
+  return createCaptionClient({
+    baseUrl: location.origin,
+    ...options,
+    ...(SENDABLE_KEY.test(apiKey) ? { apiKey } : {}),
+  });
 };
 const captioning = createCaptioning({
   // A wait is for all pictures, and a person sees it.
@@ -63,9 +70,11 @@ function complain(field: HTMLInputElement | HTMLTextAreaElement, problem: string
   else field.setAttribute("aria-invalid", "true");
 }
 
-/** Writes where screen readers listen. */
+/** Writes where screen readers listen, and eyes look: an empty desk has its place beside the form. */
 function say(words: string): void {
-  at("status", "p").textContent = words;
+  const isEmpty = at("work", "section").hidden;
+  at("add-status", "p").textContent = isEmpty ? words : "";
+  at("status", "p").textContent = isEmpty ? "" : words;
 }
 
 let ticking: ReturnType<typeof setInterval> | undefined;
@@ -95,8 +104,9 @@ function sayProgress(before = ""): void {
   const progress = at("progress", "progress");
   progress.max = Math.max(1, total);
   progress.value = done;
-  const words = `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
-  if (before !== "" || words !== progressSaid) say(before === "" ? words : `${before} ${words}`);
+  at("work", "section").hidden = total === 0;
+  const words = total === 0 ? "" : `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
+  if (before !== "" || words !== progressSaid) say(`${before} ${words}`.trim());
   progressSaid = words;
   const ready = taken(worklist.rows).length;
   at("away-text", "p").textContent =
@@ -109,7 +119,6 @@ function sayProgress(before = ""): void {
   at("retry", "button").hidden = !worklist.rows.some(
     ({ state }) => state.kind === "failed" && state.canRetry,
   );
-  at("work", "section").hidden = total === 0;
 }
 
 function arrange(): void {
@@ -166,28 +175,32 @@ function showThumbnail(id: string, picture: Picture): void {
   if ("url" in picture) view.show(picture.url);
 }
 
-/** Adds files; one whose bytes are on the desk already brings that row its picture back. */
-async function addFiles(files: readonly File[], { onDisk }: { onDisk: boolean }): Promise<void> {
-  for (const [i, file] of files.entries()) {
+/** Adds files; one whose bytes are on the desk already brings that row its picture back. `before` is said first. */
+async function addFiles(
+  files: readonly NamedFile[],
+  { onDisk, before = "" }: { onDisk: boolean; before?: string },
+): Promise<void> {
+  for (const [i, { file, name }] of files.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
-    const known = await lostRowOf(file);
-    if (known === undefined) addRow(file.name || "pasted picture", { file }, { isFile: onDisk });
+    const known = await lostRowOf(file, name);
+    if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk });
     else {
       pictures.set(known.id, { file });
       showThumbnail(known.id, { file });
       if (known.state.kind !== "captioned") void caption(known.id);
     }
   }
-  sayProgress();
+  sayProgress(before);
 }
 
-async function lostRowOf(file: File): Promise<Row | undefined> {
+async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
   const candidates = worklist.rows.filter((row) => !pictures.has(row.id) && row.url === undefined);
   if (candidates.length === 0) return undefined;
-  const sha256 = await contentHash(new Uint8Array(await file.arrayBuffer()));
-  return candidates.find(
-    (row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === file.name),
-  );
+  // A file that cannot be read gets a row that says so.
+  const bytes = await file.arrayBuffer().catch(() => undefined);
+  if (bytes === undefined) return undefined;
+  const sha256 = await contentHash(new Uint8Array(bytes));
+  return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
 }
 
 async function caption(id: string): Promise<void> {
@@ -246,9 +259,15 @@ function decide(id: string, decision: Row["decision"]): void {
   if (decision === "open") views.get(id)?.focus();
   else {
     const next = worklist.next(id, order);
-    if (next === undefined) at("download", "button").focus();
+    if (next === undefined) atEnd().focus();
     else views.get(next.id)?.focus();
   }
+}
+
+/** Where the keyboard goes when all are decided on: a button that is disabled takes no focus. */
+function atEnd(): HTMLElement {
+  const download = at("download", "button");
+  return download.disabled ? at("work-title", "h2") : download;
 }
 
 async function alternatives(id: string): Promise<readonly string[]> {
@@ -331,21 +350,21 @@ async function addExamples(): Promise<void> {
       return;
     }
     const file = new File([await response.blob()], name, { type: "image/jpeg" });
-    await addFiles([file], { onDisk: false });
+    await addFiles([{ file, name }], { onDisk: false });
   }
 }
 
-function picturesIn(data: DataTransfer | null): { readonly files: File[]; readonly urls: string[] } {
-  const files = [...(data?.files ?? [])];
-  const text = data?.getData("text/uri-list") || data?.getData("text/plain") || "";
-  const urls = text.split(/\s+/).filter((word) => /^https?:\/\/\S+$/.test(word));
-  return { files, urls: files.length > 0 ? [] : urls };
+function take({ files, urls, leftOut }: Brought, { onDisk }: { onDisk: boolean }): void {
+  const words = leftOut === 0 ? "" : `Left out of the folder, as no pictures: ${leftOut}.`;
+  if (files.length === 0 && urls.length === 0) say(words || "That was not a picture.");
+  for (const url of urls) addRow(url, { url });
+  if (files.length > 0) void addFiles(files, { onDisk, before: words });
 }
 
-function take({ files, urls }: ReturnType<typeof picturesIn>, { onDisk }: { onDisk: boolean }): void {
-  if (files.length === 0 && urls.length === 0) say("That was not a picture.");
-  for (const url of urls) addRow(url, { url });
-  void addFiles(files, { onDisk });
+/** Whether text that is dropped or pasted here belongs into a field; a spreadsheet brings a picture of its cells along. */
+function isForField(target: EventTarget | null, data: DataTransfer | null): boolean {
+  const isField = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
+  return isField && (data?.types.includes("text/plain") === true || !data?.types.includes("Files"));
 }
 
 async function resume(): Promise<void> {
@@ -394,7 +413,8 @@ worklist.onChange((row) => {
 
 const files = at("files", "input");
 files.addEventListener("change", () => {
-  void addFiles([...(files.files ?? [])], { onDisk: true });
+  const chosen = [...(files.files ?? [])].map((file) => ({ file, name: file.name }));
+  void addFiles(chosen, { onDisk: true });
   // So that the same file can be chosen again.
   files.value = "";
 });
@@ -427,7 +447,7 @@ at("clear", "button").addEventListener("click", () => {
   pictures.clear();
   withoutFile.clear();
   at("rows", "ol").replaceChildren();
-  sayProgress();
+  sayProgress("The desk is empty.");
   files.focus();
 });
 for (const { id, words } of NUMBERS) {
@@ -456,25 +476,25 @@ at("download", "button").addEventListener("click", () => {
   say(`${file} is being saved.`);
 });
 at("copy", "button").addEventListener("click", () =>
-  copy(takeAway(worklist.rows, format.value as Format), "All texts"),
+  copy(takeAway(worklist.rows, format.value as Format, { isFile: false }), "All texts"),
 );
 
-document.addEventListener("paste", (event) => {
-  const isField = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement;
-  // Text that is pasted into a field belongs there.
-  if (isField && event.clipboardData?.files.length === 0) return;
+document.addEventListener("paste", async (event) => {
+  if (isForField(event.target, event.clipboardData)) return;
   event.preventDefault();
-  take(picturesIn(event.clipboardData), { onDisk: false });
+  take(await broughtBy(event.clipboardData), { onDisk: false });
 });
 document.addEventListener("dragover", (event) => {
+  if (isForField(event.target, event.dataTransfer)) return;
   event.preventDefault();
   at("drop", "div").classList.add("over");
 });
 document.addEventListener("dragleave", () => at("drop", "div").classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
+document.addEventListener("drop", async (event) => {
   at("drop", "div").classList.remove("over");
-  take(picturesIn(event.dataTransfer), { onDisk: true });
+  if (isForField(event.target, event.dataTransfer)) return;
+  event.preventDefault();
+  take(await broughtBy(event.dataTransfer), { onDisk: true });
 });
 window.addEventListener("pagehide", () => void store.flush());
 window.addEventListener("hashchange", openLink);

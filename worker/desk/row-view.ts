@@ -33,6 +33,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   const text = make("textarea", {
     id: `${id}-text`,
     rows: "2",
+    dir: "auto",
     "aria-describedby": `${id}-verdict ${id}-length`,
   });
   const label = make("label", { for: text.id }, "Alt text", hiddenText(` of ${name}`));
@@ -81,7 +82,8 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     // Alt text is one line; a composing keyboard uses Enter for itself.
     if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
-    actions.decide(id, "accepted");
+    // What is decided on is opened again first.
+    if (!text.readOnly) actions.decide(id, "accepted");
   });
   elsewhere.addEventListener("toggle", () => {
     if (!elsewhere.open) return;

@@ -24,16 +24,18 @@ export function taken(rows: readonly Row[]): Taken[] {
   return rows.flatMap(({ name, text, decision, original, sha256 = "" }) => {
     if (decision !== "accepted" && decision !== "decorative") return [];
     const alt = decision === "decorative" ? "" : text.trim();
-    return [{ name, alt, decision, edited: decision === "accepted" && text !== original, sha256 }];
+    return [{ name, alt, decision, edited: decision === "accepted" && alt !== original, sha256 }];
   });
 }
 
-/** The accepted rows as one text. */
-export function takeAway(rows: readonly Row[], format: Format): string {
+const COLUMNS = ["name", "alt", "decision", "edited", "sha256"];
+
+/** The accepted rows as one text: of a file, or to be pasted, where the mark that a CSV file begins with would be a letter. */
+export function takeAway(rows: readonly Row[], format: Format, { isFile = true } = {}): string {
   const all = taken(rows);
   switch (format) {
     case "csv":
-      return toCsvTable(["name", "alt", "decision", "edited", "sha256"], all);
+      return isFile ? toCsvTable(COLUMNS, all) : toCsvTable(COLUMNS, all).replace(/^\uFEFF/, "");
     case "json":
       return `${JSON.stringify(all, null, 2)}\n`;
     case "html":

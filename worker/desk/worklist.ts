@@ -47,7 +47,7 @@ export interface Worklist {
   /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
   next(id: string, order: readonly Row[]): Row | undefined;
   progress(): Progress;
-  /** Told of each row that was added or has changed. */
+  /** Told of each row that has changed. What is only added is as it was kept: another window may have changed it since. */
   onChange(listener: (row: Row) => void): void;
 }
 
@@ -90,7 +90,6 @@ export function createWorklist(): Worklist {
         ...row,
       };
       rows = [...rows, added];
-      tell(added);
     },
     change,
     caption(id, { sha256, alt, needs_review, cached }) {
@@ -146,7 +145,7 @@ export function inOrder(rows: readonly Row[], reviewFirst: boolean): readonly Ro
 
 /** The verdict on a caption, in words. */
 export function verdictOf({ state, needsReview, decision, text, original }: Row): string {
-  if (decision === "accepted") return text === original ? "Accepted" : "Accepted, in your words";
+  if (decision === "accepted") return text.trim() === original ? "Accepted" : "Accepted, in your words";
   if (decision === "decorative") return "Decorative: screen readers pass it over";
   if (decision === "skipped") return "Skipped: not in what you take away";
   switch (state.kind) {

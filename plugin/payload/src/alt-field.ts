@@ -20,7 +20,11 @@ interface Decoration {
   readonly slug: string;
   readonly name: string;
   readonly locale: string | undefined;
+  /** Where the plugin is switched off the field is the site's own. */
+  readonly isEnabled: boolean;
 }
+
+const LEFT_EMPTY = " Left empty, it is generated.";
 
 /**
  * The collection's fields with its text field decorated, or with one added in front where there is none. Looks into
@@ -35,13 +39,13 @@ export function withAltField(
   const decorated = decorateIn(fields, { ...decoration, prefix: "", isLocalized: false, found });
   const [alt] = found;
   if (alt !== undefined) return { fields: decorated, alt };
-  const path = decoration.name;
+  const { name: path, isEnabled } = decoration;
   const added: TextareaField = {
     name: path,
     type: "textarea",
     label: "Alt text",
     admin: {
-      description: "What the picture shows, for readers who do not see it. Left empty, it is generated.",
+      description: `What the picture shows, for readers who do not see it.${isEnabled ? LEFT_EMPTY : ""}`,
     },
   };
   return {
@@ -100,6 +104,7 @@ function decorate(
   field: TextLike,
   at: Decoration & { readonly path: string; readonly isLocalized: boolean },
 ): Field {
+  if (!at.isEnabled) return field;
   const tools = {
     path: `${PACKAGE}/client#AltTools`,
     clientProps: { altPath: at.path, slug: at.slug, writtenLocale: at.isLocalized ? at.locale : undefined },

@@ -100,6 +100,11 @@ const UNKNOWN_PAUSE = "The caption API waits for its captioner.";
 /** Of an API without such a route, or of a proxy that does not let it through. */
 const NO_ROUTE_STATUSES: ReadonlySet<number | undefined> = new Set([404, 405, 501]);
 
+/** Refusals that are over by themselves, as those of 429 and from 500 on are: a body that came too slowly, or twice at once. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 409, 429]);
+/** Refusals of one picture. */
+const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
+
 /** Sentences for codes of the API; what is passing is told from the status. */
 const REASONS: Readonly<Record<string, string>> = {
   unauthorized: "The caption API does not accept the site's key.",
@@ -107,6 +112,8 @@ const REASONS: Readonly<Record<string, string>> = {
   "quota-exceeded": "The caption API's daily quota is used up.",
   "rate-limited": "The caption API is asked too often.",
   overloaded: "The caption API is at capacity.",
+  "upload-timeout": "The picture took too long to arrive at the caption API.",
+  "empty-body": "The file is empty.",
   "image-too-large": "The picture has too many bytes for the caption API.",
   "too-many-pixels": "The picture has too many pixels for the caption API.",
   "unsupported-image": "The caption API does not read this picture format.",
@@ -265,6 +272,11 @@ function noJobsReason(error: unknown): string | undefined {
 function failureOf(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted) return { ...AWAY, reason: "The caption API did not answer in time." };
   if (error instanceof CaptionTransportError) {
+    // Of a proxy that takes smaller files than the API does: others pass it.
+    if (error.status === 413) {
+      const reason = "Something before the caption API refuses files as large as this one.";
+      return { ok: false, reason, concerns: "picture", isPassing: false };
+    }
     const reason =
       error.status === undefined
         ? "The caption API cannot be reached."
@@ -274,10 +286,10 @@ function failureOf(error: unknown, signal?: AbortSignal): Failure {
   if (!(error instanceof CaptionApiError)) throw error;
   const { code, status } = error.problem;
   const reason = REASONS[code] ?? `The caption API refused (status ${status}).`;
-  if (status === 429 || status >= 500)
+  if (PASSING_STATUSES.has(status) || status >= 500)
     return { ...AWAY, reason, retryAfterMs: cappedWait(error.retryAfterMs) };
-  const concerns = status === 413 || status === 415 || status === 422 ? "picture" : "service";
-  return { ok: false, reason, concerns, isPassing: false };
+  const isOfPicture = PICTURE_STATUSES.has(status) || code === "empty-body";
+  return { ok: false, reason, concerns: isOfPicture ? "picture" : "service", isPassing: false };
 }
 
 const cappedWait = (ms: number | undefined) =>

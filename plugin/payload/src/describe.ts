@@ -190,6 +190,8 @@ async function write(
   stored: Stored,
 ): Promise<Outcome | undefined> {
   const context = machineContext({
+    collection: target.collection,
+    id: target.id,
     expectedAlt: before.alt,
     expectedFile: fileMark(document),
     isNewText: stored.alt !== before.alt,

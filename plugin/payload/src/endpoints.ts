@@ -144,7 +144,8 @@ async function start(req: PayloadRequest) {
     sort: "id",
     depth: 0,
     overrideAccess: false,
-    ...(locale === undefined ? {} : { locale: locale as never }),
+    // A filter is meant in the locale of who sees it.
+    ...("missing" in asked && locale !== undefined ? { locale: locale as never } : {}),
     req,
   });
   if (totalDocs > MAX_RUN_DOCUMENTS) {

@@ -21,8 +21,10 @@ import { type Saved, type Sent, type Stored, saveOf } from "./provenance.ts";
 import { siteOf } from "./site.ts";
 import { sentOf, stateFieldsOf, storedOf } from "./stored.ts";
 
-/** Marks a write of our own, with the text and the file that it was decided on. */
+/** Marks a write of our own to one document, with the text and the file that it was decided on. */
 export interface MachineWrite {
+  readonly collection: string;
+  readonly id: number | string;
   readonly expectedAlt: string;
   /** `fileMark` of the document. */
   readonly expectedFile: string;
@@ -39,8 +41,15 @@ export class ChangedMeanwhileError extends Error {
 }
 
 const MACHINE = "altTextMachineWrite";
-const SENT = "altTextSent";
-const TO_QUEUE = "altTextToQueue";
+/**
+ * What a save means to the text, among its data until it is decided. Not in the request's context: several saves may share
+ * one request, at the same time or one inside another's hooks.
+ */
+const INTENT = "altTextIntent";
+
+type Intent =
+  | { readonly kind: "sent"; readonly sent: Sent }
+  | { readonly kind: "machine"; readonly write: MachineWrite };
 
 export const machineContext = (write: MachineWrite): RequestContext => ({ [MACHINE]: write });
 
@@ -49,7 +58,7 @@ export function withHooks(collection: CollectionConfig, alt: AltField): Collecti
   const { hooks } = collection;
   return {
     ...hooks,
-    beforeOperation: [...(hooks?.beforeOperation ?? []), rememberSent(alt)],
+    beforeOperation: [...(hooks?.beforeOperation ?? []), rememberIntent(alt)],
     beforeValidate: [...(hooks?.beforeValidate ?? []), decideText(alt)],
     beforeChange: [...(hooks?.beforeChange ?? []), guardMachineWrite(alt)],
     afterChange: [...(hooks?.afterChange ?? []), queueDescription],
@@ -62,22 +71,52 @@ const isWrittenLocale = (req: PayloadRequest, alt: AltField) => {
 };
 
 /** Payload fills in what a request leaves out before later hooks see it: what was really sent is told here. */
-function rememberSent(alt: AltField): CollectionBeforeOperationHook {
-  return ({ args, operation, req, context }) => {
+function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
+  return async ({ args, operation, collection, req, context, overrideAccess }) => {
     if (operation !== "create" && operation !== "update") return args;
-    const { data, autosave } = args as { data?: unknown; autosave?: boolean };
-    const locale = alt.isLocalized ? siteOf(req.payload).locale : undefined;
-    context[SENT] = sentOf(data, alt.path, locale, autosave !== true);
-    return args;
+    if (takesTurn(req, overrideAccess))
+      await siteOf(req.payload).nameTurns.take(collection.slug, req.file.name);
+    const { data, autosave, id } = args as { data?: Document; autosave?: boolean; id?: unknown };
+    return { ...args, data: { ...data, [INTENT]: intentOf() } };
+
+    function intentOf(): Intent {
+      const write = context[MACHINE] as MachineWrite | undefined;
+      if (write !== undefined && write.collection === collection.slug && write.id === id) {
+        // What the site's hooks save in the course of it is the site's own.
+        delete context[MACHINE];
+        return { kind: "machine", write };
+      }
+      const locale = alt.isLocalized ? siteOf(req.payload).locale : undefined;
+      return { kind: "sent", sent: sentOf(data, alt.path, locale, autosave !== true) };
+    }
   };
 }
 
+/**
+ * Whether a save brings a picture, for whose description it may wait. What a save may do is asked later: nobody, who may
+ * not be let in, keeps nobody waiting.
+ */
+const takesTurn = (
+  req: PayloadRequest,
+  overrideAccess: boolean | undefined,
+): req is PayloadRequest & { file: NonNullable<PayloadRequest["file"]> } =>
+  isPicture(req.file?.mimetype) &&
+  siteOf(req.payload).settings.inlineTimeoutMs > 0 &&
+  (overrideAccess === true || Boolean(req.user));
+
+const intentIn = (data: Document) => data[INTENT] as Intent | undefined;
+
+function withoutIntent({ [INTENT]: _, ...data }: Document): Document {
+  return data;
+}
+
 function decideText(alt: AltField): CollectionBeforeValidateHook {
-  return async ({ data, originalDoc, operation, collection, req, context }) => {
-    // A write of our own has decided already; a version that is restored brings its own fields.
-    if (data === undefined || context[MACHINE] !== undefined || context.isRestoringVersion) return data;
-    const sent = context[SENT] as Sent | undefined;
-    if (sent === undefined) return data;
+  return async ({ data: given, originalDoc, operation, collection, req }) => {
+    const intent = given && intentIn(given);
+    // A copy and a version that is restored bring their own fields; a write of our own has decided already.
+    if (given === undefined || intent?.kind !== "sent") return given;
+    const { sent } = intent;
+    const data = withoutIntent(given);
 
     const bytes = await uploadedBytes(req);
     const hash = bytes === undefined ? undefined : sha256Of(bytes);
@@ -93,17 +132,7 @@ function decideText(alt: AltField): CollectionBeforeValidateHook {
     // An old form sends the hash of the file that it was opened with.
     const known = valueAt(originalDoc, FIELD.hash) ?? null;
     const marked = { ...data, [FIELD.hash]: isNewFile && hash !== undefined ? hash : known };
-    const result = await carryOut({
-      saved,
-      data: marked,
-      before,
-      alt,
-      req,
-      context,
-      bytes,
-      inLocale,
-      originalDoc,
-    });
+    const result = await carryOut({ saved, data: marked, before, alt, req, bytes, inLocale, originalDoc });
     delete result[FIELD.suggestion];
     return result;
   };
@@ -161,7 +190,6 @@ async function carryOut({
   before,
   alt,
   req,
-  context,
   bytes,
   inLocale,
   originalDoc,
@@ -171,7 +199,6 @@ async function carryOut({
   before: Stored | undefined;
   alt: AltField;
   req: PayloadRequest;
-  context: RequestContext;
   bytes: Uint8Array<ArrayBuffer> | undefined;
   inLocale: boolean;
   originalDoc: Document | undefined;
@@ -186,7 +213,7 @@ async function carryOut({
     return inLocale ? withValueAt(result, textPath(alt, req), stored.alt) : result;
   };
   if (saved.kind === "set") return put(saved.stored);
-  return put(await describedNow({ saved: saved.stored, data, alt, req, context, bytes, inLocale }));
+  return put(await describedNow({ saved: saved.stored, data, alt, req, bytes, inLocale }));
 }
 
 /** The description, asked for while the upload waits; or the state in which a job takes it over. */
@@ -195,7 +222,6 @@ async function describedNow({
   data,
   alt,
   req,
-  context,
   bytes,
   inLocale,
 }: {
@@ -203,15 +229,11 @@ async function describedNow({
   data: Document;
   alt: AltField;
   req: PayloadRequest;
-  context: RequestContext;
   bytes: Uint8Array<ArrayBuffer> | undefined;
   inLocale: boolean;
 }): Promise<Stored> {
   const { captioner, settings } = siteOf(req.payload);
-  const later = (reason: string | null): Stored => {
-    context[TO_QUEUE] = true;
-    return { ...saved, state: "pending", reason };
-  };
+  const later = (reason: string | null): Stored => ({ ...saved, state: "pending", reason });
   if (bytes === undefined || !inLocale || settings.inlineTimeoutMs === 0) return later(null);
   const described = await captioner.describeNow(await uploadedPictures(req, data, bytes), alt.maxLength);
   if (described.ok) {
@@ -259,9 +281,11 @@ function textPath(alt: AltField, req: PayloadRequest): string {
 
 /** The last moment before a description is written: are they still the text and the file that were read? */
 function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
-  return async ({ data, originalDoc, collection, req, context }) => {
-    const write = context[MACHINE] as MachineWrite | undefined;
-    if (write === undefined || originalDoc === undefined) return data;
+  return async ({ data: given, originalDoc, collection, req }) => {
+    const intent = intentIn(given);
+    if (intent?.kind !== "machine" || originalDoc === undefined) return given;
+    const { write } = intent;
+    const data = withoutIntent(given);
     const { locale } = siteOf(req.payload);
     // What a field's own access does not let through is left out in silence.
     const isLeftOut = (valueAt(data, alt.path) ?? "") === write.expectedAlt;
@@ -284,9 +308,10 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
   };
 }
 
-const queueDescription: CollectionAfterChangeHook = async ({ doc, collection, req, context }) => {
-  if (context[TO_QUEUE] !== true) return doc;
-  delete context[TO_QUEUE];
+const queueDescription: CollectionAfterChangeHook = async (save) => {
+  const { doc, collection, req, overrideAccess } = save;
+  if (takesTurn(req, overrideAccess)) siteOf(req.payload).nameTurns.end(collection.slug, req.file.name);
+  if (!startsToWait(save)) return doc;
   // With the request: the job stands in the upload's own transaction.
   await req.payload.jobs.queue({
     task: DESCRIBE_TASK as never,
@@ -296,3 +321,15 @@ const queueDescription: CollectionAfterChangeHook = async ({ doc, collection, re
   });
   return doc;
 };
+
+/** Whether a save leaves a picture waiting that no job is under way for: a new file, or one that comes back from the trash. */
+function startsToWait({
+  data,
+  previousDoc,
+  operation,
+}: Pick<Parameters<CollectionAfterChangeHook>[0], "data" | "previousDoc" | "operation">): boolean {
+  if (data[FIELD.state] !== "pending") return false;
+  if (operation === "create") return true;
+  const isRestored = Boolean(previousDoc?.deletedAt) && data.deletedAt === null;
+  return isRestored || data[FIELD.hash] !== valueAt(previousDoc, FIELD.hash);
+}

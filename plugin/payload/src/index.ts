@@ -8,6 +8,7 @@ import { createCaptioner } from "./captioner.ts";
 import { endpoints } from "./endpoints.ts";
 import { stateFields } from "./fields.ts";
 import { withHooks } from "./hooks.ts";
+import { createNameTurns } from "./name-turns.ts";
 import { PACKAGE, WIDGET } from "./names.ts";
 import { type AltTextOptions, parseOptions, type Settings } from "./options.ts";
 import { startRunner } from "./runner.ts";
@@ -39,6 +40,7 @@ export function altText(options: AltTextOptions): Plugin {
         slug: chosen.slug,
         name: chosen.field,
         locale,
+        isEnabled: settings.enabled,
       });
       if (alt.isLocalized && locale === undefined && config.localization) throw noEnglish(config);
       altFields.set(collection.slug, alt);
@@ -53,7 +55,8 @@ export function altText(options: AltTextOptions): Plugin {
       jobs: { ...config.jobs, tasks: [...(config.jobs?.tasks ?? []), describeTask, runTask] },
     };
     if (!settings.enabled) return withSchema;
-    const site = { settings, captioner: createCaptioner(settings), altFields, locale };
+    const nameTurns = createNameTurns(settings.inlineTimeoutMs);
+    const site = { settings, captioner: createCaptioner(settings), nameTurns, altFields, locale };
     return {
       ...withSchema,
       custom: { ...config.custom, ...siteAsCustom(site) },

@@ -13,6 +13,8 @@ const Collection = z.union([
   }),
 ]);
 
+const slugOf = (entry: z.infer<typeof Collection>) => (typeof entry === "string" ? entry : entry.slug);
+
 const CronLine = z.string().refine(isCronLine, { error: "expected a cron line, such as */5 * * * * *" });
 
 function isCronLine(line: string): boolean {
@@ -26,8 +28,18 @@ function isCronLine(line: string): boolean {
 
 const Options = z.strictObject({
   endpoint: z.url({ protocol: /^https?$/, error: "expected the address of the caption API, http or https" }),
-  apiKey: z.string().min(1).optional(),
-  collections: z.array(Collection).min(1, "expected at least one upload collection"),
+  // A header takes nothing else.
+  apiKey: z
+    .string()
+    .trim()
+    .regex(/^[!-~]+$/, "expected a key such as ate_...; leave the option out where the API is open")
+    .optional(),
+  collections: z
+    .array(Collection)
+    .min(1, "expected at least one upload collection")
+    .refine((chosen) => new Set(chosen.map(slugOf)).size === chosen.length, {
+      error: "expected each collection once, with the one field that holds its text",
+    }),
   locale: z.string().min(1).optional(),
   inlineTimeoutMs: z.number().int().min(0).max(30_000).default(DEFAULT_INLINE_TIMEOUT_MS),
   runner: z.union([CronLine, z.literal(false)]).default(DEFAULT_RUNNER_CRON),

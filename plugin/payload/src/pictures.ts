@@ -1,11 +1,14 @@
-/** The bytes of a document's picture: from the request, a storage adapter or the disk, never by a public address. */
+/**
+ * The bytes of a document's picture: from the request, a storage adapter or the disk; by its address only where the storage
+ * has no other way.
+ */
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { CollectionSlug, PayloadRequest } from "payload";
 import * as z from "zod";
-import { CAPTIONED_MIME_TYPES, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS } from "./limits.ts";
+import { CAPTIONED_MIME_TYPES, JOB_TIMEOUT_MS, MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS } from "./limits.ts";
 import { FIELD } from "./names.ts";
 import { type Document, valueAt } from "./paths.ts";
 
@@ -64,10 +67,13 @@ export async function uploadedPictures(
   ];
 }
 
+interface StoredFile {
+  readonly filename: string;
+  readonly url?: string | null | undefined;
+}
+
 /** The stored files of a document that the API reads: its file, then the largest variant. */
-function filesOf(
-  document: Document,
-): readonly { readonly filename: string; readonly url?: string | null | undefined }[] {
+function filesOf(document: Document): readonly StoredFile[] {
   const file = UploadFields.parse(document);
   const [variant] = variantsOf(document);
   return [...(isReadByApi(file) ? [file] : []), ...(variant === undefined ? [] : [variant[1]])].flatMap(
@@ -82,8 +88,8 @@ export async function storedPictures(
   document: Document,
 ): Promise<readonly Uint8Array<ArrayBuffer>[]> {
   const pictures: Uint8Array<ArrayBuffer>[] = [];
-  for (const { filename } of filesOf(document)) {
-    pictures.push(await storedBytes(req, collection, document, filename));
+  for (const file of filesOf(document)) {
+    pictures.push(await storedBytes(req, collection, document, file));
   }
   return pictures;
 }
@@ -106,10 +112,12 @@ export async function storedReference(
 ): Promise<PictureReference | undefined> {
   const [file] = filesOf(document);
   if (file === undefined) return undefined;
-  const bytes = await storedBytes(req, collection, document, file.filename);
-  const url = file.url && /^https?:/i.test(file.url) && URL.canParse(file.url) ? file.url : undefined;
-  return { sha256: sha256Of(bytes), url };
+  const bytes = await storedBytes(req, collection, document, file);
+  return { sha256: sha256Of(bytes), url: wholeAddress(file.url) };
 }
+
+const wholeAddress = (url: string | null | undefined) =>
+  url && /^https?:/i.test(url) && URL.canParse(url) ? url : undefined;
 
 /** As the API names a picture. */
 export const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -119,12 +127,12 @@ export function fileMark(document: unknown): string {
   return JSON.stringify(["filename", "filesize", FIELD.hash].map((name) => valueAt(document, name) ?? null));
 }
 
-/** A stored file by its name, as Payload's own file route reads it. */
+/** A stored file, found as Payload's own file route finds it. */
 async function storedBytes(
   req: PayloadRequest,
   collection: CollectionSlug,
   document: Document,
-  filename: string,
+  { filename, url }: StoredFile,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const upload = req.payload.collections[collection]?.config.upload;
   if (upload === undefined) throw new Error(`There is no collection "${collection}".`);
@@ -135,13 +143,28 @@ async function storedBytes(
       headers: new Headers(),
       params: { collection, filename, ...(prefix === undefined ? {} : { prefix }) },
     });
-    if (response instanceof Response) {
-      if (!response.ok) throw new Error(`The storage answered with status ${response.status}.`);
-      return new Uint8Array(await response.arrayBuffer());
-    }
+    if (!(response instanceof Response)) continue;
+    // A storage with signed downloads sends a browser to an address of its own.
+    const location = response.headers.get("location");
+    return location === null ? bytesOf(response) : fetchedBytes(location);
+  }
+  if (upload.disableLocalStorage) {
+    // A storage whose files are public has no handler, and the document says where they lie.
+    const address = wholeAddress(url);
+    if (address === undefined) throw new Error("The storage has neither a handler nor whole addresses.");
+    return fetchedBytes(address);
   }
   const folder = path.resolve(upload.staticDir ?? collection);
   const file = path.resolve(folder, filename);
   if (!file.startsWith(folder + path.sep)) throw new Error("The file's name leads out of its folder.");
   return new Uint8Array(await readFile(file));
+}
+
+async function fetchedBytes(address: string): Promise<Uint8Array<ArrayBuffer>> {
+  return bytesOf(await fetch(address, { signal: AbortSignal.timeout(JOB_TIMEOUT_MS) }));
+}
+
+async function bytesOf(response: Response): Promise<Uint8Array<ArrayBuffer>> {
+  if (!response.ok) throw new Error(`The storage answered with status ${response.status}.`);
+  return new Uint8Array(await response.arrayBuffer());
 }

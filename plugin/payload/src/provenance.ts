@@ -88,7 +88,8 @@ export function saveOf({
 
   if (!isPicture) {
     if (!isNewFile && sent.alt === undefined && sent.decorative === undefined) return { kind: "keep" };
-    return { kind: "set", stored: { ...NOTHING_STORED, alt, decorative } };
+    const isOfOldPicture = isNewFile && alt === old.alt && isUnreadMachineText(old);
+    return { kind: "set", stored: { ...NOTHING_STORED, alt: isOfOldPicture ? "" : alt, decorative } };
   }
   if (decorative) return saveDecorative(old, alt, sent);
   if (isNewFile) return saveNewFile(old, alt, sent, before === undefined);

@@ -3,11 +3,13 @@
 import type { Payload } from "payload";
 import type { AltField } from "./alt-field.ts";
 import type { Captioner } from "./captioner.ts";
+import type { NameTurns } from "./name-turns.ts";
 import type { Settings } from "./options.ts";
 
 export interface Site {
   readonly settings: Settings;
   readonly captioner: Captioner;
+  readonly nameTurns: NameTurns;
   /** The text field of every chosen collection, by its slug. */
   readonly altFields: ReadonlyMap<string, AltField>;
   /** Locale that is written where the text is localized; undefined on a site without locales. */

@@ -27,8 +27,16 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
   handler: async ({ input, req: { payload } }) => {
     const { collection, id: text, attempt } = Input.parse(input);
     const target = { collection, id: idOf(payload, collection, text) };
-    const outcome = await describeDocument(payload, target);
-    if (outcome.kind !== "failed" || outcome.failure === undefined) return { output: {} };
+    const outcome = await describeDocument(payload, target).catch((error: unknown) => {
+      // Payload's own line is not written, as the runner is silent.
+      payload.logger.error({ err: error, msg: `altText: ${collection} ${text} could not be described` });
+      throw error;
+    });
+    if (outcome.kind !== "failed") return { output: {} };
+    if (outcome.failure === undefined) {
+      payload.logger.error({ msg: `altText: ${collection} ${text}: ${outcome.reason}` });
+      return { output: {} };
+    }
     const { isPassing, retryAfterMs = 0, reason } = outcome.failure;
     const delayMs = RETRY_DELAYS_MS[attempt];
     if (isPassing && delayMs !== undefined) {

@@ -310,6 +310,40 @@ describe("the backfill", () => {
     );
   });
 
+  test.each([
+    ["is empty", problem(400, "empty-body"), "The file is empty."],
+    [
+      "a proxy finds too large",
+      ((_, response) =>
+        void response.writeHead(413, { "content-type": "text/html" }).end()) as StandIn["answer"],
+      "Something before the caption API refuses files as large as this one.",
+    ],
+  ])("passes over a file that %s, and describes the others", async (_, refusal, reason) => {
+    const ids = await undescribed(3);
+    let refused = false;
+    api.answer = (request, response, body) => {
+      const isFirst = request.method === "POST" && !refused;
+      refused ||= isFirst;
+      return (isFirst ? refusal : caption())(request, response, body);
+    };
+    const waits: number[] = [];
+    const { lines, summary } = await run(false, waits);
+    expect(waits).toEqual([]);
+    expect(summary).toEqual({ generated: ids.length - 1, cached: 0, skipped: 0, failed: 1 });
+    expect(lines.filter((line) => line.endsWith(reason))).toHaveLength(1);
+  });
+
+  test("asks again for a picture that came too slowly", async () => {
+    await undescribed(1);
+    let isFirst = true;
+    api.answer = (request, response, body) => {
+      if (request.method !== "POST" || !isFirst) return caption()(request, response, body);
+      isFirst = false;
+      return problem(408, "upload-timeout")(request, response, body);
+    };
+    expect((await run(false)).summary).toEqual({ generated: 1, cached: 0, skipped: 0, failed: 0 });
+  });
+
   test("waits for a captioner that is away, and stops with a sentence when it stays away", async () => {
     await undescribed(1);
     api.answer = problem(503, "unavailable", { "retry-after": "7" });

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { CollectionConfig, Config, Field } from "payload";
+import type { CollectionAfterReadHook, CollectionConfig, CollectionSlug, Config, Field } from "payload";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
@@ -14,10 +14,15 @@ import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
 
 let api: StandIn;
+let storage: StandIn;
 beforeAll(async () => {
   api = await startStandIn();
+  storage = await startStandIn();
 });
-afterAll(() => api.stop());
+afterAll(async () => {
+  await api.stop();
+  await storage.stop();
+});
 beforeEach(() => {
   api.answer = caption();
   api.requests.length = 0;
@@ -111,6 +116,22 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a run over a filter means it in the locale of who started it", async () => {
+  const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    api.answer = problem(422, "unreadable-image");
+    for (const alt of ["Ein Hund", "Eine Katze"]) await site.upload({ alt }, { locale: "de" });
+    const run = async (body: object) => {
+      const headers = { "content-type": "application/json" };
+      const init = { method: "POST", body: JSON.stringify(body), headers };
+      return (await site.request("/alt-text/media/runs?locale=de", init)).json();
+    };
+    expect(await run({ where: { alt: { contains: "Hund" } } })).toMatchObject({ run: { total: 1 } });
+    expect(await run({ missing: true })).toMatchObject({ run: { total: 2 } });
+  });
+});
+
 test("the site's own limit of characters is asked for", async () => {
   await withSite({ fields: [{ name: "alt", type: "text", maxLength: 60 }] }, {}, async (site) => {
     await site.upload();
@@ -156,6 +177,29 @@ test("a picture that the API does not read is described by the site's own varian
     expect(await site.read(1)).toMatchObject({ alt: "A dog on grass" });
   });
   await rm(folder, { recursive: true });
+});
+
+test.each([
+  ["sends to a signed address", [() => Response.redirect(`${storage.url}/a.png?signature=x`, 302)]],
+  ["is public and has no handler", []],
+])("a picture is read from a storage that %s", async (_, handlers) => {
+  const stored = await picture();
+  storage.answer = (_request, response) => void response.end(stored);
+  const upload = { staticDir: "unused", disableLocalStorage: true, handlers };
+  const publicAddress: CollectionAfterReadHook = ({ doc }) => ({ ...doc, url: `${storage.url}/a.png` });
+  const media = { upload, fields: [], hooks: { afterRead: [publicAddress] } };
+  await withSite(media, {}, async (site) => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload();
+    const sent: string[] = [];
+    api.answer = async (request, response, body) => {
+      if (request.method === "POST") sent.push(body.toString("base64"));
+      await caption()(request, response, body);
+    };
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    expect(sent).toEqual([stored.toString("base64")]);
+  });
 });
 
 test("an upload with too many bytes for the API is described by the site's own variant at once", async () => {
@@ -204,6 +248,14 @@ test("a file that is gone is a failure with its reason", async () => {
 const base = { collections: [{ slug: "media", upload: true, fields: [] }], secret: "x", db: {} as never };
 test.each([
   ["an address", { endpoint: "captions", collections: ["media"] }, {}, /endpoint/],
+  ["a key that a header takes", { collections: ["media"], apiKey: "ключ" }, {}, /expected a key such as/],
+  ["a key that is there", { collections: ["media"], apiKey: "" }, {}, /leave the option out/],
+  [
+    "each collection once",
+    { collections: ["media", { slug: "media", field: "title" }] },
+    {},
+    /expected each collection once/,
+  ],
   ["a cron line", { collections: ["media"], runner: "often" }, {}, /expected a cron line/],
   ["a collection", { collections: ["photos"] }, {}, /no collection "photos"/],
   [
@@ -236,9 +288,13 @@ test.each([
 });
 
 test("switched off it keeps the schema and asks nobody", async () => {
-  const site = await startSite({ endpoint: api.url, enabled: false });
-  const doc = await site.upload();
+  const site = await startSite({ endpoint: api.url, enabled: false }, { fields: [alt] });
+  await expect(site.upload({ altState: "pending" })).rejects.toThrow(/alt/i);
+  const doc = await site.upload({ alt: "Words" });
   expect(doc).toHaveProperty("altState");
+  // Its button would ask a route that is not there.
+  const fields = site.payload.collections["media" as CollectionSlug]?.config.fields;
+  expect(JSON.stringify(fields)).not.toContain("AltTools");
   expect(api.requests).toEqual([]);
   await site.stop();
 });

@@ -1,5 +1,13 @@
-import { createLocalReq } from "payload";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import {
+  type CollectionAfterChangeHook,
+  type CollectionBeforeChangeHook,
+  type CollectionBeforeValidateHook,
+  type CollectionConfig,
+  createLocalReq,
+} from "payload";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -119,6 +127,40 @@ describe("an upload", () => {
     for (const { id } of [first, second]) {
       expect(await site.read(id)).toMatchObject({ alt: "A late dog", altState: "generated" });
     }
+  });
+
+  test("keeps its file when others of its name come while it waits for its description", async () => {
+    api.answer = async (...call) => {
+      await new Promise((wake) => setTimeout(wake, 100));
+      await caption()(...call);
+    };
+    const pictures = await Promise.all([1, 2, 3].map(() => picture()));
+    const uploads = await Promise.all(pictures.map((data) => site.upload({}, { file: { data } })));
+    expect(uploads.map(({ filename }) => filename).sort()).toEqual(["a-1.png", "a-2.png", "a.png"]);
+    for (const [at, { filename }] of uploads.entries()) {
+      const stored = await readFile(path.join(site.folder, "media", String(filename)));
+      expect(stored.equals(pictures[at] as Buffer)).toBe(true);
+    }
+  });
+
+  test("that fails does not keep the next one of its name from being saved", async () => {
+    await expect(site.upload({ altDecorative: true, alt: "Words" })).rejects.toThrow(/Decorative/);
+    expect(await site.upload()).toMatchObject({ alt: "A dog on grass", filename: "a.png" });
+  });
+
+  test("whose description the site's own hooks refuse to save stands in the log", async () => {
+    await site.stop();
+    const refuse: CollectionBeforeChangeHook = ({ req, data }) => {
+      if (!req.user) throw new Error("Nobody is logged in.");
+      return data;
+    };
+    site = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 }, { hooks: { beforeChange: [refuse] } });
+    const { id } = await site.upload();
+    const error = vi.spyOn(site.payload.logger, "error");
+    await site.runJobs();
+    expect(error.mock.calls).toContainEqual([
+      expect.objectContaining({ msg: `altText: media ${id} could not be described` }),
+    ]);
   });
 
   test("waits for as long as Retry-After says before the job asks again", async () => {
@@ -253,6 +295,18 @@ describe("a person's words survive", () => {
     api.answer = caption({ alt: "Another dog" });
     await site.update(id, await site.form(id), { file: { data: await picture(80) } });
     expect(await site.read(id)).toMatchObject({ alt: "Another dog", altState: "generated" });
+  });
+
+  test("a document that takes a picture's place keeps a person's words, and none of the model's", async () => {
+    const file = { data: Buffer.from("%PDF-1.4"), mimetype: "application/pdf", name: "a.pdf" };
+    const written = await site.upload({ alt: "Words of a person" });
+    await site.update(written.id, {}, { file });
+    expect(await site.read(written.id)).toMatchObject({ alt: "Words of a person", altState: null });
+    const { id } = await site.upload();
+    await site.update(id, {}, { file });
+    expect(await site.read(id)).toMatchObject({ alt: "", altState: null });
+    await site.update(id, {}, { file: { data: await picture() } });
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
   });
 
   test("the same file once more changes nothing", async () => {
@@ -406,5 +460,85 @@ describe("drafts", () => {
     const { docs } = await site.payload.findVersions({ collection: "media" as never, sort: "createdAt" });
     await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
     expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
+  });
+});
+
+describe("saves that share one request", () => {
+  const collection = "media" as never;
+  async function withHooksOf(
+    hooks: CollectionConfig["hooks"],
+    body: (site: TestSite) => Promise<void>,
+  ): Promise<void> {
+    const site = await startSite(
+      { endpoint: api.url, inlineTimeoutMs: 0 },
+      { trash: true, ...(hooks && { hooks }) },
+    );
+    try {
+      await body(site);
+    } finally {
+      await site.stop();
+    }
+  }
+
+  test("at the same time keep each their own words", async () => {
+    await withHooksOf(undefined, async (site) => {
+      const ids = [(await site.upload({ alt: "a" })).id, (await site.upload({ alt: "b" })).id];
+      const req = await createLocalReq({ user: site.editor }, site.payload);
+      const save = (id: number) =>
+        site.payload.update({ collection, id, data: { alt: `Words for ${id}` } as never, req });
+      await Promise.all(ids.map(save));
+      for (const id of ids) expect(await site.read(id)).toMatchObject({ alt: `Words for ${id}` });
+    });
+  });
+
+  test("inside the site's own hooks do not take the words of the outer one", async () => {
+    let other = 0;
+    const touchOther: CollectionBeforeValidateHook = async ({ req, data, originalDoc }) => {
+      if (other === 0 || originalDoc?.id === other) return data;
+      await req.payload.update({ collection, id: other, data: { credit: "touched" } as never, req });
+      return data;
+    };
+    await withHooksOf({ beforeValidate: [touchOther] }, async (site) => {
+      const { id } = await site.upload({ alt: "First words" });
+      other = (await site.upload({ alt: "Words of another picture" })).id;
+      await site.update(id, { alt: "Second words" });
+      const uploaded = await site.upload({ alt: "Written on upload" });
+      expect(await site.read(id)).toMatchObject({ alt: "Second words" });
+      expect(await site.read(uploaded.id)).toMatchObject({ alt: "Written on upload", altSource: "person" });
+      expect(await site.read(other)).toMatchObject({ alt: "Words of another picture", credit: "touched" });
+    });
+  });
+
+  test("after a description is written do not undo it", async () => {
+    let other = 0;
+    const touchBoth: CollectionAfterChangeHook = async ({ req, doc, context }) => {
+      if (other === 0 || context.isTouched) return doc;
+      const more = { data: { credit: "touched" } as never, req, context: { isTouched: true } };
+      await req.payload.update({ collection, id: other, ...more });
+      await req.payload.update({ collection, id: doc.id, ...more });
+      return doc;
+    };
+    await withHooksOf({ afterChange: [touchBoth] }, async (site) => {
+      other = (await site.upload({ alt: "Words of another picture" })).id;
+      const { id } = await site.upload();
+      await site.runJobs();
+      expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", credit: "touched" });
+      expect(await site.read(other)).toMatchObject({ alt: "Words of another picture", credit: "touched" });
+    });
+  });
+
+  test("a picture that was in the trash when its job ran, and a copy of one that waits, are described later", async () => {
+    await withHooksOf(undefined, async (site) => {
+      const { id } = await site.upload();
+      const copy = (await site.payload.duplicate({ collection, id })) as unknown as { id: number };
+      await site.update(id, { deletedAt: new Date().toISOString() });
+      await site.runJobs();
+      expect(await site.read(copy.id)).toMatchObject({ altState: "generated" });
+      const data = { deletedAt: null } as never;
+      await site.payload.update({ collection, id, data, trash: true, user: site.editor });
+      expect(await site.read(id)).toMatchObject({ altState: "pending" });
+      await site.runJobs();
+      expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    });
   });
 });

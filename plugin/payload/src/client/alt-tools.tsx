@@ -1,8 +1,16 @@
 "use client";
 /** Under the text field: whose words they are, what state they are in, and the Generate button with its alternatives. */
 
-import { Button, useDocumentInfo, useField, useForm, useFormFields, useLocale } from "@payloadcms/ui";
-import { useEffect, useId, useState } from "react";
+import {
+  Button,
+  useDocumentInfo,
+  useField,
+  useForm,
+  useFormFields,
+  useFormModified,
+  useLocale,
+} from "@payloadcms/ui";
+import { useEffect, useId, useRef, useState } from "react";
 import * as z from "zod";
 import { FIELD, SOURCE_LABELS, SOURCES, STATES } from "../names.ts";
 import { valueAt } from "../paths.ts";
@@ -30,17 +38,22 @@ export function AltTools({ altPath, slug, writtenLocale, readOnly = false }: Alt
   const { code } = useLocale() ?? {};
   const decorative = useFormFields(([fields]) => fields[FIELD.decorative]?.value === true);
   const isOtherLocale = writtenLocale !== undefined && code !== writtenLocale;
+  const mayChange = hasSavePermission !== false && !readOnly;
   usePendingDescription(slug, altPath, writtenLocale);
   if (isOtherLocale) return null;
   return (
     <div className="alt-text-tools" style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
-      <Provenance altPath={altPath} />
-      {hasSavePermission !== false && !readOnly && !decorative && <Generate altPath={altPath} slug={slug} />}
+      <Provenance altPath={altPath} mayChange={mayChange} />
+      {mayChange && !decorative && <Generate altPath={altPath} slug={slug} />}
     </div>
   );
 }
 
-function Provenance({ altPath }: { readonly altPath: string }) {
+const ROW = { display: "flex", flexWrap: "wrap", gap: "0.5rem", alignItems: "center" } as const;
+
+function Provenance({ altPath, mayChange }: { readonly altPath: string; readonly mayChange: boolean }) {
+  const { setModified } = useForm();
+  const isModified = useFormModified();
   const stateValue = useFormFields(([fields]) => fields[FIELD.state]?.value);
   const sourceValue = useFormFields(([fields]) => fields[FIELD.source]?.value);
   const score = useFormFields(([fields]) => fields[FIELD.score]?.value);
@@ -49,13 +62,26 @@ function Provenance({ altPath }: { readonly altPath: string }) {
   const state = STATES.find((known) => known === stateValue);
   const source = SOURCES.find((known) => known === sourceValue);
   if (state === undefined || isTouched) return null;
+  const wantsReader = state === "review" || state === "stale";
   return (
-    <div role="status" style={{ display: "flex", flexWrap: "wrap", gap: "0.5rem", alignItems: "center" }}>
-      <StatePill state={state} />
-      {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
-      {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
-      {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
-      {(state === "review" || state === "stale") && <span>Read it, change it if need be, and save.</span>}
+    <div style={ROW}>
+      <div role="status" style={ROW}>
+        <StatePill state={state} />
+        {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
+        {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
+        {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
+        {wantsReader && (
+          <span>
+            {isModified ? "Save, and it counts as read." : "Read it, change it if need be, and save."}
+          </span>
+        )}
+      </div>
+      {wantsReader && mayChange && (
+        // Payload saves no form that nobody has changed.
+        <Button buttonStyle="secondary" size="small" margin={false} onClick={() => setModified(true)}>
+          It is right as it is
+        </Button>
+      )}
     </div>
   );
 }
@@ -63,13 +89,28 @@ function Provenance({ altPath }: { readonly altPath: string }) {
 function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: string }) {
   const { id } = useDocumentInfo();
   const { value, setValue } = useField<string>({ path: altPath });
-  const { setValue: setSuggestion } = useField<Suggestion | null>({ path: FIELD.suggestion });
+  const { value: suggested, setValue: setSuggestion } = useField<Suggestion | null>({
+    path: FIELD.suggestion,
+  });
   const file = useFormFields(([fields]) => fields.file?.value);
   const call = useCall();
   const [suggestions, setSuggestions] = useState<readonly Suggestion[]>([]);
   const [message, setMessage] = useState<string>();
   const [isBusy, setIsBusy] = useState(false);
   const listId = useId();
+  const shownFile = useRef(file);
+
+  useEffect(() => {
+    if (shownFile.current === file) return;
+    shownFile.current = file;
+    if (!(file instanceof File)) return;
+    // Words that were generated are of the picture that they were generated for.
+    setSuggestions([]);
+    setMessage(undefined);
+    if (!suggested || suggested.text !== value) return;
+    setValue("");
+    setSuggestion(null);
+  }, [file, suggested, value, setValue, setSuggestion]);
 
   const isNewFile = file instanceof File;
   if (!isNewFile && id === undefined) return null;
@@ -85,6 +126,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     try {
       const init: RequestInit = isNewFile ? { body: formOf(file) } : { body: JSON.stringify({ id }) };
       const answer = await call(`/alt-text/${slug}/suggest`, Suggestions, { method: "POST", ...init });
+      if (shownFile.current !== file) return;
       setSuggestions(answer.suggestions);
       const [first] = answer.suggestions;
       // What stands in the field may be somebody's words: then the person chooses.

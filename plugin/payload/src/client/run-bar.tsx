@@ -1,7 +1,17 @@
 "use client";
 /** Above the list: starts runs over many documents, shows how far the newest one is, and ends it. */
 
-import { Button, toast, useAuth, useListQuery, useRouteCache, useSelection } from "@payloadcms/ui";
+import {
+  Button,
+  toast,
+  useAuth,
+  useConfig,
+  useListQuery,
+  useLocale,
+  useRouteCache,
+  useSelection,
+} from "@payloadcms/ui";
+import { mergeListSearchAndWhere } from "payload/shared";
 import { useCallback, useEffect, useState } from "react";
 import * as z from "zod";
 import { RUN_STATUSES, RUNS_COLLECTION } from "../names.ts";
@@ -31,6 +41,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
   const { permissions } = useAuth();
   const call = useCall();
   const { clearRouteCache } = useRouteCache();
+  const { code: locale } = useLocale() ?? {};
   const [run, setRun] = useState<Run>();
   const [isHidden, setIsHidden] = useState(false);
 
@@ -64,7 +75,9 @@ export function RunBar({ slug }: { readonly slug: string }) {
 
   const start = async (body: object) => {
     try {
-      await call(`/alt-text/${slug}/runs`, Anything, { method: "POST", body: JSON.stringify(body) });
+      // What the filter means is what this person sees.
+      const path = `/alt-text/${slug}/runs${locale === undefined ? "" : `?locale=${locale}`}` as const;
+      await call(path, Anything, { method: "POST", body: JSON.stringify(body) });
       setIsHidden(false);
       await look();
     } catch (error) {
@@ -85,29 +98,36 @@ export function RunBar({ slug }: { readonly slug: string }) {
     !isHidden;
   return (
     <section aria-label="Alt text" style={{ display: "grid", gap: "0.75rem", margin: "0 0 1rem" }}>
-      {run?.status !== "running" && <Starts start={start} />}
+      {run?.status !== "running" && <Starts slug={slug} start={start} />}
       {isNews && <Progress run={run} cancel={cancel} hide={() => setIsHidden(true)} />}
     </section>
   );
 }
 
-function Starts({ start }: { readonly start: (body: object) => Promise<void> }) {
+function Starts({ slug, start }: { readonly slug: string; readonly start: (body: object) => Promise<void> }) {
   const { count, selectAll, selectedIDs } = useSelection();
   const { query } = useListQuery();
-  // Over all pages there are no ids: then the filter says which.
+  const { getEntityConfig } = useConfig();
+  // Over all pages there are no ids: then the filter says which, and the words that are searched for.
   const isOverPages = String(selectAll) === "allAvailable";
-  const where = query?.where;
-  const isFiltered = where !== undefined && Object.keys(where).length > 0;
+  const isFiltered = Boolean(query?.search) || Object.keys(query?.where ?? {}).length > 0;
+  const shown = () =>
+    mergeListSearchAndWhere({
+      collectionConfig: getEntityConfig({ collectionSlug: slug }),
+      search: query?.search ?? "",
+      // It writes into what it is given.
+      where: structuredClone(query?.where ?? {}),
+    });
   const small = { buttonStyle: "secondary", size: "small", margin: false } as const;
   return (
     <div style={{ display: "flex", flexWrap: "wrap", gap: "0.5rem" }}>
       {count > 0 && (
-        <Button {...small} onClick={() => start(isOverPages ? { where: where ?? {} } : { ids: selectedIDs })}>
+        <Button {...small} onClick={() => start(isOverPages ? { where: shown() } : { ids: selectedIDs })}>
           {`Generate alt text for ${count} selected`}
         </Button>
       )}
       {isFiltered && (
-        <Button {...small} onClick={() => start({ where })}>
+        <Button {...small} onClick={() => start({ where: shown() })}>
           Generate alt text for all matching the filter
         </Button>
       )}

@@ -59,7 +59,7 @@ async function line(
   label: string,
   where: Where,
 ): Promise<Line | undefined> {
-  const { locale } = siteOf(req.payload);
+  const { altFields, locale } = siteOf(req.payload);
   const counted = await req.payload
     .count({
       collection: slug as CollectionSlug,
@@ -70,7 +70,9 @@ async function line(
     })
     .catch(() => undefined);
   if (counted === undefined) return undefined;
-  const query = queryOf(where, "where");
+  // The list would show what is missing in the locale that this person has chosen.
+  const inLocale = altFields.get(slug)?.isLocalized && locale !== undefined ? `&locale=${locale}` : "";
+  const query = `${queryOf(where, "where")}${inLocale}`;
   const { config } = req.payload;
   const path = `/collections/${slug}?${query}` as const;
   return {

@@ -105,6 +105,25 @@ test("a text with a low score needs review until a person saves it", async () =>
   await page.close();
 });
 
+test("a text that is right as it is can be saved without a change, by keyboard", async () => {
+  api.answer = caption({ needs_review: true, score: 0.2 });
+  const id = await upload();
+  const page = await site.login("editor");
+  await open(page, `/admin/collections/media/${id}`);
+  expect(await page.locator("#action-save").isDisabled()).toBe(true);
+  await page.locator('button:has-text("It is right as it is")').press("Enter");
+  await page.waitForSelector('[role=status]:has-text("Save, and it counts as read.")');
+  expect(await faults(page, ".alt-text-tools")).toEqual([]);
+  await save(page);
+  await page.waitForSelector('[role=status]:has-text("Described")');
+  expect(await stored(id)).toMatchObject({
+    alt: "A dog on grass",
+    altState: "described",
+    altSource: "generated",
+  });
+  await page.close();
+});
+
 test("Generate offers words before the first save, and a person's choice is kept", async () => {
   let number = 0;
   const words = ["A dog", "A brown dog", "A dog on grass", "A dog outdoors"];
@@ -296,5 +315,58 @@ test("a reader sees the text and no way to change it", async () => {
   await open(page, "/admin/collections/media");
   await page.waitForSelector("tbody tr");
   expect(await page.locator('section[aria-label="Alt text"]').count()).toBe(0);
+  await page.close();
+});
+
+test("a run over what is searched for takes only that, on this page and on all", async () => {
+  api.answer = problem(422, "unreadable-image");
+  const named = async (name: string) => {
+    const form = new FormData();
+    form.append("file", new File([new Uint8Array(await picture())], name, { type: "image/png" }));
+    const { doc } = (await site.api("/media", { method: "POST", body: form })) as { doc: { id: number } };
+    return doc.id;
+  };
+  const found = [await named("sought-1.png"), await named("sought-2.png")];
+  const outside = await named("elsewhere.png");
+  api.answer = caption();
+  const page = await site.login("editor");
+  /** What the run that this button starts comes to. */
+  const run = async (button: string): Promise<unknown> => {
+    const [response] = await Promise.all([
+      page.waitForResponse((one) => one.url().endsWith("/runs")),
+      page.click(`button:has-text("${button}")`),
+    ]);
+    const { run: started } = (await response.json()) as { run: { id: number } };
+    const end = async () => site.api(`/alt-text-runs/${started.id}`);
+    await expect.poll(async () => (await end()).status, { timeout: 60_000 }).toBe("completed");
+    return end();
+  };
+  await open(page, "/admin/collections/media?search=sought");
+  expect(await run("Generate alt text for all matching the filter")).toMatchObject({ total: 2, failed: 0 });
+  for (const id of found) expect(await stored(id)).toMatchObject({ alt: "A dog on grass" });
+
+  await open(page, "/admin/collections/media?search=sought&limit=1");
+  await page.click("thead input[type=checkbox]");
+  await page.click('.list-selection button:has-text("Select all")');
+  expect(await run("Generate alt text for 2 selected")).toMatchObject({ total: 2, skipped: 2 });
+  expect(await stored(outside)).toMatchObject({ altState: "failed" });
+  for (const id of [...found, outside]) await site.api(`/media/${id}`, { method: "DELETE" });
+  await page.close();
+});
+
+test("words that were generated for a file go with it when another one is chosen; a person's stay", async () => {
+  const page = await site.login("editor");
+  await open(page, "/admin/collections/media/create");
+  await page.setInputFiles("input[type=file]", await file("first.png"));
+  await page.click('button:has-text("Generate alt text")');
+  await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>("#field-alt")?.value !== "");
+  await page.click('button[aria-label="Remove"], .file-field__remove');
+  await page.setInputFiles("input[type=file]", await file("second.png"));
+  await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>("#field-alt")?.value === "");
+  await page.fill("#field-alt", "My own words");
+  await page.click('button[aria-label="Remove"], .file-field__remove');
+  await page.setInputFiles("input[type=file]", await file("third.png"));
+  await page.waitForSelector('button:has-text("Generate alt text")');
+  expect(await page.inputValue("#field-alt")).toBe("My own words");
   await page.close();
 });
