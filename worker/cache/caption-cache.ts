@@ -44,7 +44,10 @@ export interface Tiers {
 }
 
 /** `timeoutMs` is that of a read. */
-export function createCaptionCache(tiers: Tiers, { timeoutMs }: { readonly timeoutMs: number }): CaptionCache {
+export function createCaptionCache(
+  tiers: Tiers,
+  { timeoutMs }: { readonly timeoutMs: number },
+): CaptionCache {
   const { memory, colo, kv } = tiers;
 
   /** A tier's answer, or undefined when it fails or is too slow. */
@@ -109,7 +112,8 @@ export function createCaptionCache(tiers: Tiers, { timeoutMs }: { readonly timeo
       return memory !== undefined || colo !== undefined || kv !== undefined;
     },
     async forget(prefix, named, scope) {
-      const listed = kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix), STORE_TIMEOUT_MS);
+      const listed =
+        kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix), STORE_TIMEOUT_MS);
       const keys = [...new Set([...named, ...(listed ?? [])])];
       const gone = await Promise.all(
         keys.map((key) =>
