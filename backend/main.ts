@@ -54,8 +54,15 @@ async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
 
 /** What the system says of the address to listen on. */
 function inWords(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("syscall" in error) || error.syscall !== "listen") return undefined;
-  const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (!(error instanceof Error) || !("syscall" in error)) return undefined;
+  const { code, address, port, hostname } = error as NodeJS.ErrnoException & {
+    readonly address?: string;
+    readonly port?: number;
+    readonly hostname?: string;
+  };
+  if (error.syscall === "getaddrinfo")
+    return `${hostname} is no name that can be resolved. Choose another HOST.`;
+  if (error.syscall !== "listen") return undefined;
   const where = `${address}:${port}`;
   if (code === "EADDRINUSE") return `${where} is in use by another process. Choose another PORT.`;
   if (code === "EACCES")
