@@ -165,12 +165,13 @@ describe("retries", () => {
         response.write("{", () => response.destroy());
       };
       const client = createCaptionClient({ baseUrl, retries: 0 });
-      for (const call of [
-        client.find("0"),
-        client.captionUrl("https://example.org/a.jpg"),
-        client.jobs.get("0"),
-      ]) {
-        const error = await call.catch((caught: unknown) => caught);
+      const calls = [
+        () => client.find("0"),
+        () => client.captionUrl("https://example.org/a.jpg"),
+        () => client.jobs.get("0"),
+      ];
+      for (const call of calls) {
+        const error = await call().catch((caught: unknown) => caught);
         expect(error).toBeInstanceOf(CaptionTransportError);
         expect(error).toMatchObject({ status });
       }

@@ -3,7 +3,6 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
-import { fieldExpectation } from "../../../shared/expectation.ts";
 import { HubError } from "./hub-error.ts";
 
 const Variables = z.object({
@@ -30,7 +29,11 @@ export interface HubConfig {
 export function parseHubConfig(environment: Readonly<Record<string, string | undefined>>): HubConfig {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = Variables.safeParse(given);
-  if (!parsed.success) throw new HubError(parsed.error.issues.map(fieldExpectation).join("\n"));
+  if (!parsed.success) {
+    throw new HubError(
+      parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"),
+    );
+  }
   const variables = parsed.data;
   const home =
     variables.HF_HOME ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
