@@ -19,6 +19,14 @@ export function gapsInHtml(html: string): Gap[] {
   return base === undefined ? gaps : gaps.map((gap) => ({ ...gap, base }));
 }
 
+/** Elements that hold text alone: to HTML they go on to their end tag, also where XML has closed them at once. */
+const CLOSED_AT_ONCE = /<(?:script|style|title|textarea|iframe|noscript|noframes|noembed|xmp)\b[^<>]*\/>/g;
+
+/** The same of XHTML. */
+export function gapsInXhtml(xhtml: string): Gap[] {
+  return gapsInHtml(xhtml.replaceAll(CLOSED_AT_ONCE, (element) => " ".repeat(element.length)));
+}
+
 /** In the order of the document. With a stack of its own: pages may be nested deeper than calls can be. */
 function* elementsOf(document: DefaultTreeAdapterTypes.Node): Generator<DefaultTreeAdapterTypes.Element> {
   const ahead = [document];

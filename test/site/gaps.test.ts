@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { fill, type Gap } from "../../site/gap.ts";
-import { gapsInHtml } from "../../site/html.ts";
+import { gapsInHtml, gapsInXhtml } from "../../site/html.ts";
 import { gapsInMarkdown } from "../../site/markdown.ts";
 
 const filledBy = (find: (text: string) => Gap[]) => (page: string) =>
@@ -86,6 +86,11 @@ test("a text is escaped for its place, and a second look finds nothing", () => {
   const inMarkdown = put("![](a)", gapsInMarkdown);
   expect(inMarkdown).toBe('![A "sign" <b> & \\[x\\] \\\\](a)');
   expect(gapsInMarkdown(inMarkdown)).toEqual([]);
+});
+
+test("what XHTML closes at once ends there, and not at an end tag that never comes", () => {
+  const page = '<html><head><title/><script src="a.js"/></head><body><p>ü<img src="a"/></p></body></html>';
+  expect(filledBy(gapsInXhtml)(page)).toBe(page.replace("<img", '<img alt="of a"'));
 });
 
 test("a page nested deeper than calls can be is read to its end", () => {
