@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import * as z from "zod";
 import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
-import { WebAddress } from "../shared/schema.ts";
+import { HeaderSecret, WebAddress } from "../shared/schema.ts";
 import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
@@ -49,9 +49,7 @@ export const BackendVariables = z.object({
     .default(TRITON_MODEL)
     .describe("Name of the model in Triton's repository"),
   BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
-  BACKEND_SECRET: z
-    .string()
-    .min(16, "expected at least 16 characters")
+  BACKEND_SECRET: HeaderSecret.min(16, "expected at least 16 characters")
     .optional()
     .describe(
       "Bearer token that callers must send, 16 characters at least; required unless HOST is loopback",
@@ -133,7 +131,20 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
 
 /** The configuration as it may be logged. */
 export function printableConfig(config: Config): Record<string, unknown> {
-  return { ...config, BACKEND_SECRET: config.BACKEND_SECRET === undefined ? "not set" : "set" };
+  const { BACKEND_SECRET, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
+  return {
+    ...config,
+    BACKEND_SECRET: BACKEND_SECRET === undefined ? "not set" : "set",
+    ...(endpoint !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: withoutCredentials(endpoint) }),
+  };
+}
+
+function withoutCredentials(address: string): string {
+  const url = new URL(address);
+  if (url.username === "" && url.password === "") return address;
+  url.username = "";
+  url.password = "";
+  return url.href;
 }
 
 function isLoopback(host: string): boolean {

@@ -1,6 +1,7 @@
 /** A captioner in this process with no server around it, for commands and measurements. */
 
 import { type Device, openBundle } from "./bundle/bundle.ts";
+import { checkRevision } from "./bundle/revision.ts";
 import { createTokenizer } from "./bundle/tokenizer.ts";
 import { type Captioner, createCaptioner } from "./captioner/captioner.ts";
 import type { Engine } from "./engines/engine.ts";
@@ -20,6 +21,7 @@ export async function openLocalCaptioner(
   { device = "cpu", onProgress }: { device?: Device; onProgress?: BuildOptions["onProgress"] } = {},
 ): Promise<LocalCaptioner> {
   const bundle = folder ? await openBundle(folder, { device }) : await openEmbeddedBundle(onProgress);
+  await checkRevision(bundle);
   const engine = await createOnnxEngine({ bundle, device });
   return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
 }

@@ -1,6 +1,7 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
 import { type Bundle, BundleError, openBundle } from "./bundle/bundle.ts";
+import { checkRevision } from "./bundle/revision.ts";
 import { createTokenizer } from "./bundle/tokenizer.ts";
 import { type Config, ConfigError, parseConfig, printableConfig } from "./config.ts";
 import { openFastest } from "./engines/measured-dtype.ts";
@@ -23,6 +24,8 @@ async function main(): Promise<void> {
   log.info({ config: printableConfig(config) }, "configuration");
 
   const bundle = await openConfigured(config, log);
+  // Of a Triton server's graph its version says the revision.
+  if (config.ENGINE === "onnx") await checkRevision(bundle);
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   if (bundle.manifest.review === null) {
     log.warn("nobody has calibrated this bundle: every caption is for review (docs/review.md)");
@@ -54,8 +57,15 @@ async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
 
 /** What the system says of the address to listen on. */
 function inWords(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("syscall" in error) || error.syscall !== "listen") return undefined;
-  const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (!(error instanceof Error) || !("syscall" in error)) return undefined;
+  const { code, address, port, hostname } = error as NodeJS.ErrnoException & {
+    readonly address?: string;
+    readonly port?: number;
+    readonly hostname?: string;
+  };
+  if (error.syscall === "getaddrinfo")
+    return `${hostname} is no name that can be resolved. Choose another HOST.`;
+  if (error.syscall !== "listen") return undefined;
   const where = `${address}:${port}`;
   if (code === "EADDRINUSE") return `${where} is in use by another process. Choose another PORT.`;
   if (code === "EACCES")

@@ -8,11 +8,24 @@ import { retryAfterMs } from "./retry.ts";
 /** A problem of an API that may be newer than this client, and know more codes. */
 export const AnyProblem = Problem.extend({ code: z.string() });
 
+interface Call {
+  readonly signal?: AbortSignal;
+}
+
+/** @throws {CaptionTransportError} where it breaks off or is not one of the API */
 export async function answerOf<Schema extends z.ZodType>(
   response: Response,
   schema: Schema,
+  { signal }: Call,
 ): Promise<z.infer<Schema>> {
-  return parseAnswer(schema, await response.text(), response);
+  const text = await response.text().catch((cause: unknown) => {
+    if (signal?.aborted) throw signal.reason;
+    throw new CaptionTransportError("The caption API's answer broke off.", {
+      status: response.status,
+      cause,
+    });
+  });
+  return parseAnswer(schema, text, response);
 }
 
 /** @throws {CaptionTransportError} where it is not one of the API */
@@ -28,9 +41,13 @@ export function parseAnswer<Schema extends z.ZodType>(
   }
 }
 
-/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. */
-export async function refusalOf(response: Response): Promise<CaptionApiError | CaptionTransportError> {
+/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. Throws the signal's reason. */
+export async function refusalOf(
+  response: Response,
+  { signal }: Call,
+): Promise<CaptionApiError | CaptionTransportError> {
   const problem = AnyProblem.safeParse(await response.json().catch(() => undefined));
+  signal?.throwIfAborted();
   const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
   if (problem.success) {
     return new CaptionApiError(problem.data, response.headers.get("x-request-id") ?? undefined, waitMs);

@@ -95,8 +95,8 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
 
   async function find(sha256: string, call: CallOptions = {}): Promise<Caption | undefined> {
     const response = await send(`/v1/captions/${sha256}`, {}, call);
-    if (response.ok) return answerOf(response, Caption);
-    const error = await refusalOf(response);
+    if (response.ok) return answerOf(response, Caption, call);
+    const error = await refusalOf(response, call);
     if (error instanceof CaptionApiError && error.problem.code === "not-captioned") return undefined;
     throw error;
   }
@@ -106,7 +106,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
     find,
     async forget(sha256, call = {}) {
       const response = await send(`/v1/captions/${sha256}`, { method: "DELETE" }, call);
-      if (!response.ok) throw await refusalOf(response);
+      if (!response.ok) throw await refusalOf(response, call);
     },
     async caption(picture, call = {}) {
       const bytes = await bytesOf(picture);
@@ -116,13 +116,13 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
       // A blob is sent from where it lies; bytes would be copied on the caller's thread.
       const body = picture instanceof Blob ? picture : bytes;
       const response = await send("/v1/captions", { method: "POST", body, headers }, call);
-      if (!response.ok) throw await refusalOf(response);
-      return answerOf(response, Caption);
+      if (!response.ok) throw await refusalOf(response, call);
+      return answerOf(response, Caption, call);
     },
     async captionUrl(url, call = {}) {
       const response = await send("/v1/captions", jsonRequest({ url }), call);
-      if (!response.ok) throw await refusalOf(response);
-      return answerOf(response, Caption);
+      if (!response.ok) throw await refusalOf(response, call);
+      return answerOf(response, Caption, call);
     },
     async *batch(items, call = {}) {
       if (items.length === 0) return;
@@ -130,7 +130,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
         throw new RangeError(`expected at most ${MAX_BATCH_ITEMS} items, got ${items.length}`);
       }
       const response = await send("/v1/captions/batch", jsonRequest({ items }), call);
-      if (!response.ok) throw await refusalOf(response);
+      if (!response.ok) throw await refusalOf(response, call);
       let seen = 0;
       try {
         for await (const line of linesOf(response)) {
@@ -172,6 +172,7 @@ async function bytesOf(
 
 function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const onAbort = () => {
       clearTimeout(timer);
       reject(signal?.reason);

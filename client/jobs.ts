@@ -59,8 +59,8 @@ export function createJobsClient(parts: {
 
   async function jobFrom(path: string, init: RequestInit, call: JobCallOptions): Promise<ClientJob> {
     const response = await send(path, init, call);
-    if (!response.ok) throw await refusalOf(response);
-    return answerOf(response, AnyJob);
+    if (!response.ok) throw await refusalOf(response, call);
+    return answerOf(response, AnyJob, call);
   }
 
   const get = (id: string, call: JobCallOptions = {}) => jobFrom(`/v1/jobs/${id}`, {}, call);
@@ -86,7 +86,7 @@ export function createJobsClient(parts: {
     get,
     async *results(id, call = {}) {
       const response = await send(`/v1/jobs/${id}/results`, {}, call);
-      if (!response.ok) throw await refusalOf(response);
+      if (!response.ok) throw await refusalOf(response, call);
       try {
         for await (const line of linesOf(response)) yield parseAnswer(AnyJobLine, line, response);
       } catch (cause) {

@@ -1,12 +1,11 @@
 /** `npm run -s site -- DIR`: texts for the pictures of a static site that have none, as a diff or written into its pages. */
 
-import { stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { createTwoFilesPatch } from "diff";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
-import { toCsvTable } from "../shared/csv.ts";
 import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Caption, WebAddress } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
@@ -15,7 +14,8 @@ import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pict
 import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { countLine, progressLine } from "./progress.ts";
-import { printable } from "./terminal-text.ts";
+import { type ReportRow, reportAtTheEnd } from "./site-report.ts";
+import { printableField } from "./terminal-text.ts";
 
 const Options = z.object({
   write: z
@@ -29,7 +29,7 @@ const Options = z.object({
   key: z.string().optional().describe("Key of the API; CAPTION_API_KEY of the environment where absent."),
   report: z.string().optional().meta({
     description:
-      "A CSV file for editors: each picture with its page, line, text and whether it needs review.",
+      "A CSV file for editors: each picture with its page, line, text and whether it needs review. With --write what it holds of earlier runs stays.",
     value: "FILE.csv",
   }),
 });
@@ -44,8 +44,8 @@ const COMMAND = {
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
 } as const;
 
-const COLUMNS = ["page", "line", "picture", "alt", "score", "needs_review", "problem"] as const;
-type Row = Partial<Record<(typeof COLUMNS)[number], string | number | boolean>>;
+/** Of an address that holds the picture itself, enough to find it by. */
+const SHOWN_CHARACTERS = 200;
 
 async function main({
   options,
@@ -65,10 +65,13 @@ async function main({
   }
   const names = await pageNames(folder);
   if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
+  const rows: ReportRow[] = [];
+  if (options.report !== undefined) {
+    await reportAtTheEnd(userPath(options.report), { rows, keepsEarlier: options.write });
+  }
   const captioner = await openCaptioner(options);
   const captionOnce = once((source: string) => captionSource(captioner, folder, source));
   const progress = countLine("Read", names.length);
-  const rows: Row[] = [];
   const counts = { written: 0, review: 0, failed: 0, pages: 0 };
 
   for (const [index, name] of names.entries()) {
@@ -80,8 +83,8 @@ async function main({
     }
     const filled: { gap: Gap; alt: string }[] = [];
     for (const gap of page.gaps) {
-      const row = { page: name, line: lineOf(page.text, gap.at), picture: gap.source };
-      const answer = await captionOf(captionOnce, folder, name, gap.source).catch((error: unknown) => {
+      const row = { page: name, line: lineOf(page.text, gap.at), picture: shown(gap.source) };
+      const answer = await captionOf(captionOnce, folder, name, gap).catch((error: unknown) => {
         const hasWritten = options.write && counts.pages > 0;
         throw error instanceof CommandError && hasWritten ? goesOn(error) : error;
       });
@@ -108,12 +111,9 @@ async function main({
   }
   progress.end();
   await captioner.close();
-  if (options.report !== undefined) {
-    await writeFile(userPath(options.report), toCsvTable(COLUMNS, rows));
-  }
   for (const { page, line, picture, problem } of rows) {
     if (problem !== undefined)
-      console.error(printable([page, line, picture, problem].filter(Boolean).join(": ")));
+      console.error([page, line, picture, problem].filter(Boolean).map(printableField).join(": "));
   }
   const verb = options.write ? "written" : "to write (--write does it)";
   console.error(
@@ -168,10 +168,10 @@ async function captionOf(
   captionOnce: (key: string) => Promise<Caption>,
   folder: string,
   page: string,
-  address: string,
+  gap: Gap,
 ): Promise<Caption | string> {
   try {
-    const source = sourceOf(folder, page, address);
+    const source = sourceOf(folder, page, gap);
     const caption = await captionOnce(source.kind === "file" ? source.path : source.url);
     return caption.alt === "" ? "No text came back." : caption;
   } catch (error) {
@@ -197,6 +197,9 @@ function isOfTheService({ problem: { code } }: CaptionApiError): boolean {
   return Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
 }
 
+const shown = (address: string) =>
+  address.length > SHOWN_CHARACTERS ? `${address.slice(0, SHOWN_CHARACTERS)}…` : address;
+
 function lineOf(text: string, at: number): number {
   return text.slice(0, at).split("\n").length;
 }
@@ -207,7 +210,10 @@ function patchOf(name: string, before: string, after: string): string {
   const patch = createTwoFilesPatch(`a/${posix}`, `b/${posix}`, before, after, undefined, undefined, {
     context: 1,
   });
-  return patch.slice(patch.indexOf("--- "));
+  const [from, to, ...lines] = patch.slice(patch.indexOf("--- ")).split("\n");
+  // A name with a blank in it ends at a tab, as in git's own patches.
+  const end = posix.includes(" ") ? "\t" : "";
+  return [`${from}${end}`, `${to}${end}`, ...lines].join("\n");
 }
 
 await runCommand(COMMAND, main);

@@ -3,13 +3,20 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import * as z from "zod";
+import { words } from "./scores/ngrams.ts";
 
 export const LabelledImage = z.object({
   image: z.string().min(1).refine(staysInside, "expected the name of a file inside the folder of pictures"),
   split: z.string().optional(),
-  captions: z.array(z.string()).min(1),
+  captions: z
+    .array(z.string().refine(hasWords, "expected English words: a caption without any scores 0"))
+    .min(1),
 });
 export type LabelledImage = z.infer<typeof LabelledImage>;
+
+function hasWords(caption: string): boolean {
+  return words(caption).length > 0;
+}
 
 /** A label file may come from anybody; the pictures it names are read, sent and put into a report. */
 function staysInside(name: string): boolean {

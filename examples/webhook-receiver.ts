@@ -4,7 +4,7 @@
  *   WEBHOOK_SECRET=whsec_... node examples/webhook-receiver.ts
  */
 
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import { Webhook } from "standardwebhooks";
 
 const PORT = Number(process.env.PORT ?? 8790);
@@ -14,21 +14,17 @@ const webhook = new Webhook(process.env.WEBHOOK_SECRET ?? "");
 const seen = new Set<string>();
 
 createServer(async (request, response) => {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BYTES) {
-      response.writeHead(413).end();
-      return;
-    }
-    chunks.push(chunk);
+  // A connection that is lost on the way is no reason to end: the delivery comes again.
+  const body = await bodyOf(request).catch(() => undefined);
+  if (body === undefined) {
+    response.writeHead(413).end();
+    return;
   }
   const id = String(request.headers["webhook-id"]);
   let event: unknown;
   try {
     // The bytes as they came: parsing and writing them anew would change what was signed.
-    event = webhook.verify(Buffer.concat(chunks), request.headers as Record<string, string>);
+    event = webhook.verify(body, request.headers as Record<string, string>);
   } catch {
     response.writeHead(401).end("The signature does not fit.");
     return;
@@ -38,3 +34,15 @@ createServer(async (request, response) => {
   seen.add(id);
   console.log(JSON.stringify(event, null, 2));
 }).listen(PORT, "127.0.0.1", () => console.log(`Waiting for webhooks on http://127.0.0.1:${PORT}/`));
+
+/** Undefined where it is too long. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -40,7 +40,7 @@ export async function readLocalSettings(path: string): Promise<LocalSettings> {
     if (error.code === "ENOENT") return "";
     throw error;
   });
-  const given = parseEnv(text) as Variables;
+  const given = parseEnv(checkedLines(text)) as Variables;
   for (const name of Object.keys(given)) {
     const option = SET_BY_START[name];
     if (option !== undefined) {
@@ -66,6 +66,16 @@ export async function readLocalSettings(path: string): Promise<LocalSettings> {
     });
   }
   return settings;
+}
+
+/** Without the mark that editors on Windows begin a file with. A line that sets nothing would be passed over without a word. */
+function checkedLines(text: string): string {
+  const lines = text.replace(/^\uFEFF/, "");
+  lines.split("\n").forEach((line, i) => {
+    if (/^\s*(#|$)/.test(line) || line.includes("=")) return;
+    throw new SettingsError(`${SETTINGS_FILE}, line ${i + 1}: expected NAME=value`);
+  });
+  return lines;
 }
 
 /** What a child process needs of the shell's environment. */

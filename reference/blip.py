@@ -95,14 +95,21 @@ def expectations(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> d
 
 def main() -> None:
     # Of transformers 5; the other scripts that import this file run with 4 too.
+    from transformers import BertTokenizer, BlipProcessor
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
     shutil.rmtree(FOLDER, ignore_errors=True)
     base = FOLDER / "base"
     model = tiny_blip()
     model.save_pretrained(base)
-    BlipImageProcessorPil(size={"height": SIZE, "width": SIZE}).save_pretrained(base)
+    processor = BlipImageProcessorPil(size={"height": SIZE, "width": SIZE})
+    processor.save_pretrained(base)
     (base / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCABULARY))
+    # The same base as transformers 5 saves one that it has loaded, with its processor; the weights are those above.
+    again, tokenizer = FOLDER / "transformers-5", BertTokenizer(vocab=str(base / "vocab.txt"))
+    BlipForConditionalGeneration.from_pretrained(base).save_pretrained(again)
+    (again / "model.safetensors").unlink()
+    BlipProcessor(image_processor=processor, tokenizer=tokenizer).save_pretrained(again)
 
     generator = torch.Generator().manual_seed(2)
     noise = lambda size: torch.randint(0, 256, (4, 3, size, size), generator=generator, dtype=torch.uint8)

@@ -28,6 +28,7 @@ def main() -> None:
         rows.append({"candidate": sentence(rng, around, 0.5), "references": references})
     rows.append({"candidate": "dog", "references": ["A black, spotted dog!", "dog running; fast"]})
     rows.append({"candidate": "a a a a dog dog", "references": ["a dog", "the dog is a dog"]})
+    rows.append({"candidate": "a pinata in a cafe", "references": ["A piñata hangs in the CAFÉ.", "the cafe\u0301"]})
     scores = score(
         {str(i): row["candidate"] for i, row in enumerate(rows)},
         {str(i): row["references"] for i, row in enumerate(rows)},

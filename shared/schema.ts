@@ -118,6 +118,15 @@ export const WebAddress = z.url({
   error: "expected an address that begins with http:// or https://",
 });
 
+/**
+ * What is sent in a header and stands in no log. Without the blanks at its ends, such as the line's end of the file it came out of:
+ * a header cannot carry them. Of other characters than these workerd warns with the whole header.
+ */
+export const HeaderSecret = z
+  .string()
+  .trim()
+  .regex(/^[\x20-\x7e]*$/, "expected ASCII characters, as it is sent in a header");
+
 const PictureUrl = WebAddress.meta({ description: "Public address of the picture." });
 const PictureBase64 = z.string().min(1).meta({ description: "The picture, base64 or a base64 data URL." });
 

@@ -3,6 +3,8 @@
 export interface Gap {
   /** The picture's address as the page has it. */
   readonly source: string;
+  /** What the page's `<base>` says that addresses are read against, where it has one. */
+  readonly base?: string;
   /** Where the text goes in. */
   readonly at: number;
   /** What goes in for this text, escaped for the place. */

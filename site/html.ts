@@ -7,33 +7,65 @@ const TAG_CHARACTERS = "<img".length;
 
 /** Gaps of a document or a part of one, in their order. */
 export function gapsInHtml(html: string): Gap[] {
-  const gaps: Gap[] = [];
   // Where scripts run, what `<noscript>` holds is text; readers without them see its pictures.
   const document = parse(html, { sourceCodeLocationInfo: true, scriptingEnabled: false });
-  visit(document, html, gaps);
-  return gaps;
-}
-
-function visit(node: DefaultTreeAdapterTypes.Node, html: string, gaps: Gap[]): void {
-  if ("tagName" in node && node.tagName === "img") {
-    const gap = gapOf(node, html);
+  const gaps: Gap[] = [];
+  let base: string | undefined;
+  for (const element of elementsOf(document)) {
+    if (element.tagName === "base") base ??= attributesOf(element).get("href")?.trim();
+    const gap = element.tagName === "img" ? gapOf(element, html) : undefined;
     if (gap !== undefined) gaps.push(gap);
   }
-  if ("content" in node) visit(node.content, html, gaps);
-  if ("childNodes" in node) for (const child of node.childNodes) visit(child, html, gaps);
+  return base === undefined ? gaps : gaps.map((gap) => ({ ...gap, base }));
 }
 
+/** Elements that hold text alone: to HTML they go on to their end tag, also where XML has closed them at once. */
+const CLOSED_AT_ONCE = /<(?:script|style|title|textarea|iframe|noscript|noframes|noembed|xmp)\b[^<>]*\/>/g;
+
+/** The same of XHTML. */
+export function gapsInXhtml(xhtml: string): Gap[] {
+  return gapsInHtml(xhtml.replaceAll(CLOSED_AT_ONCE, (element) => " ".repeat(element.length)));
+}
+
+/** In the order of the document. With a stack of its own: pages may be nested deeper than calls can be. */
+function* elementsOf(document: DefaultTreeAdapterTypes.Node): Generator<DefaultTreeAdapterTypes.Element> {
+  const ahead = [document];
+  for (let node = ahead.pop(); node !== undefined; node = ahead.pop()) {
+    if ("tagName" in node) yield node;
+    if ("childNodes" in node) for (const child of node.childNodes.toReversed()) ahead.push(child);
+    if ("content" in node) ahead.push(node.content);
+  }
+}
+
+const attributesOf = (element: DefaultTreeAdapterTypes.Element): ReadonlyMap<string, string> =>
+  new Map(element.attrs.map(({ name, value }) => [name, value]));
+
 function gapOf(image: DefaultTreeAdapterTypes.Element, html: string): Gap | undefined {
-  const attributes = new Map(image.attrs.map(({ name, value }) => [name, value]));
+  const attributes = attributesOf(image);
   const isDecorative =
     /^(presentation|none)$/i.test(attributes.get("role")?.trim() ?? "") ||
     attributes.get("aria-hidden") === "true";
-  const source = attributes.get("src")?.trim();
+  const source = addressOf(attributes);
   const start = image.sourceCodeLocation?.startOffset;
   if (attributes.has("alt") || isDecorative || !source || start === undefined) return undefined;
   // `<image>` is an `<img>` to the parser as well, and some elements are made up by it.
   if (!/^<img[\s/]/i.test(html.slice(start, start + TAG_CHARACTERS + 1))) return undefined;
   return { source, at: start + TAG_CHARACTERS, insertion: (alt) => ` alt="${escaped(alt)}"` };
+}
+
+/** `src`, or what stands in for it: `data-src` where a script loads the picture when it comes into view, or the first of `srcset`. */
+function addressOf(attributes: ReadonlyMap<string, string>): string | undefined {
+  const source = attributes.get("src")?.trim();
+  const isPlaceholder = !source || /^data:/i.test(source);
+  const later = isPlaceholder && attributes.get("data-src")?.trim();
+  return (
+    later ||
+    source ||
+    attributes
+      .get("srcset")
+      ?.match(/[^\s,]\S*/)?.[0]
+      .replace(/,+$/, "")
+  );
 }
 
 const escaped = (text: string) =>

@@ -15,13 +15,12 @@ export function gapsInMarkdown(markdown: string): Gap[] {
     if (node.type === "definition") noteDefinition(definitions, node);
   });
   const gaps: Gap[] = [];
-  walk(tree, (node) => {
+  walk(tree, (node, quotes) => {
     const [start, end] = [node.position?.start.offset, node.position?.end.offset];
     if (start === undefined || end === undefined) return;
     if (node.type === "html") {
-      // In quotes and lists the HTML of several lines does not stand in the page as one piece.
-      if (markdown.slice(start, end) !== node.value) return;
-      for (const gap of gapsInHtml(node.value)) gaps.push({ ...gap, at: start + gap.at });
+      const html = withoutQuoteMarks(markdown.slice(start, end), quotes);
+      for (const gap of gapsInHtml(html)) gaps.push({ ...gap, at: start + gap.at });
     }
     if ((node.type !== "image" && node.type !== "imageReference") || (node.alt ?? "").trim() !== "") return;
     const source = node.type === "image" ? node.url : definitions.get(node.identifier);
@@ -40,7 +39,21 @@ function noteDefinition(definitions: Map<string, string>, { identifier, url }: D
   if (!definitions.has(identifier)) definitions.set(identifier, url);
 }
 
-function walk(node: Nodes, enter: (node: Nodes) => void): void {
-  enter(node);
-  if ("children" in node) for (const child of node.children) walk(child, enter);
+/** Lines of HTML in `quotes` block quotes begin with as many marks; with blanks in their place every character stays where it is. */
+function withoutQuoteMarks(html: string, quotes: number): string {
+  if (quotes === 0) return html;
+  const marks = new RegExp(`\\n(?:[ \\t]*>){1,${quotes}}`, "g");
+  return html.replaceAll(marks, (found) => found.replaceAll(">", " "));
+}
+
+/** In the order of the page, each with how many block quotes it is in. With a stack of its own: pages may be nested deeper than calls can be. */
+function walk(tree: Nodes, enter: (node: Nodes, quotes: number) => void): void {
+  const ahead = [{ node: tree, quotes: 0 }];
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    const { node } = next;
+    enter(node, next.quotes);
+    if (!("children" in node)) continue;
+    const quotes = next.quotes + (node.type === "blockquote" ? 1 : 0);
+    for (const child of node.children.toReversed()) ahead.push({ node: child, quotes });
+  }
 }

@@ -3,13 +3,13 @@
 import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Gap } from "./gap.ts";
-import { gapsInHtml } from "./html.ts";
+import { gapsInHtml, gapsInXhtml } from "./html.ts";
 import { gapsInMarkdown } from "./markdown.ts";
 
 const KINDS: Readonly<Record<string, (text: string) => Gap[]>> = {
   ".html": gapsInHtml,
   ".htm": gapsInHtml,
-  ".xhtml": gapsInHtml,
+  ".xhtml": gapsInXhtml,
   ".md": gapsInMarkdown,
   ".markdown": gapsInMarkdown,
 };

@@ -3,6 +3,7 @@
 import { readFile, realpath } from "node:fs/promises";
 import path from "node:path";
 import { MAX_IMAGE_BYTES } from "../shared/limits.ts";
+import type { Gap } from "./gap.ts";
 
 const FETCH_WITHIN_MS = 15_000;
 
@@ -15,14 +16,11 @@ export type Source =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "address"; readonly url: string };
 
-/** Where the picture of a page is. @throws PictureError */
-export function sourceOf(folder: string, page: string, source: string): Source {
-  if (/^(https?:)?\/\//i.test(source)) {
-    const url = source.startsWith("//") ? `https:${source}` : source;
-    if (!URL.canParse(url)) throw new PictureError("The address is not well formed.");
-    return { kind: "address", url };
-  }
-  if (/^[a-z][a-z\d+.-]*:/i.test(source)) throw new PictureError("Only files and http addresses are read.");
+/** Where the picture of a gap in a page is. @throws PictureError */
+export function sourceOf(folder: string, page: string, gap: Pick<Gap, "source" | "base">): Source {
+  const source = resolved(readable(gap.source), gap.base && readable(gap.base));
+  if (isOnTheWeb(source)) return { kind: "address", url: webAddress(source) };
+  if (hasScheme(source)) throw new PictureError("Only files and http addresses are read.");
   let name: string;
   try {
     name = decodeURIComponent(source.replace(/[?#].*$/s, ""));
@@ -34,6 +32,27 @@ export function sourceOf(folder: string, page: string, source: string): Source {
     : path.resolve(folder, path.dirname(page), name);
   if (!isInside(folder, file)) throw new PictureError("The file is outside of the site's folder.");
   return { kind: "file", path: file };
+}
+
+const isOnTheWeb = (address: string) => /^(https?:)?\/\//i.test(address);
+const hasScheme = (address: string) => /^[a-z][a-z\d+.-]*:/i.test(address);
+
+/** As browsers read it: without line ends and tabs, and with a backslash for a slash. https://url.spec.whatwg.org/#url-parsing */
+const readable = (address: string) => address.replaceAll(/[\t\n\r]/g, "").replaceAll("\\", "/");
+
+/** The address that the page means. Against a base that is no address of the web it is a path still. */
+function resolved(source: string, base: string | undefined): string {
+  if (!base || isOnTheWeb(source) || hasScheme(source)) return source;
+  if (isOnTheWeb(base)) return new URL(source, webAddress(base)).href;
+  if (hasScheme(base)) throw new PictureError("Only files and http addresses are read.");
+  return source.startsWith("/") ? source : base.replace(/[?#].*$/s, "").replace(/[^/]*$/, "") + source;
+}
+
+/** With its scheme in small letters. */
+function webAddress(address: string): string {
+  const url = address.startsWith("//") ? `https:${address}` : address;
+  if (!URL.canParse(url)) throw new PictureError("The address is not well formed.");
+  return url.replace(/^[^:]*/, (scheme) => scheme.toLowerCase());
 }
 
 const isInside = (folder: string, file: string) => file.startsWith(path.resolve(folder) + path.sep);

@@ -22,6 +22,8 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 from captions import LabelledImage, clean
 
 SAMPLES = 24
+# What a run cannot go on with another value of: batches, optimizer and adapter would no longer be those of the steps before.
+FIXED = ("base", "captions", "image_size", "batch", "lr", "rank", "alpha", "dropout", "seed")
 
 
 def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
@@ -102,9 +104,14 @@ def main() -> None:
     samples = held_out[:: max(1, len(held_out) // SAMPLES)][:SAMPLES]
     before = captions_of(model, samples)
     adapter, state_path = args.out / "adapter", args.out / "state.pt"
+    settings = {name: str(getattr(args, name)) for name in FIXED}
     step, losses = 0, []
     if state_path.exists():
         state = torch.load(state_path, weights_only=False)
+        changed = [name for name in FIXED if state["settings"][name] != settings[name]]
+        if changed:
+            options = ", ".join(f"--{name.replace('_', '-')} {state['settings'][name]}" for name in changed)
+            parser.error(f"{args.out} was begun with {options}; go on with that, or take another --out")
         step, losses = state["step"], state["losses"]
         peft_model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
     else:
@@ -123,7 +130,8 @@ def main() -> None:
 
     def checkpoint() -> None:
         peft_model.save_pretrained(adapter)
-        torch.save({"step": step, "losses": losses, "optimizer": optimizer.state_dict()}, args.out / "state.partial")
+        state = {"step": step, "losses": losses, "optimizer": optimizer.state_dict(), "settings": settings}
+        torch.save(state, args.out / "state.partial")
         (args.out / "state.partial").rename(state_path)
 
     began, first = time.time(), step

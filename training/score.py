@@ -1,6 +1,7 @@
-"""BLEU, ROUGE-L and CIDEr-D of captions, by the COCO caption code (pycocoevalcap), lower case and without punctuation."""
+"""BLEU, ROUGE-L and CIDEr-D of captions, by the COCO caption code (pycocoevalcap), lower case, without accents and punctuation."""
 
 import re
+import unicodedata
 
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
@@ -8,7 +9,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 
 def normalize(caption: str) -> str:
-    return " ".join(re.sub(r"[^a-z0-9 ]", " ", caption.lower()).split())
+    letters = "".join(c for c in unicodedata.normalize("NFD", caption) if not unicodedata.category(c).startswith("M"))
+    return " ".join(re.sub(r"[^a-z0-9 ]", " ", letters.lower()).split())
 
 
 def score(candidates: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:

@@ -6,7 +6,7 @@
 import * as z from "zod";
 import { fieldExpectation } from "../shared/expectation.ts";
 import { LogLevel } from "../shared/log-level.ts";
-import { WebAddress } from "../shared/schema.ts";
+import { HeaderSecret, WebAddress } from "../shared/schema.ts";
 import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
 
 const commaList = z.string().transform((text) =>
@@ -47,19 +47,15 @@ export const WorkerVariables = z.object({
   BACKEND_URLS: backendUrls.describe(
     "Addresses of the captioners, by commas; each picture has one that it is sent to first",
   ),
-  BACKEND_SECRET: z
-    .string()
-    .min(1)
+  BACKEND_SECRET: HeaderSecret.min(1)
     .optional()
     .describe(
       "Bearer token of the captioners, the same as their own BACKEND_SECRET, which has 16 characters at least",
     ),
-  CF_ACCESS_CLIENT_ID: z
-    .string()
-    .min(1)
+  CF_ACCESS_CLIENT_ID: HeaderSecret.min(1)
     .optional()
     .describe("Service token for Cloudflare Access, where it guards the captioners' tunnels: its id"),
-  CF_ACCESS_CLIENT_SECRET: z.string().min(1).optional().describe("The secret of that service token"),
+  CF_ACCESS_CLIENT_SECRET: HeaderSecret.min(1).optional().describe("The secret of that service token"),
   HOSTED_MODEL: modelIdentity
     .optional()
     .describe(

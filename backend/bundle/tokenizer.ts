@@ -26,7 +26,7 @@ export const SPECIAL_TOKENS: readonly string[] = [
 
 /** Reads the bundle's vocabulary, one token a line, the line number its id. */
 export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Promise<Tokenizer> {
-  const tokens = (await readFile(vocabularyPath, "utf8")).replace(/\r?\n$/, "").split(/\r?\n/);
+  const tokens = await readTokens(vocabularyPath);
   const vocabulary = new Map(tokens.map((token, id) => [token, id]));
   const wordPiece = new WordPieceTokenizer(tokenizerJson(vocabulary, manifest.tokens.lower_case), {
     tokenizer_class: "BertTokenizer",
@@ -51,6 +51,11 @@ export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Pro
         : wordPiece.decode(known, { skip_special_tokens: true }).replaceAll(CONTINUES, "");
     },
   };
+}
+
+/** Of vocab.txt, also where its line ends are those of Windows. */
+export async function readTokens(vocabularyPath: string): Promise<string[]> {
+  return (await readFile(vocabularyPath, "utf8")).replace(/\r?\n$/, "").split(/\r?\n/);
 }
 
 /** vocab.txt in the form of tokenizer.json. https://huggingface.co/docs/tokenizers */

@@ -1,6 +1,5 @@
 /** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
 
-import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -10,6 +9,7 @@ import {
   type Variant,
   VOCABULARY_FILE,
 } from "../bundle/bundle.ts";
+import { revisionOf } from "../bundle/revision.ts";
 import { type BlipConfig, readBlipConfig } from "./blip/config.ts";
 import { closeOutputLayer, openOutputLayer } from "./blip/output-layer.ts";
 import { type Preprocessing, readPreprocessing } from "./blip/preprocessing.ts";
@@ -60,8 +60,7 @@ async function writeBundle(
   const preprocessing: Preprocessing = { ...stored, size: imageSize ?? stored.size };
   const weights = await openMergedWeights({ base, ...(adapter ? { adapter } : {}) }, config);
   const { tokens, lowerCase } = await readVocabulary(base.folder, config.text_config);
-  const vocabulary = tokens.map((token) => `${token}\n`).join("");
-  await writeFile(join(folder, VOCABULARY_FILE), vocabulary);
+  await writeFile(join(folder, VOCABULARY_FILE), tokens.map((token) => `${token}\n`).join(""));
   const described: Described = {
     format: 2,
     // A merged model is known by its adapter.
@@ -93,7 +92,7 @@ async function writeBundle(
     const file = variants.length === 0 ? "model.onnx" : `model.${dtype}.onnx`;
     const graph = buildCaptionGraph(weights, config, preprocessing, dtype);
     const graphHash = await writeModel(graph, join(folder, file), onProgress);
-    const revision = revisionOf(described, { dtype, graphHash, vocabulary });
+    const revision = revisionOf({ ...described, dtype }, { graphHash, vocabulary: tokens });
     variants.push({ dtype, graph: file, revision });
   }
   const [first, ...others] = variants as [Variant, ...Variant[]];
@@ -118,16 +117,4 @@ export async function openMergedWeights(
   const merged = opened && mergeAdapter(weights, opened);
   const closed = closeOutputLayer(merged ?? weights, ties, merged?.changed ?? new Set());
   return withPictureHead(closed, { folder: base.folder, hidden: config.vision_config.hidden_size });
-}
-
-/** Hash of everything that can change a caption: graph and weights, vocabulary, pictures' preparation, defaults. */
-function revisionOf(
-  { image, tokens, generation }: Described,
-  { dtype, graphHash, vocabulary }: { dtype: Dtype; graphHash: string; vocabulary: string },
-): string {
-  return createHash("sha256")
-    .update(JSON.stringify({ graphHash, image, tokens, generation, dtype }))
-    .update(vocabulary)
-    .digest("hex")
-    .slice(0, 16);
 }

@@ -6,9 +6,11 @@ export interface Scored {
   readonly references: readonly (readonly string[])[];
 }
 
-/** Lower case, no punctuation, single spaces, split into words. */
+/** Lower case, no accents, which the words of BLIP have not either, no punctuation, single spaces, split into words. */
 export function words(caption: string): string[] {
   return caption
+    .normalize("NFD")
+    .replace(/\p{M}/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9 ]/g, " ")
     .split(" ")

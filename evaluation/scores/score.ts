@@ -1,4 +1,4 @@
-/** The scores of a captioned set: BLEU-1..4, ROUGE-L, CIDEr-D, lower case and without punctuation. */
+/** The scores of a captioned set: BLEU-1..4, ROUGE-L, CIDEr-D, lower case, without accents and punctuation. */
 
 import { bleu } from "./bleu.ts";
 import { ciderD } from "./cider.ts";

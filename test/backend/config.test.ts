@@ -34,6 +34,21 @@ test("no secret is ever printed", () => {
   );
 });
 
+test("a secret's blanks at its ends are no part of it, as no header can carry them; other characters than a header's are refused unsaid", () => {
+  expect(parseConfig({ BACKEND_SECRET: `${SECRET}\n` }).BACKEND_SECRET).toBe(SECRET);
+  expect(() => parseConfig({ BACKEND_SECRET: `${SECRET}-é` })).toThrow(
+    /^(?!.*a-secret).*BACKEND_SECRET: .*ASCII/s,
+  );
+  expect(() => parseConfig({ BACKEND_SECRET: `${"a".repeat(8)}${" ".repeat(8)}` })).toThrow(/16 characters/);
+});
+
+test("an address's credentials are not printed", () => {
+  const config = parseConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: "https://me:hidden@collector.test:4318/x" });
+  expect(printableConfig(config)).toMatchObject({
+    OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector.test:4318/x",
+  });
+});
+
 test("a Triton engine needs to know where its servers are", () => {
   expect(() => parseConfig({ ENGINE: "triton" })).toThrow(/TRITON_ENDPOINTS: required/);
   expect(() => parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1" })).toThrow(/HOST:PORT/);

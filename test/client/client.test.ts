@@ -157,6 +157,40 @@ describe("retries", () => {
     await expect(call).rejects.toMatchObject({ name: "TimeoutError" });
   });
 
+  test.each([200, 503])(
+    "an answer with status %d that breaks off is an error of its own kind",
+    async (status) => {
+      answer = (_request, response) => {
+        response.writeHead(status, { "content-length": "500" });
+        response.write("{", () => response.destroy());
+      };
+      const client = createCaptionClient({ baseUrl, retries: 0 });
+      const calls = [
+        () => client.find("0"),
+        () => client.captionUrl("https://example.org/a.jpg"),
+        () => client.jobs.get("0"),
+      ];
+      for (const call of calls) {
+        const error = await call().catch((caught: unknown) => caught);
+        expect(error).toBeInstanceOf(CaptionTransportError);
+        expect(error).toMatchObject({ status });
+      }
+    },
+  );
+
+  test.each([200, 500])(
+    "aborted in the middle of an answer with status %d, it throws the signal's reason",
+    async (status) => {
+      const controller = new AbortController();
+      answer = (_request, response) => {
+        response.writeHead(status, { "content-length": "500" });
+        response.write("{", () => setTimeout(() => controller.abort("enough"), 50));
+      };
+      const call = createCaptionClient({ baseUrl }).find("0", { signal: controller.signal });
+      await expect(call).rejects.toBe("enough");
+    },
+  );
+
   test("does not take something else for the API", async () => {
     answer = (_request, response) => response.writeHead(200).end("<html>Sign in to the Wi-Fi</html>");
     const error = await createCaptionClient({ baseUrl })

@@ -1,11 +1,15 @@
 /** `npm run site` on a site in a folder: the diff, writing, once more, and what cannot be described. */
 
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { contentHash } from "../../shared/content-hash.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
@@ -86,6 +90,90 @@ test("names what cannot be described, and describes the rest", async () => {
   expect(stderr).toContain("bad.html: 5: bad.html: The bytes are no picture that is known here.");
   expect(stderr).toContain("latin.html: The page is not UTF-8.");
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 6 failed.");
+});
+
+test("an address is read as a browser reads it: against the page's base, and whatever its slashes and letters", async () => {
+  const folder = await newSite({
+    "blog/based.html":
+      '<base href="../img/"><base href="/">\n<img src="cat.jpg">\n<img src="/img/cat.jpg">\n',
+    "blog/web.html": '<base href="http://127.0.0.1:9/x/y.html"><img src="cat.jpg">\n',
+    "slashes.html": '<img src="img\\cat.jpg">\n<img src="HTTP://127.0.0.1:9/a.jpg">\n',
+  });
+  // What it would be without the base.
+  await writeFile(join(folder, "blog/cat.jpg"), "no picture");
+  const { stdout, stderr } = await runCommand("site", [folder]);
+  expect(stdout).toContain('+<img alt="A cat" src="cat.jpg">\n+<img alt="A cat" src="/img/cat.jpg">\n');
+  expect(stdout).toContain('+<img alt="A cat" src="img\\cat.jpg">');
+  expect(stderr).toContain("blog/web.html: 1: cat.jpg: The address did not answer.");
+  expect(stderr).toContain("slashes.html: 2: HTTP://127.0.0.1:9/a.jpg: The address did not answer.");
+});
+
+test("the patch of a page with a blank in its name says where the name ends, without which patch finds no such file", async () => {
+  const folder = await newSite({ "my page.html": "<img src=img/cat.jpg>" });
+  const { stdout } = await runCommand("site", [folder]);
+  expect(stdout).toContain("--- a/my page.html\t\n+++ b/my page.html\t\n");
+  expect(stdout).toContain("--- a/index.html\n");
+});
+
+describe("the report", () => {
+  const ROW = /^blog\/post\.md,3,\.\.\/img\/cat\.jpg,A cat,/m;
+  const countOf = (text: string) => text.split(/\r\n(?=.)/).length - 1;
+
+  test("that cannot be written is found out before a page is", async () => {
+    const folder = await newSite();
+    const { status, stderr } = await runCommand("site", [
+      folder,
+      "--write",
+      "--report",
+      join(folder, "gone/a.csv"),
+    ]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("there is no such file or folder");
+    expect(await pagesOf(folder)).toEqual(PAGES);
+  });
+
+  test("keeps what was written before: no later run finds it again", async () => {
+    const folder = await newSite();
+    const report = join(folder, "report.csv");
+    const run = async (...more: string[]) => {
+      await runCommand("site", [folder, "--report", report, ...more]);
+      return readFile(report, "utf8");
+    };
+    const shown = await run();
+    expect(await run("--write")).toBe(shown);
+    await writeFile(join(folder, "new.html"), "<img src=img/cat.jpg>");
+    const added = await run("--write");
+    expect(added).toMatch(ROW);
+    expect(added).toMatch(/^new\.html,1,img\/cat\.jpg,A cat,/m);
+    expect(countOf(added)).toBe(3);
+    expect(countOf(await run())).toBe(0);
+  });
+
+  test("has what was written until an error ended it", async () => {
+    const folder = await newSite({ "other.html": "<img src=img/other.jpg>" });
+    await writeFile(join(folder, "img/other.jpg"), "another picture");
+    const sha256 = await contentHash(new Uint8Array(await readFile(CAT)));
+    const server = createServer((request, response) => {
+      const isKnown = request.url?.includes(sha256);
+      response.writeHead(isKnown ? 200 : 401, { "content-type": "application/json" });
+      const model = { id: "m", revision: "r" };
+      response.end(
+        JSON.stringify(
+          isKnown
+            ? { sha256, caption: "a cat", alt: "A cat", score: 0.5, needs_review: false, model, cached: true }
+            : { type: "about:blank", title: "No key", status: 401, code: "unauthorized", detail: "No key." },
+        ),
+      );
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const report = join(folder, "report.csv");
+    const { status } = await runCommand("site", [folder, "--write", "--report", report, "--url", url]);
+    server.close();
+    expect(status).toBe(1);
+    expect(await readFile(join(folder, "blog/post.md"), "utf8")).toContain("![A cat]");
+    expect(await readFile(report, "utf8")).toMatch(ROW);
+  });
 });
 
 test("a folder that is none is refused before anything is loaded", async () => {

@@ -1,13 +1,19 @@
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { open, readdir } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { buildBundle } from "../../backend/model/build.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
+import { freePort } from "./edge-support.ts";
+
+/** Linux has a file whose disk is always full. */
+const FULL_DISK = "/dev/full";
 
 interface Backend {
   readonly url: string;
@@ -198,6 +204,31 @@ test("the whole backend on a real model: a picture in, its caption out, nothing 
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
   expect(await readdir(home)).toEqual([]);
+});
+
+test.skipIf(!existsSync(FULL_DISK))("a disk too full for the log stops no caption and no end", async () => {
+  const bundle = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
+  const port = await freePort();
+  const full = await open(FULL_DISK, "w");
+  const child = spawn(process.execPath, [fileURLToPath(new URL("../../backend/main.ts", import.meta.url))], {
+    env: { PATH: process.env.PATH, PORT: String(port), BUNDLE: bundle, THREADS: "1" },
+    stdio: ["ignore", full.fd, "pipe"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  await full.close();
+  let said = "";
+  child.stderr?.on("data", (chunk) => {
+    said += chunk;
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const statusOf = (answer: Promise<Response>) => answer.then(({ status }) => status).catch(() => 0);
+  await expect.poll(() => statusOf(fetch(`${url}/readyz`)), { timeout: 20_000 }).toBe(200);
+  for (const seed of [1, 2]) expect((await post(url, await jpegPicture(seed))).status).toBe(200);
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+  expect(said.match(/The log cannot be written/g)).toHaveLength(1);
 });
 
 test.each([

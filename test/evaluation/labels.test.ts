@@ -29,6 +29,12 @@ describe("readLabels", () => {
       /line 1 is not a labelled/,
     ],
     ["an absolute name", '{"image": "/etc/passwd", "captions": ["a"]}', /line 1 is not a labelled/],
+    [
+      "an empty caption",
+      '{"image": "a.jpg", "captions": ["a dog", ""]}',
+      /line 1 is not .*\n.*English words/,
+    ],
+    ["a caption in other letters", '{"image": "a.jpg", "captions": ["犬"]}', /English words/],
     ["no line", "\n", /has no picture\.$/],
   ])("%s is named by file and line", async (_name, content, message) => {
     const reading = readLabels(await file(content));

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { fill, type Gap } from "../../site/gap.ts";
-import { gapsInHtml } from "../../site/html.ts";
+import { gapsInHtml, gapsInXhtml } from "../../site/html.ts";
 import { gapsInMarkdown } from "../../site/markdown.ts";
 
 const filledBy = (find: (text: string) => Gap[]) => (page: string) =>
@@ -25,6 +25,9 @@ test.each([
     "<picture><source srcset=b><img src=a></picture>",
     '<picture><source srcset=b><img alt="of a" src=a></picture>',
   ],
+  ["<img srcset=', a 1x, b 2x'>", "<img alt=\"of a\" srcset=', a 1x, b 2x'>"],
+  ["<img data-src=a>", '<img alt="of a" data-src=a>'],
+  ["<img src='data:x' data-src=a>", "<img alt=\"of a\" src='data:x' data-src=a>"],
   ["<table><img src=a><tr><td>x</table>", '<table><img alt="of a" src=a><tr><td>x</table>'],
 ])("in %j a text is put in, and every other byte stays", (page, expected) => {
   expect(html(page)).toBe(expected);
@@ -51,6 +54,9 @@ test.each([
   ["![][cat]\n\n[cat]: cat.jpg", "![of cat.jpg][cat]\n\n[cat]: cat.jpg"],
   ["[![](a.jpg)](b.html)", "[![of a.jpg](a.jpg)](b.html)"],
   ["text <img src=a> text", 'text <img alt="of a" src=a> text'],
+  ["- x\n\n  <p>\n  <img src=a>\n  </p>", '- x\n\n  <p>\n  <img alt="of a" src=a>\n  </p>'],
+  ["> <p>\n> <img\n>  src=a>\n> </p>", '> <p>\n> <img alt="of a"\n>  src=a>\n> </p>'],
+  ["1. text <img\n   src=a>", '1. text <img alt="of a"\n   src=a>'],
   ["---\ntitle: x\n---\n\n![](a)\r\n", "---\ntitle: x\n---\n\n![of a](a)\r\n"],
 ])("in the Markdown %j a text is put in", (page, expected) => {
   expect(markdown(page)).toBe(expected);
@@ -62,6 +68,7 @@ test.each([
   ["```\n![](a.jpg)\n```"],
   ["\\![](a.jpg)"],
   ["![][unknown]"],
+  ['> <p><img src=a\n> alt="My cat"></p>'],
 ])("the Markdown %j stays", (page) => {
   expect(markdown(page)).toBe(page);
 });
@@ -79,4 +86,13 @@ test("a text is escaped for its place, and a second look finds nothing", () => {
   const inMarkdown = put("![](a)", gapsInMarkdown);
   expect(inMarkdown).toBe('![A "sign" <b> & \\[x\\] \\\\](a)');
   expect(gapsInMarkdown(inMarkdown)).toEqual([]);
+});
+
+test("what XHTML closes at once ends there, and not at an end tag that never comes", () => {
+  const page = '<html><head><title/><script src="a.js"/></head><body><p>ü<img src="a"/></p></body></html>';
+  expect(filledBy(gapsInXhtml)(page)).toBe(page.replace("<img", '<img alt="of a"'));
+});
+
+test("a page nested deeper than calls can be is read to its end", () => {
+  expect(gapsInHtml(`${"<div>".repeat(20_000)}<img src=a>`)).toMatchObject([{ source: "a" }]);
 });

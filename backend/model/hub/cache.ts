@@ -3,7 +3,8 @@
  * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
  */
 
-import { access, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { access, mkdir, rename, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { RemoteFile, Repository } from "./repository.ts";
 
@@ -33,8 +34,10 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
     async link(commit, file) {
       const path = join(snapshot(commit), file.path);
       await mkdir(dirname(path), { recursive: true });
-      await rm(path, { force: true });
-      await symlink(relative(dirname(path), blobPath(file)), path);
+      // At once in the place of an older one, as another process may do the same.
+      const next = `${path}.${randomUUID()}.new`;
+      await symlink(relative(dirname(path), blobPath(file)), next);
+      await rename(next, path);
     },
     async rememberCommit(revision, commit) {
       const path = join(root, "refs", revision);

@@ -3,15 +3,16 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
+import { HubError } from "./hub-error.ts";
 
 const Variables = z.object({
-  HF_TOKEN: z.string().min(1).optional(),
+  HF_TOKEN: z.string().optional(),
   HF_ENDPOINT: z
     .url({ protocol: /^https?$/, error: "expected an address that begins with http:// or https://" })
     .default("https://huggingface.co"),
-  HF_HOME: z.string().min(1).optional(),
-  HF_HUB_CACHE: z.string().min(1).optional(),
-  XDG_CACHE_HOME: z.string().min(1).optional(),
+  HF_HOME: z.string().optional(),
+  HF_HUB_CACHE: z.string().optional(),
+  XDG_CACHE_HOME: z.string().optional(),
 });
 
 export interface HubConfig {
@@ -21,9 +22,19 @@ export interface HubConfig {
   readonly cache: string;
 }
 
-/** Parses the environment. https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables */
+/**
+ * Parses the environment; an empty variable is none. https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+ * @throws HubError naming every wrong variable
+ */
 export function parseHubConfig(environment: Readonly<Record<string, string | undefined>>): HubConfig {
-  const variables = Variables.parse(environment);
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
+  const parsed = Variables.safeParse(given);
+  if (!parsed.success) {
+    throw new HubError(
+      parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"),
+    );
+  }
+  const variables = parsed.data;
   const home =
     variables.HF_HOME ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
   return {

@@ -1,8 +1,8 @@
 /** One file from the hub to disk: goes on where an earlier run stopped, and is checked before it counts. */
 
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, stat, truncate } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { HubError } from "./hub-error.ts";
 import type { RemoteFile } from "./repository.ts";
@@ -22,28 +22,53 @@ export interface DownloadOptions {
 }
 
 /**
- * Downloads to `path + ".incomplete"`, checks size and digest, then renames.
+ * Downloads to `path + ".incomplete"`, checks size and digest, then renames. Each byte is written to its own place, so several
+ * processes may download the same file at once.
  * @throws HubError when the hub refuses, the disk is full, or the bytes are not those that were promised
  */
-export async function downloadFile({ file, path, read, onBytes, sleep }: DownloadOptions): Promise<void> {
+export async function downloadFile(options: DownloadOptions): Promise<void> {
+  const { file, path } = options;
   const partial = `${path}.incomplete`;
   await mkdir(dirname(path), { recursive: true });
-  await (await open(partial, "a")).close();
-  let done = (await stat(partial)).size;
-  if (done > file.size) {
-    await truncate(partial);
-    done = 0;
+  // Kept open: another process may rename it meanwhile.
+  const target = await open(partial, constants.O_RDWR | constants.O_CREAT);
+  try {
+    await fill(target, options);
+    const actual = await digestOf(target, file);
+    if (actual !== file.digest.hex) {
+      await rm(partial, { force: true });
+      throw new HubError(
+        `${file.path} came with the wrong checksum (${actual} instead of ${file.digest.hex}) and was thrown away. ` +
+          "Run the same command again; if it happens twice, something between you and the hub changes the bytes.",
+      );
+    }
+  } finally {
+    await target.close();
   }
-  onBytes(done);
+  await rename(partial, path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    // Whoever renamed it had checked it.
+    await access(path);
+  });
+}
 
+/** Goes on until `target` has the file's size, with pauses where the hub fails. */
+async function fill(
+  target: FileHandle,
+  { file, path, read, onBytes, sleep }: DownloadOptions,
+): Promise<void> {
+  const sizeOf = async () => (await target.stat()).size;
+  if ((await sizeOf()) > file.size) await target.truncate();
+  let done = await sizeOf();
+  onBytes(done);
   let failures = 0;
   while (done < file.size) {
     const before = done;
     try {
-      done = await append(partial, await read(done), done, onBytes);
+      done = await write(target, await read(done), done, onBytes);
       if (done < file.size) throw new HubError("The connection ended early.", { retryable: true });
     } catch (error) {
-      done = (await stat(partial)).size;
+      done = await sizeOf();
       if (isFullDisk(error)) {
         throw new HubError(
           `The disk is full at ${dirname(path)}. Make room and run the same command: it goes on.`,
@@ -69,44 +94,33 @@ export async function downloadFile({ file, path, read, onBytes, sleep }: Downloa
       );
     }
   }
-
-  const actual = await digestOf(partial, file);
-  if (done !== file.size || actual !== file.digest.hex) {
-    await rm(partial, { force: true });
-    throw new HubError(
-      `${file.path} came with the wrong checksum (${actual} instead of ${file.digest.hex}) and was thrown away. ` +
-        "Run the same command again; if it happens twice, something between you and the hub changes the bytes.",
-    );
-  }
-  await rename(partial, path);
 }
 
-/** @returns the file's size after all of `stream` is in it */
-async function append(
-  path: string,
+/** @returns where the bytes of `stream` end, the first of which belongs at `from` */
+async function write(
+  target: FileHandle,
   stream: ReadableStream<Uint8Array>,
   from: number,
   onBytes: (bytes: number) => void,
 ): Promise<number> {
-  const target = await open(path, "a");
-  let size = from;
-  try {
-    for await (const chunk of stream) {
-      await target.appendFile(chunk);
-      size += chunk.length;
-      onBytes(chunk.length);
+  let end = from;
+  for await (const chunk of stream) {
+    for (let written = 0; written < chunk.length; ) {
+      const { bytesWritten } = await target.write(chunk, written, chunk.length - written, end + written);
+      written += bytesWritten;
     }
-  } finally {
-    await target.close();
+    end += chunk.length;
+    onBytes(chunk.length);
   }
-  return size;
+  return end;
 }
 
-async function digestOf(path: string, { size, digest }: RemoteFile): Promise<string> {
+async function digestOf(target: FileHandle, { size, digest }: RemoteFile): Promise<string> {
   const hash: Hash = createHash(digest.algorithm === "sha256" ? "sha256" : "sha1");
   // https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
   if (digest.algorithm === "git-sha1") hash.update(`blob ${size}\0`);
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  const bytes = target.createReadStream({ start: 0, highWaterMark: 1 << 20, autoClose: false });
+  for await (const chunk of bytes) hash.update(chunk);
   return hash.digest("hex");
 }
 

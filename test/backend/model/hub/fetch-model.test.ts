@@ -80,6 +80,16 @@ describe("fetchModel", () => {
     expect(hub.reads.length).toBe(before);
   });
 
+  test("several at once into one cache all have it whole", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    const fetched = await Promise.all([1, 2, 3].map(() => fetchFrom(hub, { cache })));
+    for (const { folder } of fetched) {
+      expect(await readFile(join(folder, WEIGHTS))).toEqual(hub.files.get(WEIGHTS));
+    }
+    expect(readdirSync(join(cache, "models--tests--model/blobs")).join()).not.toContain("incomplete");
+  });
+
   test("reports bytes up to the whole", async () => {
     const hub = await tinyHub();
     const seen: [number, number][] = [];

@@ -1,0 +1,43 @@
+/** The report of `npm run -s site` for editors: a row a picture, in CSV. */
+
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { csvHead, readCsvTable, toCsvTable } from "../shared/csv.ts";
+import { describeSystemError } from "./error-text.ts";
+import { printable } from "./terminal-text.ts";
+
+const COLUMNS = ["page", "line", "picture", "alt", "score", "needs_review", "problem"] as const;
+export type ReportRow = Partial<Record<(typeof COLUMNS)[number], string | number | boolean>>;
+
+/**
+ * Has the file hold `rows`, as they are when the process ends: also by an error or a signal, as a text that stands in a page by
+ * then is in no later report. With `keepsEarlier` the rows of earlier runs stay too. @throws what the system says where it cannot be written
+ */
+export async function reportAtTheEnd(
+  path: string,
+  { rows, keepsEarlier }: { readonly rows: readonly ReportRow[]; readonly keepsEarlier: boolean },
+): Promise<void> {
+  // Now, and not when the pages are written.
+  closeSync(openSync(path, "a"));
+  const earlier = keepsEarlier ? await earlierRows(path) : [];
+  process.once("exit", () => {
+    const found = new Set(rows.map(placeOf));
+    const kept = earlier.filter((row) => !found.has(placeOf(row)));
+    try {
+      writeFileSync(path, toCsvTable(COLUMNS, [...kept, ...rows]));
+    } catch (error) {
+      console.error(printable(describeSystemError(error) ?? error));
+      process.exitCode = 1;
+    }
+  });
+}
+
+/** None where the file holds another table, which is then replaced. */
+async function earlierRows(path: string): Promise<ReportRow[]> {
+  const text = await readFile(path, "utf8");
+  return text.startsWith(csvHead(COLUMNS)) ? readCsvTable(text) : [];
+}
+
+/** What failed before and what was only shown is found again, in the same place. */
+const placeOf = ({ page, line, picture }: ReportRow) =>
+  JSON.stringify([page, String(line ?? ""), picture ?? ""]);

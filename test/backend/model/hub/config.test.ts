@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import { parseHubConfig } from "../../../../backend/model/hub/config.ts";
+import { HubError } from "../../../../backend/model/hub/hub-error.ts";
+
+test("an empty variable is none", () => {
+  const empty = { HF_TOKEN: "", HF_ENDPOINT: "", HF_HOME: "", HF_HUB_CACHE: "" };
+  expect(parseHubConfig(empty)).toEqual(parseHubConfig({}));
+});
+
+test("a wrong variable is named", () => {
+  const parsing = () => parseHubConfig({ HF_ENDPOINT: "hub.example.org" });
+  expect(parsing).toThrow(HubError);
+  expect(parsing).toThrow(/^HF_ENDPOINT: expected an address that begins with http/);
+});

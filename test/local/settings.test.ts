@@ -1,0 +1,30 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { readLocalSettings, SettingsError } from "../../local/settings.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+async function settingsOf(content: string) {
+  const path = join(await temporaryFolder(), "local.env");
+  await writeFile(path, content);
+  return readLocalSettings(path);
+}
+
+test("each side gets its own, past comments, blank lines, quotes, and what Windows writes", async () => {
+  const content = '\uFEFFTHREADS=1\r\n\r\n# for both\r\nLOG_LEVEL="warn" # quiet\r\n  ACCESS = keys\r\n';
+  expect(await settingsOf(content)).toEqual({
+    backend: { THREADS: "1", LOG_LEVEL: "warn" },
+    worker: { ACCESS: "keys", LOG_LEVEL: "warn" },
+  });
+});
+
+test.each([
+  ["THREADS=1\nACCESS keys\n", /^local\.env, line 2: expected NAME=value$/],
+  ["THREDS=1\n", /THREDS is no setting/],
+  ["PORT=1\n", /PORT is set by npm start itself: npm start -- --backend-port/],
+  ["THREADS=none\n", /THREADS: expected a number/],
+])("%j is refused", async (content, message) => {
+  const reading = settingsOf(content);
+  await expect(reading).rejects.toBeInstanceOf(SettingsError);
+  await expect(reading).rejects.toThrow(message);
+});
