@@ -1,7 +1,8 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
  * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background, and
- * are not held up by sharing a pass with them, nor by a long one before theirs. No HTTP, no pictures' files, no ONNX.
+ * are not held up by sharing a pass with them, nor by a long one before theirs; of several passes at once one is left to
+ * them. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -95,11 +96,19 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   /** The first of a batch says who may share it, and how large it may become. */
   function hasRoom(batch: readonly Entry[], entry: Entry): boolean {
     const [first = entry] = batch;
+    if (!isUrgent(first) && isKeptFree()) return false;
     return batch.length < (isUrgent(first) ? maxBatchSize : backgroundSize()) && mayShare(first, entry);
   }
 
+  /** Whether the pass that is about to begin is the last of several beside each other, and people may come for it. */
+  function isKeptFree(): boolean {
+    return engine.concurrency > 1 && running === engine.concurrency && arePeopleAbout();
+  }
+
+  const arePeopleAbout = () => performance.now() - lastUrgentAt <= PEOPLE_ABOUT_MS;
+
   function backgroundSize(): number {
-    if (performance.now() - lastUrgentAt > PEOPLE_ABOUT_MS || secondsAPicture === 0) return maxBatchSize;
+    if (!arePeopleAbout() || secondsAPicture === 0) return maxBatchSize;
     return Math.min(maxBatchSize, Math.max(1, Math.floor(SHORT_PASS_MS / 1000 / secondsAPicture)));
   }
 

@@ -210,3 +210,28 @@ test("passes of the background are short while people are about, and full when n
   ]);
   clock.mockRestore();
 });
+
+test("of several passes at once one is left to people while they are about", async () => {
+  let now = 0;
+  const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
+  const engine = createFakeEngine({ concurrency: 2 });
+  const batcher = createBatcher({ engine, maxBatchSize: 4 });
+  const submit = (value: number, isBackground: boolean) =>
+    tokens(batcher.submit({ pixels: flat(value), decoding: GREEDY, signal: NEVER, isBackground }));
+  const begun = () => engine.passes.map(({ colours }) => colours[0]);
+  await submit(0, false);
+  engine.hold();
+  const passes = [submit(1, true), submit(2, true)];
+  expect(begun()).toEqual(["0,0,0", "1,1,1"]);
+  passes.push(submit(3, false));
+  expect(begun()).toEqual(["0,0,0", "1,1,1", "3,3,3"]);
+  engine.release();
+  await Promise.all(passes);
+  now += 31_000;
+  engine.hold();
+  passes.push(submit(4, true), submit(5, true));
+  expect(begun().slice(-2)).toEqual(["4,4,4", "5,5,5"]);
+  engine.release();
+  await Promise.all(passes);
+  clock.mockRestore();
+});
