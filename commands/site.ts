@@ -1,8 +1,6 @@
 /** `npm run -s site -- DIR`: texts for the pictures of a static site that have none, as a diff or written into its pages. */
 
 import { stat } from "node:fs/promises";
-import path from "node:path";
-import { createTwoFilesPatch } from "diff";
 import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
@@ -10,6 +8,7 @@ import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Caption, WebAddress } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
+import { patchOf } from "../site/patch.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
 import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
@@ -82,8 +81,9 @@ async function main({
       continue;
     }
     const filled: { gap: Gap; alt: string }[] = [];
+    const lineOf = lineCounter(page.text);
     for (const gap of page.gaps) {
-      const row = { page: name, line: lineOf(page.text, gap.at), picture: shown(gap.source) };
+      const row = { page: name, line: lineOf(gap.at), picture: shown(gap.source) };
       const answer = await captionOf(captionOnce, folder, name, gap).catch((error: unknown) => {
         const hasWritten = options.write && counts.pages > 0;
         throw error instanceof CommandError && hasWritten ? goesOn(error) : error;
@@ -200,20 +200,16 @@ function isOfTheService({ problem: { code } }: CaptionApiError): boolean {
 const shown = (address: string) =>
   address.length > SHOWN_CHARACTERS ? `${address.slice(0, SHOWN_CHARACTERS)}…` : address;
 
-function lineOf(text: string, at: number): number {
-  return text.slice(0, at).split("\n").length;
-}
-
-/** A patch that `git apply` and `patch -p1` take. */
-function patchOf(name: string, before: string, after: string): string {
-  const posix = name.split(path.sep).join("/");
-  const patch = createTwoFilesPatch(`a/${posix}`, `b/${posix}`, before, after, undefined, undefined, {
-    context: 1,
-  });
-  const [from, to, ...lines] = patch.slice(patch.indexOf("--- ")).split("\n");
-  // A name with a blank in it ends at a tab, as in git's own patches.
-  const end = posix.includes(" ") ? "\t" : "";
-  return [`${from}${end}`, `${to}${end}`, ...lines].join("\n");
+/** Numbers of lines from 1, by places that come in order. */
+function lineCounter(text: string): (at: number) => number {
+  let line = 1;
+  let from = 0;
+  return (at) => {
+    if (at < from) [line, from] = [1, 0];
+    line += text.slice(from, at).split("\n").length - 1;
+    from = at;
+    return line;
+  };
 }
 
 await runCommand(COMMAND, main);
