@@ -3,13 +3,14 @@
  * once it has loaded the model, the worker (real workerd, by wrangler), says how to call them, and ends both with itself.
  */
 
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
+import { graphBytes } from "../backend/bundle/graph-files.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { type Child, startChild } from "../local/child.ts";
 import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
@@ -87,7 +88,7 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   const bundle = options.bundle === undefined ? await embedded() : await openBundle(folder);
   console.log(printable(`Model ${bundle.manifest.id}, revision ${bundle.manifest.revision}`));
 
-  const label = `Loading the model (${formatBytes(await graphBytes(bundle))})`;
+  const label = `Loading the model (${formatBytes(await graphBytes(bundle.graphPath))})`;
   const backend = startBackend(settings, { folder, port: backendPort });
   await whileWaiting(label, alive(backend, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
 
@@ -148,16 +149,6 @@ async function requireFree(ports: Readonly<Record<string, number>>): Promise<voi
 
 function embedded(): Promise<Bundle> {
   return openEmbeddedBundle(progressLine("Building the embedded model"));
-}
-
-async function graphBytes({ graphPath }: Bundle): Promise<number> {
-  const sizes = [graphPath, `${graphPath}.data`].map((path) =>
-    stat(path).then(
-      ({ size }) => size,
-      () => 0,
-    ),
-  );
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 function startBackend(

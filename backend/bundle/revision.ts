@@ -8,6 +8,7 @@ import { createReadStream } from "node:fs";
 import { basename, dirname } from "node:path";
 import { type Bundle, BundleError, type BundleManifest, MANIFEST_FILE } from "./bundle.ts";
 import { fileExists } from "./file-exists.ts";
+import { weightsPath } from "./graph-files.ts";
 import { readTokens } from "./tokenizer.ts";
 
 /** What of the manifest can change a caption. */
@@ -35,7 +36,7 @@ export async function checkRevision({ manifest, graphPath, vocabularyPath }: Bun
     );
   }
   const hash = createHash("sha256");
-  for (const path of [`${graphPath}.data`, graphPath]) {
+  for (const path of [weightsPath(graphPath), graphPath]) {
     if (!(await fileExists(path))) continue;
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
   }

@@ -48,6 +48,7 @@ export interface RunningServer {
  * https://developers.cloudflare.com/fundamentals/reference/connection-limits/
  */
 const KEEP_ALIVE_MS = 905_000;
+
 /** Each lane is a process of its own. */
 const MAX_DECODE_LANES = 16;
 

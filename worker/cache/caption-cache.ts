@@ -67,8 +67,11 @@ export function createCaptionCache(
     return undefined;
   }
 
+  /** The same of what goes to the store itself. */
+  const atStore: typeof guarded = (tier, scope, work) => guarded(tier, scope, work, STORE_TIMEOUT_MS);
+
   function writeLater(tier: "colo" | "kv", scope: RequestScope, work: () => Promise<void>): void {
-    scope.background.waitUntil(guarded(tier, scope, work, STORE_TIMEOUT_MS));
+    scope.background.waitUntil(atStore(tier, scope, work));
   }
 
   /** Nobody near waits for background work: its captions lie in KV, and a location fetches those that are asked for there. */
@@ -112,20 +115,14 @@ export function createCaptionCache(
       return memory !== undefined || colo !== undefined || kv !== undefined;
     },
     async forget(prefix, named, scope) {
-      const listed =
-        kv === undefined ? [] : await guarded("kv", scope, () => kv.list(prefix), STORE_TIMEOUT_MS);
+      const listed = kv === undefined ? [] : await atStore("kv", scope, () => kv.list(prefix));
       const keys = [...new Set([...named, ...(listed ?? [])])];
       const gone = await Promise.all(
         keys.map((key) =>
-          guarded(
-            "kv",
-            scope,
-            async () => {
-              await kv?.delete(key);
-              return true;
-            },
-            STORE_TIMEOUT_MS,
-          ),
+          atStore("kv", scope, async () => {
+            await kv?.delete(key);
+            return true;
+          }),
         ),
       );
       // The nearer tiers last, so that nothing is read back into them meanwhile.

@@ -4,7 +4,7 @@
  * once there is a crowd, batches go through lanes: passes of fewer threads beside each other, which caption more a second.
  */
 
-import { statSync } from "node:fs";
+import { graphBytes } from "../../bundle/graph-files.ts";
 import type { Engine } from "../engine.ts";
 import type { OnnxEngineOptions } from "./engine.ts";
 import { createThreadedOnnxEngine } from "./threaded.ts";
@@ -20,18 +20,10 @@ export async function createCpuEngine(options: Options): Promise<Engine> {
   const { threads, maxBatchSize, bundle } = options;
   const count = Math.min(threads, MAX_LANES);
   const whole = await createThreadedOnnxEngine(options);
-  if (count < 2 || weightBytes(bundle.graphPath) > MAX_WEIGHT_BYTES) return whole;
+  if (count < 2 || (await graphBytes(bundle.graphPath)) > MAX_WEIGHT_BYTES) return whole;
   const ofLane = { ...options, threads: Math.floor(threads / count) };
   const openLanes = () => Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
   return withLanes({ whole, openLanes, maxBatchSize });
-}
-
-/** Of a graph and of the file beside it that large weights lie in: see onnx-writer.ts. */
-function weightBytes(graphPath: string): number {
-  const sizes = [graphPath, `${graphPath}.data`].map(
-    (file) => statSync(file, { throwIfNoEntry: false })?.size,
-  );
-  return sizes.reduce<number>((sum, size = 0) => sum + size, 0);
 }
 
 /**

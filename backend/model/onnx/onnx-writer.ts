@@ -3,6 +3,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { basename } from "node:path";
+import { weightsPath } from "../../bundle/graph-files.ts";
 import { byteLength, type Graph, type Initializer } from "./graph.ts";
 import { encodeFieldHead, encodeGraph, encodeModelHead, encodeTensorHead, GRAPH, MODEL } from "./protobuf.ts";
 
@@ -32,7 +33,7 @@ export async function writeModel(
     onProgress(done, totalBytes);
   };
 
-  const dataPath = `${path}.data`;
+  const dataPath = weightsPath(path);
   const offsets = new Map<string, number>();
   await rm(dataPath, { force: true });
   if (totalBytes > EXTERNAL_DATA_FROM_BYTES) {

@@ -7,6 +7,7 @@ import { copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Bundle } from "../../bundle/bundle.ts";
 import { fileExists } from "../../bundle/file-exists.ts";
+import { weightsPath } from "../../bundle/graph-files.ts";
 import { PORTS } from "../../bundle/ports.ts";
 import {
   MAX_BATCHED_ROWS,
@@ -73,7 +74,7 @@ async function writeModel(
   await writeWarmUpFiles(join(folder, name, WARM_UP_FOLDER), inputs);
   await rm(join(version, GRAPH_FILE), { force: true });
   await writeGraph(join(version, GRAPH_FILE));
-  const weights = `${bundle.graphPath}.data`;
+  const weights = weightsPath(bundle.graphPath);
   if (await fileExists(weights)) await linkOrCopy(weights, join(version, basename(weights)));
   await writeFile(
     join(folder, name, CONFIG_FILE),

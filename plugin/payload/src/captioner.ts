@@ -100,7 +100,7 @@ const UNKNOWN_PAUSE = "The caption API waits for its captioner.";
 /** Of an API without such a route, or of a proxy that does not let it through. */
 const NO_ROUTE_STATUSES: ReadonlySet<number | undefined> = new Set([404, 405, 501]);
 
-/** Refusals that are over by themselves, as those of 429 and from 500 on are: a body that came too slowly, or twice at once. */
+/** Refusals that are over by themselves, as those from 500 on are: a body that came too slowly, or twice at once; too many requests. */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 409, 429]);
 /** Refusals of one picture. */
 const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
