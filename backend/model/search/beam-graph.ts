@@ -5,14 +5,30 @@
  */
 
 import type { TextConfig } from "../blip/config.ts";
-import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
+import { addDecoderStep, addLanguageHead, type KeyValue } from "../blip/text-graph.ts";
 import type { ElementType } from "../onnx/graph.ts";
 import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
 import { inputCache, outputCache } from "./loop-cache.ts";
-import type { SearchResult, SearchStart } from "./search.ts";
+import type { SearchResult } from "./search.ts";
 
 /** Stands for a score that can never win; its size is transformers'. */
 const IMPOSSIBLE = -1e9;
+
+interface BeamStart {
+  /** Pictures, int64 [1]. */
+  readonly batch: Value;
+  /** Beams of each, int64 [1]. */
+  readonly numBeams: Value;
+  /** The most steps, int64 scalar. */
+  readonly steps: Value;
+  /** The token before the first generated one, int64 scalar. */
+  readonly firstToken: Value;
+  /** Its position, int64 scalar. */
+  readonly firstPosition: Value;
+  /** Self-attention keys and values of what comes before it, a row a picture. */
+  readonly cache: readonly KeyValue[];
+  readonly cross: readonly KeyValue[];
+}
 
 /** Values computed once, before the loop. */
 interface Constants {
@@ -66,14 +82,9 @@ const STATE: Record<keyof State, { type: ElementType; shape: readonly string[] }
 };
 const STATE_NAMES = Object.keys(STATE) as (keyof State)[];
 
-/** Adds the search to `graph`. @param numBeams int64 [1] */
-export function addBeamSearch(
-  graph: GraphBuilder,
-  config: TextConfig,
-  start: SearchStart,
-  numBeams: Value,
-): SearchResult {
-  const { batch, steps } = start;
+/** Adds the search to `graph`. */
+export function addBeamSearch(graph: GraphBuilder, config: TextConfig, start: BeamStart): SearchResult {
+  const { batch, numBeams, steps } = start;
   const op = graph.op.bind(graph);
   const scalar = (x: Value) => op("Squeeze", [x]);
   const range = (count: Value) => op("Range", [graph.ints(0), scalar(count), graph.ints(1)]);
@@ -128,7 +139,7 @@ export function addBeamSearch(
 }
 
 /** The loop's body: one decoder step, then the four parts of a search step. */
-function addStep(body: GraphBuilder, config: TextConfig, start: SearchStart, constants: Constants): void {
+function addStep(body: GraphBuilder, config: TextConfig, start: BeamStart, constants: Constants): void {
   const iteration = body.input("beam_iteration", "int64", []);
   body.input("beam_go_on", "bool", []);
   const state = Object.fromEntries(

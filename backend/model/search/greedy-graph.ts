@@ -1,44 +1,87 @@
-/** Greedy decoding as a Loop that ends when every row has met its end token. */
+/**
+ * Greedy decoding as a Loop that ends when every row has met its end token. Its first tokens are those of the prompt, so
+ * that it also makes the keys and values that beam search starts from.
+ */
 
 import type { TextConfig } from "../blip/config.ts";
-import { addDecoderStep, addLanguageHead } from "../blip/text-graph.ts";
+import { addDecoderStep, addEmptyCache, addLanguageHead, type KeyValue } from "../blip/text-graph.ts";
 import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
-import { inputCache, outputCache } from "./loop-cache.ts";
-import type { SearchResult, SearchStart } from "./search.ts";
+import { inputCache, outputCache, pairs } from "./loop-cache.ts";
+import type { SearchResult } from "./search.ts";
 
-/** Adds the loop to `graph`. Rows that end early are filled with the pad token and a log-probability of 0. */
-export function addGreedySearch(graph: GraphBuilder, config: TextConfig, start: SearchStart): SearchResult {
-  const firstTokens = graph.op("Expand", [start.firstToken, start.batch]);
-  const notEnded = graph.cast(graph.op("ConstantOfShape", [start.batch]), "bool");
-  const body = graph.subgraph("greedy_step");
-  addStep(body, config, start);
-  const caches = start.cache.flatMap(({ key, value }) => [key, value]);
-  const { stacked } = graph.loop({
-    steps: start.steps,
-    body,
-    carried: [firstTokens, notEnded, ...caches],
-    stacked: 2,
-  });
-  const [tokens, logProbabilities] = stacked as Values<2>; // [steps, batch]
-  const byRow = (x: Value) => graph.op("Transpose", [x], { perm: [1, 0] });
-  return { tokenIds: byRow(tokens), logProbabilities: byRow(logProbabilities) };
+/** In place of a forced token: the model chooses. */
+const FREE = -1;
+
+interface GreedyStart {
+  /** Pictures, int64 [1]. */
+  readonly batch: Value;
+  /** Begin token and prompt, int64 [1 + prompt]. */
+  readonly forcedIds: Value;
+  /** The most tokens after them, int64 [1]; with 0 only the prompt is read. */
+  readonly steps: Value;
+  readonly cross: readonly KeyValue[];
 }
 
-function addStep(body: GraphBuilder, config: TextConfig, { firstPosition, cross }: SearchStart): void {
+/**
+ * Adds the loop to `graph`. Rows that end early are filled with the pad token and a log-probability of 0.
+ * @returns also the self-attention keys and values of the begin token, the prompt and what was chosen, but its last
+ */
+export function addGreedySearch(
+  graph: GraphBuilder,
+  config: TextConfig,
+  { batch, forcedIds, steps, cross }: GreedyStart,
+): SearchResult & { readonly cache: readonly KeyValue[] } {
+  const promptIds = graph.op("Slice", [forcedIds, graph.ints([1]), graph.ints([Number.MAX_SAFE_INTEGER])]);
+  const promptLength = graph.op("Shape", [promptIds]);
+  const free = graph.op("Expand", [graph.ints(FREE), steps]);
+  const forcedNext = graph.op("Concat", [promptIds, free], { axis: 0 });
+  const firstToken = graph.op("Gather", [forcedIds, graph.ints(0)]);
+  const notEnded = graph.cast(graph.op("ConstantOfShape", [batch]), "bool");
+  const body = graph.subgraph("greedy_step");
+  addStep(body, config, forcedNext, cross);
+  const empty = addEmptyCache(graph, config, batch).flatMap(({ key, value }) => [key, value]);
+  const { carried, stacked } = graph.loop({
+    steps: graph.op("Squeeze", [graph.op("Add", [promptLength, steps])]),
+    body,
+    carried: [graph.op("Expand", [firstToken, batch]), notEnded, ...empty],
+    stacked: 2,
+  });
+  // Stacked are [prompt + steps, batch].
+  const [tokenIds, logProbabilities] = stacked.map((x) =>
+    graph.op(
+      "Transpose",
+      [graph.op("Slice", [x, promptLength, graph.ints([Number.MAX_SAFE_INTEGER]), graph.ints([0])])],
+      { perm: [1, 0] },
+    ),
+  ) as Values<2>;
+  return { tokenIds, logProbabilities, cache: pairs(carried.slice(2)) };
+}
+
+/** @param forcedNext token after each step, int64 [prompt + steps]: the prompt's, then `FREE` */
+function addStep(
+  body: GraphBuilder,
+  config: TextConfig,
+  forcedNext: Value,
+  cross: readonly KeyValue[],
+): void {
   const iteration = body.input("greedy_iteration", "int64", []);
   body.input("greedy_go_on", "bool", []);
   const token = body.input("greedy_token", "int64", ["batch"]);
   const ended = body.input("greedy_ended", "bool", ["batch"]);
   const step = addDecoderStep(body, config, {
     token,
-    position: body.op("Add", [iteration, firstPosition]),
+    position: iteration,
     cache: inputCache(body, config, "greedy"),
     cross,
   });
   const logits = addLanguageHead(body, config, step.hidden);
   const { best, logProbability } = addChoice(body, logits);
-  const next = body.op("Where", [ended, body.ints(config.pad_token_id), best]);
-  const nowEnded = body.op("Or", [ended, body.op("Equal", [next, body.ints(config.sep_token_id)])]);
+  const forced = body.op("Gather", [forcedNext, iteration]);
+  const isFree = body.op("Equal", [forced, body.ints(FREE)]);
+  const chosen = body.op("Where", [ended, body.ints(config.pad_token_id), best]);
+  const ends = body.op("And", [isFree, body.op("Equal", [chosen, body.ints(config.sep_token_id)])]);
+  const nowEnded = body.op("Or", [ended, ends]);
+  const next = body.op("Where", [isFree, chosen, forced]);
   const open = body.cast(body.op("Not", [nowEnded]), body.forGpu ? "float" : "int32");
   const goOn = body.cast(body.op(body.forGpu ? "ReduceSum" : "ReduceMax", [open], { keepdims: 0 }), "bool");
 
