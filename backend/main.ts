@@ -1,6 +1,6 @@
 /** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
 
-import { type Bundle, BundleError, openBundle } from "./bundle/bundle.ts";
+import { type Bundle, BundleError, GRAPH_VERSION, openBundle } from "./bundle/bundle.ts";
 import { checkRevision } from "./bundle/revision.ts";
 import { createTokenizer } from "./bundle/tokenizer.ts";
 import { type Config, ConfigError, parseConfig, printableConfig } from "./config.ts";
@@ -29,6 +29,9 @@ async function main(): Promise<void> {
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   if (bundle.manifest.review === null) {
     log.warn("nobody has calibrated this bundle: every caption is for review (docs/review.md)");
+  }
+  if (bundle.manifest.graph_version < GRAPH_VERSION) {
+    log.warn("an older version wrote this bundle's graph: built anew, it captions faster (docs/model.md)");
   }
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");

@@ -11,6 +11,9 @@ export const MANIFEST_FILE = "bundle.json";
 /** Which precision is the fastest on the machine that measured it. */
 export const DTYPE_FILE = "fastest-dtype.json";
 
+/** Of what writes graphs: those of an older one give the same captions, slower. */
+export const GRAPH_VERSION = 2;
+
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
 export type Dtype = z.infer<typeof Dtype>;
 
@@ -42,6 +45,7 @@ const Source = z.object({
 /** bundle.json */
 export const BundleManifest = z.object({
   format: z.literal(2),
+  graph_version: z.number().int().default(1).meta({ description: "Of what wrote the graphs." }),
   id: z.string(),
   architecture: z.literal("blip"),
   ...Variant.shape,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   type BundleManifest,
   type Dtype,
+  GRAPH_VERSION,
   MANIFEST_FILE,
   type Variant,
   VOCABULARY_FILE,
@@ -63,6 +64,7 @@ async function writeBundle(
   await writeFile(join(folder, VOCABULARY_FILE), tokens.map((token) => `${token}\n`).join(""));
   const described: Described = {
     format: 2,
+    graph_version: GRAPH_VERSION,
     // A merged model is known by its adapter.
     id: (adapter ?? base).id,
     architecture: "blip",

@@ -3,10 +3,10 @@
 import type { Dtype } from "../bundle/bundle.ts";
 import { PORTS } from "../bundle/ports.ts";
 import type { BlipConfig } from "./blip/config.ts";
+import { addEncodedPictures } from "./blip/encoded-pictures.ts";
 import { addPictureHead, hasPictureHead } from "./blip/picture-head.ts";
 import type { Preprocessing } from "./blip/preprocessing.ts";
-import { addCrossKeyValues } from "./blip/text-graph.ts";
-import { addVisionEncoder, encodedTokens } from "./blip/vision-graph.ts";
+import { encodedTokens } from "./blip/vision-graph.ts";
 import type { Graph } from "./onnx/graph.ts";
 import { GraphBuilder } from "./onnx/graph-builder.ts";
 import { addDecoding } from "./search/decoding-graph.ts";
@@ -26,9 +26,7 @@ export function buildCaptionGraph(
   const numBeams = graph.input(PORTS.numBeams, "int64", [1]);
   const promptIds = graph.input(PORTS.promptIds, "int64", ["prompt"]);
 
-  const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, pixels);
-  const tokens = encodedTokens(config.vision_config, preprocessing);
-  const cross = addCrossKeyValues(graph, config.text_config, encoded, tokens);
+  const { encoded, cross } = addEncodedPictures(graph, weights, config, preprocessing, pixels);
   const batch = graph.op("Shape", [pixels], { start: 0, end: 1 });
   const { tokenIds, logProbabilities } = addDecoding(graph, config.text_config, {
     batch,
@@ -40,6 +38,7 @@ export function buildCaptionGraph(
   graph.output(tokenIds, PORTS.tokenIds, "int64", ["batch", "steps"]);
   graph.output(logProbabilities, PORTS.logProbabilities, "float", ["batch", "steps"]);
   if (hasPictureHead(graph)) {
+    const tokens = encodedTokens(config.vision_config, preprocessing);
     const scores = addPictureHead(graph, encoded, tokens, config.vision_config.hidden_size);
     graph.output(scores, PORTS.pictureScores, "float", ["batch", 1]);
   }

@@ -3,7 +3,14 @@
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import { type Bundle, BundleError, BundleManifest, openBundle, writeReview } from "../bundle/bundle.ts";
+import {
+  type Bundle,
+  BundleError,
+  BundleManifest,
+  GRAPH_VERSION,
+  openBundle,
+  writeReview,
+} from "../bundle/bundle.ts";
 import { fileExists } from "../bundle/file-exists.ts";
 import { readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
 import { type BuildOptions, baseHash, buildBundle } from "./build.ts";
@@ -27,13 +34,14 @@ const MeasuredReview = z.object({
 });
 type MeasuredReview = z.infer<typeof MeasuredReview>;
 
-/** Opens the embedded bundle; builds it first where there is none, or one of other weights. */
+/** Opens the embedded bundle; builds it first where there is none, or one of other weights or an older graph. */
 export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]): Promise<Bundle> {
   const weights = await embeddedWeights();
   const review = await readReview(weights);
   const current = await openBundle(EMBEDDED_BUNDLE).catch(() => undefined);
-  const { base, adapter } = current?.manifest ?? {};
-  if (base?.sha256 !== weights.base || adapter?.sha256 !== weights.adapter) {
+  const { base, adapter, graph_version } = current?.manifest ?? {};
+  const isOfWeights = base?.sha256 === weights.base && adapter?.sha256 === weights.adapter;
+  if (!isOfWeights || graph_version !== GRAPH_VERSION) {
     await buildBundle({
       base: EMBEDDED_BASE,
       adapter: EMBEDDED_ADAPTER,

@@ -1,6 +1,6 @@
 /** An engine that answers when the test says so, and refuses what the real one refuses. */
 
-import type { BundleManifest } from "../../backend/bundle/bundle.ts";
+import { type BundleManifest, GRAPH_VERSION } from "../../backend/bundle/bundle.ts";
 import type { Tokenizer } from "../../backend/bundle/tokenizer.ts";
 import type { DecodingOptions, Engine, TokenSequence } from "../../backend/engines/engine.ts";
 
@@ -9,6 +9,7 @@ const END_TOKEN = 2;
 
 export const fakeManifest: BundleManifest = {
   format: 2,
+  graph_version: GRAPH_VERSION,
   id: "test/fake",
   revision: "r1",
   architecture: "blip",

@@ -3,14 +3,9 @@
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { readBlipConfig } from "../../backend/model/blip/config.ts";
+import { addEncodedPictures } from "../../backend/model/blip/encoded-pictures.ts";
 import { readPreprocessing } from "../../backend/model/blip/preprocessing.ts";
-import {
-  addCrossKeyValues,
-  addDecoderStep,
-  addEmptyCache,
-  addLanguageHead,
-} from "../../backend/model/blip/text-graph.ts";
-import { addVisionEncoder, encodedTokens } from "../../backend/model/blip/vision-graph.ts";
+import { addDecoderStep, addEmptyCache, addLanguageHead } from "../../backend/model/blip/text-graph.ts";
 import { openMergedWeights } from "../../backend/model/build.ts";
 import { GraphBuilder } from "../../backend/model/onnx/graph-builder.ts";
 import { writeModel } from "../../backend/model/onnx/onnx-writer.ts";
@@ -32,14 +27,14 @@ export async function runFirstStep(
 
   const graph = GraphBuilder.root("first_step", weights, "fp32");
   const input = graph.input("pixels", "uint8", ["batch", 3, preprocessing.size, preprocessing.size]);
-  const encoded = addVisionEncoder(graph, weights, config.vision_config, preprocessing, input);
+  const { encoded, cross } = addEncodedPictures(graph, weights, config, preprocessing, input);
   const text = config.text_config;
   const batch = graph.op("Shape", [input], { start: 0, end: 1 });
   const { hidden } = addDecoderStep(graph, text, {
     token: graph.op("Expand", [graph.ints(text.bos_token_id), batch]),
     position: graph.ints(0),
     cache: addEmptyCache(graph, text, batch),
-    cross: addCrossKeyValues(graph, text, encoded, encodedTokens(config.vision_config, preprocessing)),
+    cross,
     rowsPerPicture: graph.ints([1]),
   });
   const logits = addLanguageHead(graph, text, hidden);

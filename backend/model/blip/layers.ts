@@ -4,7 +4,7 @@
  */
 
 import { float, type GraphBuilder, type Matrix, type Value, type Values } from "../onnx/graph-builder.ts";
-import { addQuantizedProduct } from "../onnx/quantize.ts";
+import { addQuantizedProduct, type ProductOptions } from "../onnx/quantize.ts";
 import { transpose } from "../onnx/transpose.ts";
 
 /** A linear whose bias, where there is one here, the next operator adds in its own pass over memory. */
@@ -14,16 +14,33 @@ export interface Projection {
 }
 
 /** x W^T, and b if that is left to the next operator. @returns [..., out] */
-export function project(graph: GraphBuilder, x: Value, module: string): Projection {
+export function project(
+  graph: GraphBuilder,
+  x: Value,
+  module: string,
+  options: ProductOptions = {},
+): Projection {
   const weight = graph.matrix([`${module}.weight`]);
   const bias = graph.weight(`${module}.bias`);
-  if (!graph.forGpu) return { product: product(graph, x, weight, bias) };
+  if (!graph.forGpu) return { product: product(graph, x, weight, bias, options) };
   return { product: gpuProduct(graph, x, weight), bias };
 }
 
-/** x W^T + b. @returns [..., out] */
-export function linear(graph: GraphBuilder, x: Value, module: string): Value {
-  return affine(graph, x, graph.matrix([`${module}.weight`]), graph.weight(`${module}.bias`));
+/** x W^T + b, all of it times `factor`. @returns [..., out] */
+export function linear(graph: GraphBuilder, x: Value, module: string, factor = 1): Value {
+  const weight = graph.matrix([`${module}.weight`]);
+  if (factor === 1) return affine(graph, x, weight, graph.weight(`${module}.bias`));
+  const scaled = ({ name, read }: Matrix) => ({
+    name: `${name} * ${factor}`,
+    read: async () => (await read()).map((value) => value * factor),
+  });
+  const bias = scaled(graph.matrix([`${module}.bias`]));
+  return affine(
+    graph,
+    x,
+    { ...weight, ...scaled(weight) },
+    graph.computed(bias.name, [weight.shape[0]], bias.read),
+  );
 }
 
 /** Several linears of the same input in one matrix product. @returns one [..., out] each */
@@ -45,9 +62,6 @@ export function linearInParts<const Count extends number>(
   module: string,
   count: Count,
 ): Values<Count> {
-  if (!graph.forGpu) {
-    return graph.ops("Split", count, [linear(graph, x, module)], { axis: 1, num_outputs: count });
-  }
   // A product for each: with many rows, splitting costs more than a wider product saves.
   const weight = graph.matrix([`${module}.weight`]);
   const [outputs, inputs] = weight.shape;
@@ -77,8 +91,14 @@ export function affine(graph: GraphBuilder, x: Value, weight: Matrix, bias: Valu
  * x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in].
  * @param x [rows, in]
  */
-export function product(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
-  if (graph.dtype === "int8") return addQuantizedProduct(graph, x, weight, bias);
+export function product(
+  graph: GraphBuilder,
+  x: Value,
+  weight: Matrix,
+  bias: Value,
+  options: ProductOptions = {},
+): Value {
+  if (graph.dtype === "int8") return addQuantizedProduct(graph, x, weight, bias, options);
   return graph.op("Gemm", [x, graph.computed(weight.name, weight.shape, weight.read), bias], { transB: 1 });
 }
 
@@ -134,9 +154,12 @@ export function gelu(graph: GraphBuilder, { product, bias }: Projection): Value 
     : graph.op("com.microsoft:BiasGelu", [product, bias]);
 }
 
+/** GELU's minimum, rounded down. */
+const LEAST_GELU = -0.17;
+
 /** Linear, GELU, linear. */
 export function feedForward(graph: GraphBuilder, x: Value, first: string, second: string): Projection {
-  return project(graph, gelu(graph, project(graph, x, first)), second);
+  return project(graph, gelu(graph, project(graph, x, first)), second, { least: LEAST_GELU });
 }
 
 /**

@@ -21,8 +21,9 @@ const EMBEDDINGS = "text_decoder.bert.embeddings";
 const HEAD = "text_decoder.cls.predictions";
 
 /**
- * Keys and values of one attention: [batch, heads, length, hidden / heads] each. On a GPU those of the cross-attention are
- * [batch, length, hidden], as its fused attention reads them.
+ * Keys and values of one attention: [batch, heads, length, hidden / heads] each. The keys of the cross-attention are
+ * [batch, heads, hidden / heads, length]; on a GPU its keys and values are [batch, length, hidden], as its fused attention
+ * reads them.
  */
 export interface KeyValue {
   readonly key: Value;
@@ -38,8 +39,8 @@ export function addCrossKeyValues(
 ): KeyValue[] {
   const { hidden_size: hidden, num_attention_heads: heads } = config;
   const split = graph.ints([-1, encodedTokens, heads, hidden / heads]);
-  const byHead = (x: Value) =>
-    graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm: [0, 2, 1, 3] });
+  const byHead = (x: Value, perm: readonly number[]) =>
+    graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm });
   return Array.from({ length: config.num_hidden_layers }, (_, i) => {
     const parent = `${LAYER}.${i}.crossattention.self`;
     if (graph.forGpu) {
@@ -48,8 +49,10 @@ export function addCrossKeyValues(
         value: linear(graph, encoded, `${parent}.value`),
       };
     }
-    const [key, value] = linears(graph, encoded, [`${parent}.key`, `${parent}.value`]);
-    return { key: byHead(key), value: byHead(value) };
+    return {
+      key: byHead(linear(graph, encoded, `${parent}.key`), [0, 2, 3, 1]),
+      value: byHead(linear(graph, encoded, `${parent}.value`), [0, 2, 1, 3]),
+    };
   });
 }
 
@@ -84,16 +87,9 @@ export function addDecoderStep(
   { token, position, cache, cross, rowsPerPicture }: DecoderStep,
 ): { hidden: Value; cache: KeyValue[] } {
   const { hidden_size: size, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
-  const rowsAPicture = rowsPerPicture ?? graph.ints([1]);
   const asStep = (x: Value) => graph.op("Unsqueeze", [x, graph.ints([1])]);
   const asRows = (x: Value) =>
     graph.op("Reshape", [x, graph.ints(graph.forGpu ? [-1, 1, size] : [-1, size])]);
-  // Where a picture has one row, a GPU's activations have the shape of a query already.
-  const isQuery = graph.forGpu && rowsPerPicture === undefined;
-  const byPicture = isQuery
-    ? undefined
-    : graph.op("Concat", [graph.ints([-1]), rowsAPicture, graph.ints([size])], { axis: 0 });
-
   const word = graph.op("Gather", [graph.weight(WORD_EMBEDDING), token]);
   const place = graph.op("Gather", [graph.weight(`${EMBEDDINGS}.position_embeddings.weight`), position]);
   const embedded = layerNorm(graph, graph.op("Add", [word, place]), `${EMBEDDINGS}.LayerNorm`, epsilon);
@@ -116,22 +112,57 @@ export function addDecoderStep(
     );
     x = closeAttention(graph.forGpu ? context : asRows(context), `${layer}.attention`);
 
-    // The rows of a picture are queries of one attention, so its keys and values are not repeated for them.
-    const crossLayer = cross[i] as KeyValue;
-    const query = linear(graph, x, `${layer}.crossattention.self.query`);
-    const seen = attention(graph, {
-      query: byPicture === undefined ? query : graph.op("Reshape", [query, byPicture]),
-      key: crossLayer.key,
-      value: crossLayer.value,
-      heads,
+    const seen = addCrossAttention(graph, config, x, {
+      module: `${layer}.crossattention.self`,
+      pictures: cross[i] as KeyValue,
+      rowsPerPicture,
     });
-    x = closeAttention(byPicture === undefined ? seen : asRows(seen), `${layer}.crossattention`);
+    x = closeAttention(seen, `${layer}.crossattention`);
 
     const fed = feedForward(graph, x, `${layer}.intermediate.dense`, `${layer}.output.dense`);
     x = closeBranch(fed, `${layer}.output.LayerNorm`);
     return { key, value };
   });
   return { hidden: x, cache: grown };
+}
+
+/**
+ * What a step's rows see of their pictures. The rows of a picture are queries of one attention, so that its keys and values
+ * are not repeated for them.
+ * @returns as x
+ */
+function addCrossAttention(
+  graph: GraphBuilder,
+  { hidden_size: size, num_attention_heads: heads }: TextConfig,
+  x: Value,
+  {
+    module,
+    pictures: { key, value },
+    rowsPerPicture,
+  }: { module: string; pictures: KeyValue; rowsPerPicture: Value | undefined },
+): Value {
+  const shape = (...sizes: Value[]) => graph.op("Concat", sizes, { axis: 0 });
+  if (graph.forGpu) {
+    const query = linear(graph, x, `${module}.query`);
+    // Where a picture has one row, activations have the shape of a query already.
+    if (rowsPerPicture === undefined) return attention(graph, { query, key, value, heads });
+    const byPicture = shape(graph.ints([-1]), rowsPerPicture, graph.ints([size]));
+    const seen = attention(graph, { query: graph.op("Reshape", [query, byPicture]), key, value, heads });
+    return graph.op("Reshape", [seen, graph.ints([-1, 1, size])]);
+  }
+  // A fused attention would rearrange all keys and values at each step; these lie as the products of one row read them.
+  const width = size / heads;
+  const query = linear(graph, x, `${module}.query`, 1 / Math.sqrt(width));
+  const byHead = (x: Value) => graph.op("Transpose", [x], { perm: [0, 2, 1, 3] });
+  const queries =
+    rowsPerPicture === undefined
+      ? graph.op("Reshape", [query, graph.ints([-1, heads, 1, width])])
+      : byHead(
+          graph.op("Reshape", [query, shape(graph.ints([-1]), rowsPerPicture, graph.ints([heads, width]))]),
+        );
+  const seen = graph.op("MatMul", [graph.op("Softmax", [graph.op("MatMul", [queries, key])]), value]);
+  const rows = rowsPerPicture === undefined ? seen : byHead(seen);
+  return graph.op("Reshape", [rows, graph.ints([-1, size])]);
 }
 
 /** Logits float32 [rows, vocabulary] of a step's hidden states. */

@@ -11,16 +11,15 @@ import { addStem, stemStride } from "./stem-graph.ts";
 const EMBEDDINGS = "vision_model.embeddings";
 
 /**
- * Adds the encoder to `graph`.
- * @param pixels uint8 [batch, 3, size, size], 0..255; normalization happens here, so that bytes cross to the device
+ * Adds the encoder's layers to `graph`.
+ * @param embedded [batch, 1 + patches, hidden], of `addPictureEmbeddings`
  * @returns hidden states [batch * (1 + patches), hidden], on a GPU [batch, 1 + patches, hidden]
  */
-export function addVisionEncoder(
+export function addEncoderLayers(
   graph: GraphBuilder,
-  weights: WeightSource,
   config: VisionConfig,
   preprocessing: Preprocessing,
-  pixels: Value,
+  embedded: Value,
 ): Value {
   const { hidden_size: hidden, num_attention_heads: heads, layer_norm_eps: epsilon } = config;
   const tokens = encodedTokens(config, preprocessing);
@@ -29,7 +28,7 @@ export function addVisionEncoder(
     graph.forGpu ? x : graph.op("Reshape", [x, graph.ints([-1, tokens, hidden])]);
   const layerName = (i: number) => `vision_model.encoder.layers.${i}`;
 
-  let sum = asRows(addEmbeddings(graph, weights, config, preprocessing, pixels));
+  let sum = asRows(embedded);
   let normed = layerNorm(graph, sum, `${layerName(0)}.layer_norm1`, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = layerName(i);
@@ -60,14 +59,21 @@ export function encodedTokens({ patch_size: patch, stem }: VisionConfig, { size 
   return 1 + (size / patch) ** 2;
 }
 
-/** @returns [batch, 1 + patches, hidden] */
-function addEmbeddings(
+/**
+ * Adds what the encoder's layers read to `graph`.
+ * @param pixels uint8 [batch, 3, size, size], 0..255; normalization happens here, so that bytes cross to the device
+ * @returns [batch, 1 + patches, hidden]
+ */
+export function addPictureEmbeddings(
   graph: GraphBuilder,
   weights: WeightSource,
-  { hidden_size: hidden, patch_size: patch, stem }: VisionConfig,
-  { size, mean, std }: Preprocessing,
+  config: VisionConfig,
+  preprocessing: Preprocessing,
   pixels: Value,
 ): Value {
+  const { hidden_size: hidden, patch_size: patch, stem } = config;
+  const { size, mean, std } = preprocessing;
+  const tokens = encodedTokens(config, preprocessing);
   const scale = graph.floats(
     std.map((s) => 1 / (255 * s)),
     [1, 3, 1, 1],
@@ -95,7 +101,7 @@ function addEmbeddings(
 
   const name = `${EMBEDDINGS}.position_embedding`;
   const trained = Math.sqrt((tensorInfo(weights, name).shape[1] as number) - 1);
-  const positions = graph.computed(name, [1, 1 + grid * grid, hidden], async () =>
+  const positions = graph.computed(name, [1, tokens, hidden], async () =>
     interpolatePositions(await weights.read(name), hidden, trained, grid),
   );
   return graph.op("Add", [graph.op("Concat", [classToken, patches], { axis: 1 }), positions]);

@@ -54,6 +54,7 @@ export class GraphBuilder {
   readonly #nodes: Node[] = [];
   readonly #inputs: Port[] = [];
   readonly #outputs: Port[] = [];
+  readonly #once = new Map<string, Value>();
 
   private constructor(name: string, shared: Shared) {
     this.#name = name;
@@ -128,6 +129,13 @@ export class GraphBuilder {
     return outputs as Values<Count>;
   }
 
+  /** A value that this graph computes once, whoever asks for it. */
+  once(name: string, make: () => Value): Value {
+    const made = this.#once.get(name) ?? make();
+    this.#once.set(name, made);
+    return made;
+  }
+
   /** `x` as elements of another type; to bool, all but 0 is true. */
   cast(x: Value, type: ElementType): Value {
     return this.op("Cast", [x], { to: ELEMENT_TYPES[type] });
@@ -150,6 +158,21 @@ export class GraphBuilder {
       body: { kind: "graph", value: body.build() },
     });
     return { carried: results.slice(0, carried.length), stacked: results.slice(carried.length) };
+  }
+
+  /**
+   * Runs `body` for each slice of `inputs` along their first axis, one after the other.
+   * @returns its outputs, stacked along a new first axis
+   */
+  scan<Count extends number>(options: {
+    readonly body: GraphBuilder;
+    readonly inputs: readonly Value[];
+    readonly count: Count;
+  }): Values<Count> {
+    return this.ops("Scan", options.count, options.inputs, {
+      body: { kind: "graph", value: options.body.build() },
+      num_scan_inputs: options.inputs.length,
+    });
   }
 
   /** One of two bodies with `count` outputs, by a bool scalar; both see every value of this graph. */

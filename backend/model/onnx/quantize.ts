@@ -17,13 +17,24 @@ const MAX_WEIGHT = 63;
 /** A row of zeros has a scale all the same. */
 const SMALLEST_ACTIVATION = 1e-8;
 
+export interface ProductOptions {
+  /** No value of x is less, where that is known: then its largest says what its range is, without a pass for the signs. */
+  readonly least?: number | undefined;
+}
+
 /**
- * x W^T + b with one scale a row of x and one a row of W, summed in int32.
+ * x W^T + b with one scale a row of x and one a row of W, summed in int32. Products of the same x share its bytes.
  * @param x float [rows, in]
  */
-export function addQuantizedProduct(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
+export function addQuantizedProduct(
+  graph: GraphBuilder,
+  x: Value,
+  weight: Matrix,
+  bias: Value | undefined,
+  options: ProductOptions = {},
+): Value {
   const [outputs, inputs] = weight.shape;
-  const quantized = once(async () => quantizeRows(await weight.read(), inputs));
+  const quantized = once(async () => quantizeWeight(await weight.read(), inputs));
   const bytes = graph.constant({
     name: `${weight.name}.int8`,
     type: "int8",
@@ -31,24 +42,49 @@ export function addQuantizedProduct(graph: GraphBuilder, x: Value, weight: Matri
     read: async () => new Uint8Array(transpose((await quantized()).bytes, inputs).buffer),
   });
   const scales = graph.computed(`${weight.name}.scales`, [outputs], async () => (await quantized()).scales);
-  const unit = graph.floats([1 / MAX_ACTIVATION], []);
-  const zero = graph.constant({
+  const rows = addQuantizedRows(graph, x, inputs, options);
+  const sums = graph.op("com.microsoft:MatMulIntegerToFloat", [
+    rows.bytes,
+    bytes,
+    graph.floats([1], []),
+    scales,
+    activationZero(graph),
+  ]);
+  const product = graph.op("Mul", [sums, rows.scales]);
+  return bias === undefined ? product : graph.op("Add", [product, bias]);
+}
+
+/** x in eight bits: uint8 [rows, columns] around `ACTIVATION_ZERO`, and what a step of each row is worth, float [rows, 1]. */
+function addQuantizedRows(graph: GraphBuilder, x: Value, columns: number, { least }: ProductOptions) {
+  const bytesName = `quantized ${x}`;
+  const scales = graph.once(`scales of ${x}`, () => {
+    const known = least === undefined ? SMALLEST_ACTIVATION : Math.max(-least, SMALLEST_ACTIVATION);
+    const sizes = least === undefined ? graph.op("Abs", [x]) : x;
+    const largest = graph.op("ReduceMax", [sizes, graph.ints([-1])], { keepdims: 1 });
+    const range = graph.op("Max", [largest, graph.floats([known])]);
+    return graph.op("Mul", [range, graph.floats([1 / MAX_ACTIVATION])]);
+  });
+  // Every x of a graph has as many rows.
+  const zeros = graph.once("activation_zeros", () =>
+    graph.op("Expand", [activationZero(graph), graph.op("Shape", [scales])]),
+  );
+  const bytes = graph.once(bytesName, () =>
+    graph.op("QuantizeLinear", [x, scales, zeros], { axis: 1, block_size: columns }),
+  );
+  return { bytes, scales };
+}
+
+function activationZero(graph: GraphBuilder): Value {
+  return graph.constant({
     name: "activation_zero",
     type: "uint8",
     shape: [],
     read: async () => Uint8Array.of(ACTIVATION_ZERO),
   });
-
-  const largest = graph.op("ReduceMax", [graph.op("Abs", [x]), graph.ints([-1])], { keepdims: 1 });
-  const range = graph.op("Max", [largest, graph.floats([SMALLEST_ACTIVATION])]);
-  const bounded = graph.op("Div", [x, range]); // -1..1
-  const activations = graph.op("QuantizeLinear", [bounded, unit, zero]);
-  const sums = graph.op("com.microsoft:MatMulIntegerToFloat", [activations, bytes, unit, scales, zero]);
-  return graph.op("Add", [graph.op("Mul", [sums, range]), bias]);
 }
 
 /** Symmetric values of seven bits, one scale a row of `columns`. */
-function quantizeRows(values: Float32Array, columns: number): { bytes: Int8Array; scales: Float32Array } {
+function quantizeWeight(values: Float32Array, columns: number): { bytes: Int8Array; scales: Float32Array } {
   const bytes = new Int8Array(values.length);
   const scales = new Float32Array(values.length / columns);
   for (let row = 0; row < scales.length; row++) {
