@@ -1,9 +1,6 @@
 /**
  * From encoded pictures to token ids, inside the graph: greedy decoding, which also reads the prompt, and beam search behind
  * it; an input says which of the two goes on after the prompt. A batch of captions is one call into the engine.
- *
- * Both loops lie in the root graph, and the one that is not asked for makes no step. In the branches of an `If` ONNX Runtime
- * 1.30 would not pack their weights, and every product of every step took several times as long.
  */
 
 import type { TextConfig } from "../blip/config.ts";
@@ -34,37 +31,49 @@ export function addDecoding(
   const room = graph.op("Sub", [graph.ints([config.max_position_embeddings]), promptLength]);
   const steps = graph.op("Min", [maxNewTokens, room]);
   const isBeamSearch = graph.op("Greater", [numBeams, graph.ints([1])]);
+  const ifBeams = (then: Value, otherwise: Value) => graph.op("Where", [isBeamSearch, then, otherwise]);
   const none = graph.ints([0]);
-  const forcedIds = graph.op("Concat", [graph.ints([config.bos_token_id]), promptIds], { axis: 0 });
 
-  const { cache, ...greedy } = addGreedySearch(graph, config, {
+  const greedy = addGreedySearch(graph, config, {
     batch,
-    forcedIds,
-    steps: graph.op("Where", [isBeamSearch, none, steps]),
+    promptIds,
+    steps,
+    loopSteps: scalar(graph.op("Add", [promptLength, ifBeams(none, steps)])),
     cross,
   });
-  const beams = addBeamSearch(graph, config, {
-    batch: graph.op("Where", [isBeamSearch, batch, none]),
+  const whenGreedy = graph.subgraph("greedy_result");
+  outputSearch(whenGreedy, greedy.result(whenGreedy), "greedy");
+
+  // In a branch ONNX Runtime 1.30 packs no weights for the CPU, and every product of every step takes several times as long:
+  // there the loop lies beside it, and makes no step where it is not asked for. A GPU packs nothing, and not all of its
+  // kernels take a batch of none.
+  const whenBeams = graph.subgraph("beam_result");
+  const forcedIds = graph.op("Concat", [graph.ints([config.bos_token_id]), promptIds], { axis: 0 });
+  const beams = addBeamSearch(graph.forGpu ? whenBeams : graph, config, {
+    batch: graph.forGpu ? batch : ifBeams(batch, none),
     numBeams,
-    steps: scalar(graph.op("Where", [isBeamSearch, steps, none])),
+    steps: scalar(graph.forGpu ? steps : ifBeams(steps, none)),
     firstToken: scalar(graph.op("Gather", [forcedIds, promptLength])),
     firstPosition: scalar(promptLength),
-    cache,
+    cache: greedy.cache,
     cross,
   });
+  outputSearch(whenBeams, beams, "beam");
 
   const [tokenIds, logProbabilities] = graph.cond({
     condition: scalar(isBeamSearch),
     count: 2,
-    whenTrue: resultOf(graph, beams, "beam"),
-    whenFalse: resultOf(graph, greedy, "greedy"),
+    whenTrue: whenBeams,
+    whenFalse: whenGreedy,
   });
   return { tokenIds, logProbabilities };
 }
 
-function resultOf(graph: GraphBuilder, { tokenIds, logProbabilities }: SearchResult, name: string) {
-  const branch = graph.subgraph(`${name}_result`);
+function outputSearch(
+  branch: GraphBuilder,
+  { tokenIds, logProbabilities }: SearchResult,
+  name: string,
+): void {
   branch.output(tokenIds, `${name}_token_ids`, "int64", ["batch", "steps"]);
   branch.output(logProbabilities, `${name}_log_probabilities`, "float", ["batch", "steps"]);
-  return branch;
 }

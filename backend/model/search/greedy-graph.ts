@@ -15,46 +15,49 @@ const FREE = -1;
 interface GreedyStart {
   /** Pictures, int64 [1]. */
   readonly batch: Value;
-  /** Begin token and prompt, int64 [1 + prompt]. */
-  readonly forcedIds: Value;
-  /** The most tokens after them, int64 [1]; with 0 only the prompt is read. */
+  /** int64 [prompt], without the begin token */
+  readonly promptIds: Value;
+  /** The most tokens after it, int64 [1]. */
   readonly steps: Value;
+  /** The most steps that the loop makes, int64 scalar: those of the prompt alone, or all. */
+  readonly loopSteps: Value;
   readonly cross: readonly KeyValue[];
 }
 
-/**
- * Adds the loop to `graph`. Rows that end early are filled with the pad token and a log-probability of 0.
- * @returns also the self-attention keys and values of the begin token, the prompt and what was chosen, but its last
- */
+export interface GreedySearch {
+  /** Rows that end early are filled with the pad token and a log-probability of 0. @param graph this one or a branch */
+  readonly result: (graph: GraphBuilder) => SearchResult;
+  /** Self-attention keys and values of the begin token, the prompt and what was chosen, but its last. */
+  readonly cache: readonly KeyValue[];
+}
+
+/** Adds the loop to `graph`. */
 export function addGreedySearch(
   graph: GraphBuilder,
   config: TextConfig,
-  { batch, forcedIds, steps, cross }: GreedyStart,
-): SearchResult & { readonly cache: readonly KeyValue[] } {
-  const promptIds = graph.op("Slice", [forcedIds, graph.ints([1]), graph.ints([Number.MAX_SAFE_INTEGER])]);
-  const promptLength = graph.op("Shape", [promptIds]);
+  { batch, promptIds, steps, loopSteps, cross }: GreedyStart,
+): GreedySearch {
   const free = graph.op("Expand", [graph.ints(FREE), steps]);
   const forcedNext = graph.op("Concat", [promptIds, free], { axis: 0 });
-  const firstToken = graph.op("Gather", [forcedIds, graph.ints(0)]);
+  const firstTokens = graph.op("Expand", [graph.ints(config.bos_token_id), batch]);
   const notEnded = graph.cast(graph.op("ConstantOfShape", [batch]), "bool");
   const body = graph.subgraph("greedy_step");
   addStep(body, config, forcedNext, cross);
   const empty = addEmptyCache(graph, config, batch).flatMap(({ key, value }) => [key, value]);
   const { carried, stacked } = graph.loop({
-    steps: graph.op("Squeeze", [graph.op("Add", [promptLength, steps])]),
+    steps: loopSteps,
     body,
-    carried: [graph.op("Expand", [firstToken, batch]), notEnded, ...empty],
+    carried: [firstTokens, notEnded, ...empty],
     stacked: 2,
   });
-  // Stacked are [prompt + steps, batch].
-  const [tokenIds, logProbabilities] = stacked.map((x) =>
-    graph.op(
-      "Transpose",
-      [graph.op("Slice", [x, promptLength, graph.ints([Number.MAX_SAFE_INTEGER]), graph.ints([0])])],
-      { perm: [1, 0] },
-    ),
-  ) as Values<2>;
-  return { tokenIds, logProbabilities, cache: pairs(carried.slice(2)) };
+  const [tokens, logs] = stacked as Values<2>; // [prompt + steps, batch]
+  const result = (graph: GraphBuilder) => {
+    const ends = graph.ints([Number.MAX_SAFE_INTEGER]);
+    const byRow = (x: Value) =>
+      graph.op("Transpose", [graph.op("Slice", [x, graph.op("Shape", [promptIds]), ends])], { perm: [1, 0] });
+    return { tokenIds: byRow(tokens), logProbabilities: byRow(logs) };
+  };
+  return { result, cache: pairs(carried.slice(2)) };
 }
 
 /** @param forcedNext token after each step, int64 [prompt + steps]: the prompt's, then `FREE` */
