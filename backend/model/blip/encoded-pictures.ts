@@ -8,8 +8,9 @@ import { addCrossKeyValues, type KeyValue } from "./text-graph.ts";
 import { addEncoderLayers, addPictureEmbeddings, encodedTokens } from "./vision-graph.ts";
 
 /**
- * From so many rows on a picture is better encoded by itself on a CPU: with fewer, products of one picture are slower than
- * those of a batch. Measured: docs/measurements/speed.md.
+ * From so many rows on a picture is better encoded by itself in eight bits, where passes over memory take as long as products:
+ * with fewer, products of one picture are slower than those of a batch. In float32 it would gain little, and ONNX Runtime
+ * keeps weights of a `Scan` twice. Measured: docs/measurements/speed.md.
  */
 const ENOUGH_ROWS = 400;
 
@@ -33,7 +34,7 @@ export function addEncodedPictures(
     return { encoded, cross: addCrossKeyValues(graph, text, encoded, tokens) };
   };
   const embedded = addPictureEmbeddings(graph, weights, vision, preprocessing, pixels);
-  if (graph.forGpu || tokens < ENOUGH_ROWS) return encode(graph, embedded);
+  if (graph.dtype !== "int8" || tokens < ENOUGH_ROWS) return encode(graph, embedded);
 
   // One picture after another: what an operator has written is then still in a cache when the next one reads it.
   const body = graph.subgraph("picture");
