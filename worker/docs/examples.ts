@@ -16,7 +16,7 @@ export const EXAMPLE_SHA256 = "0258339869651fd8749bd50ed68e867a5aa3077943632a534
 export const EXAMPLE_JOB_ID = "job_32fa3559a37b7144bfeefb0050c72881";
 export const EXAMPLE_MODEL = "hybrid-small/lora";
 
-const MODEL = { id: EXAMPLE_MODEL, revision: "a76fe9bc129cc881" };
+const MODEL = { id: EXAMPLE_MODEL, revision: "f9acafcfdc7093dd" };
 const CAT: Caption = {
   sha256: EXAMPLE_SHA256,
   caption: "a cat",

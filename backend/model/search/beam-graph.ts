@@ -82,8 +82,12 @@ const STATE: Record<keyof State, { type: ElementType; shape: readonly string[] }
 };
 const STATE_NAMES = Object.keys(STATE) as (keyof State)[];
 
-/** Adds the search to `graph`. */
-export function addBeamSearch(graph: GraphBuilder, config: TextConfig, start: BeamStart): SearchResult {
+/** Adds the search to `graph`. @returns what it has found, for this graph or a branch */
+export function addBeamSearch(
+  graph: GraphBuilder,
+  config: TextConfig,
+  start: BeamStart,
+): (graph: GraphBuilder) => SearchResult {
   const { batch, numBeams, steps } = start;
   const op = graph.op.bind(graph);
   const scalar = (x: Value) => op("Squeeze", [x]);
@@ -133,9 +137,11 @@ export function addBeamSearch(graph: GraphBuilder, config: TextConfig, start: Be
     body,
     carried: [...STATE_NAMES.map((name) => initial[name]), ...caches],
   });
-  const best = (name: keyof State) =>
-    op("Gather", [carried[STATE_NAMES.indexOf(name)] as Value, graph.ints(0)], { axis: 1 });
-  return { tokenIds: best("finishedIds"), logProbabilities: best("finishedLogs") };
+  return (graph) => {
+    const best = (name: keyof State) =>
+      graph.op("Gather", [carried[STATE_NAMES.indexOf(name)] as Value, graph.ints(0)], { axis: 1 });
+    return { tokenIds: best("finishedIds"), logProbabilities: best("finishedLogs") };
+  };
 }
 
 /** The loop's body: one decoder step, then the four parts of a search step. */

@@ -31,34 +31,36 @@ export function addDecoding(
   const room = graph.op("Sub", [graph.ints([config.max_position_embeddings]), promptLength]);
   const steps = graph.op("Min", [maxNewTokens, room]);
   const isBeamSearch = graph.op("Greater", [numBeams, graph.ints([1])]);
-  const ifBeams = (then: Value, otherwise: Value) => graph.op("Where", [isBeamSearch, then, otherwise]);
-  const none = graph.ints([0]);
+  const ifBeams = (then: Value, otherwise: number) =>
+    graph.op("Where", [isBeamSearch, then, graph.ints([otherwise])]);
 
   const greedy = addGreedySearch(graph, config, {
     batch,
     promptIds,
     steps,
-    loopSteps: scalar(graph.op("Add", [promptLength, ifBeams(none, steps)])),
+    loopSteps: scalar(
+      graph.op("Where", [isBeamSearch, promptLength, graph.op("Add", [promptLength, steps])]),
+    ),
     cross,
   });
   const whenGreedy = graph.subgraph("greedy_result");
   outputSearch(whenGreedy, greedy.result(whenGreedy), "greedy");
 
   // In a branch ONNX Runtime 1.30 packs no weights for the CPU, and every product of every step takes several times as long:
-  // there the loop lies beside it, and makes no step where it is not asked for. A GPU packs nothing, and not all of its
-  // kernels take a batch of none.
+  // there the loop lies beside it, and makes no step of one picture where it is not asked for. (Of one, as not all kernels of
+  // other devices take a batch of none.) A GPU packs nothing.
   const whenBeams = graph.subgraph("beam_result");
   const forcedIds = graph.op("Concat", [graph.ints([config.bos_token_id]), promptIds], { axis: 0 });
   const beams = addBeamSearch(graph.forGpu ? whenBeams : graph, config, {
-    batch: graph.forGpu ? batch : ifBeams(batch, none),
+    batch: graph.forGpu ? batch : ifBeams(batch, 1),
     numBeams,
-    steps: scalar(graph.forGpu ? steps : ifBeams(steps, none)),
+    steps: scalar(graph.forGpu ? steps : ifBeams(steps, 0)),
     firstToken: scalar(graph.op("Gather", [forcedIds, promptLength])),
     firstPosition: scalar(promptLength),
     cache: greedy.cache,
     cross,
   });
-  outputSearch(whenBeams, beams, "beam");
+  outputSearch(whenBeams, beams(whenBeams), "beam");
 
   const [tokenIds, logProbabilities] = graph.cond({
     condition: scalar(isBeamSearch),

@@ -25,7 +25,7 @@ interface GreedyStart {
 }
 
 export interface GreedySearch {
-  /** Rows that end early are filled with the pad token and a log-probability of 0. @param graph this one or a branch */
+  /** What it has found, for this graph or a branch: rows that ended early have the pad token and a log-probability of 0. */
   readonly result: (graph: GraphBuilder) => SearchResult;
   /** Self-attention keys and values of the begin token, the prompt and what was chosen, but its last. */
   readonly cache: readonly KeyValue[];

