@@ -30,7 +30,7 @@ export function addQuantizedProduct(
   graph: GraphBuilder,
   x: Value,
   weight: Matrix,
-  bias: Value | undefined,
+  bias: Value,
   options: ProductOptions = {},
 ): Value {
   const [outputs, inputs] = weight.shape;
@@ -50,13 +50,11 @@ export function addQuantizedProduct(
     scales,
     activationZero(graph),
   ]);
-  const product = graph.op("Mul", [sums, rows.scales]);
-  return bias === undefined ? product : graph.op("Add", [product, bias]);
+  return graph.op("Add", [graph.op("Mul", [sums, rows.scales]), bias]);
 }
 
 /** x in eight bits: uint8 [rows, columns] around `ACTIVATION_ZERO`, and what a step of each row is worth, float [rows, 1]. */
 function addQuantizedRows(graph: GraphBuilder, x: Value, columns: number, { least }: ProductOptions) {
-  const bytesName = `quantized ${x}`;
   const scales = graph.once(`scales of ${x}`, () => {
     const known = least === undefined ? SMALLEST_ACTIVATION : Math.max(-least, SMALLEST_ACTIVATION);
     const sizes = least === undefined ? graph.op("Abs", [x]) : x;
@@ -68,7 +66,7 @@ function addQuantizedRows(graph: GraphBuilder, x: Value, columns: number, { leas
   const zeros = graph.once("activation_zeros", () =>
     graph.op("Expand", [activationZero(graph), graph.op("Shape", [scales])]),
   );
-  const bytes = graph.once(bytesName, () =>
+  const bytes = graph.once(`bytes of ${x}`, () =>
     graph.op("QuantizeLinear", [x, scales, zeros], { axis: 1, block_size: columns }),
   );
   return { bytes, scales };
