@@ -61,7 +61,7 @@ const COMMAND = {
     "npm run -s model:build -- --base DIR --adapter OWNER/ADAPTER --dtype int8,fp16 --image-size 224 --out bundles/blip",
   ],
   notes:
-    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME and HF_HUB_CACHE. Interrupted, it leaves nothing behind but what was downloaded.",
+    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE. Interrupted, it leaves nothing behind but what was downloaded.",
 } as const;
 
 async function main({ options: given }: { options: z.output<typeof Options> }): Promise<undefined> {

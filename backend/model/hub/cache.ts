@@ -4,9 +4,9 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { access, mkdir, rename, symlink, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import type { RemoteFile, Repository } from "./repository.ts";
+import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
 export interface RepositoryCache {
   /** Folder in which the files of a commit lie under their own names. */
@@ -17,7 +17,17 @@ export interface RepositoryCache {
   link(commit: string, file: RemoteFile): Promise<void>;
   /** Notes which commit the revision means, as other tools do. */
   rememberCommit(revision: string, commit: string): Promise<void>;
+  /** The commit that the revision meant when it was last asked for; undefined where it never was. */
+  rememberedCommit(revision: string): Promise<string | undefined>;
+  /** Names of the files that lie in the commit's snapshot, those of subfolders left out. */
+  list(commit: string): Promise<string[]>;
 }
+
+const exists = (path: string) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 export function openRepositoryCache(cacheFolder: string, { id }: Repository): RepositoryCache {
   const root = join(cacheFolder, `models--${id.replaceAll("/", "--")}`);
@@ -26,11 +36,7 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
   return {
     snapshot,
     blobPath,
-    hasBlob: (file) =>
-      access(blobPath(file)).then(
-        () => true,
-        () => false,
-      ),
+    hasBlob: (file) => exists(blobPath(file)),
     async link(commit, file) {
       const path = join(snapshot(commit), file.path);
       await mkdir(dirname(path), { recursive: true });
@@ -43,6 +49,17 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
       const path = join(root, "refs", revision);
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, commit);
+    },
+    async rememberedCommit(revision) {
+      if (COMMIT.test(revision)) return revision;
+      const commit = (await readFile(join(root, "refs", revision), "utf8").catch(() => "")).trim();
+      return COMMIT.test(commit) ? commit : undefined;
+    },
+    async list(commit) {
+      const names = await readdir(snapshot(commit)).catch(() => []);
+      // A link may have outlived what it points to.
+      const lies = await Promise.all(names.map((name) => exists(join(snapshot(commit), name))));
+      return names.filter((_, i) => lies[i]);
     },
   };
 }

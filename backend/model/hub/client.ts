@@ -3,10 +3,9 @@
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import type { HubConfig } from "./config.ts";
 import { HubError } from "./hub-error.ts";
-import type { RemoteFile, Repository } from "./repository.ts";
+import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
-/** Commits and digests become names of files and folders, so they are what they are called and nothing else. */
-const COMMIT = /^[0-9a-f]{40}$/;
+/** Digests become names of files, so they are what they are called and nothing else. */
 const DIGESTS = { sha256: /^[0-9a-f]{64}$/, "git-sha1": /^[0-9a-f]{40}$/ } as const;
 
 export interface HubClient {

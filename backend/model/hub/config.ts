@@ -12,6 +12,7 @@ const Variables = z.object({
     .default("https://huggingface.co"),
   HF_HOME: z.string().optional(),
   HF_HUB_CACHE: z.string().optional(),
+  HF_HUB_OFFLINE: z.string().optional(),
   XDG_CACHE_HOME: z.string().optional(),
 });
 
@@ -20,6 +21,8 @@ export interface HubConfig {
   readonly token: string | undefined;
   /** Folder of the shared cache. */
   readonly cache: string;
+  /** Only what the cache holds: the hub is not asked. */
+  readonly offline: boolean;
 }
 
 /**
@@ -41,5 +44,6 @@ export function parseHubConfig(environment: Readonly<Record<string, string | und
     endpoint: variables.HF_ENDPOINT.replace(/\/+$/, ""),
     token: variables.HF_TOKEN,
     cache: variables.HF_HUB_CACHE ?? join(home, "hub"),
+    offline: /^(1|on|yes|true)$/i.test(variables.HF_HUB_OFFLINE ?? ""),
   };
 }

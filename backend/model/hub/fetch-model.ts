@@ -3,7 +3,7 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelFolder } from "../weights/model-folder.ts";
-import { openRepositoryCache } from "./cache.ts";
+import { openRepositoryCache, type RepositoryCache } from "./cache.ts";
 import { createHubClient } from "./client.ts";
 import type { HubConfig } from "./config.ts";
 import { downloadFile } from "./download.ts";
@@ -21,7 +21,7 @@ export interface FetchModelOptions {
 }
 
 /**
- * Fetches the files that a bundle needs; those in the cache are not fetched again.
+ * Fetches the files that a bundle needs; those in the cache are not fetched again, and offline nothing is.
  * @throws HubError with what to do
  */
 export async function fetchModel({
@@ -31,8 +31,9 @@ export async function fetchModel({
   onProgress,
   freeBytes = freeBytesOf,
 }: FetchModelOptions): Promise<ModelFolder> {
-  const client = createHubClient(config);
   const cache = openRepositoryCache(config.cache, repository);
+  if (config.offline) return findModel(repository, role, cache);
+  const client = createHubClient(config);
   const commit = await client.resolveCommit(repository);
   const files = chooseFiles(repository, role, await client.listFiles(repository, commit));
 
@@ -64,6 +65,29 @@ export async function fetchModel({
   for (const file of files) await cache.link(commit, file);
   await cache.rememberCommit(repository.revision, commit);
   return { id: repository.id, folder: cache.snapshot(commit) };
+}
+
+/** The model as it lies in the cache. */
+async function findModel(
+  repository: Repository,
+  role: ModelRole,
+  cache: RepositoryCache,
+): Promise<ModelFolder> {
+  const { id, revision } = repository;
+  const commit = await cache.rememberedCommit(revision);
+  const paths = commit === undefined ? [] : await cache.list(commit);
+  const advice = "HF_HUB_OFFLINE is set: fetch it once without, or copy the cache of a machine that has it.";
+  if (commit === undefined || paths.length === 0) {
+    throw new HubError(`${id} at revision ${revision} is not in the cache. ${advice}`);
+  }
+  try {
+    const files = paths.map((path) => ({ path }));
+    chooseFiles(repository, role, files);
+  } catch (cause) {
+    if (!(cause instanceof HubError)) throw cause;
+    throw new HubError(`${id} is not whole in the cache. ${advice}\n  ${cause.message}`, { cause });
+  }
+  return { id, folder: cache.snapshot(commit) };
 }
 
 async function freeBytesOf(folder: string): Promise<number> {

@@ -9,6 +9,9 @@ export interface Repository {
   readonly revision: string;
 }
 
+/** Becomes the name of a folder, so it is what it is called and nothing else. */
+export const COMMIT = /^[0-9a-f]{40}$/;
+
 /** A file as the hub lists it. */
 export interface RemoteFile {
   readonly path: string;
@@ -42,11 +45,11 @@ const WANTED = {
 } as const;
 
 /** The files of `files` that a bundle needs. @throws HubError naming what is missing */
-export function chooseFiles(
+export function chooseFiles<File extends Pick<RemoteFile, "path">>(
   repository: Repository,
   role: ModelRole,
-  files: readonly RemoteFile[],
-): RemoteFile[] {
+  files: readonly File[],
+): File[] {
   const { stem, required, optional } = WANTED[role];
   const byPath = new Map(files.map((file) => [file.path, file]));
   const missing = required.find((names) => names.every((path) => !byPath.has(path)));

@@ -3,8 +3,17 @@ import { parseHubConfig } from "../../../../backend/model/hub/config.ts";
 import { HubError } from "../../../../backend/model/hub/hub-error.ts";
 
 test("an empty variable is none", () => {
-  const empty = { HF_TOKEN: "", HF_ENDPOINT: "", HF_HOME: "", HF_HUB_CACHE: "" };
+  const empty = { HF_TOKEN: "", HF_ENDPOINT: "", HF_HOME: "", HF_HUB_CACHE: "", HF_HUB_OFFLINE: "" };
   expect(parseHubConfig(empty)).toEqual(parseHubConfig({}));
+});
+
+test.each([
+  ["1", true],
+  ["true", true],
+  ["YES", true],
+  ["0", false],
+])("HF_HUB_OFFLINE=%s", (HF_HUB_OFFLINE, offline) => {
+  expect(parseHubConfig({ HF_HUB_OFFLINE }).offline).toBe(offline);
 });
 
 test("a wrong variable is named", () => {

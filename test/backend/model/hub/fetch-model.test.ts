@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { readFile, realpath, stat, unlink } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -28,13 +28,13 @@ async function tinyHub(): Promise<HubServer> {
 
 async function fetchFrom(
   hub: HubServer,
-  change: Partial<FetchModelOptions> & { cache?: string; token?: string } = {},
+  change: Partial<FetchModelOptions> & { cache?: string; token?: string; offline?: boolean } = {},
 ) {
-  const { cache = await temporaryFolder(), token, ...options } = change;
+  const { cache = await temporaryFolder(), token, offline = false, ...options } = change;
   return fetchModel({
     repository: { id: "tests/model", revision: "main" },
     role: "base",
-    config: { endpoint: hub.url, token, cache },
+    config: { endpoint: hub.url, token, cache, offline },
     onProgress: () => {},
     ...options,
   });
@@ -78,6 +78,23 @@ describe("fetchModel", () => {
     const before = hub.reads.length;
     await fetchFrom(hub, { cache, repository: { id: "tests/model", revision: COMMIT } });
     expect(hub.reads.length).toBe(before);
+  });
+
+  test("offline takes what the cache holds, by branch and by commit, and asks nobody", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    const fetched = await fetchFrom(hub, { cache });
+    const nobody = { ...hub, url: "http://127.0.0.1:1" };
+    for (const revision of ["main", COMMIT]) {
+      const repository = { id: "tests/model", revision };
+      expect(await fetchFrom(nobody, { cache, offline: true, repository })).toEqual(fetched);
+    }
+    const missing = { cache, offline: true, repository: { id: "tests/model", revision: "v2" } };
+    await expect(fetchFrom(nobody, missing)).rejects.toThrow(/v2 is not in the cache. HF_HUB_OFFLINE is set/);
+    await unlink(await realpath(join(fetched.folder, WEIGHTS)));
+    await expect(fetchFrom(nobody, { cache, offline: true })).rejects.toThrow(
+      /not whole in the cache.*\n.*has no model.safetensors/,
+    );
   });
 
   test("several at once into one cache all have it whole", async () => {

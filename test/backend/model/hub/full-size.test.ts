@@ -29,7 +29,7 @@ function fetchFrom(url: string, cache: string) {
   return fetchModel({
     repository: { id: "tests/model", revision: "main" },
     role: "base",
-    config: { endpoint: url, token: undefined, cache },
+    config: { endpoint: url, token: undefined, cache, offline: false },
     onProgress: () => {},
     // The room vanishes only while the download runs.
     freeBytes: async () => Number.POSITIVE_INFINITY,
