@@ -86,7 +86,9 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   }
   console.log(
     printable(
-      `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${given.out} --images DIR --captions FILE.jsonl`,
+      manifest.review === null
+        ? `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${given.out} --images DIR --captions FILE.jsonl`
+        : `${given.out}: the same model lay there, calibrated on ${manifest.review.measured_on}; that holds still`,
     ),
   );
   if (options.triton !== undefined) {

@@ -2,11 +2,13 @@
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import {
   type BundleManifest,
   type Dtype,
   GRAPH_VERSION,
   MANIFEST_FILE,
+  openBundle,
   type Variant,
   VOCABULARY_FILE,
 } from "../bundle/bundle.ts";
@@ -34,7 +36,10 @@ export interface BuildOptions {
   readonly dtypes: readonly [Dtype, ...Dtype[]];
   /** Edge of the pictures in pixels; the preprocessor's own where absent. */
   readonly imageSize?: number;
-  /** What is known of when its captions need a look; a new model has to be calibrated first. */
+  /**
+   * What is known of when its captions need a look. Where absent, that of the bundle which this one replaces, if it is the
+   * same model in whatever precisions; another has to be calibrated first.
+   */
   readonly review?: BundleManifest["review"];
   /** Folder of the bundle; one that is there already is replaced, anything else is refused. */
   readonly out: string;
@@ -50,10 +55,10 @@ export async function buildBundle(options: BuildOptions): Promise<BundleManifest
 }
 
 /** What the graphs of a bundle have in common. */
-type Described = Omit<BundleManifest, keyof Variant | "variants">;
+type Described = Omit<BundleManifest, keyof Variant | "variants" | "review">;
 
 async function writeBundle(
-  { base, adapter, dtypes, imageSize, review = null, onProgress }: BuildOptions,
+  { base, adapter, dtypes, imageSize, review, out, onProgress }: BuildOptions,
   folder: string,
 ): Promise<BundleManifest> {
   const config = await readBlipConfig(base.folder);
@@ -87,7 +92,6 @@ async function writeBundle(
       ? { id: adapter.id, sha256: await weightFolderHash(adapter.folder, ["adapter_model"]) }
       : null,
     picture_head: await hasPictureHead(base.folder),
-    review,
   };
   const variants: Variant[] = [];
   for (const dtype of dtypes) {
@@ -98,9 +102,27 @@ async function writeBundle(
     variants.push({ dtype, graph: file, revision });
   }
   const [first, ...others] = variants as [Variant, ...Variant[]];
-  const manifest: BundleManifest = { ...described, ...first, variants: others };
+  const manifest: BundleManifest = {
+    ...described,
+    ...first,
+    variants: others,
+    review: review === undefined ? await reviewOfSame(out, described) : review,
+  };
   await writeFile(join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`);
   return manifest;
+}
+
+/** The review threshold of the bundle in `folder`, if it holds the same weights and prepares pictures alike. */
+async function reviewOfSame(folder: string, described: Described): Promise<BundleManifest["review"]> {
+  const before = await openBundle(folder).catch(() => undefined);
+  const model = ({ base, adapter, image, tokens }: Described) => [
+    base.sha256,
+    adapter?.sha256,
+    image,
+    tokens,
+  ];
+  if (before === undefined || !isDeepStrictEqual(model(before.manifest), model(described))) return null;
+  return before.manifest.review;
 }
 
 /** SHA-256 of a base's weight files, its picture head's included. */

@@ -1,7 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { BundleError, type OpenOptions, openBundle, variantsOf } from "../../../backend/bundle/bundle.ts";
+import {
+  BundleError,
+  type OpenOptions,
+  openBundle,
+  variantsOf,
+  writeReview,
+} from "../../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
 import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 
@@ -64,6 +70,25 @@ describe("buildBundle", () => {
       /holds int8; fp16 is wanted.*--dtype fp16/,
     );
     await expect(openBundle(out, { device: "cuda" })).rejects.toThrow(/fp16 or fp32 is wanted on cuda/);
+  });
+
+  test("built anew in its place a model keeps its review threshold, another model has none", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    const review = {
+      below: 0.4,
+      measured_on: "captions.jsonl",
+      pictures: 300,
+      flagged_share: 0.3,
+      quality_above: 0.45,
+      weights: null,
+    };
+    await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
+    await writeReview(out, review);
+    expect((await buildBundle({ base: TINY_BASE, dtypes: ["fp32", "int8"], out })).review).toEqual(review);
+    expect((await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], imageSize: 64, out })).review).toBeNull();
+    await writeReview(out, review);
+    const adapted = { base: TINY_BASE, adapter: TINY_ADAPTER, imageSize: 64 };
+    expect((await buildBundle({ ...adapted, dtypes: ["fp32"], out })).review).toBeNull();
   });
 
   test("refuses an image size that the patches do not divide", async () => {
