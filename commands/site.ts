@@ -2,7 +2,9 @@
 
 import { stat } from "node:fs/promises";
 import * as z from "zod";
+import { PICTURE_LIMITS } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { inspectPicture } from "../backend/picture/inspect.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
 import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Caption, WebAddress } from "../shared/schema.ts";
@@ -42,6 +44,9 @@ const COMMAND = {
   options: Options,
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
 } as const;
+
+/** In pixels; what has less shows nothing. */
+const SMALLEST_SIDE = 8;
 
 /** Of an address that holds the picture itself, enough to find it by. */
 const SHOWN_CHARACTERS = 200;
@@ -133,7 +138,10 @@ async function openCaptioner(options: Options): Promise<SiteCaptioner> {
   if (options.url !== undefined) {
     const client = apiClient(options.url, options.key);
     return {
-      file: (bytes) => client.caption(bytes),
+      async file(bytes) {
+        requireVisible(bytes);
+        return client.caption(bytes);
+      },
       address: (url) => client.captionUrl(url),
       async close() {},
     };
@@ -142,6 +150,7 @@ async function openCaptioner(options: Options): Promise<SiteCaptioner> {
     onProgress: progressLine("Building the embedded model"),
   });
   const file = async (bytes: Uint8Array<ArrayBuffer>): Promise<Caption> => {
+    requireVisible(bytes);
     const result = await captionLocally(captioner, bytes);
     if (!result.ok) throw new PictureError(result.failure.detail);
     return result.value;
@@ -161,6 +170,17 @@ function once<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> 
 
 async function captionSource(captioner: SiteCaptioner, folder: string, key: string): Promise<Caption> {
   return /^https?:/.test(key) ? captioner.address(key) : captioner.file(await readSiteFile(folder, key));
+}
+
+/** @throws PictureError for a spacer, a rule, or what counts visits: a model would see something in it all the same. */
+function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
+  const inspected = inspectPicture(bytes, PICTURE_LIMITS);
+  if (!inspected.ok) return; // whoever captions it says why
+  const { width, height } = inspected.value;
+  if (Math.min(width, height) >= SMALLEST_SIDE) return;
+  throw new PictureError(
+    `The picture has ${width} x ${height} pixels, too few to show something: write alt="" if it decorates.`,
+  );
 }
 
 /** The caption, or why there is none. */

@@ -15,6 +15,9 @@ import { temporaryFolder } from "../support/tiny-blip.ts";
 
 const CAT = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));
 
+/** A transparent pixel. */
+const SPACER = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
+
 const PAGES: Readonly<Record<string, string>> = {
   "index.html":
     '<!doctype html>\r\n<p><img src="/img/cat.jpg?v=2" width=9>\r\n<img src="img/cat.jpg" alt="">\r\n',
@@ -75,8 +78,9 @@ test("names what cannot be described, and describes the rest", async () => {
   await copyFile(CAT, outside);
   const folder = await newSite({
     "bad.html":
-      '<img src="gone.jpg">\n<img src="../../etc/passwd">\n<img src="img/link.jpg">\n<img src="data:image/png;base64,AAAA">\n<img src="bad.html">\n',
+      '<img src="gone.jpg">\n<img src="../../etc/passwd">\n<img src="img/link.jpg">\n<img src="data:image/png;base64,AAAA">\n<img src="bad.html">\n<img src="img/spacer.gif">\n',
   });
+  await writeFile(join(folder, "img/spacer.gif"), SPACER);
   await symlink(outside, join(folder, "img/link.jpg"));
   await writeFile(join(folder, "latin.html"), Buffer.from("<img src=img/cat.jpg>\xe4", "latin1"));
   const { status, stderr } = await runCommand("site", [folder]);
@@ -88,8 +92,11 @@ test("names what cannot be described, and describes the rest", async () => {
     "bad.html: 4: data:image/png;base64,AAAA: Only files and http addresses are read.",
   );
   expect(stderr).toContain("bad.html: 5: bad.html: The bytes are no picture that is known here.");
+  expect(stderr).toContain(
+    "bad.html: 6: img/spacer.gif: The picture has 1 x 1 pixels, too few to show something",
+  );
   expect(stderr).toContain("latin.html: The page is not UTF-8.");
-  expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 6 failed.");
+  expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");
 });
 
 test("an address is read as a browser reads it: against the page's base, and whatever its slashes and letters", async () => {
