@@ -11,7 +11,7 @@ export const MANIFEST_FILE = "bundle.json";
 /** Which precision is the fastest on the machine that measured it. */
 export const DTYPE_FILE = "fastest-dtype.json";
 
-/** Of what writes graphs: those of an older one give the same captions, slower. */
+/** Of what writes graphs: those of an older one caption as well, slower. In int8, whose rounding has changed, a word may differ. */
 export const GRAPH_VERSION = 2;
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);

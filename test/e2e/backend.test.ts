@@ -1,7 +1,7 @@
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { open, readdir } from "node:fs/promises";
+import { open, readdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -59,6 +59,22 @@ const post = (url: string, body: BodyInit, headers: Record<string, string> = {})
 async function exitOf(child: ChildProcess): Promise<number | null> {
   const [code] = (await once(child, "exit")) as [number | null];
   return code;
+}
+
+/** The real `backend/main.ts`. @returns it once it listens, and what it has logged until then */
+async function startMain(environment: Record<string, string>) {
+  const child = fork(new URL("../../backend/main.ts", import.meta.url), {
+    env: { PATH: process.env.PATH, PORT: "0", THREADS: "1", ...environment },
+    execArgv: [],
+    silent: true,
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let lines = "";
+  child.stdout?.on("data", (chunk) => {
+    lines += chunk;
+  });
+  await expect.poll(() => lines, { timeout: 20_000 }).toContain("listening");
+  return { child, lines };
 }
 
 test("200 identical uploads at once cost one forward pass", async () => {
@@ -185,17 +201,7 @@ test("the whole backend on a real model: a picture in, its caption out, nothing 
   const bundle = join(await temporaryFolder(), "bundle");
   const home = await temporaryFolder();
   await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
-  const child = fork(new URL("../../backend/main.ts", import.meta.url), {
-    env: { PATH: process.env.PATH, PORT: "0", BUNDLE: bundle, THREADS: "1", HOME: home },
-    execArgv: [],
-    silent: true,
-  });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  let lines = "";
-  child.stdout?.on("data", (chunk) => {
-    lines += chunk;
-  });
-  await expect.poll(() => lines, { timeout: 20_000 }).toContain("listening");
+  const { child, lines } = await startMain({ BUNDLE: bundle, HOME: home });
   const url = /"url":"([^"]+)"/.exec(lines)?.[1] ?? "";
   const answer = await post(url, await jpegPicture(7));
   expect(answer.status).toBe(200);
@@ -204,6 +210,17 @@ test("the whole backend on a real model: a picture in, its caption out, nothing 
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
   expect(await readdir(home)).toEqual([]);
+  expect(lines).not.toContain("an older version wrote this bundle's graph");
+});
+
+test("a bundle whose graph an older version wrote is served, and named in the log", async () => {
+  const bundle = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
+  const manifest = join(bundle, "bundle.json");
+  const { graph_version: _, ...older } = JSON.parse(await readFile(manifest, "utf8"));
+  await writeFile(manifest, JSON.stringify(older));
+  const { lines } = await startMain({ BUNDLE: bundle });
+  expect(lines).toContain("an older version wrote this bundle's graph: built anew, it captions faster");
 });
 
 test.skipIf(!existsSync(FULL_DISK))("a disk too full for the log stops no caption and no end", async () => {

@@ -81,8 +81,11 @@ async function findModel(
     throw new HubError(`${id} at revision ${revision} is not in the cache. ${advice}`);
   }
   try {
-    const files = paths.map((path) => ({ path }));
-    chooseFiles(repository, role, files);
+    chooseFiles(
+      repository,
+      role,
+      paths.map((path) => ({ path })),
+    );
   } catch (cause) {
     if (!(cause instanceof HubError)) throw cause;
     throw new HubError(`${id} is not whole in the cache. ${advice}\n  ${cause.message}`, { cause });

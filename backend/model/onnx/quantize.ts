@@ -31,7 +31,7 @@ export function addQuantizedProduct(
   x: Value,
   weight: Matrix,
   bias: Value,
-  options: ProductOptions = {},
+  options: ProductOptions,
 ): Value {
   const [outputs, inputs] = weight.shape;
   const quantized = once(async () => quantizeWeight(await weight.read(), inputs));
