@@ -1,9 +1,15 @@
 /** What the documented routes have in common: tags, bodies, headers, and the responses of failures. */
 
-import type { RouteConfig } from "@hono/zod-openapi";
+import type { ZodOpenApiOperationObject } from "zod-openapi";
 import { PROBLEM_CONTENT_TYPE, PROBLEMS, Problem, type ProblemCode } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { problemExamples } from "./examples.ts";
+
+/** One route of the document. */
+export interface RouteDocument extends ZodOpenApiOperationObject {
+  readonly method: "get" | "post" | "delete";
+  readonly path: string;
+}
 
 export const Binary = { type: "string", format: "binary" } as const;
 export const CaptionSchema = Caption.meta({ id: "Caption" });
@@ -100,7 +106,7 @@ function failureHeaders(status: number) {
 }
 
 /** Responses of the given failures, one for each status, with the codes it may carry. */
-export function problems(codes: readonly ProblemCode[]): RouteConfig["responses"] {
+export function problems(codes: readonly ProblemCode[]): ZodOpenApiOperationObject["responses"] {
   const byStatus = Map.groupBy(new Set(codes), (code) => PROBLEMS[code].status);
   return Object.fromEntries(
     Array.from(byStatus, ([status, group]) => [

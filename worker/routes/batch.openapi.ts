@@ -1,10 +1,10 @@
 /** The document of the route in batch.ts. */
 
-import { createRoute, z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { MAX_BATCH_ITEMS } from "../../shared/limits.ts";
 import { BatchItem, BatchLine, BatchRequest, CaptionQuery } from "../../shared/schema.ts";
 import { BATCH_LINES, BATCH_REQUEST } from "../docs/examples.ts";
-import { ANSWER_HEADERS, GUARDED, json, problems, QUOTA_HEADERS } from "../docs/parts.ts";
+import { ANSWER_HEADERS, GUARDED, json, problems, QUOTA_HEADERS, type RouteDocument } from "../docs/parts.ts";
 import { BATCH_PATH } from "./batch.ts";
 
 const Request = BatchRequest.extend({
@@ -15,7 +15,7 @@ const Request = BatchRequest.extend({
 }).meta({ id: "BatchRequest" });
 
 /** `postBatch` */
-export const postBatchRoute = createRoute({
+export const postBatchRoute = {
   method: "post",
   path: BATCH_PATH.document,
   operationId: "captionBatch",
@@ -23,13 +23,8 @@ export const postBatchRoute = createRoute({
   summary: "Caption up to 100 pictures",
   description:
     "A line of NDJSON as each item is done, in any order, with its `index`. A bad item fails alone.",
-  request: {
-    query: CaptionQuery,
-    body: {
-      required: true,
-      content: json(Request, BATCH_REQUEST),
-    },
-  },
+  requestParams: { query: CaptionQuery },
+  requestBody: { required: true, content: json(Request, BATCH_REQUEST) },
   responses: {
     200: {
       description: "A line for each item.",
@@ -48,4 +43,4 @@ export const postBatchRoute = createRoute({
       "image-too-large",
     ]),
   },
-});
+} satisfies RouteDocument;

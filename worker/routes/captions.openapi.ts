@@ -1,6 +1,6 @@
 /** The document of the routes in captions.ts. */
 
-import { createRoute, z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { CaptionJsonRequest, CaptionQuery, Sha256 } from "../../shared/schema.ts";
 import { CAPTION_REQUESTS, EXAMPLE_SHA256, KNOWN_CAPTION, NEW_CAPTION } from "../docs/examples.ts";
 import {
@@ -15,6 +15,7 @@ import {
   PICTURE,
   problems,
   QUOTA_HEADERS,
+  type RouteDocument,
 } from "../docs/parts.ts";
 import { CAPTION_PATH, CAPTIONS_PATH } from "./captions.ts";
 
@@ -32,7 +33,7 @@ const Sha256Path = z.object({
 });
 
 /** `postCaption` */
-export const postCaptionRoute = createRoute({
+export const postCaptionRoute = {
   method: "post",
   path: CAPTIONS_PATH.document,
   operationId: "captionPicture",
@@ -41,18 +42,16 @@ export const postCaptionRoute = createRoute({
   description:
     "Send its bytes, a form with the file in the field `image` (`file` and `data` mean the same) or an address in `url`, or JSON " +
     "with `url` or `image` (base64 or a data URL). Options go into the query, or beside the picture.",
-  request: {
-    query: CaptionQuery,
-    body: {
-      required: true,
-      content: {
-        "application/octet-stream": { schema: Binary },
-        "multipart/form-data": {
-          schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
-        },
-        "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
-        ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" }), CAPTION_REQUESTS),
+  requestParams: { query: CaptionQuery },
+  requestBody: {
+    required: true,
+    content: {
+      "application/octet-stream": { schema: Binary },
+      "multipart/form-data": {
+        schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
       },
+      "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
+      ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" }), CAPTION_REQUESTS),
     },
   },
   responses: {
@@ -63,10 +62,10 @@ export const postCaptionRoute = createRoute({
     },
     ...problems([...GUARDED, ...PICTURE, ...FETCHED]),
   },
-});
+} satisfies RouteDocument;
 
 /** `deleteCaption` */
-export const deleteCaptionRoute = createRoute({
+export const deleteCaptionRoute = {
   method: "delete",
   path: CAPTION_PATH.document,
   operationId: "forgetCaption",
@@ -75,22 +74,22 @@ export const deleteCaptionRoute = createRoute({
   description:
     "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
     "21 minutes at most. The key needs the scope `delete`.",
-  request: { params: Sha256Path, query: CaptionQuery },
+  requestParams: { path: Sha256Path, query: CaptionQuery },
   responses: {
     204: { description: "There is none any more, or there was none.", headers: ANSWER_HEADERS },
     ...problems([...GUARDED, "bad-request", "bad-options", "unsupported-language"]),
   },
-});
+} satisfies RouteDocument;
 
 /** `getCaption` */
-export const getCaptionRoute = createRoute({
+export const getCaptionRoute = {
   method: "get",
   path: CAPTION_PATH.document,
   operationId: "findCaption",
   tags: ["Captions"],
   summary: "Find the caption of a picture that was captioned before",
   description: "The cheap way for a client that hashes first: no upload, and 304 where nothing changed.",
-  request: { params: Sha256Path, query: CaptionQuery },
+  requestParams: { path: Sha256Path, query: CaptionQuery },
   responses: {
     200: {
       description: "The caption.",
@@ -113,4 +112,4 @@ export const getCaptionRoute = createRoute({
       "unreadable-image",
     ]),
   },
-});
+} satisfies RouteDocument;

@@ -1,7 +1,7 @@
 /** The document of the routes in health.ts. */
 
-import { createRoute, z } from "@hono/zod-openapi";
-import { json, problems, REQUEST_ID } from "../docs/parts.ts";
+import * as z from "zod";
+import { json, problems, REQUEST_ID, type RouteDocument } from "../docs/parts.ts";
 import { HEALTH_PATH, READINESS_PATH } from "./health.ts";
 
 const Health = z.object({ status: z.string() });
@@ -11,7 +11,7 @@ const says = (status: string) => ({
 });
 
 /** `getHealth` */
-export const getHealthRoute = createRoute({
+export const getHealthRoute = {
   method: "get",
   path: HEALTH_PATH.document,
   operationId: "getHealth",
@@ -19,10 +19,10 @@ export const getHealthRoute = createRoute({
   summary: "Whether this worker runs",
   security: [],
   responses: { 200: { description: "It does.", ...says("ok") }, ...problems(["internal"]) },
-});
+} satisfies RouteDocument;
 
 /** `getReadiness` */
-export const getReadinessRoute = createRoute({
+export const getReadinessRoute = {
   method: "get",
   path: READINESS_PATH.document,
   operationId: "getReadiness",
@@ -33,4 +33,4 @@ export const getReadinessRoute = createRoute({
     200: { description: "It would.", ...says("ready") },
     ...problems(["unavailable", "internal"]),
   },
-});
+} satisfies RouteDocument;

@@ -1,15 +1,24 @@
 /** The document of the route in hugging-face.ts. */
 
-import { createRoute, z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { CaptionQuery, ImageToTextOutput, ImageToTextRequest } from "../../shared/schema.ts";
 import { EXAMPLE_MODEL, IMAGE_TO_TEXT, IMAGE_TO_TEXT_REQUEST } from "../docs/examples.ts";
-import { Binary, CACHE_HEADERS, GUARDED, json, PICTURE, problems, QUOTA_HEADERS } from "../docs/parts.ts";
+import {
+  Binary,
+  CACHE_HEADERS,
+  GUARDED,
+  json,
+  PICTURE,
+  problems,
+  QUOTA_HEADERS,
+  type RouteDocument,
+} from "../docs/parts.ts";
 import { MODEL_PATH } from "./hugging-face.ts";
 
 const Output = ImageToTextOutput.meta({ id: "ImageToTextOutput" });
 
 /** `postImageToText` */
-export const postImageToTextRoute = createRoute({
+export const postImageToTextRoute = {
   method: "post",
   path: MODEL_PATH.document,
   operationId: "imageToText",
@@ -18,17 +27,17 @@ export const postImageToTextRoute = createRoute({
   description:
     "Hugging Face's image-to-text protocol. The answer is an array; for `@huggingface/inference` and browsers, which " +
     "read nothing else, it is the bare object.",
-  request: {
-    params: z.object({
+  requestParams: {
+    path: z.object({
       id: z.string().meta({ description: "Id of the model, slashes included.", examples: [EXAMPLE_MODEL] }),
     }),
     query: CaptionQuery,
-    body: {
-      required: true,
-      content: {
-        "application/octet-stream": { schema: Binary },
-        ...json(ImageToTextRequest.meta({ id: "ImageToTextRequest" }), IMAGE_TO_TEXT_REQUEST),
-      },
+  },
+  requestBody: {
+    required: true,
+    content: {
+      "application/octet-stream": { schema: Binary },
+      ...json(ImageToTextRequest.meta({ id: "ImageToTextRequest" }), IMAGE_TO_TEXT_REQUEST),
     },
   },
   responses: {
@@ -39,4 +48,4 @@ export const postImageToTextRoute = createRoute({
     },
     ...problems([...GUARDED, ...PICTURE, "model-not-found"]),
   },
-});
+} satisfies RouteDocument;

@@ -1,6 +1,6 @@
 /** The document of the routes in jobs.ts. */
 
-import { createRoute, z } from "@hono/zod-openapi";
+import * as z from "zod";
 import { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
 import { MAX_JOB_ITEMS } from "../../shared/limits.ts";
 import { CaptionQuery } from "../../shared/schema.ts";
@@ -15,7 +15,7 @@ import {
   JOB_TABLE,
   NEW_JOB,
 } from "../docs/examples.ts";
-import { ANSWER_HEADERS, GUARDED, json, problems } from "../docs/parts.ts";
+import { ANSWER_HEADERS, GUARDED, json, problems, type RouteDocument } from "../docs/parts.ts";
 import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
 
 const JobSchema = Job.meta({ id: "Job" });
@@ -26,7 +26,7 @@ const JobId = z.object({
 const FOUND = [...GUARDED, "job-not-found"] as const;
 
 /** `postJob` */
-export const postJobRoute = createRoute({
+export const postJobRoute = {
   method: "post",
   path: JOBS_PATH.document,
   operationId: "createJob",
@@ -35,29 +35,29 @@ export const postJobRoute = createRoute({
   description:
     "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
     "With an `Idempotency-Key` the same request finds the same job until that is deleted. The key needs the scope `jobs`.",
-  request: {
+  requestParams: {
     query: CaptionQuery.extend({
       webhook: z
         .string()
         .optional()
         .meta({ description: "With NDJSON: the address to tell when it is done." }),
     }),
-    headers: z.object({
+    header: z.object({
       "idempotency-key": z.string().optional().meta({
         description: "1 to 255 visible characters, such as a UUID, for this job and no other.",
       }),
     }),
-    body: {
-      required: true,
-      content: {
-        ...json(
-          JobRequest.extend({ items: z.array(JobItemSchema).min(1).max(MAX_JOB_ITEMS) }).meta({
-            id: "JobRequest",
-          }),
-          JOB_REQUEST,
-        ),
-        "application/x-ndjson": { schema: JobItemSchema, examples: JOB_REQUEST_LINES },
-      },
+  },
+  requestBody: {
+    required: true,
+    content: {
+      ...json(
+        JobRequest.extend({ items: z.array(JobItemSchema).min(1).max(MAX_JOB_ITEMS) }).meta({
+          id: "JobRequest",
+        }),
+        JOB_REQUEST,
+      ),
+      "application/x-ndjson": { schema: JobItemSchema, examples: JOB_REQUEST_LINES },
     },
   },
   responses: {
@@ -89,48 +89,48 @@ export const postJobRoute = createRoute({
       "idempotency-key-reused",
     ]),
   },
-});
+} satisfies RouteDocument;
 
 /** `getJob` */
-export const getJobRoute = createRoute({
+export const getJobRoute = {
   method: "get",
   path: JOB_PATH.document,
   operationId: "getJob",
   tags: ["Jobs"],
   summary: "See how far a job is",
   description: "A job is seen by the key that made it, and by no other.",
-  request: { params: JobId },
+  requestParams: { path: JobId },
   responses: {
     200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_DONE) },
     ...problems(FOUND),
   },
-});
+} satisfies RouteDocument;
 
 /** `deleteJob` */
-export const deleteJobRoute = createRoute({
+export const deleteJobRoute = {
   method: "delete",
   path: JOB_PATH.document,
   operationId: "cancelJob",
   tags: ["Jobs"],
   summary: "Cancel what a job has not begun",
   description: "What is done stays done, and is in the results.",
-  request: { params: JobId },
+  requestParams: { path: JobId },
   responses: {
     200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_CANCELLED) },
     ...problems(FOUND),
   },
-});
+} satisfies RouteDocument;
 
 /** `getJobResults` */
-export const getJobResultsRoute = createRoute({
+export const getJobResultsRoute = {
   method: "get",
   path: JOB_RESULTS_PATH.document,
   operationId: "getJobResults",
   tags: ["Jobs"],
   summary: "Get the results of a job, as far as it is",
   description: "A line for each item that is done, in the order of the request.",
-  request: {
-    params: JobId,
+  requestParams: {
+    path: JobId,
     query: z.object({
       format: z.enum(["ndjson", "csv"]).optional().meta({
         description: "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
@@ -148,10 +148,10 @@ export const getJobResultsRoute = createRoute({
     },
     ...problems([...FOUND, "bad-options"]),
   },
-});
+} satisfies RouteDocument;
 
 /** `getJobEvents` */
-export const getJobEventsRoute = createRoute({
+export const getJobEventsRoute = {
   method: "get",
   path: JOB_EVENTS_PATH.document,
   operationId: "followJob",
@@ -159,7 +159,7 @@ export const getJobEventsRoute = createRoute({
   summary: "Follow a job",
   description:
     "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",
-  request: { params: JobId },
+  requestParams: { path: JobId },
   responses: {
     200: {
       description: "The events.",
@@ -168,4 +168,4 @@ export const getJobEventsRoute = createRoute({
     },
     ...problems(FOUND),
   },
-});
+} satisfies RouteDocument;
