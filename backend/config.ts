@@ -49,8 +49,8 @@ export const BackendVariables = z.object({
     .default(TRITON_MODEL)
     .describe("Name of the model in Triton's repository"),
   BUNDLE: z.string().default("bundles/embedded").describe("Folder that model:build wrote"),
-  BACKEND_SECRET: HeaderSecret.min(16, "expected at least 16 characters")
-    .optional()
+  BACKEND_SECRET: z
+    .optional(HeaderSecret.check(z.minLength(16, "expected at least 16 characters")))
     .describe(
       "Bearer token that callers must send, 16 characters at least; required unless HOST is loopback",
     ),
@@ -94,10 +94,10 @@ export const BackendVariables = z.object({
     .min(0)
     .default(30_000)
     .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress.optional().describe(
-    "OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent",
-  ),
-  LOG_LEVEL: LogLevel.default("info").describe("Least severe line that is logged"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .optional(WebAddress)
+    .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
+  LOG_LEVEL: z._default(LogLevel, "info").describe("Least severe line that is logged"),
 });
 
 export type Config = z.infer<typeof BackendVariables>;

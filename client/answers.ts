@@ -1,19 +1,19 @@
 /** Reads what the API answers, and tells its refusals from what something else answered. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { Problem } from "../shared/problem.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
 import { retryAfterMs } from "./retry.ts";
 
 /** A problem of an API that may be newer than this client, and know more codes. */
-export const AnyProblem = Problem.extend({ code: z.string() });
+export const AnyProblem = z.extend(Problem, { code: z.string() });
 
 interface Call {
   readonly signal?: AbortSignal;
 }
 
 /** @throws {CaptionTransportError} where it breaks off or is not one of the API */
-export async function answerOf<Schema extends z.ZodType>(
+export async function answerOf<Schema extends z.core.$ZodType>(
   response: Response,
   schema: Schema,
   { signal }: Call,
@@ -29,13 +29,13 @@ export async function answerOf<Schema extends z.ZodType>(
 }
 
 /** @throws {CaptionTransportError} where it is not one of the API */
-export function parseAnswer<Schema extends z.ZodType>(
+export function parseAnswer<Schema extends z.core.$ZodType>(
   schema: Schema,
   text: string,
   { status }: Response,
 ): z.infer<Schema> {
   try {
-    return schema.parse(JSON.parse(text));
+    return z.parse(schema, JSON.parse(text));
   } catch (cause) {
     throw new CaptionTransportError("The answer is not one of the caption API.", { status, cause });
   }

@@ -3,7 +3,7 @@
  * It hashes first and asks `GET`, so a picture that anybody has captioned before is never uploaded again.
  */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { contentHash } from "../shared/content-hash.ts";
 import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
 import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
@@ -60,7 +60,7 @@ export interface CaptionClient {
   readonly jobs: JobsClient;
 }
 
-const AnyBatchLine = z.union([BatchLine, BatchError.extend({ problem: AnyProblem })]);
+const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProblem })]);
 
 /**
  * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`

@@ -1,6 +1,6 @@
 /** Jobs of the caption API: made, followed, read and cancelled. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { Job, type JobItem, JobLine, type JobWebhook } from "../shared/jobs.ts";
 import { BatchError, type CaptionQuery } from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
@@ -24,11 +24,14 @@ export interface CreateJobOptions extends CaptionQuery, JobCallOptions {
 }
 
 /** Codes of a newer API are let through as text. */
-const AnyJob = Job.extend({
-  problem: AnyProblem.nullable(),
-  paused: z.object({ reason: z.string(), until: z.string() }).nullable(),
+const AnyJob = z.extend(Job, {
+  problem: z.nullable(AnyProblem),
+  paused: z.nullable(z.object({ reason: z.string(), until: z.string() })),
 });
-const AnyJobLine = z.union([JobLine, BatchError.extend({ id: z.string().optional(), problem: AnyProblem })]);
+const AnyJobLine = z.union([
+  JobLine,
+  z.extend(BatchError, { id: z.optional(z.string()), problem: AnyProblem }),
+]);
 
 /** A job as the client hands it on; its codes may be newer than the client. */
 export type ClientJob = z.infer<typeof AnyJob>;

@@ -8,6 +8,7 @@ import { buffer } from "node:stream/consumers";
 import * as z from "zod";
 import type { Captioner } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { described } from "../shared/described.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
 import { type Caption, CaptionOptions, WebAddress } from "../shared/schema.ts";
 import { captionLibrary } from "./caption-library.ts";
@@ -24,7 +25,7 @@ const Options = z.object({
     description: "A bundle of 'npm run model:build'; the embedded model where absent.",
     value: "DIR",
   }),
-  url: WebAddress.optional().meta({
+  url: z.optional(WebAddress).meta({
     description: "A running API that captions instead of this process; with --csv.",
     value: "API",
   }),
@@ -40,7 +41,8 @@ const Options = z.object({
   prompt: CaptionOptions.shape.prompt,
   "max-new-tokens": CaptionOptions.shape.max_new_tokens,
   "num-beams": CaptionOptions.shape.num_beams,
-  "max-length": CaptionOptions.shape.max_length.describe(
+  "max-length": described(
+    CaptionOptions.shape.max_length.clone(),
     `The most characters of the alt text, cut on a word edge; ${DEFAULT_ALT_CHARACTERS} where absent.`,
   ),
 });

@@ -36,7 +36,7 @@ const SAMPLES: readonly (readonly [string, string | undefined])[] = [
 const Port = z.coerce.number().int().min(1).max(65_535);
 const Options = z.object({
   port: Port.default(3000).describe("Port of the admin panel."),
-  api: WebAddress.optional().meta({
+  api: z.optional(WebAddress).meta({
     description: "A caption API that runs already; where absent, one is started.",
     value: "URL",
   }),

@@ -80,8 +80,7 @@ export function parseCommandLine<Options extends z.ZodObject, Arguments extends 
   argv: readonly string[],
 ): Given<Options, Arguments> {
   const kinds = Object.entries(command.options.shape).map(
-    ([name, schema]) =>
-      [name, { type: isFlag(schema as z.ZodType) ? "boolean" : "string" } as const] as const,
+    ([name, schema]) => [name, { type: isFlag(schema) ? "boolean" : "string" } as const] as const,
   );
   let parsed: { values: object; positionals: string[] };
   try {

@@ -33,7 +33,7 @@ const Options = z.object({
     value: "FILE.jsonl",
   }),
   split: z.string().optional().meta({ description: "Only the lines of this split.", value: "NAME" }),
-  url: WebAddress.optional().meta({
+  url: z.optional(WebAddress).meta({
     description: "Score a running API instead of a bundle in this process.",
     value: "API",
   }),

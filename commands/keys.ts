@@ -24,8 +24,8 @@ import { printable, printableField } from "./terminal-text.ts";
 const DEFAULT_DAILY_QUOTA = 1_000;
 
 const Options = z.object({
-  name: ApiKeyRecord.shape.name
-    .optional()
+  name: z
+    .optional(ApiKeyRecord.shape.name)
     .meta({ description: "For create: whose key it is, as 'list' shows it.", value: "NAME" }),
   scopes: z
     .string()

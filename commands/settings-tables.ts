@@ -6,7 +6,7 @@ import { WorkerVariables } from "../worker/config.ts";
 import { withPart } from "./page-part.ts";
 import { allowedOf, defaultOf, metaOf } from "./usage.ts";
 
-const TABLES: Readonly<Record<string, z.ZodObject>> = {
+const TABLES: Readonly<Record<string, z.core.$ZodObject>> = {
   backend: BackendVariables,
   worker: WorkerVariables,
 };
@@ -19,12 +19,11 @@ export function withSettingsTables(page: string): string {
   );
 }
 
-function settingsTable({ shape }: z.ZodObject): string {
-  const rows = Object.entries(shape).map(([name, schema]) => {
-    const type = schema as z.ZodType;
-    const allowed = allowedOf(type);
-    const value = defaultOf(type);
-    const meaning = `${metaOf(type).description ?? ""}${allowed === undefined ? "" : ` Allowed: ${allowed}.`}`;
+function settingsTable(variables: z.core.$ZodObject): string {
+  const rows = Object.entries(variables._zod.def.shape).map(([name, schema]) => {
+    const allowed = allowedOf(schema);
+    const value = defaultOf(schema);
+    const meaning = `${metaOf(schema).description ?? ""}${allowed === undefined ? "" : ` Allowed: ${allowed}.`}`;
     return `| \`${name}\` | ${value === undefined ? "" : `\`${value}\``} | ${meaning.replaceAll("|", "\\|")} |`;
   });
   return ["| variable | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");

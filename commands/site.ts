@@ -23,7 +23,7 @@ const Options = z.object({
     .boolean()
     .default(false)
     .describe("Write the texts into the pages; without it, only the diff is shown."),
-  url: WebAddress.optional().meta({
+  url: z.optional(WebAddress).meta({
     description: "A caption API to ask; the embedded model on this machine where absent.",
     value: "URL",
   }),

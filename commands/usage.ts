@@ -2,6 +2,9 @@
 
 import * as z from "zod";
 
+/** Of either of zod's two ways to write one. */
+type Schema = z.core.$ZodType;
+
 /** What a command is called by, and what it takes. */
 export interface Command<Options extends z.ZodObject = z.ZodObject, Arguments extends z.ZodType = z.ZodType> {
   /** As it is typed, without its options: `npm run -s caption -- FILE...`. */
@@ -23,7 +26,7 @@ const INDENT = 28;
 
 /** The page of a command. */
 export function usageOf({ invocation, summary, options, examples, notes }: Command): string {
-  const rows = Object.entries(options.shape).map(([name, schema]) => optionRow(name, schema as z.ZodType));
+  const rows = Object.entries(options.shape).map(([name, schema]) => optionRow(name, schema));
   const help = row("--help", "This page.");
   return [
     `Usage: ${invocation} [options]`,
@@ -40,11 +43,11 @@ export function usageOf({ invocation, summary, options, examples, notes }: Comma
 }
 
 /** Whether an option stands alone, without a value. */
-export function isFlag(schema: z.ZodType): boolean {
-  return layersOf(schema).some(({ def }) => def.type === "boolean");
+export function isFlag(schema: Schema): boolean {
+  return layersOf(schema).some((layer) => layer instanceof z.core.$ZodBoolean);
 }
 
-function optionRow(name: string, schema: z.ZodType): string {
+function optionRow(name: string, schema: Schema): string {
   const { value } = metaOf(schema);
   const head = isFlag(schema) ? `--${name}` : `--${name} ${value ?? placeholder(schema)}`;
   return row(
@@ -88,8 +91,8 @@ const Meta = z.object({
 });
 
 /** The outermost wins: what is said of the option over what is said of the schema it is made from. */
-export function metaOf(schema: z.ZodType): z.infer<typeof Meta> {
-  const metas = layersOf(schema).map((layer) => Meta.parse(layer.meta() ?? {}));
+export function metaOf(schema: Schema): z.infer<typeof Meta> {
+  const metas = layersOf(schema).map((layer) => Meta.parse(z.globalRegistry.get(layer) ?? {}));
   const meta: z.infer<typeof Meta> = Object.assign({}, ...metas.reverse());
   return meta.description === undefined ? meta : { ...meta, description: sentence(meta.description) };
 }
@@ -99,60 +102,69 @@ function sentence(text: string): string {
 }
 
 /** What an option is where nobody says; undefined where there is no default. */
-export function defaultOf(schema: z.ZodType): string | undefined {
+export function defaultOf(schema: Schema): string | undefined {
   const { default: said } = metaOf(schema);
-  const layer = layersOf(schema).find((one) => one instanceof z.ZodDefault);
-  return (
-    said ??
-    (layer === undefined || layer.def.defaultValue === "" ? undefined : String(layer.def.defaultValue))
-  );
+  const layer = layersOf(schema).find((one) => one instanceof z.core.$ZodDefault);
+  const value = layer?._zod.def.defaultValue;
+  return said ?? (value === undefined || value === "" ? undefined : String(value));
 }
 
-function defaultText(schema: z.ZodType): string | undefined {
+function defaultText(schema: Schema): string | undefined {
   const value = defaultOf(schema);
   return value === undefined || isFlag(schema) ? undefined : `Default: ${value}.`;
 }
 
 /** Choices or bounds, where there are any. */
-export function allowedOf(schema: z.ZodType): string | undefined {
+export function allowedOf(schema: Schema): string | undefined {
   for (const layer of layersOf(schema)) {
-    if (layer instanceof z.ZodEnum) return layer.options.map((option) => `\`${option}\``).join(", ");
-    if (layer instanceof z.ZodNumber && layer.minValue !== null && layer.minValue > Number.MIN_SAFE_INTEGER) {
-      return rangeOf(layer)?.slice(0, -1) ?? `${layer.minValue} or more`;
+    if (layer instanceof z.core.$ZodEnum) {
+      return choicesOf(layer)
+        .map((choice) => `\`${choice}\``)
+        .join(", ");
     }
+    const { low } = boundsOf(layer);
+    if (low !== undefined) return rangeOf(layer)?.slice(0, -1) ?? `${low} or more`;
   }
   return undefined;
 }
 
-function rangeOf(schema: z.ZodType): string | undefined {
+function rangeOf(schema: Schema): string | undefined {
   for (const layer of layersOf(schema)) {
-    if (layer instanceof z.ZodNumber) {
-      const { minValue, maxValue } = layer;
-      // Whole numbers have bounds of their own, which say nothing.
-      const [low, high] = [minValue ?? -Infinity, maxValue ?? Infinity].map((bound) =>
-        Math.abs(bound) >= Number.MAX_SAFE_INTEGER ? undefined : bound,
-      );
-      if (low !== undefined && high !== undefined) return `${low} to ${high}.`;
-    }
+    const { low, high } = boundsOf(layer);
+    if (low !== undefined && high !== undefined) return `${low} to ${high}.`;
   }
   return undefined;
 }
 
-function placeholder(schema: z.ZodType): string {
+/** Of a number; whole numbers have bounds of their own, which say nothing. */
+function boundsOf(layer: Schema): { low: number | undefined; high: number | undefined } {
+  if (!(layer instanceof z.core.$ZodNumber)) return { low: undefined, high: undefined };
+  const { minimum, maximum } = z.toJSONSchema(layer);
+  const said = (bound = Infinity) => (Math.abs(bound) < Number.MAX_SAFE_INTEGER ? bound : undefined);
+  return { low: said(minimum), high: said(maximum) };
+}
+
+const choicesOf = (layer: z.core.$ZodEnum): string[] => Object.values(layer._zod.def.entries).map(String);
+
+function placeholder(schema: Schema): string {
   for (const layer of layersOf(schema)) {
-    if (layer instanceof z.ZodEnum) return layer.options.join("|");
-    if (layer instanceof z.ZodNumber) return "N";
+    if (layer instanceof z.core.$ZodEnum) return choicesOf(layer).join("|");
+    if (layer instanceof z.core.$ZodNumber) return "N";
   }
   return "TEXT";
 }
 
 /** A schema and what it wraps: optional, default, and the ends of a pipe. */
-function layersOf(schema: z.ZodType): z.ZodType[] {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) {
-    return [schema, ...layersOf(schema.unwrap() as z.ZodType)];
+function layersOf(schema: Schema): Schema[] {
+  if (
+    schema instanceof z.core.$ZodOptional ||
+    schema instanceof z.core.$ZodDefault ||
+    schema instanceof z.core.$ZodNullable
+  ) {
+    return [schema, ...layersOf(schema._zod.def.innerType)];
   }
-  if (schema instanceof z.ZodPipe) {
-    return [schema, ...layersOf(schema.in as z.ZodType), ...layersOf(schema.out as z.ZodType)];
+  if (schema instanceof z.core.$ZodPipe) {
+    return [schema, ...layersOf(schema._zod.def.in), ...layersOf(schema._zod.def.out)];
   }
   return [schema];
 }

@@ -3,7 +3,7 @@
  * A key is `ate_{id}_{secret}`; the id is public, names the record, and may be logged.
  */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { SHA256_HEX, toHex } from "./content-hash.ts";
 
 /**
@@ -21,16 +21,16 @@ export const DEFAULT_API_KEY_SCOPES = [
   "jobs",
 ] as const satisfies readonly ApiKeyScope[];
 
-export const ApiKeyId = z.string().regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits");
+export const ApiKeyId = z.string().check(z.regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits"));
 
 /** What KV holds of a key. */
 export const ApiKeyRecord = z.object({
   id: ApiKeyId,
-  name: z.string().min(1).max(100),
-  secret_sha256: z.string().regex(SHA256_HEX),
-  scopes: z.array(z.enum(API_KEY_SCOPES)).min(1),
+  name: z.string().check(z.minLength(1), z.maxLength(100)),
+  secret_sha256: z.string().check(z.regex(SHA256_HEX)),
+  scopes: z.array(z.enum(API_KEY_SCOPES)).check(z.minLength(1)),
   /** New captions a day, UTC; those found in the cache are free. */
-  daily_quota: z.number().int().min(1),
+  daily_quota: z.int().check(z.gte(1)),
   created_at: z.iso.datetime(),
 });
 export type ApiKeyRecord = z.infer<typeof ApiKeyRecord>;

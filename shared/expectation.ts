@@ -1,9 +1,9 @@
 /** What a schema expected of a value, in words for somebody who knows no schemas. Never says the value itself. */
 
-import type * as z from "zod";
+import type * as z from "zod/mini";
 
 /** How zod begins what it says by itself; what our schemas say instead stands as it is. */
-const ZODS_OWN = /^(Invalid (input|option)|Too (small|big))(:|$)/;
+const ZODS_OWN = /^(Invalid (input|option)|Too (small|big)|Unrecognized keys?)(:|$)/;
 
 /** With the field that it is about; several are the names on the way to it. */
 export function fieldExpectation(issue: z.core.$ZodIssue): string {
@@ -22,6 +22,8 @@ export function expectation(issue: z.core.$ZodIssue): string {
       return `expected ${issue.inclusive ? "at most" : "less than"} ${issue.maximum}${UNITS[issue.origin] ?? ""}`;
     case "invalid_value":
       return `expected ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
+    case "unrecognized_keys":
+      return `there is no field ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
     case "invalid_union":
       return oneOf(issue.errors);
     default:

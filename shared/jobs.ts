@@ -1,113 +1,126 @@
 /** The messages of `/v1/jobs`, one zod schema each. Pure data, as schema.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
+import { described } from "./described.ts";
 import { MAX_JOB_ITEM_ID_CHARACTERS, MAX_JOB_ITEMS, MAX_JOB_METADATA_CHARACTERS } from "./limits.ts";
 import { PROBLEM_CODES, Problem } from "./problem.ts";
-import { BatchItem, BatchLine, CaptionQuery, WebAddress } from "./schema.ts";
+import { BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, WebAddress } from "./schema.ts";
 
-const Id = z.string().max(MAX_JOB_ITEM_ID_CHARACTERS);
+const Id = z.string().check(z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS));
 
 /** One picture of a job: a reference to it, never the picture. */
 export const JobItem = z
   .strictObject({
     url: BatchItem.shape.url,
     sha256: BatchItem.shape.sha256,
-    id: Id.optional().meta({ description: "The caller's name for the item; comes back with its line." }),
-    metadata: z
-      .unknown()
-      .refine((value) => value === undefined || JSON.stringify(value).length <= MAX_JOB_METADATA_CHARACTERS, {
-        error: `expected at most ${MAX_JOB_METADATA_CHARACTERS} characters of JSON`,
-      })
-      .optional()
-      .meta({ description: "Any JSON; comes back with the item's line." }),
+    id: described(z.optional(Id), "The caller's name for the item; comes back with its line."),
+    metadata: described(
+      z.optional(
+        z
+          .unknown()
+          .check(
+            z.refine(
+              (value) => value === undefined || JSON.stringify(value).length <= MAX_JOB_METADATA_CHARACTERS,
+              { error: `expected at most ${MAX_JOB_METADATA_CHARACTERS} characters of JSON` },
+            ),
+          ),
+      ),
+      "Any JSON; comes back with the item's line.",
+    ),
   })
-  .refine(({ url, sha256 }) => (url === undefined) !== (sha256 === undefined), {
-    error: "expected exactly one of url and sha256",
-  });
+  .check(
+    z.refine(({ url, sha256 }) => (url === undefined) !== (sha256 === undefined), {
+      error: "expected exactly one of url and sha256",
+    }),
+  );
 export type JobItem = z.infer<typeof JobItem>;
 
 /** What a webhook may be told. */
 export const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
-const WebhookUrl = WebAddress.max(2_048);
+const WebhookUrl = WebAddress.check(z.maxLength(2_048));
 
 /** Where to say that a job is done: an address, or one with the events that are wanted. */
 export const JobWebhook = z.union([
-  WebhookUrl.transform((url) => ({ url, events: ["caption.job.completed"] as JobEvent[] })),
+  z.pipe(
+    WebhookUrl,
+    z.transform((url: string) => ({ url, events: ["caption.job.completed"] as JobEvent[] })),
+  ),
   z.strictObject({
     url: WebhookUrl,
-    events: z.array(z.enum(JOB_EVENTS)).min(1).default(["caption.job.completed"]),
+    events: z._default(z.array(z.enum(JOB_EVENTS)).check(z.minLength(1)), ["caption.job.completed"]),
   }),
 ]);
 export type JobWebhook = z.infer<typeof JobWebhook>;
 
 /** `POST /v1/jobs` in its JSON form. Items are judged one by one, so that a bad one fails alone. */
-export const JobRequest = CaptionQuery.extend({
+export const JobRequest = z.strictObject({
+  ...CaptionQuery.shape,
   items: z.array(z.unknown()),
-  webhook: JobWebhook.optional(),
-}).strict();
+  webhook: z.optional(JobWebhook),
+});
 export type JobRequest = z.infer<typeof JobRequest>;
 
 /** Options of a job as its query gives them, beside NDJSON. */
-export const JobQuery = CaptionQuery.extend({ webhook: WebhookUrl.optional() });
+export const JobQuery = z.extend(CaptionQuery, { webhook: z.optional(WebhookUrl) });
 
 export const JOB_STATUSES = ["queued", "running", "completed", "cancelled", "failed"] as const;
 
-const count = z.number().int().min(0);
-const time = z.iso.datetime();
+const count = () => z.int().check(z.gte(0));
+const time = () => z.iso.datetime();
 
 /** How far a job is. */
 export const Job = z.object({
   id: z.string(),
-  status: z.enum(JOB_STATUSES).meta({
-    description:
-      "A job of which some items failed is completed. Failed: it could not go on; `problem` says why.",
-  }),
+  status: described(
+    z.enum(JOB_STATUSES),
+    "A job of which some items failed is completed. Failed: it could not go on; `problem` says why.",
+  ),
   counts: z.object({
-    total: count.max(MAX_JOB_ITEMS),
-    waiting: count.meta({ description: "Not done yet, those under way included." }),
-    cached: count,
-    generated: count,
-    failed: count,
-    cancelled: count,
+    total: count().check(z.lte(MAX_JOB_ITEMS)),
+    waiting: described(count(), "Not done yet, those under way included."),
+    cached: count(),
+    generated: count(),
+    failed: count(),
+    cancelled: count(),
   }),
-  created_at: time,
-  finished_at: time.nullable(),
-  expires_at: time.meta({
-    description:
-      "When the job and its results are deleted: seven days after its end; until then, at the latest.",
-  }),
-  seconds_left: z.number().nullable().meta({
-    description: "Estimate from the pace so far; null before there is one and after the end.",
-  }),
-  paused: z
-    .object({ reason: z.enum(PROBLEM_CODES), until: time })
-    .nullable()
-    .meta({
-      description:
-        "Why nothing is done just now, and until when: the quota is used up, the captioner is busy or away.",
-    }),
-  problem: Problem.nullable().meta({ description: "Why the job failed." }),
-  webhook: z
-    .object({
+  created_at: time(),
+  finished_at: z.nullable(time()),
+  expires_at: described(
+    time(),
+    "When the job and its results are deleted: seven days after its end; until then, at the latest.",
+  ),
+  seconds_left: described(
+    z.nullable(z.number()),
+    "Estimate from the pace so far; null before there is one and after the end.",
+  ),
+  paused: described(
+    z.nullable(z.object({ reason: z.enum(PROBLEM_CODES), until: time() })),
+    "Why nothing is done just now, and until when: the quota is used up, the captioner is busy or away.",
+  ),
+  problem: described(z.nullable(Problem), "Why the job failed."),
+  webhook: z.nullable(
+    z.object({
       url: z.string(),
-      delivery: z.enum(["pending", "delivered", "undelivered"]).meta({
-        description: "Of `caption.job.completed`; undelivered after a day of tries.",
-      }),
-      secret: z.string().optional().meta({
-        description: "Signs what is sent, by Standard Webhooks. Shown once, in the answer that made the job.",
-      }),
-    })
-    .nullable(),
+      delivery: described(
+        z.enum(["pending", "delivered", "undelivered"]),
+        "Of `caption.job.completed`; undelivered after a day of tries.",
+      ),
+      secret: described(
+        z.optional(z.string()),
+        "Signs what is sent, by Standard Webhooks. Shown once, in the answer that made the job.",
+      ),
+    }),
+  ),
 });
 export type Job = z.infer<typeof Job>;
 
 /** A line of a job's results: that of a batch, with the item's `id`. */
 export const JobLine = z.discriminatedUnion("status", [
-  BatchLine.options[0].extend({ id: Id.optional() }),
-  BatchLine.options[1].extend({ id: Id.optional() }),
-  BatchLine.options[2].extend({ id: Id.optional() }),
+  z.extend(BatchHit, { id: z.optional(Id) }),
+  z.extend(BatchCaption, { id: z.optional(Id) }),
+  z.extend(BatchError, { id: z.optional(Id) }),
 ]);
 export type JobLine = z.infer<typeof JobLine>;
 

@@ -1,6 +1,6 @@
 /** Severities of log lines, named alike in worker and backend. Pure data. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** The least severe lines that are written, from all of them to none. */
 export const LogLevel = z.enum(["debug", "info", "warn", "error", "fatal", "silent"]);

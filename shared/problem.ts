@@ -4,7 +4,7 @@
  * Expected failures are values (`Failure`), returned or carried by `FailureError`; bugs are thrown as they are.
  */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 
 interface ProblemRow {
   readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
@@ -91,7 +91,7 @@ export class FailureError extends Error {
 export const Problem = z.object({
   type: z.string(),
   title: z.string(),
-  status: z.number().int(),
+  status: z.int(),
   code: z.enum(PROBLEM_CODES),
   detail: z.string(),
 });

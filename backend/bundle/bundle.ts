@@ -73,7 +73,8 @@ export const BundleManifest = z.object({
   picture_head: z.boolean().default(false).meta({
     description: "Whether the graph says how well such a picture can be described, before a word is said.",
   }),
-  review: Review.nullable()
+  review: z
+    .nullable(Review)
     .default(null)
     .meta({ description: "Which captions a person should look at; no part of the revision." }),
 });

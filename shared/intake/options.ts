@@ -1,6 +1,6 @@
 /** Options of a request under their schemas, with failures that name the field. */
 
-import type * as z from "zod";
+import * as z from "zod/mini";
 import { fieldExpectation } from "../expectation.ts";
 import type { ProblemCode } from "../problem.ts";
 import { failure, type Result, success } from "../result.ts";
@@ -11,12 +11,12 @@ const OPTION_NAMES = new Set(Object.keys(CaptionQuery.shape));
 const MAX_DETAIL_CHARACTERS = 300;
 
 /** Fails with `bad-options` where an option is at fault, else with `otherwise`; the detail names the field. */
-export function parseWith<Schema extends z.ZodType>(
+export function parseWith<Schema extends z.core.$ZodType>(
   schema: Schema,
   value: unknown,
   otherwise: ProblemCode,
 ): Result<z.infer<Schema>> {
-  const parsed = schema.safeParse(value);
+  const parsed = z.safeParse(schema, value);
   if (parsed.success) return success(parsed.data);
   const [issue] = parsed.error.issues;
   const detail = issue === undefined ? "not valid" : fieldExpectation(issue);

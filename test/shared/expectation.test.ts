@@ -6,7 +6,7 @@ import { Sha256, WebAddress } from "../../shared/schema.ts";
 
 const Port = z.coerce.number().int().min(0).max(65_535);
 
-test.each<[z.ZodType, unknown, string]>([
+test.each<[z.core.$ZodType, unknown, string]>([
   [Port, "eighty", "expected a number"],
   [Port, "1.5", "expected a whole number"],
   [Port, "-1", "expected at least 0"],
@@ -28,8 +28,10 @@ test.each<[z.ZodType, unknown, string]>([
   ],
   [JobWebhook, 5, "expected an address that begins with http:// or https://, or an object"],
   [z.array(z.unknown()).max(1), [1, 2], "expected at most 1 items"],
+  [z.strictObject({}), { colour: 1, size: 2 }, 'there is no field "colour", "size"'],
+  [z.object({ id: z.string() }), {}, "expected a text"],
 ])("%#: %j is answered in words", (schema, value, words) => {
-  const issues = schema.safeParse(value).error?.issues ?? [];
+  const issues = z.safeParse(schema, value).error?.issues ?? [];
   expect(issues.map(expectation)).toEqual([words]);
 });
 

@@ -3,7 +3,7 @@
  * What comes back is judged here; nothing of a foreign error body gets past this file.
  */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import {
   CAPTION_OWNER_HEADER,
   CAPTION_PRIORITY_HEADER,
@@ -67,13 +67,13 @@ const MAX_ANSWER_CHARACTERS = 64 * 1024;
 const DEFAULT_RETRY_SECONDS = 1;
 
 const Answer = z.union([
-  z
-    .array(ImageToTextOutput)
-    .min(1)
-    .transform(([first]) => first as ImageToTextOutput),
+  z.pipe(
+    z.array(ImageToTextOutput).check(z.minLength(1)),
+    z.transform(([first]) => first as ImageToTextOutput),
+  ),
   ImageToTextOutput,
 ]);
-const Score = z.coerce.number().min(0).max(1);
+const Score = z.coerce.number().check(z.gte(0), z.lte(1));
 const PictureScore = z.coerce.number();
 
 /** Carries our judgement of a response out through the client, which knows only "ok" and "error". */

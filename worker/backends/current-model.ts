@@ -8,9 +8,9 @@
  * deploy is under way captioners differ, and the first one in configured order decides.
  */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { ReviewRule } from "../../shared/review.ts";
-import { BackendModel, type GenerationOptions, type ModelIdentity, Review } from "../../shared/schema.ts";
+import { BackendModel, type GenerationOptions, ModelIdentity, Review } from "../../shared/schema.ts";
 import type { RequestScope } from "../request/scope.ts";
 import { timed } from "../request/scope.ts";
 import { singleFlight } from "../request/single-flight.ts";
@@ -28,12 +28,11 @@ const ASK_TIMEOUT_MS = 5_000;
 const KV_KEY = "model";
 
 const KnownModel = z.object({
-  id: z.string().min(1),
-  revision: z.string().min(1),
+  ...ModelIdentity.shape,
   /** What the model does with an absent option, where it says. */
-  defaults: BackendModel.shape.defaults.optional(),
+  defaults: z.optional(BackendModel.shape.defaults),
   /** How its captions are judged, where it was calibrated. */
-  review: Review.pick({ below: true, weights: true }).optional(),
+  review: z.optional(z.pick(Review, { below: true, weights: true })),
   /** Epoch milliseconds of the last word from a captioner. */
   checkedAt: z.number(),
 });

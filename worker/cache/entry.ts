@@ -1,6 +1,6 @@
 /** What the cache holds: a caption, for good, or a failure that the same bytes would meet again, for a short while. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { PROBLEM_CODES } from "../../shared/problem.ts";
 import { GeneratedCaption } from "../../shared/schema.ts";
 

@@ -1,7 +1,7 @@
 /** What the desk remembers over a reload: rows with their texts and hashes, never a picture. In this browser only. */
 
 import { createStore, delMany, setMany, values } from "idb-keyval";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { Row } from "./worklist.ts";
 
 /** Under each row's id, which sorts as the rows were added. */
@@ -9,7 +9,7 @@ const rowsOf = createStore("alt-text-desk", "rows");
 const SAVE_AFTER_MS = 300;
 
 /** Another version of this page may have left something else. */
-const StoredRow: z.ZodType<Row> = z.object({
+const StoredRow: z.ZodMiniType<Row> = z.object({
   id: z.string(),
   name: z.string(),
   url: z.union([z.string(), z.undefined()]),

@@ -1,45 +1,48 @@
 /** What the API's page reads of the OpenAPI document, parsed once. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { OpenApiDocument } from "./openapi.ts";
 
 /** What is read of a JSON Schema. */
 export const Schema = z.looseObject({
-  type: z.union([z.string(), z.array(z.string())]).optional(),
-  description: z.string().optional(),
-  $ref: z.string().optional(),
-  const: z.unknown().optional(),
-  enum: z.array(z.unknown()).optional(),
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-  examples: z.array(z.unknown()).optional(),
-  properties: z.record(z.string(), z.unknown()).optional(),
-  required: z.array(z.string()).optional(),
-  items: z.unknown().optional(),
-  anyOf: z.array(z.unknown()).optional(),
-  oneOf: z.array(z.unknown()).optional(),
-  allOf: z.array(z.unknown()).optional(),
+  type: z.optional(z.union([z.string(), z.array(z.string())])),
+  description: z.optional(z.string()),
+  $ref: z.optional(z.string()),
+  const: z.optional(z.unknown()),
+  enum: z.optional(z.array(z.unknown())),
+  minimum: z.optional(z.number()),
+  maximum: z.optional(z.number()),
+  examples: z.optional(z.array(z.unknown())),
+  properties: z.optional(z.record(z.string(), z.unknown())),
+  required: z.optional(z.array(z.string())),
+  items: z.optional(z.unknown()),
+  anyOf: z.optional(z.array(z.unknown())),
+  oneOf: z.optional(z.array(z.unknown())),
+  allOf: z.optional(z.array(z.unknown())),
 });
 export type Schema = z.infer<typeof Schema>;
 
 const Example = z.object({ summary: z.string(), value: z.unknown() });
-const Media = z.object({ schema: Schema.optional(), examples: z.record(z.string(), Example).default({}) });
+const Media = z.object({
+  schema: z.optional(Schema),
+  examples: z._default(z.record(z.string(), Example), {}),
+});
 export type Media = z.infer<typeof Media>;
-const Content = z.record(z.string(), Media).default({});
+const Content = z._default(z.record(z.string(), Media), {});
 
 const Header = z.object({ description: z.string(), required: z.boolean(), example: z.string() });
 export type Header = z.infer<typeof Header>;
 
 const Response = z.object({
   description: z.string(),
-  headers: z.record(z.string(), Header).default({}),
+  headers: z._default(z.record(z.string(), Header), {}),
   content: Content,
 });
 
 const Parameter = z.object({
   name: z.string(),
   in: z.enum(["path", "query", "header"]),
-  required: z.boolean().default(false),
+  required: z._default(z.boolean(), false),
   schema: Schema,
 });
 export type Parameter = z.infer<typeof Parameter>;
@@ -48,10 +51,10 @@ const Described = z.object({
   operationId: z.string(),
   tags: z.tuple([z.string()]),
   summary: z.string(),
-  description: z.string().default(""),
-  security: z.array(z.unknown()).optional(),
-  parameters: z.array(Parameter).default([]),
-  requestBody: z.object({ content: Content }).default({ content: {} }),
+  description: z._default(z.string(), ""),
+  security: z.optional(z.array(z.unknown())),
+  parameters: z._default(z.array(Parameter), []),
+  requestBody: z._default(z.object({ content: Content }), { content: {} }),
   responses: z.record(z.string(), Response),
 });
 

@@ -1,5 +1,6 @@
 /** What the documented routes have in common: tags, bodies, headers, and the responses of failures. */
 
+import * as z from "zod/mini";
 import type { ZodOpenApiOperationObject } from "zod-openapi";
 import { PROBLEM_CONTENT_TYPE, PROBLEMS, Problem, type ProblemCode } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
@@ -12,8 +13,15 @@ export interface RouteDocument extends ZodOpenApiOperationObject {
 }
 
 export const Binary = { type: "string", format: "binary" } as const;
-export const CaptionSchema = Caption.meta({ id: "Caption" });
-const ProblemSchema = Problem.meta({ id: "Problem" });
+/** A schema that the document names and refers to. */
+export function named<Schema extends z.core.$ZodType>(id: string, schema: Schema): Schema {
+  const own = z.clone(schema);
+  z.globalRegistry.add(own, { id });
+  return own;
+}
+
+export const CaptionSchema = named("Caption", Caption);
+const ProblemSchema = named("Problem", Problem);
 
 /** A header that comes with each such answer, or with some. */
 const header = (description: string, example: string, { always }: { always: boolean }) => ({

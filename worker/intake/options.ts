@@ -1,6 +1,6 @@
 /** Options of a request, from its query and from its body, under one schema. */
 
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import { parseWith as parseShared } from "../../shared/intake/options.ts";
 import { FailureError, type ProblemCode } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
@@ -33,7 +33,7 @@ export function requireEnglish(query: CaptionQuery): CaptionOptions {
 }
 
 /** `value` under `schema`. @throws {FailureError} naming the field; `bad-options` where an option is at fault, else `otherwise`. */
-export function parseWith<Schema extends z.ZodType>(
+export function parseWith<Schema extends z.core.$ZodType>(
   schema: Schema,
   value: unknown,
   otherwise: ProblemCode,

@@ -1,11 +1,11 @@
 /** What travels through the queue: which part of which job is to be done. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 
 export const JOB_ID = /^job_[0-9a-f]{32}$/;
 
 export const JobMessage = z.object({
-  job: z.string().regex(JOB_ID),
-  chunk: z.number().int().min(0),
+  job: z.string().check(z.regex(JOB_ID)),
+  chunk: z.int().check(z.gte(0)),
 });
 export type JobMessage = z.infer<typeof JobMessage>;

@@ -3,6 +3,7 @@
  * well formed becomes its own failed line, with its number; only what concerns the whole is thrown.
  */
 
+import * as z from "zod/mini";
 import { contentHash, toHex } from "../../shared/content-hash.ts";
 import { mediaType, parseJsonBody, requireUncoded, withoutNulls } from "../../shared/intake/body.ts";
 import { JobItem, JobQuery, JobRequest, type JobWebhook } from "../../shared/jobs.ts";
@@ -108,7 +109,7 @@ async function readLines(
 }
 
 function queryOf({ webhook, ...query }: Query): { options: CaptionOptions; webhook: JobWebhook | undefined } {
-  const given = parseWith(JobQuery.pick({ webhook: true }), { webhook }, "bad-options");
+  const given = parseWith(z.pick(JobQuery, { webhook: true }), { webhook }, "bad-options");
   return {
     options: parseOptions(query),
     webhook:

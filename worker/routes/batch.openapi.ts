@@ -1,18 +1,26 @@
 /** The document of the route in batch.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { MAX_BATCH_ITEMS } from "../../shared/limits.ts";
 import { BatchItem, BatchLine, BatchRequest, CaptionQuery } from "../../shared/schema.ts";
 import { BATCH_LINES, BATCH_REQUEST } from "../docs/examples.ts";
-import { ANSWER_HEADERS, GUARDED, json, problems, QUOTA_HEADERS, type RouteDocument } from "../docs/parts.ts";
+import {
+  ANSWER_HEADERS,
+  GUARDED,
+  json,
+  named,
+  problems,
+  QUOTA_HEADERS,
+  type RouteDocument,
+} from "../docs/parts.ts";
 import { BATCH_PATH } from "./batch.ts";
 
-const Request = BatchRequest.extend({
-  items: z
-    .array(BatchItem.meta({ id: "BatchItem" }))
-    .min(1)
-    .max(MAX_BATCH_ITEMS),
-}).meta({ id: "BatchRequest" });
+const Request = named(
+  "BatchRequest",
+  z.extend(BatchRequest, {
+    items: z.array(named("BatchItem", BatchItem)).check(z.minLength(1), z.maxLength(MAX_BATCH_ITEMS)),
+  }),
+);
 
 /** `postBatch` */
 export const postBatchRoute = {
@@ -30,7 +38,7 @@ export const postBatchRoute = {
       description: "A line for each item.",
       headers: { ...ANSWER_HEADERS, ...QUOTA_HEADERS },
       content: {
-        "application/x-ndjson": { schema: BatchLine.meta({ id: "BatchLine" }), examples: BATCH_LINES },
+        "application/x-ndjson": { schema: named("BatchLine", BatchLine), examples: BATCH_LINES },
       },
     },
     ...problems([

@@ -1,6 +1,6 @@
 /** The document of the routes in captions.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { CaptionJsonRequest, CaptionQuery, Sha256 } from "../../shared/schema.ts";
 import { CAPTION_REQUESTS, EXAMPLE_SHA256, KNOWN_CAPTION, NEW_CAPTION } from "../docs/examples.ts";
 import {
@@ -12,6 +12,7 @@ import {
   FETCHED,
   GUARDED,
   json,
+  named,
   PICTURE,
   problems,
   QUOTA_HEADERS,
@@ -29,7 +30,10 @@ const FORM_FIELDS = {
 } as const;
 
 const Sha256Path = z.object({
-  sha256: Sha256.meta({ description: "SHA-256 of the bytes.", examples: [EXAMPLE_SHA256] }),
+  sha256: Sha256.clone().register(z.globalRegistry, {
+    description: "SHA-256 of the bytes.",
+    examples: [EXAMPLE_SHA256],
+  }),
 });
 
 /** `postCaption` */
@@ -51,7 +55,7 @@ export const postCaptionRoute = {
         schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
       },
       "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
-      ...json(CaptionJsonRequest.meta({ id: "CaptionRequest" }), CAPTION_REQUESTS),
+      ...json(named("CaptionRequest", CaptionJsonRequest), CAPTION_REQUESTS),
     },
   },
   responses: {

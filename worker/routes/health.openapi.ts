@@ -1,6 +1,6 @@
 /** The document of the routes in health.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { json, problems, REQUEST_ID, type RouteDocument } from "../docs/parts.ts";
 import { HEALTH_PATH, READINESS_PATH } from "./health.ts";
 

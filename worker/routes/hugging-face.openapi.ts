@@ -1,6 +1,6 @@
 /** The document of the route in hugging-face.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
 import { CaptionQuery, ImageToTextOutput, ImageToTextRequest } from "../../shared/schema.ts";
 import { EXAMPLE_MODEL, IMAGE_TO_TEXT, IMAGE_TO_TEXT_REQUEST } from "../docs/examples.ts";
 import {
@@ -8,6 +8,7 @@ import {
   CACHE_HEADERS,
   GUARDED,
   json,
+  named,
   PICTURE,
   problems,
   QUOTA_HEADERS,
@@ -15,7 +16,7 @@ import {
 } from "../docs/parts.ts";
 import { MODEL_PATH } from "./hugging-face.ts";
 
-const Output = ImageToTextOutput.meta({ id: "ImageToTextOutput" });
+const Output = named("ImageToTextOutput", ImageToTextOutput);
 
 /** `postImageToText` */
 export const postImageToTextRoute = {
@@ -29,7 +30,10 @@ export const postImageToTextRoute = {
     "read nothing else, it is the bare object.",
   requestParams: {
     path: z.object({
-      id: z.string().meta({ description: "Id of the model, slashes included.", examples: [EXAMPLE_MODEL] }),
+      id: z.string().register(z.globalRegistry, {
+        description: "Id of the model, slashes included.",
+        examples: [EXAMPLE_MODEL],
+      }),
     }),
     query: CaptionQuery,
   },
@@ -37,7 +41,7 @@ export const postImageToTextRoute = {
     required: true,
     content: {
       "application/octet-stream": { schema: Binary },
-      ...json(ImageToTextRequest.meta({ id: "ImageToTextRequest" }), IMAGE_TO_TEXT_REQUEST),
+      ...json(named("ImageToTextRequest", ImageToTextRequest), IMAGE_TO_TEXT_REQUEST),
     },
   },
   responses: {

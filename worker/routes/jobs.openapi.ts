@@ -1,6 +1,7 @@
 /** The document of the routes in jobs.ts. */
 
-import * as z from "zod";
+import * as z from "zod/mini";
+import { described } from "../../shared/described.ts";
 import { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
 import { MAX_JOB_ITEMS } from "../../shared/limits.ts";
 import { CaptionQuery } from "../../shared/schema.ts";
@@ -15,13 +16,16 @@ import {
   JOB_TABLE,
   NEW_JOB,
 } from "../docs/examples.ts";
-import { ANSWER_HEADERS, GUARDED, json, problems, type RouteDocument } from "../docs/parts.ts";
+import { ANSWER_HEADERS, GUARDED, json, named, problems, type RouteDocument } from "../docs/parts.ts";
 import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
 
-const JobSchema = Job.meta({ id: "Job" });
-const JobItemSchema = JobItem.meta({ id: "JobItem" });
+const JobSchema = named("Job", Job);
+const JobItemSchema = named("JobItem", JobItem);
 const JobId = z.object({
-  id: z.string().meta({ description: "Id of the job, as its answer named it.", examples: [EXAMPLE_JOB_ID] }),
+  id: z.string().register(z.globalRegistry, {
+    description: "Id of the job, as its answer named it.",
+    examples: [EXAMPLE_JOB_ID],
+  }),
 });
 const FOUND = [...GUARDED, "job-not-found"] as const;
 
@@ -36,25 +40,26 @@ export const postJobRoute = {
     "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
     "With an `Idempotency-Key` the same request finds the same job until that is deleted. The key needs the scope `jobs`.",
   requestParams: {
-    query: CaptionQuery.extend({
-      webhook: z
-        .string()
-        .optional()
-        .meta({ description: "With NDJSON: the address to tell when it is done." }),
+    query: z.extend(CaptionQuery, {
+      webhook: described(z.optional(z.string()), "With NDJSON: the address to tell when it is done."),
     }),
     header: z.object({
-      "idempotency-key": z.string().optional().meta({
-        description: "1 to 255 visible characters, such as a UUID, for this job and no other.",
-      }),
+      "idempotency-key": described(
+        z.optional(z.string()),
+        "1 to 255 visible characters, such as a UUID, for this job and no other.",
+      ),
     }),
   },
   requestBody: {
     required: true,
     content: {
       ...json(
-        JobRequest.extend({ items: z.array(JobItemSchema).min(1).max(MAX_JOB_ITEMS) }).meta({
-          id: "JobRequest",
-        }),
+        named(
+          "JobRequest",
+          z.extend(JobRequest, {
+            items: z.array(JobItemSchema).check(z.minLength(1), z.maxLength(MAX_JOB_ITEMS)),
+          }),
+        ),
         JOB_REQUEST,
       ),
       "application/x-ndjson": { schema: JobItemSchema, examples: JOB_REQUEST_LINES },
@@ -132,9 +137,10 @@ export const getJobResultsRoute = {
   requestParams: {
     path: JobId,
     query: z.object({
-      format: z.enum(["ndjson", "csv"]).optional().meta({
-        description: "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
-      }),
+      format: described(
+        z.optional(z.enum(["ndjson", "csv"])),
+        "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
+      ),
     }),
   },
   responses: {
@@ -142,7 +148,7 @@ export const getJobResultsRoute = {
       description: "The lines.",
       headers: ANSWER_HEADERS,
       content: {
-        "application/x-ndjson": { schema: JobLine.meta({ id: "JobLine" }), examples: JOB_LINES },
+        "application/x-ndjson": { schema: named("JobLine", JobLine), examples: JOB_LINES },
         "text/csv": { schema: z.string(), examples: JOB_TABLE },
       },
     },
