@@ -3,7 +3,6 @@
  * The address and every redirect are judged as those of pictures are; nothing of an answer but its status is read.
  */
 
-import { Webhook } from "standardwebhooks";
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import { WEBHOOK_REDIRECTS, WEBHOOK_TIMEOUT_MS } from "./limits.ts";
 
@@ -38,6 +37,8 @@ export async function deliver(
     readonly now: () => number;
   },
 ): Promise<DeliveryOutcome> {
+  // Loaded by the first that is sent, and not at every start.
+  const { Webhook } = await import("standardwebhooks");
   const timestamp = new Date(options.now());
   const headers = {
     "content-type": "application/json",

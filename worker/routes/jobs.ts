@@ -6,7 +6,6 @@ import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import type { CaptionJob } from "../jobs/caption-job.ts";
-import { CSV_HEAD, toCsv } from "../jobs/csv.ts";
 import { LINES_A_READ } from "../jobs/limits.ts";
 import { JOB_ID } from "../jobs/message.ts";
 import { fingerprintOf, jobId, readJob } from "../jobs/read-job.ts";
@@ -96,7 +95,7 @@ export function getJobResults({ jobs }: JobParts): Handler<AppEnv, typeof JOB_RE
     const format = formatOf(context);
     const owner = context.var.caller.id;
     const stub = stubOf(jobs, context.req.param("id"));
-    const render = format === "csv" ? toCsvText : toNdjson;
+    const { head, write } = await writerOf(format);
     // The first part before the answer: another's job is a 404, not an answer that breaks off.
     const first = await found(stub.lines(owner, 0, LINES_A_READ));
     let next: number | undefined = 0;
@@ -107,8 +106,7 @@ export function getJobResults({ jobs }: JobParts): Handler<AppEnv, typeof JOB_RE
         const isFirst = next === 0;
         const page = isFirst ? first : await stub.lines(owner, next, LINES_A_READ);
         next = page?.next;
-        const head = isFirst && format === "csv" ? CSV_HEAD : "";
-        const text = head + render(page?.lines ?? []);
+        const text = (isFirst ? head : "") + write(page?.lines ?? []);
         if (text !== "") controller.enqueue(encoder.encode(text));
         if (next === undefined) controller.close();
       },
@@ -192,10 +190,14 @@ function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
   throw new FailureError({ code: "bad-options", detail: 'format: expected "ndjson" or "csv".' });
 }
 
-function toNdjson(lines: readonly string[]): string {
-  return lines.map((line) => `${line}\n`).join("");
-}
-
-function toCsvText(lines: readonly string[]): string {
-  return toCsv(lines.map((line) => JobLine.parse(JSON.parse(line))));
+/** How the lines of results are written. What CSV takes is loaded when it is asked for, and not at every start. */
+async function writerOf(
+  format: keyof typeof FORMATS,
+): Promise<{ readonly head: string; readonly write: (lines: readonly string[]) => string }> {
+  if (format === "ndjson") return { head: "", write: (lines) => lines.map((line) => `${line}\n`).join("") };
+  const { CSV_HEAD, toCsv } = await import("../jobs/csv.ts");
+  return {
+    head: CSV_HEAD,
+    write: (lines) => toCsv(lines.map((line) => JobLine.parse(JSON.parse(line)))),
+  };
 }
