@@ -31,6 +31,8 @@ import { printable } from "./terminal-text.ts";
 
 const POLL_EVERY_MS = 150;
 const PARENT_POLL_MS = 250;
+/** Milliseconds for what the backend answered last to pass through the worker. */
+const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */
 const WORKER_READY_WITHIN_MS = 60_000;
 
@@ -69,7 +71,11 @@ async function main({ options }: { options: z.output<typeof Options> }): Promise
     if (interruption.signal.aborted) return 0;
     throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
   } finally {
-    await Promise.all(children.map((child) => child.stop()));
+    // The backend first: it finishes what it accepted, and the worker, which knows no such end, hands that on.
+    const [backend, ...others] = children;
+    await backend?.stop();
+    if (others.length > 0) await sleep(HAND_ON_MS);
+    await Promise.all(others.map((child) => child.stop()));
   }
 }
 

@@ -134,8 +134,21 @@ describe("npm start", () => {
     expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
   });
 
-  test("Ctrl-C stops everything and ends with status 0", async () => {
+  test("Ctrl-C finishes what was accepted, stops everything and ends with status 0", async () => {
+    const photos = await Promise.all(Array.from({ length: 12 }, unseenPhoto));
+    const answers = photos.map((body) => fetch(`${captions}?num_beams=8`, { method: "POST", body }));
+    const inFlight = async () =>
+      Number(
+        /^caption_requests_in_flight.* (\d+)$/m.exec(
+          await (await fetch(`${service.backendUrl}/metrics`)).text(),
+        )?.[1],
+      );
+    while ((await inFlight()) === 0) await new Promise((wake) => setTimeout(wake, 2));
     service.process.kill("SIGINT");
+    // Those that had not reached the backend are refused in words.
+    const statuses = await Promise.all(answers.map(async (answer) => (await answer).status));
+    expect(statuses).toContain(200);
+    expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([]);
     expect(await service.status()).toBe(0);
     await expectGone(service);
   });
