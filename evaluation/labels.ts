@@ -1,7 +1,7 @@
 /** Reads a labelled set: pictures and what people said of them, one JSON object a line. */
 
 import { readFile } from "node:fs/promises";
-import { isAbsolute } from "node:path";
+import { isAbsolute, normalize } from "node:path";
 import * as z from "zod";
 import { words } from "./scores/ngrams.ts";
 
@@ -29,7 +29,8 @@ export class LabelError extends Error {
 }
 
 /**
- * The pictures of `split`, or all of them. A byte order mark and blank lines are passed over.
+ * The pictures of `split`, or all of them, each once: lines that name the same picture, such as one for each of its captions,
+ * are one. A byte order mark and blank lines are passed over.
  * @throws LabelError, and what the system says of a file that cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
@@ -38,13 +39,27 @@ export async function readLabels(path: string, split?: string): Promise<Labelled
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [readLine(line, path, i + 1)]));
   const wanted = split === undefined ? rows : rows.filter((row) => row.split === split);
-  if (wanted.length > 0) return wanted;
+  if (wanted.length > 0) return eachOnce(wanted);
   const splits = [...new Set(rows.flatMap((row) => row.split ?? []))].join(", ");
   throw new LabelError(
     split === undefined
       ? `${path} has no picture.`
       : `${path} has no picture of the split '${split}'; its splits are: ${splits || "none"}.`,
   );
+}
+
+function eachOnce(rows: readonly LabelledImage[]): LabelledImage[] {
+  const byName = new Map<string, LabelledImage>();
+  for (const row of rows) {
+    const name = normalize(row.image);
+    const known = byName.get(name);
+    if (known === undefined) byName.set(name, row);
+    else {
+      const added = row.captions.filter((caption) => !known.captions.includes(caption));
+      byName.set(name, { ...known, captions: [...known.captions, ...added] });
+    }
+  }
+  return [...byName.values()];
 }
 
 function readLine(line: string, path: string, number: number): LabelledImage {

@@ -48,6 +48,17 @@ describe("readLabels", () => {
     );
   });
 
+  test("lines that name the same picture are one, with all that is said of it", async () => {
+    const lines = ["a dog", "a brown dog", "a dog"].map((caption) =>
+      JSON.stringify({ image: "dog.jpg", split: "dev", captions: [caption] }),
+    );
+    const path = await file([...lines, CAT, DOG.replace("dog.jpg", "./dog.jpg")].join("\n"));
+    const [dog, cat, ...others] = await readLabels(path);
+    expect(dog?.captions).toEqual(["a dog", "a brown dog"]);
+    expect(cat?.image).toBe("cat.jpg");
+    expect(others).toEqual([]);
+  });
+
   test("a missing file is named", async () => {
     await expect(readLabels("no/such/file.jsonl")).rejects.toThrow(/ENOENT.*no\/such\/file\.jsonl/);
   });
