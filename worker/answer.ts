@@ -6,7 +6,7 @@ import type { Result } from "../shared/result.ts";
 import type { ReviewRule } from "../shared/review.ts";
 import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
 import type { CaptionAnswer, Provenance } from "./caching-captioner.ts";
-import type { RequestScope } from "./request/scope.ts";
+import { type RequestScope, takeHeaders } from "./request/scope.ts";
 
 export interface AnswerParts {
   readonly sha256: string;
@@ -34,6 +34,7 @@ export function captionResponse({ sha256, options, outcome, scope }: AnswerParts
       etag,
       // Whoever may ask may keep it, but has to ask whether the model is still the same.
       "cache-control": "private, no-cache",
+      ...takeHeaders(scope),
     },
   });
 }

@@ -53,8 +53,6 @@ export function createApp(services: Services): Hono<AppEnv> {
     context.set("scope", scope);
     await next();
     const { res, error, req } = context;
-    res.headers.set(REQUEST_ID_HEADER, scope.requestId);
-    res.headers.set("x-content-type-options", "nosniff");
     for (const [name, value] of scope.headers) res.headers.set(name, value);
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
     const unexpected = error instanceof FailureError ? undefined : error;
