@@ -11,6 +11,8 @@ export const SUPPORTED_FORMATS = {
 } as const;
 export type PictureFormat = keyof typeof SUPPORTED_FORMATS;
 
+/** Enough for the signature of a format that is captioned. */
+const SIGNATURE_BYTES = 12;
 /** Enough for every signature, a byte order mark and an XML prologue. */
 const SNIFFED_BYTES = 1024;
 
@@ -66,12 +68,12 @@ const isCr2 = (head: string) => head.startsWith("II*\0") && head.startsWith("CR\
 
 /** The format of a file that begins with `bytes`; undefined where it is none that we know. */
 export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
-  // Spread into one call, the bytes would pass through an iterator, which takes ten times as long.
-  const head = bytes.subarray(0, SNIFFED_BYTES).reduce((text, byte) => text + String.fromCharCode(byte), "");
-  if (isCr2(head)) return { refused: "Camera raw (Canon CR2)" };
-  const supported = SUPPORTED_SIGNATURES.find(([signature]) => head.startsWith(signature));
+  const signature = latin1(bytes.subarray(0, SIGNATURE_BYTES));
+  if (isCr2(signature)) return { refused: "Camera raw (Canon CR2)" };
+  const supported = SUPPORTED_SIGNATURES.find(([begin]) => signature.startsWith(begin));
   if (supported !== undefined) return { supported: supported[1] };
-  if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return { supported: "WebP" };
+  if (signature.startsWith("RIFF") && signature.startsWith("WEBP", 8)) return { supported: "WebP" };
+  const head = latin1(bytes.subarray(0, SNIFFED_BYTES));
   if (head.startsWith("ftyp", 4)) {
     const format = isoMediaFormat(head);
     return format === "AVIF" ? { supported: format } : { refused: format };
@@ -79,6 +81,11 @@ export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
   const refused = REFUSED_SIGNATURES.find(([signature]) => head.startsWith(signature));
   if (refused !== undefined) return { refused: refused[1] };
   return SVG.test(head) ? { refused: "SVG" } : undefined;
+}
+
+/** Spread into one call, the bytes would pass through an iterator, which takes ten times as long. */
+function latin1(bytes: Uint8Array): string {
+  return bytes.reduce((text, byte) => text + String.fromCharCode(byte), "");
 }
 
 /** Brands of the `ftyp` box, ISO/IEC 14496-12 section 4.3: they name the format, whichever of them comes first. */
