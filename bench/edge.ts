@@ -27,6 +27,7 @@ import { median, type Report } from "./report.ts";
 
 const BARE_CONFIG = "bench/edge-workers/wrangler.toml";
 const BODY_BYTES = 100 * 1024;
+const STARTS = 15;
 export const Options = z.object({
   connections: z.coerce.number().int().positive().default(16).describe("Requests at once."),
   requests: z.coerce.number().int().positive().default(2_000).describe("Requests of each turn."),
@@ -49,10 +50,10 @@ export async function run({ connections, requests, turns }: z.infer<typeof Optio
       config: BARE_CONFIG,
       folder: path.join(scratch, "hash"),
     });
-    const start_up_ms = {
-      bare: await startUpMs(bareJson, edgeSettings(backend.url, "memory,colo,kv")),
-      edge: await startUpMs(edge, edgeSettings(backend.url, "memory,colo,kv")),
-    };
+    const start_up_ms = await startUpMs(
+      { bare: bareJson, edge },
+      edgeSettings(backend.url, "memory,colo,kv"),
+    );
     const workerd = new Miniflare(
       convertV4MiniflareOptions({
         workers: [
@@ -114,7 +115,10 @@ async function prepare(workerd: Miniflare): Promise<Case[]> {
   }));
 }
 
-/** Every case in each turn, so that what else the machine does falls on all alike. */
+/**
+ * Every case in each turn, so that what else the machine does falls on all alike, and every other turn backwards: who comes
+ * after whom counts for a few hundredths.
+ */
 async function measure(
   cases: readonly Case[],
   { connections, requests, turns }: z.infer<typeof Options>,
@@ -122,7 +126,9 @@ async function measure(
   const results = new Map<string, Turn[]>(cases.map(({ name }) => [name, []]));
   for (const one of cases) await load(one, { connections, requests });
   for (let turn = 0; turn < turns; turn++) {
-    for (const one of cases) results.get(one.name)?.push(await load(one, { connections, requests }));
+    for (const one of turn % 2 === 0 ? cases : cases.toReversed()) {
+      results.get(one.name)?.push(await load(one, { connections, requests }));
+    }
   }
   return results;
 }
@@ -140,15 +146,17 @@ function nearness(ours: readonly Turn[], least: readonly Turn[]): Report {
   };
 }
 
-/** Milliseconds from nothing to the first answer, median of three. */
-async function startUpMs(bundled: WorkerBundle, settings: object): Promise<number> {
-  const times: number[] = [];
-  for (let repeat = 0; repeat < 3; repeat++) {
-    const startedAt = performance.now();
-    const one = new Miniflare(convertV4MiniflareOptions({ workers: [worker("one", bundled, settings)] }));
-    await (await fetch(new URL("/healthz", await one.unsafeGetDirectURL("one")))).text();
-    times.push(performance.now() - startedAt);
-    await one.dispose();
+/** Milliseconds from nothing to the first answer, the median of starts in turns. */
+async function startUpMs(workers: Readonly<Record<string, WorkerBundle>>, settings: object): Promise<Report> {
+  const times = new Map<string, number[]>();
+  for (let turn = 0; turn < STARTS; turn++) {
+    for (const [name, bundled] of Object.entries(workers)) {
+      const startedAt = performance.now();
+      const one = new Miniflare(convertV4MiniflareOptions({ workers: [worker("one", bundled, settings)] }));
+      await (await fetch(new URL("/healthz", await one.unsafeGetDirectURL("one")))).text();
+      times.set(name, [...(times.get(name) ?? []), performance.now() - startedAt]);
+      await one.dispose();
+    }
   }
-  return Math.round(median(times));
+  return Object.fromEntries(Array.from(times, ([name, taken]) => [name, Math.round(median(taken))]));
 }
