@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename, dirname, join } from "node:path";
@@ -89,9 +89,13 @@ describe("npm run eval", () => {
 
   test("--calibrate writes a threshold into the bundle, and leaves its revision", async () => {
     const { folder, manifest } = await tinyBundleFolder();
-    const image = { image: "cat.jpg", captions: ["a cat looks up", "a brown cat"] };
-    const captions = await labels(Array.from({ length: 120 }, () => image));
-    const args = ["--images", "examples", "--captions", captions, "--bundle", folder, "--calibrate"];
+    const images = await temporaryFolder();
+    const names = Array.from({ length: 120 }, (_, i) => `${i}.jpg`);
+    await Promise.all(names.map((name) => copyFile("examples/cat.jpg", join(images, name))));
+    const captions = await labels(
+      names.map((image) => ({ image, captions: ["a cat looks up", "a brown cat"] })),
+    );
+    const args = ["--images", images, "--captions", captions, "--bundle", folder, "--calibrate"];
     const { stdout, status } = await runCommand("eval", args);
     expect(status).toBe(0);
     expect(stdout).toMatch(/review below 1: .*flagged everything/s);
@@ -102,8 +106,12 @@ describe("npm run eval", () => {
     expect({ ...calibrated, review: null }).toEqual(manifest);
   });
 
-  test("--calibrate refuses a set too small, and an API", async () => {
-    const captions = await labels(LABELLED);
+  test("--calibrate refuses a set too small, though a picture be named many times, and an API", async () => {
+    const often = Array.from({ length: 120 }, (_, i) => ({
+      image: "cat.jpg",
+      captions: [`cat ${i}`, "a cat"],
+    }));
+    const captions = await labels([...LABELLED, ...often]);
     const args = ["--images", "examples", "--captions", captions, "--calibrate"];
     const few = await runCommand("eval", args);
     expect(few).toMatchObject({ status: 1 });
