@@ -128,7 +128,7 @@ export function createBackend(options: {
       const { signal, end } = timeLimit(timeoutMs);
       try {
         // Off the hit path: the client is a large part of the bundle, and only a miss needs it.
-        const { imageToText } = await import("./image-to-text.ts");
+        const { imageToText } = await import("@huggingface/inference");
         const { generated_text } = await imageToText(
           {
             endpointUrl: withOptions(url, generation),
