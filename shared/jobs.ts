@@ -55,8 +55,7 @@ export const JobWebhook = z.union([
 export type JobWebhook = z.infer<typeof JobWebhook>;
 
 /** `POST /v1/jobs` in its JSON form. Items are judged one by one, so that a bad one fails alone. */
-export const JobRequest = z.strictObject({
-  ...CaptionQuery.shape,
+export const JobRequest = z.extend(CaptionQuery, {
   items: z.array(z.unknown()),
   webhook: z.optional(JobWebhook),
 });

@@ -148,13 +148,11 @@ const PictureBase64 = described(
 );
 
 /** `POST /v1/captions` in its JSON form: options beside one of `url` and `image`. */
-export const CaptionJsonRequest = z
-  .strictObject({ ...CaptionQuery.shape, url: PictureUrl, image: PictureBase64 })
-  .check(
-    z.refine(({ url, image }) => (url === undefined) !== (image === undefined), {
-      error: "expected exactly one of url and image",
-    }),
-  );
+export const CaptionJsonRequest = z.extend(CaptionQuery, { url: PictureUrl, image: PictureBase64 }).check(
+  z.refine(({ url, image }) => (url === undefined) !== (image === undefined), {
+    error: "expected exactly one of url and image",
+  }),
+);
 export type CaptionJsonRequest = z.infer<typeof CaptionJsonRequest>;
 
 /** One picture of a batch; `metadata` comes back with its line. */
@@ -174,8 +172,7 @@ export const BatchItem = z
 export type BatchItem = z.infer<typeof BatchItem>;
 
 /** `POST /v1/captions/batch`. Items are judged one by one, so that a bad one fails alone. */
-export const BatchRequest = z.strictObject({
-  ...CaptionQuery.shape,
+export const BatchRequest = z.extend(CaptionQuery, {
   items: z.array(z.unknown()).check(z.minLength(1), z.maxLength(MAX_BATCH_ITEMS)),
 });
 export type BatchRequest = z.infer<typeof BatchRequest>;

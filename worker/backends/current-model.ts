@@ -27,8 +27,7 @@ const CHECK_TIMEOUT_MS = 500;
 const ASK_TIMEOUT_MS = 5_000;
 const KV_KEY = "model";
 
-const KnownModel = z.object({
-  ...ModelIdentity.shape,
+const KnownModel = z.extend(ModelIdentity, {
   /** What the model does with an absent option, where it says. */
   defaults: z.optional(BackendModel.shape.defaults),
   /** How its captions are judged, where it was calibrated. */

@@ -13,6 +13,7 @@ export interface RouteDocument extends ZodOpenApiOperationObject {
 }
 
 export const Binary = { type: "string", format: "binary" } as const;
+
 /** A schema that the document names and refers to. */
 export function named<Schema extends z.core.$ZodType>(id: string, schema: Schema): Schema {
   const own = z.clone(schema);
