@@ -32,7 +32,7 @@ import { printable } from "./terminal-text.ts";
 const POLL_EVERY_MS = 150;
 const PARENT_POLL_MS = 250;
 /** A backend that does not say so within that many milliseconds is not waited for. */
-const BUSY_WITHIN_MS = 500;
+const BUSY_WITHIN_MS = 2000;
 /** Milliseconds for what the backend answered last to pass through the worker. */
 const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */

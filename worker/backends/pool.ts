@@ -109,7 +109,7 @@ function exhausted(last: Exclude<BackendAnswer, { kind: "caption" | "refused" }>
     case "busy":
       return {
         code: "overloaded",
-        detail: "Every captioner is at capacity; try again shortly.",
+        detail: "Every captioner is at capacity or restarting; try again shortly.",
         retryAfterSeconds: last.retryAfterSeconds,
       } as const;
     case "misconfigured":
