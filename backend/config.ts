@@ -4,6 +4,7 @@ import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
 import * as z from "zod";
 import { fieldExpectation } from "../shared/expectation.ts";
+import { MAX_TIMER_MS } from "../shared/limits.ts";
 import { LogLevel } from "../shared/log-level.ts";
 import { HeaderSecret, WebAddress } from "../shared/schema.ts";
 import { Device, Dtype } from "./bundle/bundle.ts";
@@ -83,6 +84,7 @@ export const BackendVariables = z.object({
     .number()
     .int()
     .min(1)
+    .max(MAX_TIMER_MS)
     .default(30_000)
     .describe(
       "Longest a body may take to arrive, and a caption from then on, in milliseconds; a caller's shorter deadline goes first",
@@ -92,6 +94,7 @@ export const BackendVariables = z.object({
     .number()
     .int()
     .min(0)
+    .max(MAX_TIMER_MS)
     .default(30_000)
     .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z

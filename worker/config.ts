@@ -6,6 +6,7 @@
 import * as z from "zod/mini";
 import { described } from "../shared/described.ts";
 import { fieldExpectation } from "../shared/expectation.ts";
+import { MAX_TIMER_MS } from "../shared/limits.ts";
 import { LogLevel } from "../shared/log-level.ts";
 import { HeaderSecret, WebAddress } from "../shared/schema.ts";
 import { CACHE_TIER_NAMES } from "./cache/tier-names.ts";
@@ -25,6 +26,9 @@ const listOf = <Item extends z.core.$ZodType<unknown, string>>(items: Item, fall
   z.pipe(z._default(z.string(), fallback), z.pipe(commaList, z.array(items)));
 
 const count = (fallback: number) => z._default(z.coerce.number().check(z.int(), z.gte(1)), fallback);
+
+const timeout = (fallback: number) =>
+  z._default(z.coerce.number().check(z.int(), z.gte(1), z.lte(MAX_TIMER_MS)), fallback);
 
 const backendUrls = z.pipe(
   commaList,
@@ -99,21 +103,21 @@ export const WorkerVariables = z.object({
     z._default(z.enum(["shared", "key"]), "shared"),
     "Whether all keys share the cached captions (`shared`), or each key has its own (`key`)",
   ),
-  UPLOAD_TIMEOUT_MS: described(count(60_000), "Longest that a body may take to arrive, in milliseconds"),
+  UPLOAD_TIMEOUT_MS: described(timeout(60_000), "Longest that a body may take to arrive, in milliseconds"),
   REQUEST_TIMEOUT_MS: described(
-    count(30_000),
+    timeout(30_000),
     "Longest that a caller waits for a new caption, from when the picture is here, in milliseconds",
   ),
   ATTEMPT_TIMEOUT_MS: described(
-    count(10_000),
+    timeout(10_000),
     "Longest that one captioner is waited for while another is left to ask, in milliseconds",
   ),
   KV_TIMEOUT_MS: described(
-    count(500),
+    timeout(500),
     "A read of KV that is slower than this counts as a miss, in milliseconds",
   ),
   URL_TIMEOUT_MS: described(
-    count(10_000),
+    timeout(10_000),
     "Longest that a picture's address may take to deliver it, in milliseconds",
   ),
   JOB_LEASE_MS: described(

@@ -18,6 +18,13 @@ test("every wrong value is refused by its name", () => {
   }
 });
 
+test.each(["REQUEST_TIMEOUT_MS", "DRAIN_TIMEOUT_MS"])(
+  "%s is no longer than a timer waits: past that it would be over at once",
+  (name) => {
+    expect(() => parseConfig({ [name]: "3000000000" })).toThrow(`${name}: expected at most 2147483647`);
+  },
+);
+
 test.each(["0.0.0.0", "::", "10.0.0.4", "example.org"])("a secret is required to listen on %s", (HOST) => {
   expect(() => parseConfig({ HOST })).toThrow(/BACKEND_SECRET.*required/s);
   expect(parseConfig({ HOST, BACKEND_SECRET: SECRET }).HOST).toBe(HOST);

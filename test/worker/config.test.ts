@@ -16,6 +16,7 @@ describe("the configuration", () => {
     [{ CORS_ORIGIN: "*" }, /CORS_ORIGIN: there is no such variable/],
     [{ ACCESS: "keys", CF_ACCESS_CLIENT_ID: "x" }, /CF_ACCESS_CLIENT_ID: expected together/],
     [{ LOG_LEVEL: "verbose" }, /LOG_LEVEL/],
+    [{ REQUEST_TIMEOUT_MS: "3000000000" }, /REQUEST_TIMEOUT_MS: expected at most 2147483647/],
     // workerd would write the whole header into its log.
     [{ BACKEND_SECRET: "geheim-é" }, /^(?!.*geheim).*BACKEND_SECRET: .*ASCII/s],
   ])("%j is refused by name", (wrong, message) => {
