@@ -50,6 +50,19 @@ const origin = z.string().check(
   }),
 );
 
+/** What the host of an address is compared with, which has lower-case letters; anything else would never match. */
+const hostAndPort = z.pipe(
+  z
+    .string()
+    .check(
+      z.regex(
+        /^([^\s:/?#@[\]]+|\[[\da-f:.]+\]):\d+$/i,
+        "expected host:port such as media.internal:8080, without http:// and without a path",
+      ),
+    ),
+  z.transform((text: string) => text.toLowerCase()),
+);
+
 const modelIdentity = z.pipe(
   z.string().check(z.regex(/^[^@\s]+@[^@\s]+$/, 'expected "id@revision"')),
   z.transform((text: string) => {
@@ -92,7 +105,7 @@ export const WorkerVariables = z.object({
     "Origins of web pages that may call the API, by commas, or `*`; none where absent",
   ),
   URL_ALLOWED_HOSTS: described(
-    listOf(z.string(), ""),
+    listOf(hostAndPort, ""),
     "`host:port` of media servers, by commas, whose pictures are fetched although their address is not public",
   ),
   CACHE_TIERS: described(

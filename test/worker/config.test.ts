@@ -17,18 +17,22 @@ describe("the configuration", () => {
     [{ ACCESS: "keys", CF_ACCESS_CLIENT_ID: "x" }, /CF_ACCESS_CLIENT_ID: expected together/],
     [{ LOG_LEVEL: "verbose" }, /LOG_LEVEL/],
     [{ REQUEST_TIMEOUT_MS: "3000000000" }, /REQUEST_TIMEOUT_MS: expected at most 2147483647/],
+    [{ URL_ALLOWED_HOSTS: "http://media.internal:8080" }, /URL_ALLOWED_HOSTS.*expected host:port/],
+    [{ URL_ALLOWED_HOSTS: "media.internal:80,media.internal" }, /URL_ALLOWED_HOSTS\.1: expected host:port/],
     // workerd would write the whole header into its log.
     [{ BACKEND_SECRET: "geheim-é" }, /^(?!.*geheim).*BACKEND_SECRET: .*ASCII/s],
   ])("%j is refused by name", (wrong, message) => {
     expect(() => parseConfig({ ...GIVEN, ...wrong })).toThrow(message);
   });
 
-  test("addresses may end with a slash, lists may have spaces, and bindings are no variables", () => {
+  test("addresses may end with a slash, hosts may have capitals, lists may have spaces, and bindings are no variables", () => {
     const config = parseConfig({
       BACKEND_URLS: "https://a.example.com/, https://b.example.com/x/",
       CORS_ORIGINS: "https://cms.example.com, http://localhost:3000",
+      URL_ALLOWED_HOSTS: "Media.Internal:8080, [::1]:80",
       CAPTIONS: {},
     });
+    expect(config.URL_ALLOWED_HOSTS).toEqual(["media.internal:8080", "[::1]:80"]);
     expect(config.BACKEND_URLS).toEqual(["https://a.example.com", "https://b.example.com/x"]);
     expect(config.CORS_ORIGINS).toEqual(["https://cms.example.com", "http://localhost:3000"]);
   });
