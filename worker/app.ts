@@ -11,7 +11,7 @@ import { openScope, outlived } from "./request/scope.ts";
 import { BATCH_PATH, postBatch } from "./routes/batch.ts";
 import { CAPTION_PATH, CAPTIONS_PATH, deleteCaption, getCaption, postCaption } from "./routes/captions.ts";
 import { getHealth, getReadiness, HEALTH_PATH, READINESS_PATH } from "./routes/health.ts";
-import { MODEL_PATH, postImageToText } from "./routes/hugging-face.ts";
+import { MODEL_PATH, postImageToText, withErrorField } from "./routes/hugging-face.ts";
 import {
   deleteJob,
   getJob,
@@ -102,6 +102,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get(JOB_EVENTS_PATH.route, gate.require("jobs"), getJobEvents(jobs));
   app.post(
     MODEL_PATH.route,
+    withErrorField,
     gate.require("caption"),
     postImageToText({ ...clocked, aliases: config.MODEL_ALIASES }),
   );

@@ -1,11 +1,11 @@
 /** `POST /models/{id}`: Hugging Face's image-to-text protocol, so that its stock clients work unchanged. */
 
-import type { Context, Handler } from "hono";
+import type { Context, Handler, MiddlewareHandler } from "hono";
 import { contentHash } from "../../shared/content-hash.ts";
 import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
 import { parseImageToText, wantsObject } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
-import { type Failure, FailureError, problemResponse, toProblem } from "../../shared/problem.ts";
+import { FailureError, PROBLEM_CONTENT_TYPE, Problem, problemResponse } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { cacheStatus } from "../answer.ts";
 import type { CurrentModel } from "../backends/current-model.ts";
@@ -21,6 +21,15 @@ export const MODEL_PATH = { route: "/models/:id{.+}", document: "/models/{id}" }
 
 const RETRY_AFTER_SECONDS = 5;
 
+/** Gives each problem, whoever refused, the `error` beside it that Python's client shows to its user. */
+export const withErrorField: MiddlewareHandler = async (context, next) => {
+  await next();
+  const { headers, status } = context.res;
+  if (headers.get("content-type") !== PROBLEM_CONTENT_TYPE) return;
+  const problem = Problem.parse(await context.res.json());
+  context.res = new Response(JSON.stringify({ ...problem, error: problem.detail }), { status, headers });
+};
+
 /** Captions for Hugging Face clients. */
 export function postImageToText(parts: {
   readonly captioner: CachingCaptioner;
@@ -34,30 +43,25 @@ export function postImageToText(parts: {
   const { captioner, currentModel, aliases, uploadTimeoutMs, captionTimeoutMs } = parts;
   return async (context) => {
     const { scope, caller } = context.var;
-    try {
-      await requireModel(context.req.param("id"), { currentModel, aliases, scope });
-      const { sha256, picture, options } = await timed(scope, "intake", () =>
-        readRequest(context, uploadTimeoutMs),
-      );
-      scope.log.bytes = picture.bytes.length;
-      const outcome = await captioner.caption({
-        sha256,
-        picture,
-        options: generationOptions(options),
-        caller,
-        scope: withDeadline(scope, captionTimeoutMs),
-      });
-      if (!outcome.ok) return errorResponse(outcome.failure);
-      const { generated, provenance } = outcome.value;
-      scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
-      const output = { generated_text: generated.caption };
-      return Response.json(readsOnlyObjects(context.req.raw.headers) ? output : [output], {
-        headers: { "cache-status": cacheStatus(provenance), vary: "user-agent" },
-      });
-    } catch (error) {
-      if (error instanceof FailureError) return errorResponse(error.failure);
-      throw error;
-    }
+    await requireModel(context.req.param("id"), { currentModel, aliases, scope });
+    const { sha256, picture, options } = await timed(scope, "intake", () =>
+      readRequest(context, uploadTimeoutMs),
+    );
+    scope.log.bytes = picture.bytes.length;
+    const outcome = await captioner.caption({
+      sha256,
+      picture,
+      options: generationOptions(options),
+      caller,
+      scope: withDeadline(scope, captionTimeoutMs),
+    });
+    if (!outcome.ok) return problemResponse(outcome.failure);
+    const { generated, provenance } = outcome.value;
+    scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
+    const output = { generated_text: generated.caption };
+    return Response.json(readsOnlyObjects(context.req.raw.headers) ? output : [output], {
+      headers: { "cache-status": cacheStatus(provenance), vary: "user-agent" },
+    });
   };
 }
 
@@ -96,11 +100,4 @@ async function readRequest(
   const body = await readBounded(raw, { maxBytes: MAX_JSON_BYTES, timeoutMs });
   const { bytes, options } = orThrow(parseImageToText(body));
   return { ...toPicture({ bytes, sha256: await contentHash(bytes) }), options: { ...query, ...options } };
-}
-
-/** A problem document that also has the `error` which Python's client reads. */
-function errorResponse(failure: Failure): Response {
-  const { headers, status } = problemResponse(failure);
-  const problem = toProblem(failure);
-  return new Response(JSON.stringify({ ...problem, error: problem.detail }), { status, headers });
 }

@@ -1,5 +1,7 @@
+import { env } from "cloudflare:workers";
 import { InferenceClient } from "@huggingface/inference";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { apiKeyStorageKey, createApiKey } from "../../../shared/api-key.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
 import { startEdge } from "../support/edge.ts";
 import { base64Of, newPicture } from "../support/pictures.ts";
@@ -60,4 +62,23 @@ test("serves the model under its own name and its aliases, and no other", async 
   expect(problem).toMatchObject({ code: "model-not-found", detail: "The model served here is tiny/blip." });
   // What Python's client shows to its user.
   expect(problem.error).toBe(problem.detail);
+});
+
+test("that there is no key, or one without the scope, is said where Python's client looks for it", async () => {
+  const edge = startEdge({ ACCESS: "keys" });
+  const { key, record } = await createApiKey({
+    name: "test",
+    scopes: ["read"],
+    daily_quota: 5,
+    now: new Date(),
+  });
+  await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
+  for (const [headers, code] of [
+    [{}, "unauthorized"],
+    [{ authorization: `Bearer ${key}` }, "forbidden"],
+  ] as const) {
+    const response = await edge.fetch("/models/tiny/blip", { method: "POST", body: newPicture(), headers });
+    const problem = await response.json<Record<string, unknown>>();
+    expect(problem).toMatchObject({ code, status: response.status, error: problem.detail });
+  }
 });
