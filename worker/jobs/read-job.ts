@@ -72,7 +72,12 @@ async function readJson(
   { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
 ): Promise<ReadJob> {
   const bytes = await readBounded(request, { maxBytes: MAX_JOB_BYTES, timeoutMs });
-  const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(parseJsonBody(bytes)), "bad-request");
+  const json = parseJsonBody(bytes);
+  if (!json.ok && isJsonLines(bytes)) {
+    const detail = "The body is JSON line by line: then set content-type: application/x-ndjson.";
+    throw new FailureError({ code: "bad-request", detail });
+  }
+  const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(json), "bad-request");
   const fromQuery = queryOf(query);
   if (items.length > MAX_JOB_ITEMS) throw tooMany();
   for (const [index, item] of items.entries()) await sink.push(toItem(item, `item ${index}`));
@@ -83,6 +88,12 @@ async function readJson(
     webhook: webhook ?? fromQuery.webhook,
     fingerprint: await digest.end(),
   };
+}
+
+/** Whether the first of several lines is a value of its own. */
+function isJsonLines(bytes: Uint8Array): boolean {
+  const end = bytes.indexOf(LINE_FEED);
+  return end !== -1 && parseJsonBody(bytes.subarray(0, end)).ok;
 }
 
 async function readLines(

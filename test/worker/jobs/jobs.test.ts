@@ -67,6 +67,20 @@ test("a job captions what its items name, a line each in their order, and a bad 
   expect(lines[5]).toMatchObject({ problem: { detail: expect.stringContaining("line 7: ") } });
 });
 
+test("lines of JSON that are sent as something else are answered with what to set", async () => {
+  const edge = await startKeyedEdge();
+  const body = `${JSON.stringify({ sha256: "0".repeat(64) })}\r\n`.repeat(2);
+  for (const type of ["application/json", "application/x-www-form-urlencoded", "text/plain"]) {
+    const problem = await problemOf(await postJob(edge, body, { headers: { "content-type": type } }));
+    expect(problem).toMatchObject({
+      code: "bad-request",
+      detail: expect.stringContaining("content-type: application/x-ndjson"),
+    });
+  }
+  const broken = await postJob(edge, '{\n"items":', { headers: { "content-type": "application/json" } });
+  expect((await problemOf(broken)).detail).toBe("The body is not JSON in UTF-8.");
+});
+
 test("JSON takes options and items; identical pictures are captioned once", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
