@@ -25,7 +25,7 @@ export const JobItem = z
             ),
           ),
       ),
-      "Any JSON; comes back with the item's line.",
+      "Any JSON; comes back with the item's line. Numbers past 9007199254740991 have to be text.",
     ),
   })
   .check(

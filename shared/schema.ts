@@ -161,7 +161,10 @@ export const BatchItem = z
     url: PictureUrl,
     image: PictureBase64,
     sha256: described(z.optional(Sha256), "Hash of a picture that may have been captioned before."),
-    metadata: described(z.optional(z.unknown()), "Any JSON; comes back with the item's line."),
+    metadata: described(
+      z.optional(z.unknown()),
+      "Any JSON; comes back with the item's line. Numbers past 9007199254740991 have to be text.",
+    ),
   })
   .check(
     z.refine(

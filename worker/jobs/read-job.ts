@@ -11,7 +11,7 @@ import { MAX_JOB_BYTES, MAX_JOB_ITEMS } from "../../shared/limits.ts";
 import { FailureError } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { readBounded, readInChunks } from "../intake/body.ts";
-import { isTooDeep, MAX_METADATA_DEPTH } from "../intake/metadata.ts";
+import { refuseMetadata } from "../intake/metadata.ts";
 import { orThrow, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
 import type { NewItem } from "./ledger.ts";
 import { ITEMS_A_CALL } from "./limits.ts";
@@ -146,9 +146,8 @@ function toItem(value: unknown, place: string): NewItem {
   const given = withoutNulls(value);
   const { id, metadata } = (given ?? {}) as { id?: unknown; metadata?: unknown };
   const ownId = JobItem.shape.id.safeParse(id).data;
-  if (isTooDeep(metadata)) {
-    return refused(`${place}, metadata: expected at most ${MAX_METADATA_DEPTH} levels`, { id: ownId });
-  }
+  const expected = refuseMetadata(metadata);
+  if (expected !== undefined) return refused(`${place}, metadata: ${expected}`, { id: ownId });
   try {
     const item = parseWith(JobItem, given, "bad-request");
     return { ...item, metadata: jsonOf(item.metadata) };

@@ -12,7 +12,7 @@ import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
 import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
-import { isTooDeep, MAX_METADATA_DEPTH } from "../intake/metadata.ts";
+import { refuseMetadata } from "../intake/metadata.ts";
 import { generationOptions, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
 import {
   type IdentifiedPicture,
@@ -97,8 +97,9 @@ async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Prom
 async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint8Array> {
   // Also an item that is not well formed gets its metadata back, where that can be read.
   const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
-  if (isTooDeep(metadata)) {
-    const detail = `metadata: expected at most ${MAX_METADATA_DEPTH} levels`;
+  const expected = refuseMetadata(metadata);
+  if (expected !== undefined) {
+    const detail = `metadata: ${expected}`;
     return encoded({ index, status: "error", problem: toProblem({ code: "bad-request", detail }) });
   }
   const base = { index, ...(metadata === undefined ? {} : { metadata }) };

@@ -32,17 +32,18 @@ test("a job captions what its items name, a line each in their order, and a bad 
     JSON.stringify({ url: "http://10.0.0.1/" }),
     JSON.stringify({ id: "neither", metadata: { post: 8 } }),
     JSON.stringify({ url: second, metadata: "x".repeat(5_000) }),
+    `{"url":"${second}","id":"c","metadata":{"post":9007199254740993}}`,
   ].join("\n");
   const response = await postJob(edge, body);
   expect(response.status).toBe(202);
   const job = await jobOf(response);
   expect(response.headers.get("location")).toBe(`/v1/jobs/${job.id}`);
-  expect(job).toMatchObject({ status: "queued", counts: { total: 7, failed: 3, waiting: 4 }, webhook: null });
+  expect(job).toMatchObject({ status: "queued", counts: { total: 8, failed: 4, waiting: 4 }, webhook: null });
 
   const done = await ended(edge, job.id);
   expect(done).toMatchObject({
     status: "completed",
-    counts: { total: 7, waiting: 0, cached: 1, generated: 1, failed: 5, cancelled: 0 },
+    counts: { total: 8, waiting: 0, cached: 1, generated: 1, failed: 6, cancelled: 0 },
     seconds_left: null,
     paused: null,
   });
@@ -55,11 +56,14 @@ test("a job captions what its items name, a line each in their order, and a bad 
     [4, undefined, undefined, "error"],
     [5, "neither", { post: 8 }, "error"],
     [6, undefined, undefined, "error"],
+    // Another number than was sent would come back.
+    [7, "c", undefined, "error"],
   ]);
   expect(lines.flatMap((line) => (line.status === "error" ? [line.problem.code] : []))).toEqual([
     "bad-request",
     "not-captioned",
     "url-refused",
+    "bad-request",
     "bad-request",
     "bad-request",
   ]);

@@ -165,6 +165,31 @@ test("an item whose metadata nests deep fails alone, and so says its line", asyn
   expect(lines[4]?.metadata).toEqual([[1]]);
 });
 
+test("an item fails alone whose metadata has a number that would come back as another one", async () => {
+  network.backend("backend-a.test");
+  const image = base64Of(newPicture());
+  const numbers = [
+    "9007199254740991",
+    "-1.25e-7",
+    "9007199254740993",
+    '{"id":[-12345678901234567890]}',
+    "1e999",
+  ];
+  const items = numbers.map((number) => `{"image":"${image}","metadata":${number}}`);
+  const body = `{"items":[${items.join(",")}]}`;
+  const lines = await linesOf(await startEdge().fetch("/v1/captions/batch", { method: "POST", body }));
+  expect(lines.map(({ metadata }) => metadata)).toEqual([
+    9007199254740991,
+    -1.25e-7,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  for (const line of lines.slice(2)) {
+    expect(line).toMatchObject({ problem: { detail: expect.stringMatching(/^metadata: .* as text$/) } });
+  }
+});
+
 test("an item may take its time: the clock starts anew for each", async () => {
   const backend = network.backend("backend-a.test");
   backend.answer = async () => {
