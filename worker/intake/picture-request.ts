@@ -139,26 +139,33 @@ async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request):
     new FailureError({ code: "bad-request", detail: "The form is not well formed." }, { cause });
   if (!boundary) throw malformed();
   const texts: [string, string][] = [];
-  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const files: Uint8Array<ArrayBuffer>[] = [];
   try {
     const limits = { maxFileSize: MAX_FORM_BYTES, maxTotalSize: MAX_FORM_BYTES, maxParts: 100 };
     for (const part of parseMultipart(body, { boundary, ...limits })) {
       const { name, isFile } = disposition(part.headers["content-disposition"] ?? "");
       if (name === undefined) continue;
-      if (isFile) files.set(pictureField(name), new Uint8Array(part.bytes));
-      else texts.push([name, part.text]);
+      if (isFile) {
+        requirePictureField(name);
+        files.push(new Uint8Array(part.bytes));
+      } else texts.push([name, part.text]);
     }
   } catch (error) {
     if (error instanceof MultipartParseError) throw malformed(error);
     throw error;
   }
-  const given = PICTURE_FIELDS.map((name) => files.get(name)).filter((file) => file !== undefined);
-  return { file: given.find(({ length }) => length > 0) ?? given[0], texts: givenFields(texts) };
+  // An input that nobody used sends an empty file.
+  const given = files.filter(({ length }) => length > 0);
+  if (given.length > 1) {
+    const detail = `Expected one picture, got ${given.length}; POST /v1/captions/batch takes several.`;
+    throw new FailureError({ code: "bad-request", detail });
+  }
+  return { file: given[0] ?? files[0], texts: givenFields(texts) };
 }
 
 /** @throws {FailureError} where an option came as a file: it would be passed over without a word */
-function pictureField(name: string): string {
-  if (PICTURE_FIELDS.some((field) => field === name)) return name;
+function requirePictureField(name: string): void {
+  if (PICTURE_FIELDS.some((field) => field === name)) return;
   throw new FailureError({
     code: "bad-options",
     detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${PICTURE_FIELDS[0]}".`,

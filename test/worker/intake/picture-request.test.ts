@@ -66,6 +66,21 @@ describe("forms", () => {
     expect(new URL(backend.requests[0]?.url ?? "").searchParams.toString()).toBe("max_new_tokens=7");
   });
 
+  test("of several inputs for a file one may be used; two pictures are refused instead of one of them", async () => {
+    network().backend("backend-a.test");
+    const file = (name: string, body: Uint8Array | string) =>
+      [`Content-Disposition: form-data; name="${name}"; filename="p.png"`, body] as const;
+    const picture = newPicture();
+    const unused = await send(multipart(file("image", ""), file("file", picture), file("file", "")), FORM);
+    expect(Caption.parse(await unused.json()).sha256).toBe(await hashOf(picture));
+    for (const second of ["image", "file"]) {
+      const problem = await problemOf(
+        await send(multipart(file("image", picture), file(second, newPicture())), FORM),
+      );
+      expect(problem).toMatchObject({ code: "bad-request", detail: expect.stringContaining("got 2") });
+    }
+  });
+
   test("text that is base64 in the picture's field, urlencoded or not", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();
