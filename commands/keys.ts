@@ -6,6 +6,7 @@
 
 import { spawn } from "node:child_process";
 import path from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import * as z from "zod";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import {
@@ -176,7 +177,7 @@ function runWrangler(args: readonly string[]): Promise<string> {
       else
         reject(
           new CommandError(
-            `wrangler ${args.slice(0, 3).join(" ")} failed: ${complaint.trim() || output.trim()}`,
+            `wrangler ${args.slice(0, 3).join(" ")} failed: ${stripVTControlCharacters(complaint.trim() || output.trim())}`,
           ),
         );
     });
