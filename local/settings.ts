@@ -92,7 +92,7 @@ export function ignoredSettings(shell: Readonly<Record<string, string | undefine
   return Object.keys(shell).filter((name) => isBackendVariable(name) || isWorkerVariable(name));
 }
 
-/** Variables as a file for `wrangler dev --env-file`. */
+/** Variables as a file for `wrangler dev --env-file`, which puts variables in for `$NAME` inside any quotes. */
 export function envFile(variables: Variables): string {
   return Object.entries(variables)
     .map(([name, value]) => `${name}=${quoted(value)}\n`)
@@ -103,7 +103,7 @@ function quoted(value: string): string {
   const quote = ["'", '"', "`"].find((mark) => !value.includes(mark));
   if (quote === undefined)
     throw new SettingsError(`${SETTINGS_FILE}: a value holds all three kinds of quotes`);
-  return `${quote}${value}${quote}`;
+  return `${quote}${value.replaceAll("$", "\\$")}${quote}`;
 }
 
 function isBackendVariable(name: string): boolean {

@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readLocalSettings, SettingsError } from "../../local/settings.ts";
+import { unstable_getVarsForDev as readAsWrangler } from "wrangler";
+import { envFile, readLocalSettings, SettingsError } from "../../local/settings.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
 async function settingsOf(content: string) {
@@ -27,4 +28,17 @@ test.each([
   const reading = settingsOf(content);
   await expect(reading).rejects.toBeInstanceOf(SettingsError);
   await expect(reading).rejects.toThrow(message);
+});
+
+test("wrangler reads every value as it was written", async () => {
+  const values = {
+    BACKEND_SECRET: "pa$$word-$LOG_LEVEL-\\$1\\n",
+    LOG_LEVEL: "warn",
+    CF_ACCESS_CLIENT_ID: "it's #1",
+    CACHE_TIERS: "",
+  };
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "start.env"), envFile(values));
+  const read = readAsWrangler(join(folder, "wrangler.toml"), ["start.env"], {}, undefined, true);
+  expect(Object.fromEntries(Object.entries(read).map(([name, { value }]) => [name, value]))).toEqual(values);
 });
