@@ -17,6 +17,7 @@ import { FailureError } from "../../shared/problem.ts";
 import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
+import { multipartParts } from "./multipart.ts";
 import { orThrow, parseOptions, parseWith, requireEnglish } from "./options.ts";
 
 export interface IdentifiedPicture {
@@ -59,7 +60,7 @@ export async function readPictureRequest(
   }
   if (type === "multipart/form-data") {
     const body = await readBounded(request, { maxBytes: MAX_FORM_BYTES, timeoutMs });
-    return fromFields(await multipartFields(body, request), query, parts);
+    return fromFields(multipartFields(body, request), query, parts);
   }
   const body = await readHashed(request, { maxBytes: MAX_IMAGE_BYTES, timeoutMs });
   // curl calls everything a form, pictures and JSON too, so what the bytes are decides.
@@ -129,30 +130,20 @@ async function fromFields(
   });
 }
 
-/** Fields of a multipart form, whatever the order and the quoting of its parts' headers. RFC 7578. */
-async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): Promise<FormFields> {
-  const { getMultipartBoundary, MultipartParseError, parseMultipart } = await import(
-    "@remix-run/multipart-parser"
-  );
-  const boundary = getMultipartBoundary(request.headers.get("content-type") ?? "");
-  const malformed = (cause?: unknown) =>
-    new FailureError({ code: "bad-request", detail: "The form is not well formed." }, { cause });
-  if (!boundary) throw malformed();
+/** Fields of a multipart form. @throws {FailureError} */
+function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormFields {
+  const parts = multipartParts(body, request.headers.get("content-type") ?? "");
+  if (parts === undefined) {
+    throw new FailureError({ code: "bad-request", detail: "The form is not well formed." });
+  }
   const texts: [string, string][] = [];
   const files: Uint8Array<ArrayBuffer>[] = [];
-  try {
-    const limits = { maxFileSize: MAX_FORM_BYTES, maxTotalSize: MAX_FORM_BYTES, maxParts: 100 };
-    for (const part of parseMultipart(body, { boundary, ...limits })) {
-      const { name, isFile } = disposition(part.headers["content-disposition"] ?? "");
-      if (name === undefined) continue;
-      if (isFile) {
-        requirePictureField(name);
-        files.push(new Uint8Array(part.bytes));
-      } else texts.push([name, part.text]);
-    }
-  } catch (error) {
-    if (error instanceof MultipartParseError) throw malformed(error);
-    throw error;
+  for (const { name, isFile, bytes } of parts) {
+    if (name === undefined) continue;
+    if (isFile) requirePictureField(name);
+    // A program that sends a file's bytes as a field's value gives them no name.
+    if (isFile || (isPictureField(name) && recognizePicture(bytes) !== undefined)) files.push(bytes);
+    else texts.push([name, fieldText(name, bytes)]);
   }
   // An input that nobody used sends an empty file.
   const given = files.filter(({ length }) => length > 0);
@@ -163,27 +154,29 @@ async function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request):
   return { file: given[0] ?? files[0], texts: givenFields(texts) };
 }
 
+function isPictureField(name: string): boolean {
+  return PICTURE_FIELDS.some((field) => field === name);
+}
+
+/** @throws {FailureError} where it is no text */
+function fieldText(name: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw new FailureError({
+      code: isPictureField(name) ? "bad-request" : "bad-options",
+      detail: `${name.slice(0, 40)}: expected text in UTF-8.`,
+    });
+  }
+}
+
 /** @throws {FailureError} where an option came as a file: it would be passed over without a word */
 function requirePictureField(name: string): void {
-  if (PICTURE_FIELDS.some((field) => field === name)) return;
+  if (isPictureField(name)) return;
   throw new FailureError({
     code: "bad-options",
     detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${PICTURE_FIELDS[0]}".`,
   });
-}
-
-/** Parameters of a part's `Content-Disposition`, quoted or not, in any case and order. RFC 6266, section 4.1. */
-function disposition(header: string): { readonly name: string | undefined; readonly isFile: boolean } {
-  const parameters = new Map(
-    Array.from(
-      header.matchAll(/;\s*([^\s=;]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))/g),
-      ([, name, quoted, plain]) => [
-        (name ?? "").toLowerCase(),
-        quoted?.replace(/\\(.)/g, "$1") ?? (plain ?? "").trim(),
-      ],
-    ),
-  );
-  return { name: parameters.get("name"), isFile: parameters.has("filename") || parameters.has("filename*") };
 }
 
 /** Fields of an urlencoded form; undefined where the bytes are none. */

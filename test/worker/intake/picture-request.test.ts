@@ -11,11 +11,13 @@ const send = (body: NonNullable<RequestInit["body"]>, type: string, path = "/v1/
 
 /** A multipart body with CRLF line ends; binary parts as they are. */
 function multipart(
-  ...parts: readonly (readonly [headers: string, body: Uint8Array | string])[]
+  ...parts: readonly (readonly [headers: Uint8Array | string, body: Uint8Array | string])[]
 ): Uint8Array<ArrayBuffer> {
   const text = new TextEncoder();
   const pieces = parts.flatMap(([headers, body]) => [
-    text.encode(`--b\r\n${headers.replaceAll("\n", "\r\n")}\r\n\r\n`),
+    text.encode("--b\r\n"),
+    typeof headers === "string" ? text.encode(headers.replaceAll("\n", "\r\n")) : headers,
+    text.encode("\r\n\r\n"),
     typeof body === "string" ? text.encode(body) : body,
     text.encode("\r\n"),
   ]);
@@ -46,6 +48,14 @@ describe("forms", () => {
     ],
     ["in the field file", 'Content-Disposition: form-data; name="file"; filename="p.png"'],
     ["in the field data", 'Content-Disposition: form-data; name="data"; filename="p.png"'],
+    [
+      "whose name is not in UTF-8, as of curl on Windows",
+      Uint8Array.from(
+        'Content-Disposition: form-data; name="image"; filename="gr\u00f6\u00dfe.png"',
+        (letter) => letter.charCodeAt(0),
+      ),
+    ],
+    ["without a name, as the value of its field", 'Content-Disposition: form-data; name="image"'],
   ])("a file %s", async (_name, headers) => {
     network().backend("backend-a.test");
     const picture = newPicture();
@@ -116,6 +126,16 @@ describe("forms", () => {
   });
 
   test.each([
+    [
+      "a prompt that is not in UTF-8",
+      multipart(['Content-Disposition: form-data; name="prompt"', Uint8Array.of(0xf6)]),
+      "bad-options",
+    ],
+    [
+      "a picture that is neither one nor text",
+      multipart(['Content-Disposition: form-data; name="image"', Uint8Array.of(0xf6)]),
+      "bad-request",
+    ],
     ["no picture", multipart(['Content-Disposition: form-data; name="prompt"', "a dog"]), "empty-body"],
     ["no end", multipart(['Content-Disposition: form-data; name="image"', "x"]).slice(0, -8), "bad-request"],
   ])("a form with %s", async (_name, body, code) => {
