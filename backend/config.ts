@@ -11,6 +11,8 @@ import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
 const MIB = 1024 * 1024;
+/** As many as a Map can hold; room for all of them is made at the start. */
+const MAX_RECENT_CAPTIONS = 2 ** 24;
 
 const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:]+\]):\d+$/i, "expected HOST:PORT, several by commas");
 
@@ -89,7 +91,13 @@ export const BackendVariables = z.object({
     .describe(
       "Longest a body may take to arrive, and a caption from then on, in milliseconds; a caller's shorter deadline goes first",
     ),
-  RECENT_CAPTIONS: z.coerce.number().int().min(0).default(10_000).describe("Captions remembered; 0 for none"),
+  RECENT_CAPTIONS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(MAX_RECENT_CAPTIONS)
+    .default(10_000)
+    .describe("Captions remembered; 0 for none"),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
     .int()

@@ -25,6 +25,12 @@ test.each(["REQUEST_TIMEOUT_MS", "DRAIN_TIMEOUT_MS"])(
   },
 );
 
+test("no more captions are remembered than a Map holds: the start would run out of memory", () => {
+  expect(() => parseConfig({ RECENT_CAPTIONS: "100000000" })).toThrow(
+    /RECENT_CAPTIONS: expected at most 16777216/,
+  );
+});
+
 test.each(["0.0.0.0", "::", "10.0.0.4", "example.org"])("a secret is required to listen on %s", (HOST) => {
   expect(() => parseConfig({ HOST })).toThrow(/BACKEND_SECRET.*required/s);
   expect(parseConfig({ HOST, BACKEND_SECRET: SECRET }).HOST).toBe(HOST);
