@@ -69,7 +69,7 @@ describe.skipIf(CHROMIUM === undefined)("the API's page", () => {
         await section(id)
           .getByRole("heading", { name: /^Answer 20\d$/ })
           .count(),
-      ).toBe(1);
+      ).toBeGreaterThan(0);
       expect(await section(id).getByText("Try it").isVisible()).toBe(true);
     }
     const targets = await page

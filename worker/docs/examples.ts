@@ -182,7 +182,7 @@ export const JOB_TABLE = {
 } as const satisfies Examples<string>;
 
 export const JOB_EVENTS_STREAM = {
-  end: { summary: "The last event", value: `event: end\ndata: ${JSON.stringify(COMPLETED)}\n\n` },
+  end: { summary: "The last event", value: `event: end\ndata: ${JSON.stringify(COMPLETED)}\nid: end\n\n` },
 } as const satisfies Examples<string>;
 
 export const IMAGE_TO_TEXT_REQUEST = {

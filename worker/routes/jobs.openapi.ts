@@ -165,13 +165,22 @@ export const getJobEventsRoute = {
   summary: "Follow a job",
   description:
     "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",
-  requestParams: { path: JobId },
+  requestParams: {
+    path: JobId,
+    header: z.object({
+      "last-event-id": described(
+        z.optional(z.string()),
+        "The id of the last event that came, as an `EventSource` sends it when it comes back.",
+      ),
+    }),
+  },
   responses: {
     200: {
       description: "The events.",
       headers: ANSWER_HEADERS,
       content: { "text/event-stream": { schema: z.string(), examples: JOB_EVENTS_STREAM } },
     },
+    204: { description: "The last event was `end`: an `EventSource` stops.", headers: ANSWER_HEADERS },
     ...problems(FOUND),
   },
 } satisfies RouteDocument;

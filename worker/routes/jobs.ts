@@ -20,6 +20,8 @@ export const JOB_EVENTS_PATH = { route: "/v1/jobs/:id/events", document: "/v1/jo
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RECEIVING_RETRY_SECONDS = 5;
 const PROGRESS_EVERY_MS = 1_000;
+/** Names the last event, so that who comes back with it is known to have all of them. */
+const END_EVENT_ID = "end";
 /** A comment, so that nobody on the way takes the silence for the end. */
 const ALIVE_EVERY_POLLS = 15;
 
@@ -121,13 +123,20 @@ export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVE
     const owner = context.var.caller.id;
     const stub = stubOf(jobs, context.req.param("id"));
     let job = await found(stub.look(owner));
+    // An EventSource comes back whenever an answer ends, until it is told that there is no more. HTML, section 9.2.3.
+    if (isFinished(job) && context.req.header("last-event-id") === END_EVENT_ID) {
+      return new Response(null, { status: 204 });
+    }
     return streamSSE(context, async (stream) => {
       let said = "";
       for (let poll = 1; !stream.aborted; poll++) {
         const { seconds_left: _changesAlways, ...told } = job;
         const now = JSON.stringify(told);
         if (now !== said) {
-          await stream.writeSSE({ event: isFinished(job) ? "end" : "progress", data: JSON.stringify(job) });
+          const data = JSON.stringify(job);
+          await stream.writeSSE(
+            isFinished(job) ? { event: "end", data, id: END_EVENT_ID } : { event: "progress", data },
+          );
           said = now;
         } else if (poll % ALIVE_EVERY_POLLS === 0) await stream.write(": alive\n\n");
         if (isFinished(job)) return;

@@ -197,7 +197,11 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
     ...ofJob("/results"),
     400: async () => startEdge().fetch(`/v1/jobs/${await newJob()}/results?format=xlsx`),
   },
-  "GET /v1/jobs/{id}/events": ofJob("/events"),
+  "GET /v1/jobs/{id}/events": {
+    ...ofJob("/events"),
+    204: async () =>
+      startEdge().fetch(`/v1/jobs/${await newJob()}/events`, { headers: { "last-event-id": "end" } }),
+  },
   "POST /v1/captions/batch": {
     200: () => startEdge().fetch("/v1/captions/batch", POST(JSON.stringify({ items: [{ sha256: SHA }] }))),
     400: () => startEdge().fetch("/v1/captions/batch", POST("{}")),

@@ -222,10 +222,22 @@ test("events tell of progress until the end", async () => {
   expect(text.startsWith("event: progress\n")).toBe(true);
   const last = text.trim().split("\n\n").at(-1) ?? "";
   expect(last).toMatch(/^event: end\n/m);
-  expect(JSON.parse(last.split("data: ")[1] ?? "")).toMatchObject({
-    status: "completed",
-    counts: { generated: 3 },
-  });
+  const data = /^data: (.*)$/m.exec(last)?.[1] ?? "";
+  expect(JSON.parse(data)).toMatchObject({ status: "completed", counts: { generated: 3 } });
+});
+
+test("an EventSource, which comes back when an answer ends, is told that nothing more comes after the last event", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, ndjson(serve(1).map((url) => ({ url })))));
+  const follow = (lastEventId: string) =>
+    edge.fetchOnly(`/v1/jobs/${job.id}/events`, { headers: { "last-event-id": lastEventId } });
+  const text = await (await follow("")).text();
+  const ids = [...text.matchAll(/^id: (.*)$/gm)].map(([, id]) => id);
+  expect(ids).toHaveLength(1);
+  expect(text.trim().split("\n\n").at(-1)).toContain(`id: ${ids[0]}`);
+  expect((await follow(ids[0] ?? "")).status).toBe(204);
+  expect((await follow("another")).status).toBe(200);
 });
 
 test("a job of 2,000 items, a tenth of them damaged, ends with exact counts", async () => {
