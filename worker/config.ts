@@ -157,6 +157,11 @@ const Variables = WorkerVariables.check(
 
 export type Config = Readonly<z.infer<typeof Variables>>;
 
+/** TOML has numbers and booleans as well; bindings are objects. */
+function isVariable(value: unknown): boolean {
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
+}
+
 /** Names that begin with two underscores are those of the platform's tools. */
 function isKnown(name: string): boolean {
   return name.startsWith("__") || Object.hasOwn(WorkerVariables.shape, name);
@@ -169,7 +174,7 @@ function isKnown(name: string): boolean {
 export function parseConfig(env: object): Config {
   const parsed = Variables.safeParse(env);
   const unknown = Object.entries(env)
-    .filter(([name, value]) => typeof value === "string" && !isKnown(name))
+    .filter(([name, value]) => isVariable(value) && !isKnown(name))
     .map(([name]) => `${name}: there is no such variable; docs/run.md lists them`);
   if (parsed.success && unknown.length === 0) return parsed.data;
   const wrong = parsed.error?.issues.map(fieldExpectation) ?? [];

@@ -14,6 +14,7 @@ describe("the configuration", () => {
     ],
     [{ CORS_ORIGINS: "cms.example.com" }, /CORS_ORIGINS.*expected \* or an origin/],
     [{ CORS_ORIGIN: "*" }, /CORS_ORIGIN: there is no such variable/],
+    [{ REQUEST_TIMEOUT: 60_000 }, /REQUEST_TIMEOUT: there is no such variable/],
     [{ ACCESS: "keys", CF_ACCESS_CLIENT_ID: "x" }, /CF_ACCESS_CLIENT_ID: expected together/],
     [{ LOG_LEVEL: "verbose" }, /LOG_LEVEL/],
     [{ REQUEST_TIMEOUT_MS: "3000000000" }, /REQUEST_TIMEOUT_MS: expected at most 2147483647/],
