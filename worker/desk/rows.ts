@@ -1,0 +1,286 @@
+/** The rows of the desk: pictures that are captioned, shown, decided on and kept. */
+
+import { contentHash } from "../../shared/content-hash.ts";
+import { otherCaptions } from "./alternatives.ts";
+import type { NamedFile } from "./brought.ts";
+import { createCaptioning, type Picture } from "./captioning.ts";
+import { at } from "./elements.ts";
+import { askForKey, client, givenKey, givenOptions } from "./options.ts";
+import { createRowView, type RowView } from "./row-view.ts";
+import { curlLine, pythonLines, type SnippetSource, typescriptLines } from "./snippets.ts";
+import { copy, hasWaitEnded, say, showPause } from "./status.ts";
+import { createRowStore } from "./store.ts";
+import { taken } from "./take-away.ts";
+import { createThumbnails } from "./thumbnails.ts";
+import { createWorklist, inOrder, type Row } from "./worklist.ts";
+
+/** The embedded model's id begins so. */
+const DEMONSTRATION = /^hybrid-small\b/;
+const MOST_ALTERNATIVES = 3;
+/** Rows that are made before the page may do something else. */
+const ROWS_AT_ONCE = 20;
+
+const worklist = createWorklist();
+const store = createRowStore();
+const thumbnails = createThumbnails();
+const views = new Map<string, RowView>();
+/** Pictures of this visit; they are never kept. */
+const pictures = new Map<string, Picture>();
+/** Rows of this visit whose name is no file's. */
+const withoutFile = new Set<string>();
+const captioning = createCaptioning({
+  // A wait is for all pictures, and a person sees it.
+  client: () => client({ maxRetryAfterMs: 0 }),
+  options: givenOptions,
+  onPause: showPause,
+});
+
+worklist.onChange((row) => {
+  views.get(row.id)?.update(row);
+  store.save(row);
+});
+
+let progressSaid = "";
+
+/** Shows how far all is, and says it where it is news: after what a person did (`before` says what), and when a picture failed. */
+export function sayProgress(before = ""): void {
+  const { done, total, failed } = worklist.progress();
+  const progress = at("progress", "progress");
+  progress.max = Math.max(1, total);
+  progress.value = done;
+  at("work", "section").hidden = total === 0;
+  const words = total === 0 ? "" : `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
+  if (before !== "" || words !== progressSaid) say(`${before} ${words}`.trim());
+  progressSaid = words;
+  const ready = taken(worklist.rows).length;
+  at("away-text", "p").textContent =
+    ready === 0
+      ? "Nothing is accepted yet: only what you have accepted or marked decorative is taken away."
+      : `${ready} of ${total} texts, those that you accepted or marked decorative.`;
+  at("download", "button").disabled = ready === 0;
+  at("copy", "button").disabled = ready === 0;
+  at("cancel", "button").hidden = captioning.busy === 0;
+  at("retry", "button").hidden = !worklist.rows.some(
+    ({ state }) => state.kind === "failed" && state.canRetry,
+  );
+}
+
+/** Puts the rows into the order that is asked for. */
+export function arrange(): void {
+  const order = inOrder(worklist.rows, at("review-first", "input").checked);
+  const elements = order.flatMap(({ id }) => views.get(id)?.element ?? []);
+  at("rows", "ol").replaceChildren(...elements);
+}
+
+function addView(row: Row): void {
+  const view = createRowView(row, {
+    edit: (id, text) => worklist.change(id, { text }),
+    decide,
+    retry: (id) => void caption(id),
+    alternatives,
+    copy,
+    snippets: (id) => snippetsOf(id),
+    linkOf: (id) => {
+      const sha256 = worklist.get(id)?.sha256;
+      return sha256 === undefined ? undefined : `/#caption=${sha256}`;
+    },
+  });
+  views.set(row.id, view);
+  at("rows", "ol").append(view.element);
+}
+
+let lastAdded = 0;
+
+/** Sorts as the rows are added, also after a reload and beside those of another window. */
+function newRowId(): string {
+  lastAdded = Math.max(lastAdded + 1, Date.now() * 1000);
+  return `row-${lastAdded.toString(36)}-${crypto.randomUUID()}`;
+}
+
+/** Lets the page answer keys between many rows. */
+const breath = () => new Promise((resolve) => setTimeout(resolve));
+
+/** Adds a row and has its picture captioned. `isFile`: its name is that of a file on the person's disk. */
+export function addRow(name: string, picture: Picture, { isFile = false } = {}): void {
+  const id = newRowId();
+  pictures.set(id, picture);
+  if (!isFile) withoutFile.add(id);
+  worklist.add({ id, name, url: "url" in picture ? picture.url : undefined });
+  const row = worklist.get(id);
+  if (row === undefined) return;
+  addView(row);
+  at("work", "section").hidden = false;
+  showThumbnail(id, picture);
+  void caption(id);
+}
+
+function showThumbnail(id: string, picture: Picture): void {
+  const view = views.get(id);
+  if (view === undefined) return;
+  if ("file" in picture) thumbnails.make(view.element, picture.file, view.show);
+  if ("url" in picture) view.show(picture.url);
+}
+
+/** Adds files; one whose bytes are on the desk already brings that row its picture back. `before` is said first. */
+export async function addFiles(
+  files: readonly NamedFile[],
+  { onDisk, before = "" }: { onDisk: boolean; before?: string },
+): Promise<void> {
+  for (const [i, { file, name }] of files.entries()) {
+    if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
+    const known = await lostRowOf(file, name);
+    if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk });
+    else {
+      pictures.set(known.id, { file });
+      showThumbnail(known.id, { file });
+      if (known.state.kind !== "captioned") void caption(known.id);
+    }
+  }
+  sayProgress(before);
+}
+
+async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
+  const candidates = worklist.rows.filter((row) => !pictures.has(row.id) && row.url === undefined);
+  if (candidates.length === 0) return undefined;
+  // A file that cannot be read gets a row that says so.
+  const bytes = await file.arrayBuffer().catch(() => undefined);
+  if (bytes === undefined) return undefined;
+  const sha256 = await contentHash(new Uint8Array(bytes));
+  return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
+}
+
+async function caption(id: string): Promise<void> {
+  const picture = pictures.get(id);
+  if (picture === undefined) return;
+  worklist.change(id, { state: { kind: "waiting" } });
+  const outcome = await captioning.caption(picture, (kind) => worklist.change(id, { state: { kind } }));
+  switch (outcome.kind) {
+    case "captioned":
+      worklist.caption(id, outcome.caption);
+      if (hasWaitEnded()) sayProgress("It goes on.");
+      if (DEMONSTRATION.test(outcome.caption.model.id)) at("demo", "p").hidden = false;
+      break;
+    case "lost":
+      worklist.change(id, { state: { kind: "lost" } });
+      break;
+    case "cancelled":
+      worklist.change(id, { state: { kind: "failed", reason: "Stopped.", canRetry: true } });
+      break;
+    case "failed":
+      worklist.change(id, { state: outcome });
+      if (outcome.needsKey) askForKey(outcome.reason);
+      break;
+  }
+  sayProgress(captioning.busy === 0 ? "Captioning is done." : "");
+  // Those to be reviewed are known now. Nothing is moved under somebody's hands.
+  const isAtWork = at("rows", "ol").contains(document.activeElement);
+  if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
+}
+
+const SAID = {
+  accepted: "Accepted.",
+  decorative: "Marked decorative.",
+  skipped: "Skipped.",
+  open: "Open again.",
+} as const;
+
+function decide(id: string, decision: Row["decision"]): void {
+  const row = worklist.get(id);
+  if (row === undefined || (decision === "accepted" && row.text.trim() === "")) return;
+  const order = inOrder(worklist.rows, at("review-first", "input").checked);
+  worklist.decide(id, decision);
+  void store.flush();
+  sayProgress(SAID[decision]);
+  if (decision === "open") views.get(id)?.focus();
+  else {
+    const next = worklist.next(id, order);
+    if (next === undefined) atEnd().focus();
+    else views.get(next.id)?.focus();
+  }
+}
+
+/** Where the keyboard goes when all are decided on: a button that is disabled takes no focus. */
+function atEnd(): HTMLElement {
+  const download = at("download", "button");
+  return download.disabled ? at("work-title", "h2") : download;
+}
+
+async function alternatives(id: string): Promise<readonly string[]> {
+  const row = worklist.get(id);
+  const picture = pictures.get(id);
+  if (row === undefined || picture === undefined) return [];
+  const { original = "", text } = row;
+  const others = await otherCaptions(client(), picture, givenOptions());
+  return [...new Set([original, ...others])]
+    .filter((alt) => alt !== text && alt !== "")
+    .slice(0, MOST_ALTERNATIVES);
+}
+
+function snippetSource(row: Row | undefined): SnippetSource {
+  if (row?.url !== undefined) return { url: row.url };
+  // What was pasted lies in no file, nor does what a link named.
+  if (row?.sha256 !== undefined && withoutFile.has(row.id)) return { sha256: row.sha256 };
+  return { file: row?.name ?? "photo.jpg" };
+}
+
+function snippetsOf(id: string): Record<string, string> {
+  const row = worklist.get(id);
+  const query = new URLSearchParams(givenOptions());
+  const parts = {
+    origin: location.origin,
+    source: snippetSource(row),
+    query: query.size > 0 ? `?${query}` : "",
+    hasKey: givenKey() !== "",
+  };
+  return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
+}
+
+/** Brings back the rows that were left on the desk. */
+export async function resume(): Promise<void> {
+  for (const [i, row] of (await store.load()).entries()) {
+    if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
+    const isMade = row.state.kind === "captioned";
+    worklist.add({ ...row, state: isMade || row.decision !== "open" ? row.state : { kind: "lost" } });
+    addView(row);
+    const picture: Picture | undefined = row.url !== undefined ? { url: row.url } : undefined;
+    if (picture !== undefined) {
+      pictures.set(row.id, picture);
+      showThumbnail(row.id, picture);
+      if (!isMade && row.decision === "open") void caption(row.id);
+    }
+    const shown = worklist.get(row.id);
+    if (shown !== undefined) views.get(row.id)?.update(shown);
+  }
+  if (worklist.rows.length > 0) sayProgress("As you left it.");
+}
+
+/** All rows, in the order in which they came. */
+export const allRows = (): readonly Row[] => worklist.rows;
+
+export const keepRows = (): Promise<void> => store.flush();
+
+/** Asks again for those that failed and may be had now. */
+export function retryFailed(): void {
+  for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
+}
+
+export const stopCaptioning = (): void => captioning.cancel();
+
+export function undo(): void {
+  const id = worklist.undo();
+  sayProgress(id === undefined ? "There is nothing to undo." : "Undone.");
+  if (id !== undefined) views.get(id)?.focus();
+}
+
+/** Takes all rows off the desk, for good. */
+export function clear(): void {
+  captioning.cancel();
+  thumbnails.clear();
+  void store.remove(worklist.rows.map(({ id }) => id));
+  worklist.clear();
+  views.clear();
+  pictures.clear();
+  withoutFile.clear();
+  at("rows", "ol").replaceChildren();
+  sayProgress("The desk is empty.");
+}
