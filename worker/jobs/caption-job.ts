@@ -5,18 +5,17 @@
  */
 
 import { DurableObject } from "cloudflare:workers";
-import type { Job, JobEvent, JobWebhook } from "../../shared/jobs.ts";
-import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
+import type { Job, JobEvent } from "../../shared/jobs.ts";
+import type { Failure, ProblemCode } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
+import { describeJob, expiresAt, isRunning, type JobState, type JobTerms, timesOutAt } from "./job-state.ts";
 import { type Chunk, type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
 import {
   CHUNK_TAKES,
   CHUNKS_IN_FLIGHT,
   ITEM_ATTEMPTS,
-  JOB_TIMEOUT_MS,
   RECEIVE_TIMEOUT_MS,
-  RESULTS_TTL_MS,
   RETRY_DELAY_MS,
 } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
@@ -33,14 +32,6 @@ export interface JobStart {
   readonly id: string;
   /** Id of the key whose job it is. */
   readonly owner: string;
-}
-
-/** What is known once the whole request was read. */
-export interface JobTerms {
-  readonly options: CaptionOptions;
-  readonly webhook: JobWebhook | undefined;
-  /** SHA-256 of the request. */
-  readonly fingerprint: string;
 }
 
 export type Beginning =
@@ -69,21 +60,6 @@ export interface Pause {
   readonly ms: number;
 }
 
-interface State {
-  readonly id: string;
-  readonly owner: string;
-  readonly createdAt: number;
-  readonly counts: Counts;
-  status: "receiving" | Job["status"];
-  terms?: JobTerms & { readonly secret: string | undefined };
-  /** When the first chunk was taken. */
-  startedAt?: number;
-  finishedAt?: number;
-  paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
-  failure?: Failure;
-  delivery: "pending" | "delivered" | "undelivered";
-}
-
 const STATE = "state";
 
 export class CaptionJob extends DurableObject<JobBindings> {
@@ -91,7 +67,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   readonly #ledger = createLedger(this.ctx.storage.sql);
   readonly #outbox = createOutbox(this.ctx.storage.sql);
   readonly #now = () => Date.now();
-  #known: State | undefined;
+  #known: JobState | undefined;
   /** When the alarm goes off, as far as this instance has set it. */
   #alarmAt = Number.POSITIVE_INFINITY;
 
@@ -234,7 +210,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   }
 
   /** Ends whoever had a chunk; `isAtFault` gives up the item that it always ended at. */
-  #abandon({ number, takes }: Chunk, state: State, isAtFault: boolean): void {
+  #abandon({ number, takes }: Chunk, state: JobState, isAtFault: boolean): void {
     const [first] = this.#ledger.waitingOf(number);
     if (isAtFault && first !== undefined) {
       const detail = "The item could not be processed: whatever took it ended.";
@@ -244,7 +220,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   }
 
   /** Nobody has a chunk any more: what waits of it is sent again from `due` on, or cancelled where the job was stopped. */
-  #release(number: number, state: State, again: Pick<Chunk, "due" | "takes">): void {
+  #release(number: number, state: JobState, again: Pick<Chunk, "due" | "takes">): void {
     if (!isRunning(state)) this.#ledger.cancelChunk(number, state.counts);
     const isDone = this.#ledger.waitingOf(number).length === 0;
     this.#ledger.move(number, { ...again, state: isDone ? "done" : "ready" });
@@ -271,7 +247,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     await this.#schedule();
   }
 
-  async #send(state: State): Promise<void> {
+  async #send(state: JobState): Promise<void> {
     const now = this.#now();
     if (state.paused !== undefined && state.paused.until > now) return;
     const room = CHUNKS_IN_FLIGHT - this.#ledger.inFlight();
@@ -296,7 +272,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     await this.#goOn();
   }
 
-  #finish(state: State): void {
+  #finish(state: JobState): void {
     const status = isRunning(state) ? "completed" : state.status;
     this.#save({ ...state, status, finishedAt: this.#now(), paused: undefined });
     this.#endUntaken();
@@ -381,12 +357,12 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return state !== undefined && state.owner === owner && state.status !== "receiving";
   }
 
-  #state(): State | undefined {
-    this.#known ??= this.ctx.storage.kv.get<State>(STATE);
+  #state(): JobState | undefined {
+    this.#known ??= this.ctx.storage.kv.get<JobState>(STATE);
     return this.#known;
   }
 
-  #require(status?: State["status"]): State {
+  #require(status?: JobState["status"]): JobState {
     const state = this.#state();
     if (state === undefined || (status !== undefined && state.status !== status)) {
       throw new Error(`This is a bug: the job is ${state?.status ?? "not there"}.`);
@@ -394,60 +370,12 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return state;
   }
 
-  #save(state: State): void {
+  #save(state: JobState): void {
     this.#known = state;
     this.ctx.storage.kv.put(STATE, state);
   }
 
-  #job({ withSecret = false } = {}): Job {
-    const state = this.#require();
-    const { id, status, counts, createdAt, startedAt, finishedAt, paused, failure, terms, delivery } = state;
-    const iso = (time: number) => new Date(time).toISOString();
-    const { webhook, secret } = terms ?? {};
-    return {
-      id,
-      status: status === "receiving" ? "queued" : status,
-      counts: { ...counts },
-      created_at: iso(createdAt),
-      finished_at: finishedAt === undefined ? null : iso(finishedAt),
-      expires_at: iso(expiresAt(state)),
-      seconds_left: secondsLeft({ counts, startedAt, finishedAt, now: this.#now() }),
-      paused:
-        paused === undefined || paused.until <= this.#now()
-          ? null
-          : { reason: paused.reason, until: iso(paused.until) },
-      problem: failure === undefined ? null : toProblem(failure),
-      webhook:
-        webhook === undefined
-          ? null
-          : { url: webhook.url, delivery, ...(withSecret && secret !== undefined ? { secret } : {}) },
-    };
+  #job(options: { readonly withSecret?: boolean } = {}): Job {
+    return describeJob(this.#require(), this.#now(), options);
   }
-}
-
-function isRunning({ status }: State): boolean {
-  return status === "queued" || status === "running";
-}
-
-/** When a job that goes on is given up, epoch milliseconds. */
-function timesOutAt(state: State): number {
-  return isRunning(state) ? state.createdAt + JOB_TIMEOUT_MS : Number.POSITIVE_INFINITY;
-}
-
-/** When a job is deleted, epoch milliseconds; at the latest, while its end is not known. */
-function expiresAt({ createdAt, finishedAt }: State): number {
-  return (finishedAt ?? createdAt + JOB_TIMEOUT_MS) + RESULTS_TTL_MS;
-}
-
-/** What waits, at the pace since the first item was begun. */
-function secondsLeft(at: {
-  readonly counts: Counts;
-  readonly startedAt: number | undefined;
-  readonly finishedAt: number | undefined;
-  readonly now: number;
-}): number | null {
-  const { counts, startedAt, finishedAt, now } = at;
-  const done = counts.cached + counts.generated + counts.failed;
-  if (startedAt === undefined || finishedAt !== undefined || done === 0) return null;
-  return Math.ceil((counts.waiting * (now - startedAt)) / done / 1000);
 }

@@ -1,0 +1,77 @@
+/** What a job keeps of itself beside its items, and what is told of it. */
+
+import type { Job, JobWebhook } from "../../shared/jobs.ts";
+import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
+import type { CaptionOptions } from "../../shared/schema.ts";
+import type { Counts } from "./ledger.ts";
+import { JOB_TIMEOUT_MS, RESULTS_TTL_MS } from "./limits.ts";
+
+/** What is known once the whole request was read. */
+export interface JobTerms {
+  readonly options: CaptionOptions;
+  readonly webhook: JobWebhook | undefined;
+  /** SHA-256 of the request. */
+  readonly fingerprint: string;
+}
+
+/** As it lies in storage. Times are epoch milliseconds. */
+export interface JobState {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: number;
+  readonly counts: Counts;
+  status: "receiving" | Job["status"];
+  terms?: JobTerms & { readonly secret: string | undefined };
+  /** When the first chunk was taken. */
+  startedAt?: number;
+  finishedAt?: number;
+  paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
+  failure?: Failure;
+  delivery: "pending" | "delivered" | "undelivered";
+}
+
+export function isRunning({ status }: JobState): boolean {
+  return status === "queued" || status === "running";
+}
+
+/** When a job that goes on is given up, epoch milliseconds. */
+export function timesOutAt(state: JobState): number {
+  return isRunning(state) ? state.createdAt + JOB_TIMEOUT_MS : Number.POSITIVE_INFINITY;
+}
+
+/** When a job is deleted, epoch milliseconds; at the latest, while its end is not known. */
+export function expiresAt({ createdAt, finishedAt }: JobState): number {
+  return (finishedAt ?? createdAt + JOB_TIMEOUT_MS) + RESULTS_TTL_MS;
+}
+
+/** The job as its owner sees it at `now`; its webhook's secret only where it is asked for. */
+export function describeJob(state: JobState, now: number, { withSecret = false } = {}): Job {
+  const { id, status, counts, createdAt, finishedAt, paused, failure, terms, delivery } = state;
+  const iso = (time: number) => new Date(time).toISOString();
+  const { webhook, secret } = terms ?? {};
+  return {
+    id,
+    status: status === "receiving" ? "queued" : status,
+    counts: { ...counts },
+    created_at: iso(createdAt),
+    finished_at: finishedAt === undefined ? null : iso(finishedAt),
+    expires_at: iso(expiresAt(state)),
+    seconds_left: secondsLeft(state, now),
+    paused:
+      paused === undefined || paused.until <= now
+        ? null
+        : { reason: paused.reason, until: iso(paused.until) },
+    problem: failure === undefined ? null : toProblem(failure),
+    webhook:
+      webhook === undefined
+        ? null
+        : { url: webhook.url, delivery, ...(withSecret && secret !== undefined ? { secret } : {}) },
+  };
+}
+
+/** What waits, at the pace since the first item was begun. */
+function secondsLeft({ counts, startedAt, finishedAt }: JobState, now: number): number | null {
+  const done = counts.cached + counts.generated + counts.failed;
+  if (startedAt === undefined || finishedAt !== undefined || done === 0) return null;
+  return Math.ceil((counts.waiting * (now - startedAt)) / done / 1000);
+}
