@@ -1,4 +1,7 @@
-/** Splits a multipart form into its parts: RFC 2046, section 5.1, and RFC 7578. Knows nothing of pictures. No I/O. */
+/**
+ * Splits a multipart form into its parts: RFC 2046, section 5.1, and RFC 7578. Knows nothing of pictures. No I/O.
+ * `formData()` makes text of a picture without a file's name; `@remix-run/multipart-parser` fails at a name that is not UTF-8.
+ */
 
 export interface FormPart {
   /** Absent where the header gives the part no name. */
