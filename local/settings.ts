@@ -38,7 +38,7 @@ export interface LocalSettings {
 export async function readLocalSettings(path: string): Promise<LocalSettings> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
-    throw error;
+    throw new SettingsError(`${SETTINGS_FILE} cannot be read: ${error.message}`, { cause: error });
   });
   const given = parseEnv(checkedLines(text)) as Variables;
   for (const name of Object.keys(given)) {
@@ -70,6 +70,11 @@ export async function readLocalSettings(path: string): Promise<LocalSettings> {
 
 /** Without the mark that editors on Windows begin a file with. A line that sets nothing would be passed over without a word. */
 function checkedLines(text: string): string {
+  if (text.includes("\0")) {
+    throw new SettingsError(
+      `${SETTINGS_FILE}: expected text in UTF-8, not in UTF-16 as Windows PowerShell's > writes it`,
+    );
+  }
   const lines = text.replace(/^\uFEFF/, "");
   lines.split("\n").forEach((line, i) => {
     if (/^\s*(#|$)/.test(line) || line.includes("=")) return;

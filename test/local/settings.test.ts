@@ -30,6 +30,14 @@ test.each([
   await expect(reading).rejects.toThrow(message);
 });
 
+test("a file in UTF-16, as PowerShell writes it, and a folder in its place are named", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "local.env");
+  await writeFile(path, Buffer.from("\uFEFFTHREADS=1\r\n", "utf16le"));
+  await expect(readLocalSettings(path)).rejects.toThrow(/local\.env: expected text in UTF-8, not in UTF-16/);
+  await expect(readLocalSettings(folder)).rejects.toThrow(/^local\.env cannot be read: EISDIR/);
+});
+
 test("wrangler reads every value as it was written", async () => {
   const values = {
     BACKEND_SECRET: "pa$$word-$LOG_LEVEL-\\$1\\n",
