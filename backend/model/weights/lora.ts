@@ -69,7 +69,7 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   const whole = new Map<string, string>();
   for (const name of weights.tensors.keys()) {
     // Of a module that was trained whole, peft keeps the base's own beside it, unused; `bias: all` saves its biases too.
-    if (name.includes(".original_module.")) continue;
+    if (name.includes(".original_module.") || isSavedAgain(name, weights)) continue;
     const path = moduleTensor(name);
     const [, module, kind = ""] = /^(.*)\.(lora_\w+)(?:\.\w+)*$/.exec(path) ?? [];
     if (module === undefined) whole.set(path, name);
@@ -151,6 +151,12 @@ function moduleTensor(name: string): string {
     .replace(/^base_model\.model\./, "")
     .replace(/\.modules_to_save\.\w+\./, ".")
     .replace(/\.base_layer\./, ".");
+}
+
+/** `bias: all` saves the biases of what was trained whole once more under its wrapper, with the adapter's name or without. */
+function isSavedAgain(name: string, { tensors }: WeightSource): boolean {
+  const wrappers = [/\.modules_to_save\./, /\.modules_to_save\.\w+\./];
+  return wrappers.some((wrapper) => wrapper.test(name) && tensors.has(name.replace(wrapper, ".")));
 }
 
 function pairOf(module: string, a: string, { config, weights }: Adapter): LowRankPair {

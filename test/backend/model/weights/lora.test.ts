@@ -89,6 +89,29 @@ describe("mergeAdapter", () => {
     expect([...(await merged.read("head.bias"))]).toEqual([7, 8]);
   });
 
+  test.each([
+    ["peft 0.21", "head.modules_to_save.bias"],
+    ["peft 0.10, of a module within", "head.modules_to_save.inner.bias"],
+    ["peft 0.21, of a module within", "head.modules_to_save.default.inner.bias"],
+  ])("passes over the biases that bias: all saves again of modules_to_save: %s", async (_name, again) => {
+    const path = join(await temporaryFolder(), "base.safetensors");
+    const bias = again.includes("inner") ? "head.inner.bias" : "head.bias";
+    await writeSafetensors(path, {
+      "layer.0.query.weight": f32([2, 3], Array(6).fill(0)),
+      [bias]: f32([2], [1, 1]),
+    });
+    const tensors = {
+      "base_model.model.layer.0.query.lora_A.weight": A,
+      "base_model.model.layer.0.query.lora_B.weight": B,
+      [`base_model.model.${bias}`]: f32([2], [7, 8]),
+      [`base_model.model.${again}`]: f32([2], [7, 8]),
+      [`base_model.model.${bias.replace("head", "head.original_module")}`]: f32([2], [1, 1]),
+    };
+    const adapter = await adapterOf({ bias: "all", modules_to_save: ["head"] }, tensors);
+    const merged = mergeAdapter(await openSafetensors(path), adapter);
+    expect([...(await merged.read(bias))]).toEqual([7, 8]);
+  });
+
   test("names a tensor of a module that was trained whole and is missing", async () => {
     const adapter = await adapterOf({ modules_to_save: ["head"] }, BOTH);
     const base = await smallBase();
