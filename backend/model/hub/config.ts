@@ -43,7 +43,14 @@ export function parseHubConfig(environment: Readonly<Record<string, string | und
   return {
     endpoint: variables.HF_ENDPOINT.replace(/\/+$/, ""),
     token: variables.HF_TOKEN,
-    cache: variables.HF_HUB_CACHE ?? join(home, "hub"),
+    cache: asInShell(variables.HF_HUB_CACHE ?? join(home, "hub"), environment),
     offline: /^(1|on|yes|true)$/i.test(variables.HF_HUB_OFFLINE ?? ""),
   };
+}
+
+/** In quotes and in files of variables `~` and `$NAME` reach us as they are; other Hugging Face tools put in what they mean. */
+function asInShell(path: string, environment: Readonly<Record<string, string | undefined>>): string {
+  return path
+    .replace(/^~(?=\/|$)/, homedir())
+    .replaceAll(/\$(?:(\w+)|\{(\w+)\})/g, (found, plain, braced) => environment[plain ?? braced] ?? found);
 }

@@ -1,3 +1,5 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseHubConfig } from "../../../../backend/model/hub/config.ts";
 import { HubError } from "../../../../backend/model/hub/hub-error.ts";
@@ -14,6 +16,16 @@ test.each([
   ["0", false],
 ])("HF_HUB_OFFLINE=%s", (HF_HUB_OFFLINE, offline) => {
   expect(parseHubConfig({ HF_HUB_OFFLINE }).offline).toBe(offline);
+});
+
+test.each([
+  [{ HF_HOME: "~/models" }, join(homedir(), "models/hub")],
+  [{ HF_HUB_CACHE: "~" }, homedir()],
+  [{ XDG_CACHE_HOME: "$DATA/cache", DATA: "/data" }, "/data/cache/huggingface/hub"],
+  [{ HF_HUB_CACHE: `$${"{DATA}"}/hub`, DATA: "/data" }, "/data/hub"],
+  [{ HF_HUB_CACHE: "/~/$NONE" }, "/~/$NONE"],
+])("the cache of %o lies where other Hugging Face tools look for it", (variables, cache) => {
+  expect(parseHubConfig(variables).cache).toBe(cache);
 });
 
 test("a wrong variable is named", () => {
