@@ -11,6 +11,7 @@ import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
 import { writeTritonRepository } from "../backend/model/triton/repository.ts";
 import { folderId, type ModelFolder } from "../backend/model/weights/model-folder.ts";
+import { shellWord } from "../shared/shell-word.ts";
 import { runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
@@ -87,7 +88,7 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   console.log(
     printable(
       manifest.review === null
-        ? `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${given.out} --images DIR --captions FILE.jsonl`
+        ? `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${shellWord(given.out)} --images DIR --captions FILE.jsonl`
         : `${given.out}: the same model lay there, calibrated on ${manifest.review.measured_on}; that holds still`,
     ),
   );

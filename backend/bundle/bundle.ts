@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import * as z from "zod";
 import { Review } from "../../shared/schema.ts";
+import { shellWord } from "../../shared/shell-word.ts";
 import { fileExists } from "./file-exists.ts";
 import { readJsonFile, writeJsonFile } from "./json-file.ts";
 
@@ -140,7 +141,7 @@ async function readManifest(folder: string): Promise<BundleManifest> {
   const path = join(folder, MANIFEST_FILE);
   if (!(await fileExists(path))) {
     throw new BundleError(
-      `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one: npm run -s model:build -- --base ID_OR_DIR --out ${folder}`,
+      `No bundle in ${folder}: ${MANIFEST_FILE} cannot be read. Make one: npm run -s model:build -- --base ID_OR_DIR --out ${shellWord(folder)}`,
     );
   }
   const { format } = await readJsonFile(path, z.looseObject({ format: z.unknown() }), BundleError);

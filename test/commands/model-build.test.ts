@@ -30,10 +30,11 @@ describe("npm run model:build", () => {
 
   test("several precisions, and a repository for Triton of the one that a GPU takes", async () => {
     const folder = await temporaryFolder();
-    const [out, triton] = [join(folder, "bundle"), join(folder, "triton")];
+    const [out, triton] = [join(folder, "my bundle"), join(folder, "triton")];
     const args = ["--base", TINY_BASE.folder, "--dtype", "int8,fp16", "--triton", triton, "--out", out];
     const { stdout, stderr, status } = await runCommand("model-build", args);
     expect({ stderr, status }).toMatchObject({ status: 0 });
+    expect(stdout).toContain(`--bundle '${out}' --images`);
     expect(stdout).toMatch(/int8, revision .*fp16, revision .*model 'caption' for Triton, fp16/s);
     expect(readFileSync(join(triton, "caption/config.pbtxt"), "utf8")).toMatch(/dynamic_batching/);
   });
