@@ -1,7 +1,8 @@
 /** Which pictures a command line names: files, folders, and `-` for standard input. Reads names only. */
 
+import type { BigIntStats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { CommandError, userPath } from "./command-line.ts";
 
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
@@ -11,8 +12,8 @@ export const STANDARD_INPUT = "-";
 export interface PictureFile {
   /** As it was named, for what is printed. */
   readonly name: string;
-  /** Where it lies; standard input has none. */
-  readonly path: string | undefined;
+  /** Where it lies, in bytes where a folder named it, as not every name is UTF-8; standard input has none. */
+  readonly path: string | Buffer | undefined;
 }
 
 /**
@@ -27,15 +28,36 @@ export async function pictureFiles(given: readonly string[]): Promise<PictureFil
 async function expand(name: string): Promise<PictureFile[]> {
   if (name === STANDARD_INPUT) return [{ name, path: undefined }];
   const path = userPath(name);
-  const isFolder = await stat(path).then(
-    (entry) => entry.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) return [{ name, path }];
-  const found = (await readdir(path, { recursive: true }))
-    .filter((file) => PICTURE.test(file) && !/(^|[/\\])\./.test(file))
-    .sort();
+  const entry = await statOf(path);
+  if (!entry?.isDirectory()) return [{ name, path }];
+  const found: { readonly name: string; readonly path: Buffer }[] = [];
+  // Links are followed, but for one that leads back to a folder that it lies in: it has no end.
+  const look = async (folder: Buffer, inside: string, within: ReadonlySet<string>) => {
+    for (const bytes of await readdir(folder, { encoding: "buffer" })) {
+      const file = textOf(bytes);
+      const there = { name: join(inside, file), path: Buffer.concat([folder, Buffer.from(sep), bytes]) };
+      if (file.startsWith(".")) continue;
+      const entry = await statOf(there.path);
+      if (entry?.isDirectory()) {
+        if (!within.has(idOf(entry))) await look(there.path, there.name, new Set([...within, idOf(entry)]));
+      } else if (PICTURE.test(file) && (entry?.isFile() ?? true)) found.push(there);
+    }
+  };
+  await look(Buffer.from(path), "", new Set([idOf(entry)]));
   if (found.length === 0)
     throw new CommandError(`${name} holds no pictures (JPEG, PNG, WebP, AVIF, GIF, TIFF).`);
-  return found.map((file) => ({ name: join(name, file), path: join(path, file) }));
+  return found
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((file) => ({ ...file, name: join(name, file.name) }));
 }
+
+/** A name for people. What is no UTF-8 is mostly Latin-1, and as that each has its own. */
+function textOf(name: Buffer): string {
+  const text = name.toString();
+  return Buffer.from(text).equals(name) ? text : name.toString("latin1");
+}
+
+/** Undefined for what is not there, as behind a link that leads nowhere. */
+const statOf = (path: string | Buffer) => stat(path, { bigint: true }).catch(() => undefined);
+
+const idOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`;

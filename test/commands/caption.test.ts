@@ -1,5 +1,7 @@
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Caption } from "../../shared/schema.ts";
 import { runCommand } from "../support/run-command.ts";
@@ -56,6 +58,27 @@ describe("npm run caption", () => {
       status: 0,
       stderr: "",
     });
+  });
+
+  test("of a folder the pictures alone: links end, and names are bytes", async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, "site.jpg/deeper"), { recursive: true });
+    await copyFile("examples/cat.jpg", join(folder, "site.jpg/a.jpg"));
+    const latin1 = Buffer.concat([
+      Buffer.from(join(folder, "caf")),
+      Buffer.from([0xe9]),
+      Buffer.from(".jpg"),
+    ]);
+    await copyFile("examples/cat.jpg", latin1);
+    await symlink("../..", join(folder, "site.jpg/deeper/up"));
+    await symlink("site.jpg", join(folder, "latest"));
+    await symlink("itself.jpg", join(folder, "itself.jpg"));
+    await promisify(execFile)("mkfifo", [join(folder, "pipe.jpg")]);
+    const { stdout, stderr, status } = await runCommand("caption", ["."], { INIT_CWD: folder });
+    expect(stdout.trimEnd().split("\n")).toEqual(
+      ["café.jpg", "latest/a.jpg", "site.jpg/a.jpg"].map((name) => expect.stringMatching(`^${name}\tA `)),
+    );
+    expect({ stderr, status }).toEqual({ stderr: "itself.jpg: its links lead in a circle\n", status: 1 });
   });
 
   test("- is standard input", async () => {
