@@ -3,7 +3,7 @@
  * known, so that an end at any moment loses nothing and the next run goes on from the file.
  */
 
-import { appendFile, open, readFile } from "node:fs/promises";
+import { appendFile, open, readFile, rename, stat, writeFile } from "node:fs/promises";
 import pMap from "p-map";
 import {
   CaptionApiError,
@@ -11,7 +11,8 @@ import {
   type CaptionQuery,
   CaptionTransportError,
 } from "../client/index.ts";
-import { csvHead, csvRows, readCsvTable } from "../shared/csv.ts";
+import { contentHash } from "../shared/content-hash.ts";
+import { csvHead, csvRows, readCsvTable, toCsvTable } from "../shared/csv.ts";
 import { CommandError } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import type { PictureFile } from "./picture-files.ts";
@@ -42,13 +43,14 @@ export interface LibraryOptions {
 }
 
 /**
- * Captions what the file does not have yet; what failed before is tried again.
+ * Captions what the file does not have yet; what failed before is tried again, and a picture that is another one now.
  * @throws CommandError where the file is another kind of CSV, or where no further picture can be captioned
  */
 export async function captionLibrary(library: LibraryOptions): Promise<LibraryCounts> {
   const { files, csv, onProgress } = library;
   const known = await openTable(csv);
-  const todo = files.filter(({ name }) => !known.has(name));
+  const isNew = await pMap(files, (file) => differs(file, known), { concurrency: AT_ONCE });
+  const todo = files.filter((_, i) => isNew[i]);
   const counts = { captioned: 0, cached: 0, failed: 0, kept: files.length - todo.length, needsReview: 0 };
   let done = 0;
   // Rows are whole: one write after the other.
@@ -70,8 +72,23 @@ export async function captionLibrary(library: LibraryOptions): Promise<LibraryCo
       onProgress(done, todo.length);
     },
     { concurrency: AT_ONCE },
-  );
+  ).finally(() => {
+    // In its turn too: where a picture ended the run, others may still be written.
+    written = written.then(async () => void (await leaveLastRows(csv)));
+    return written;
+  });
   return counts;
+}
+
+/** Whether the table says nothing of a picture, or something of other bytes. What cannot be read now stays as it was. */
+async function differs({ name, path = "" }: PictureFile, known: ReadonlyMap<string, string>) {
+  const sha256 = known.get(name);
+  if (sha256 === undefined) return true;
+  const now = await readFile(path).then(
+    (bytes) => contentHash(new Uint8Array(bytes)),
+    () => sha256,
+  );
+  return now !== sha256;
 }
 
 async function rowOf({ name, path = "" }: PictureFile, { client, options, onFailure }: LibraryOptions) {
@@ -101,8 +118,8 @@ function reasonOf(error: unknown): string {
   return words;
 }
 
-/** Names of the files that have a caption in the table; a new one gets its head, a row that broke off is cut. */
-async function openTable(path: string): Promise<ReadonlySet<string>> {
+/** What has a caption in the table: SHA-256 by file. A new table gets its head, a row that broke off is cut. */
+async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
     throw error;
@@ -110,7 +127,7 @@ async function openTable(path: string): Promise<ReadonlySet<string>> {
   const head = csvHead(COLUMNS);
   if (text === "") {
     await appendFile(path, head);
-    return new Set();
+    return new Map();
   }
   if (!text.startsWith(head)) {
     throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
@@ -120,6 +137,20 @@ async function openTable(path: string): Promise<ReadonlySet<string>> {
     const file = await open(path, "r+");
     await file.truncate(Buffer.byteLength(whole)).finally(() => file.close());
   }
-  const rows = readCsvTable(whole);
-  return new Set(rows.flatMap(({ file, status }) => (file !== undefined && status !== FAILED ? [file] : [])));
+  const rows = await leaveLastRows(path);
+  return new Map(
+    rows.flatMap(({ file = "", status, sha256 = "" }) => (status === FAILED ? [] : [[file, sha256]])),
+  );
+}
+
+/** Of each file the row that was written last, in the place of its first. */
+async function leaveLastRows(path: string): Promise<Record<string, string>[]> {
+  const rows = readCsvTable(await readFile(path, "utf8"));
+  const last = [...new Map(rows.map((row) => [row.file, row])).values()];
+  if (last.length < rows.length) {
+    const next = `${path}.${process.pid}.new`;
+    await writeFile(next, toCsvTable(COLUMNS, last), { mode: (await stat(path)).mode });
+    await rename(next, path);
+  }
+  return last;
 }

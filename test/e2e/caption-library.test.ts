@@ -66,6 +66,32 @@ test("an interrupted run is gone on with: each picture once, a row that broke of
   expect(names).toHaveLength(PICTURES);
 }, 90_000);
 
+test("of each picture the table says what holds now: another one under its name, one that is mended", async () => {
+  const csv = join(folder, "out.csv");
+  const args = [folder, "--url", edge.url, "--csv", csv];
+  await runCommand("caption", args);
+  const before = await table(csv);
+  // As an editor would.
+  const { alt = "" } = before.find(({ file }) => file === join(folder, "=00.jpg")) ?? {};
+  await writeFile(csv, (await readFile(csv, "utf8")).replace(`,${alt},`, ",By hand,"));
+  for (const [name, colour] of [
+    ["=05.jpg", 4_005],
+    ["bad.jpg", 4_006],
+  ] as const) {
+    await writeFile(join(folder, name), await jpegPicture(colour));
+  }
+  const { stdout, status } = await runCommand("caption", args);
+  expect([stdout, status]).toEqual([
+    expect.stringMatching(/^2 captioned, 0 known already, 0 failed, 11 /),
+    0,
+  ]);
+  const rows = await table(csv);
+  expect(rows.map(({ file }) => file)).toEqual(before.map(({ file }) => file));
+  const changed = rows.filter(({ sha256 }, i) => sha256 !== before[i]?.sha256).map(({ file }) => file);
+  expect(changed.sort()).toEqual([join(folder, "=05.jpg"), join(folder, "bad.jpg")]);
+  expect(rows.find(({ file }) => file === join(folder, "=00.jpg"))?.alt).toBe("By hand");
+}, 60_000);
+
 test("a file that is no such table is left as it is; --csv wants an API", async () => {
   const other = join(folder, "budget.csv");
   await writeFile(other, "year,sum\n2026,7\n");
