@@ -2,13 +2,17 @@
 
 import { type DefaultTreeAdapterTypes, parse } from "parse5";
 import type { Gap } from "./gap.ts";
+import { mayGetAlt, withoutTemplateCode } from "./template.ts";
 
 const TAG_CHARACTERS = "<img".length;
 
 /** Gaps of a document or a part of one, in their order. */
 export function gapsInHtml(html: string): Gap[] {
   // Where scripts run, what `<noscript>` holds is text; readers without them see its pictures.
-  const document = parse(html, { sourceCodeLocationInfo: true, scriptingEnabled: false });
+  const document = parse(withoutTemplateCode(html), {
+    sourceCodeLocationInfo: true,
+    scriptingEnabled: false,
+  });
   const gaps: Gap[] = [];
   let base: string | undefined;
   for (const element of elementsOf(document)) {
@@ -47,7 +51,8 @@ function gapOf(image: DefaultTreeAdapterTypes.Element, html: string): Gap | unde
     attributes.get("aria-hidden") === "true";
   const source = addressOf(attributes);
   const start = image.sourceCodeLocation?.startOffset;
-  if (attributes.has("alt") || isDecorative || !source || start === undefined) return undefined;
+  if (attributes.has("alt") || mayGetAlt(attributes.keys()) || isDecorative || !source || start === undefined)
+    return undefined;
   // `<image>` is an `<img>` to the parser as well, and some elements are made up by it.
   if (!/^<img[\s/]/i.test(html.slice(start, start + TAG_CHARACTERS + 1))) return undefined;
   return { source, at: start + TAG_CHARACTERS, insertion: (alt) => ` alt="${escaped(alt)}"` };

@@ -4,11 +4,13 @@ import type { Definition, Nodes } from "mdast";
 import { fromMarkdown } from "mdast-util-from-markdown";
 import type { Gap } from "./gap.ts";
 import { gapsInHtml } from "./html.ts";
+import { withoutTemplateCode } from "./template.ts";
 
 const MARK_CHARACTERS = "![".length;
 
 /** Gaps of a page, in their order. */
-export function gapsInMarkdown(markdown: string): Gap[] {
+export function gapsInMarkdown(page: string): Gap[] {
+  const markdown = withoutTemplateCode(page);
   const tree = fromMarkdown(markdown);
   const definitions = new Map<string, string>();
   walk(tree, (node) => {

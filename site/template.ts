@@ -1,0 +1,22 @@
+/** What a site's generator reads of a page and no reader sees: front matter, and HTML in the strings of a template. */
+
+/** YAML or TOML at the top. A page may also begin with a line across it. */
+const FRONT_MATTER =
+  /^\uFEFF?(?:---[ \t]*\r?\n(?=\s*(?:[\w"'-][^\r\n]*:|#|---)).*?\r?\n---|\+\+\+[ \t]*\r?\n.*?\r?\n\+\+\+)[ \t]*(?=\r?\n|$)/s;
+
+/** Of Liquid, Jinja, Handlebars, Hugo and their like. */
+const TEMPLATE_CODE = /\{\{[^{}]*\}\}|\{%[^%]*%\}/g;
+
+/** The page with blanks in their place: every character of the rest stays where it is. */
+export function withoutTemplateCode(page: string): string {
+  const blank = (found: string) => found.replaceAll(/[^\r\n]/g, " ");
+  return page
+    .replace(FRONT_MATTER, blank)
+    .replaceAll(TEMPLATE_CODE, (code) => (/<img|!\[/i.test(code) ? blank(code) : code));
+}
+
+/** Whether a template gives an `alt` to the tag that has these attributes, or attributes that are not known here. */
+export function mayGetAlt(attributeNames: Iterable<string>): boolean {
+  // `{% if x %}alt=...` is read as an attribute `%}alt`, and `{{ attributes }}` as three.
+  return [...attributeNames].some((name) => /\}alt$|^\{\{(?![#/^!])/.test(name));
+}
