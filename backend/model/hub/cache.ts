@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
@@ -12,6 +12,7 @@ export interface RepositoryCache {
   /** Folder in which the files of a commit lie under their own names. */
   snapshot(commit: string): string;
   blobPath(file: RemoteFile): string;
+  /** Whether it lies there in full size: after a power cut a file may have its name and not its bytes. */
   hasBlob(file: RemoteFile): Promise<boolean>;
   /** Makes the file appear in the commit's snapshot. */
   link(commit: string, file: RemoteFile): Promise<void>;
@@ -36,7 +37,11 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
   return {
     snapshot,
     blobPath,
-    hasBlob: (file) => exists(blobPath(file)),
+    hasBlob: (file) =>
+      stat(blobPath(file)).then(
+        ({ size }) => size === file.size,
+        () => false,
+      ),
     async link(commit, file) {
       const path = join(snapshot(commit), file.path);
       await mkdir(dirname(path), { recursive: true });

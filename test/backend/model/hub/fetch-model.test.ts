@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { readFile, realpath, stat, unlink } from "node:fs/promises";
+import { readFile, realpath, stat, truncate, unlink } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -51,6 +51,17 @@ describe("fetchModel", () => {
     );
     expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
     expect(await readFile(join(cache, "models--tests--model/refs/main"), "utf8")).toBe(COMMIT);
+  });
+
+  test("fetches again what has lost its bytes in the cache", async () => {
+    const hub = await tinyHub();
+    const cache = await temporaryFolder();
+    const { folder } = await fetchFrom(hub, { cache });
+    await truncate(join(folder, WEIGHTS));
+    hub.reads.length = 0;
+    await fetchFrom(hub, { cache });
+    expect(hub.reads).toEqual([{ path: WEIGHTS, from: 0 }]);
+    expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
   });
 
   test("what it fetched builds, base and adapter", async () => {
