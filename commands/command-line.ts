@@ -74,6 +74,13 @@ export async function runCommand<Options extends z.ZodObject, Arguments extends 
   }
 }
 
+/** What `parseArgs` says of a piece of the command line. */
+interface Token {
+  readonly kind: string;
+  readonly name?: string;
+  readonly value?: string | undefined;
+}
+
 /** Options and arguments, checked. @throws UsageError */
 export function parseCommandLine<Options extends z.ZodObject, Arguments extends z.ZodType>(
   command: Command<Options, Arguments>,
@@ -82,16 +89,22 @@ export function parseCommandLine<Options extends z.ZodObject, Arguments extends 
   const kinds = Object.entries(command.options.shape).map(
     ([name, schema]) => [name, { type: isFlag(schema) ? "boolean" : "string" } as const] as const,
   );
-  let parsed: { values: object; positionals: string[] };
+  let parsed: { values: object; positionals: string[]; tokens: readonly Token[] };
   try {
     parsed = parseArgs({
       args: [...argv],
       options: Object.fromEntries(kinds),
       allowPositionals: true,
+      tokens: true,
     });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(message.replace(/\. To specify a positional argument.*/s, "."), { cause });
+  }
+  // Of others the last counts, as everywhere.
+  for (const name of command.once ?? []) {
+    const given = new Set(parsed.tokens.filter((token) => token.name === name).map(({ value }) => value));
+    if (given.size > 1) throw new UsageError(`--${name} is given more than once`);
   }
   const options = command.options.safeParse(parsed.values, { reportInput: true });
   const given = command.arguments.safeParse(parsed.positionals, { reportInput: true });

@@ -57,6 +57,7 @@ const COMMAND = {
     "Makes a bundle, which is what a backend serves: weights in, an adapter merged, one ONNX graph out.",
   arguments: z.tuple([], "expected no arguments beside the options"),
   options: Options,
+  once: ["base", "adapter"],
   examples: [
     "npm run -s model:build -- --base Salesforce/blip-image-captioning-base --out bundles/blip",
     "npm run -s model:build -- --base DIR --adapter OWNER/ADAPTER --dtype int8,fp16 --image-size 224 --out bundles/blip",

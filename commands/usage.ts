@@ -15,6 +15,8 @@ export interface Command<Options extends z.ZodObject = z.ZodObject, Arguments ex
   readonly arguments: Arguments;
   /** Each with `describe`, or `meta` with a `value` such as DIR for what stands behind its name. */
   readonly options: Options;
+  /** Options of which somebody could want several. */
+  readonly once?: readonly string[];
   /** Lines that somebody could type. */
   readonly examples: readonly [string, ...string[]];
   /** What is true of no single option. */

@@ -46,6 +46,10 @@ describe("npm run model:build", () => {
     ],
     [["--base", TINY_BASE.folder, "--dtype", "fp64", "--out", "bundles/x"], /dtype/],
     [["--base", TINY_BASE.folder], /out/],
+    [
+      ["--base", TINY_BASE.folder, "--adapter", "one/one", "--adapter", "one/other", "--out", "bundles/x"],
+      /^--adapter is given more than once/,
+    ],
   ])("wrong use %j ends with what to do", async (args, message) => {
     const { stderr, status } = await runCommand("model-build", args);
     expect(stderr).toMatch(message);
