@@ -14,6 +14,7 @@ import { patchOf } from "../site/patch.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
 import { apiClient, captionLocally } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { systemErrorWords } from "./error-text.ts";
 import { countLine, progressLine } from "./progress.ts";
 import { type ReportRow, reportAtTheEnd } from "./site-report.ts";
 import { printableField } from "./terminal-text.ts";
@@ -67,22 +68,25 @@ async function main({
   ) {
     throw new UsageError(`expected the folder of a site, got ${given}`);
   }
-  const names = await pageNames(folder);
-  if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
   const rows: ReportRow[] = [];
+  const counts = { written: 0, review: 0, failed: 0, pages: 0 };
+  const fail = (page: string, problem: string) => {
+    counts.failed++;
+    rows.push({ page, problem });
+  };
+  const names = await pageNames(folder, (name, error) => fail(name, unreadable(name, error)));
+  if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
   if (options.report !== undefined) {
     await reportAtTheEnd(userPath(options.report), { rows, keepsEarlier: options.write });
   }
   const captioner = await openCaptioner(options);
   const captionOnce = once((source: string) => captionSource(captioner, folder, source));
   const progress = countLine("Read", names.length);
-  const counts = { written: 0, review: 0, failed: 0, pages: 0 };
 
   for (const [index, name] of names.entries()) {
-    const page = await readPage(folder, name);
-    if (page === undefined) {
-      rows.push({ page: name, problem: "The page is not UTF-8." });
-      counts.failed++;
+    const page = await readPage(folder, name).catch((error: unknown) => unreadable(name, error));
+    if (page === undefined || typeof page === "string") {
+      fail(name, page ?? "The page is not UTF-8.");
       continue;
     }
     const filled: { gap: Gap; alt: string }[] = [];
@@ -125,6 +129,14 @@ async function main({
     `${counts.written} texts ${verb} in ${counts.pages} of ${names.length} pages; ${counts.review} to be reviewed, ${counts.failed} failed.`,
   );
   return counts.failed > 0 ? 1 : 0;
+}
+
+/** Why a page or a folder of them cannot be read. @throws `error` where it is none of the system's */
+function unreadable(name: string, error: unknown): string {
+  const words = systemErrorWords(error);
+  if (words === undefined) throw error;
+  // A name is read as UTF-8, and then there is no such file.
+  return name.includes("\uFFFD") ? "Its name is not UTF-8." : `It cannot be read: ${words}.`;
 }
 
 /** Asks for the picture of a file or an address; both remember nothing. */

@@ -22,11 +22,19 @@ export interface Page {
   readonly gaps: readonly Gap[];
 }
 
-/** Names of the pages under `folder`, sorted. Links are not followed. */
-export async function pageNames(folder: string): Promise<string[]> {
+/** Names of the pages under `folder`, sorted. Links are not followed; folders within that cannot be read are told of. */
+export async function pageNames(
+  folder: string,
+  onUnreadable: (name: string, error: unknown) => void,
+): Promise<string[]> {
   const found: string[] = [];
   const look = async (inside: string) => {
-    for (const entry of await readdir(path.join(folder, inside), { withFileTypes: true })) {
+    const entries = await readdir(path.join(folder, inside), { withFileTypes: true }).catch((error) => {
+      if (inside === "") throw error;
+      onUnreadable(inside, error);
+      return [];
+    });
+    for (const entry of entries) {
       const name = path.join(inside, entry.name);
       if (entry.isDirectory() && !NOT_ENTERED.has(entry.name)) await look(name);
       if (entry.isFile() && path.extname(entry.name).toLowerCase() in KINDS) found.push(name);

@@ -73,6 +73,19 @@ test("shows a patch and changes nothing; the patch gives what --write writes; a 
   expect(again).toMatchObject({ status: 0, stdout: "" });
 });
 
+test("a page or a folder whose name is not UTF-8 is named, and the others are gone on with", async () => {
+  const folder = await newSite();
+  const latin1 = (end: string) => Buffer.from(`${folder}/caf\xE9${end}`, "latin1");
+  await mkdir(latin1(""));
+  await writeFile(latin1(".html"), "<img src=img/cat.jpg>");
+  const { stdout, stderr, status } = await runCommand("site", [folder]);
+  expect(stdout).toContain("+++ b/index.html");
+  expect(stderr).toContain(
+    "caf\uFFFD: Its name is not UTF-8.\ncaf\uFFFD.html: Its name is not UTF-8.\n2 texts",
+  );
+  expect(status).toBe(1);
+});
+
 test("names what cannot be described, and describes the rest", async () => {
   const outside = join(await temporaryFolder(), "secret.jpg");
   await copyFile(CAT, outside);
