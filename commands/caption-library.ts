@@ -3,7 +3,7 @@
  * known, so that an end at any moment loses nothing and the next run goes on from the file.
  */
 
-import { appendFile, open, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { appendFile, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import pMap from "p-map";
 import {
   CaptionApiError,
@@ -149,8 +149,12 @@ async function leaveLastRows(path: string): Promise<Record<string, string>[]> {
   const last = [...new Map(rows.map((row) => [row.file, row])).values()];
   if (last.length < rows.length) {
     const next = `${path}.${process.pid}.new`;
-    await writeFile(next, toCsvTable(COLUMNS, last), { mode: (await stat(path)).mode });
-    await rename(next, path);
+    try {
+      await writeFile(next, toCsvTable(COLUMNS, last), { mode: (await stat(path)).mode });
+      await rename(next, path);
+    } finally {
+      await rm(next, { force: true });
+    }
   }
   return last;
 }

@@ -1,6 +1,6 @@
 /** Reads and writes the pages of a site. A page that is not UTF-8 is left alone: its other bytes could not be kept. */
 
-import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Gap } from "./gap.ts";
 import { gapsInHtml, gapsInXhtml } from "./html.ts";
@@ -65,7 +65,12 @@ export async function writePage(folder: string, page: Page, text: string): Promi
   if ((await readFile(file, "utf8")) !== page.text) return false;
   const { mode } = await stat(file);
   const next = `${file}.${process.pid}.new`;
-  await writeFile(next, text, { mode });
-  await rename(next, file);
+  try {
+    await writeFile(next, text, { mode });
+    await rename(next, file);
+  } finally {
+    // On a full disk a part of the page would stay, in a folder that is published.
+    await rm(next, { force: true });
+  }
   return true;
 }

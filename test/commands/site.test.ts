@@ -2,7 +2,7 @@
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -71,6 +71,22 @@ test("shows a patch and changes nothing; the patch gives what --write writes; a 
 
   const again = await runCommand("site", [folder, "--write"]);
   expect(again).toMatchObject({ status: 0, stdout: "" });
+});
+
+test("a page that cannot be written whole stays as it was, with nothing beside it", async () => {
+  const large = `<img src=img/cat.jpg>${"x".repeat(100_000)}`;
+  const folder = await newSite({ "large.html": large });
+  // Files of 8 KiB at most: as a full disk, where none can be had.
+  const limited = ["-c", 'ulimit -f 8; exec "$0" commands/site.ts "$1" --write', process.execPath, folder];
+  await expect(promisify(execFile)("bash", limited)).rejects.toMatchObject({ code: 1 });
+  expect(await readFile(join(folder, "large.html"), "utf8")).toBe(large);
+  expect((await readdir(folder)).sort()).toEqual([
+    "blog",
+    "described.html",
+    "img",
+    "index.html",
+    "large.html",
+  ]);
 });
 
 test("a page or a folder whose name is not UTF-8 is named, and the others are gone on with", async () => {
