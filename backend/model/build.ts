@@ -24,7 +24,7 @@ import { mergeAdapter, openAdapter, withBaseLayers } from "./weights/lora.ts";
 import type { ModelFolder } from "./weights/model-folder.ts";
 import { hasPictureHead, PICTURE_HEAD, withPictureHead } from "./weights/picture-head.ts";
 import { openWeightFolder, weightFolderHash } from "./weights/safetensors.ts";
-import type { WeightSource } from "./weights/weights.ts";
+import { finiteWeights, type WeightSource } from "./weights/weights.ts";
 
 /** Captions of the training data end well before this; rows stop at their end token. */
 const DEFAULT_MAX_NEW_TOKENS = 30;
@@ -140,5 +140,6 @@ export async function openMergedWeights(
   const { weights, ties } = await openOutputLayer(opened ? withBaseLayers(stored, opened) : stored, config);
   const merged = opened && mergeAdapter(weights, opened);
   const closed = closeOutputLayer(merged ?? weights, ties, merged?.changed ?? new Set());
-  return withPictureHead(closed, { folder: base.folder, hidden: config.vision_config.hidden_size });
+  const { hidden_size: hidden } = config.vision_config;
+  return finiteWeights(await withPictureHead(closed, { folder: base.folder, hidden }));
 }

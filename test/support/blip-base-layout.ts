@@ -108,5 +108,9 @@ function safetensors(shapes: Shapes): Buffer {
   file.writeBigUInt64LE(BigInt(text.length));
   text.copy(file, 8);
   randomFillSync(file, 8 + text.length);
+  // Without the highest bit of its exponent each is a number, of less than 2.
+  for (let high = 8 + text.length + 1; high < file.length; high += BYTES_PER_VALUE) {
+    file[high] = (file[high] as number) & 0xbf;
+  }
   return file;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Dtype } from "../../bundle/bundle.ts";
-import { tensorInfo, type WeightSource } from "../weights/weights.ts";
+import { areFinite, tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import {
   type Attribute,
   ELEMENT_TYPES,
@@ -274,7 +274,7 @@ export class GraphBuilder {
 
   #float(name: string, shape: readonly number[], read: () => Promise<Float32Array>): Value {
     const type = this.floatType;
-    return this.constant({ name, type, shape, read: async () => toBytes(await read(), type) });
+    return this.constant({ name, type, shape, read: async () => toBytes(name, await read(), type) });
   }
 
   /** A constant of any type. */
@@ -303,7 +303,13 @@ function toAttribute(value: AttributeInput): Attribute {
   return "kind" in value ? value : { kind: "ints", value };
 }
 
-function toBytes(values: Float32Array, type: FloatType): Uint8Array {
+/** @throws WeightError for a number that is infinite in float16 */
+function toBytes(name: string, values: Float32Array, type: FloatType): Uint8Array {
   const array = type === "float" ? values : Float16Array.from(values);
+  if (type === "float16" && !areFinite(array)) {
+    throw new WeightError(
+      `Tensor '${name}' has values over 65,504, which fp16 cannot hold. Build with --dtype fp32.`,
+    );
+  }
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }

@@ -32,3 +32,24 @@ export function tensorInfo(source: WeightSource, name: string): TensorInfo {
   }
   return info;
 }
+
+/** `source`, read only where all is numbers. A training that diverged leaves others, and a model that says nothing. */
+export function finiteWeights(source: WeightSource): WeightSource {
+  return {
+    tensors: source.tensors,
+    async read(name) {
+      const values = await source.read(name);
+      if (areFinite(values)) return values;
+      throw new WeightError(
+        `Tensor '${name}' has values that are NaN or infinite: every caption would be empty. The training diverged, or ` +
+          "what it learnt does not fit the precision that it was saved in. Take an earlier checkpoint, or save it in float32.",
+      );
+    },
+  };
+}
+
+/** Whether none of `values` is NaN or infinite. A loop, as there may be hundreds of millions. */
+export function areFinite(values: ArrayLike<number>): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
+}

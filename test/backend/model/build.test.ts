@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { cp, readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -9,6 +9,9 @@ import {
   writeReview,
 } from "../../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
+import { openSafetensors } from "../../../backend/model/weights/safetensors.ts";
+import { WeightError } from "../../../backend/model/weights/weights.ts";
+import { f32, type TestTensor, writeSafetensors } from "../../support/safetensors.ts";
 import { TINY_ADAPTER, TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
 
 describe("buildBundle", () => {
@@ -89,6 +92,32 @@ describe("buildBundle", () => {
     await writeReview(out, review);
     const adapted = { base: TINY_BASE, adapter: TINY_ADAPTER, imageSize: 64 };
     expect((await buildBundle({ ...adapted, dtypes: ["fp32"], out })).review).toBeNull();
+  });
+
+  test.each([
+    [
+      NaN,
+      "fp32",
+      /post_layernorm\.weight' has values that are NaN or infinite: every caption would be empty/,
+    ],
+    [-Infinity, "int8", /has values that are NaN or infinite/],
+    [1e6, "fp16", /post_layernorm\.weight' has values over 65,504.*Build with --dtype fp32/],
+  ] as const)("refuses weights with %s in %s by their name", async (value, dtype, message) => {
+    const folder = await temporaryFolder();
+    await cp(TINY_BASE.folder, folder, { recursive: true });
+    const source = await openSafetensors(join(folder, "model.safetensors"));
+    const tensors: Record<string, TestTensor> = {};
+    for (const [name, { shape }] of source.tensors) {
+      const values = [...(await source.read(name))];
+      if (name === "vision_model.post_layernorm.weight") values[3] = value;
+      tensors[name] = f32(shape, values);
+    }
+    await writeSafetensors(join(folder, "model.safetensors"), tensors);
+    const out = join(folder, "bundle");
+    const building = buildBundle({ base: { id: "tests/odd", folder }, dtypes: [dtype], out });
+    await expect(building).rejects.toThrow(message);
+    await expect(building).rejects.toThrow(WeightError);
+    expect(await readdir(folder)).not.toContain("bundle");
   });
 
   test("refuses an image size that the patches do not divide", async () => {
