@@ -17,6 +17,6 @@ export function withoutTemplateCode(page: string): string {
 
 /** Whether a template gives an `alt` to the tag that has these attributes, or attributes that are not known here. */
 export function mayGetAlt(attributeNames: Iterable<string>): boolean {
-  // `{% if x %}alt=...` is read as an attribute `%}alt`, and `{{ attributes }}` as three.
-  return [...attributeNames].some((name) => /\}alt$|^\{\{(?![#/^!])/.test(name));
+  // `{% if x %}alt=...` is read as an attribute `%}alt`, and `{{ attributes }}` as three; Vue's is `:alt`, Angular's `[alt]`.
+  return [...attributeNames].some((name) => /[}:.[]alt\]?$|^\{\{(?![#/^!])/.test(name));
 }

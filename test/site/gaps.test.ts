@@ -29,6 +29,7 @@ test.each([
   ["<img data-src=a>", '<img alt="of a" data-src=a>'],
   ["<img src='data:x' data-src=a>", "<img alt=\"of a\" src='data:x' data-src=a>"],
   ["<table><img src=a><tr><td>x</table>", '<table><img alt="of a" src=a><tr><td>x</table>'],
+  ["<img src=a :data-alt=x data-alt=x>", '<img alt="of a" src=a :data-alt=x data-alt=x>'],
   ["{% if x %}<img src=a>{% endif %}", '{% if x %}<img alt="of a" src=a>{% endif %}'],
   ["{{#x}}<img src=a {{#y}}class=b{{/y}}>{{/x}}", '{{#x}}<img alt="of a" src=a {{#y}}class=b{{/y}}>{{/x}}'],
   ["---\nx: 1\n---\n<img src=a>\n---\n", '---\nx: 1\n---\n<img alt="of a" src=a>\n---\n'],
@@ -55,6 +56,7 @@ test.each([
   ['<img src=a {% if x %}alt="{{ x }}"{% endif %}>'],
   ['<img src=a {{#x}}alt="{{ x }}"{{/x}}>'],
   ["<img src=a {{ attributes }}>"],
+  ["<img src=a :alt=x><img src=a v-bind:alt=x><img src=a [alt]=x><img src=a [attr.alt]=x>"],
 ])("%s stays", (page) => {
   expect(html(page)).toBe(page);
 });
