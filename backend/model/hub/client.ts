@@ -23,7 +23,7 @@ export interface HubClient {
 
 /** @throws HubError from every method, with what to do */
 export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" | "token">): HubClient {
-  const access = { hubUrl: endpoint, ...(token === undefined ? {} : { accessToken: token }) };
+  const access = { hubUrl: endpoint };
 
   /** Turns what the client and the network throw into what the user can act on. */
   async function explained<T>(request: () => Promise<T>): Promise<T> {
@@ -43,8 +43,11 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
   /** Refusals are explained here: the client drops their headers, one of which says when to come back. */
   const checkedFetch = (repository: Repository) => async (input: RequestInfo | URL, init?: RequestInit) => {
     const request = new Request(input, init);
-    // A listing names its next page, and it may lie anywhere. The token is for the hub alone.
-    if (new URL(request.url).origin !== home) request.headers.delete("authorization");
+    // A listing names its next page, and it may lie anywhere. The token is for the hub alone. Given to the client it would have
+    // to begin with hf_, which those of mirrors do not.
+    if (token !== undefined && new URL(request.url).origin === home) {
+      request.headers.set("authorization", `Bearer ${token}`);
+    }
     const response = await fetch(request);
     if (response.status >= 400) {
       await response.body?.cancel();

@@ -42,7 +42,8 @@ export function parseHubConfig(environment: Readonly<Record<string, string | und
     variables.HF_HOME ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
   return {
     endpoint: variables.HF_ENDPOINT.replace(/\/+$/, ""),
-    token: variables.HF_TOKEN,
+    // Out of a file it may come with a line end.
+    token: variables.HF_TOKEN?.trim() || undefined,
     cache: asInShell(variables.HF_HUB_CACHE ?? join(home, "hub"), environment),
     offline: /^(1|on|yes|true)$/i.test(variables.HF_HUB_OFFLINE ?? ""),
   };

@@ -10,6 +10,14 @@ test("an empty variable is none", () => {
 });
 
 test.each([
+  ["hf_secret\n", "hf_secret"],
+  [" hf_secret", "hf_secret"],
+  ["\n", undefined],
+])("HF_TOKEN=%j", (HF_TOKEN, token) => {
+  expect(parseHubConfig({ HF_TOKEN }).token).toBe(token);
+});
+
+test.each([
   ["1", true],
   ["true", true],
   ["YES", true],

@@ -173,6 +173,8 @@ describe("fetchModel", () => {
     await expect(fetchFrom(hub)).rejects.toThrow(/set HF_TOKEN/);
     await expect(fetchFrom(hub, { token: "hf_wrong" })).rejects.toThrow(/does not open with this HF_TOKEN/);
     await fetchFrom(hub, { token: "hf_secret" });
+    hub.token = "eyJ2.of-a-mirror";
+    await fetchFrom(hub, { token: "eyJ2.of-a-mirror" });
   });
 
   test("a model or revision that does not exist", async () => {
