@@ -146,6 +146,12 @@ export function createCaptioner({
     const row = await batcher.submit({ pixels: pixels.value, decoding, signal, isBackground });
     if (!row.ok) return row;
     const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
+    // Weights are finite, but what is computed with them may not be, in float16 above all: its words would say nothing.
+    if (![...logProbabilities, pictureScore ?? 0].every(Number.isFinite)) {
+      return failure("internal", "The model could not compute a caption of this picture.", {
+        reason: "the graph returned NaN or infinite values; a bundle of fp32 has more room",
+      });
+    }
     return success({
       caption: tokenizer.decode([...decoding.promptIds, ...tokenIds]).trim(),
       score: geometricMean(logProbabilities),

@@ -35,6 +35,23 @@ test("the caption is the decoded tokens, its score the geometric mean of their p
   expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
 });
 
+test("numbers that overflowed are a failure with its reason for the log, and are not remembered", async () => {
+  const { generate } = engine;
+  engine.generate = async (...call) =>
+    (await generate(...call)).map((row) => ({
+      ...row,
+      logProbabilities: row.logProbabilities.map(() => Number.NaN),
+    }));
+  const picture = await jpegPicture();
+  const refused = await captioner.caption(picture);
+  expect(refused).toMatchObject({
+    ok: false,
+    failure: { code: "internal", reason: expect.stringContaining("NaN") },
+  });
+  engine.generate = generate;
+  expect((await words(picture)).source).toBe("generated");
+});
+
 test("a prompt begins the caption and is not part of the score", async () => {
   const answer = await words(await jpegPicture(), { prompt: "a photograph of" });
   expect(answer.caption).toMatch(/^1001 1010 1002 /);
