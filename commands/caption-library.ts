@@ -129,13 +129,13 @@ async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
     await appendFile(path, head);
     return new Map();
   }
-  if (!text.startsWith(head)) {
-    throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
-  }
-  const whole = text.slice(0, text.lastIndexOf("\r\n") + 2);
-  if (whole.length < text.length) {
-    const file = await open(path, "r+");
-    await file.truncate(Buffer.byteLength(whole)).finally(() => file.close());
+  if (!text.startsWith(head)) await readAsSaved(path, text);
+  else {
+    const whole = text.slice(0, text.lastIndexOf("\r\n") + 2);
+    if (whole.length < text.length) {
+      const file = await open(path, "r+");
+      await file.truncate(Buffer.byteLength(whole)).finally(() => file.close());
+    }
   }
   const rows = await leaveLastRows(path);
   return new Map(
@@ -143,18 +143,30 @@ async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
   );
 }
 
+/** Writes a table anew that a spreadsheet has saved without our mark, line ends or quotes. @throws CommandError for any other file */
+async function readAsSaved(path: string, text: string): Promise<void> {
+  const rows = readCsvTable(text);
+  if (Object.keys(rows[0] ?? {}).join() !== COLUMNS.join()) {
+    throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
+  }
+  await replaceTable(path, rows);
+}
+
 /** Of each file the row that was written last, in the place of its first. */
 async function leaveLastRows(path: string): Promise<Record<string, string>[]> {
   const rows = readCsvTable(await readFile(path, "utf8"));
   const last = [...new Map(rows.map((row) => [row.file, row])).values()];
-  if (last.length < rows.length) {
-    const next = `${path}.${process.pid}.new`;
-    try {
-      await writeFile(next, toCsvTable(COLUMNS, last), { mode: (await stat(path)).mode });
-      await rename(next, path);
-    } finally {
-      await rm(next, { force: true });
-    }
-  }
+  if (last.length < rows.length) await replaceTable(path, last);
   return last;
+}
+
+/** Whole or not at all. */
+async function replaceTable(path: string, rows: readonly object[]): Promise<void> {
+  const next = `${path}.${process.pid}.new`;
+  try {
+    await writeFile(next, toCsvTable(COLUMNS, rows), { mode: (await stat(path)).mode });
+    await rename(next, path);
+  } finally {
+    await rm(next, { force: true });
+  }
 }

@@ -88,6 +88,11 @@ async function main({ options: given }: { options: Options }): Promise<number> {
     throw new UsageError(`--calibrate writes into a bundle; name it with --bundle in place of --url.`);
   }
   const set = await readLabels(options.captions, options.split);
+  if (options.calibrate)
+    requireEnough(
+      set.map(({ captions }) => captions),
+      options,
+    );
   const local = options.url === undefined ? await inProcess(options.bundle) : undefined;
   const source = local ?? captionsOverHttp(apiClient(options.url ?? "", options.key));
   const evaluated = await evaluate({
@@ -118,14 +123,21 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   return evaluation.failed > 0 ? 1 : 0;
 }
 
+/** @throws CommandError where too few pictures have what a threshold is set by: what several people said */
+function requireEnough(captions: readonly (readonly string[])[], options: Options): void {
+  const withSeveral = captions.filter(({ length }) => length > 1).length;
+  if (withSeveral >= MIN_PICTURES) return;
+  throw new CommandError(
+    `A threshold wants at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
+  );
+}
+
 /** Writes the threshold into the bundle; that of the embedded model is kept beside its weights too. */
 async function calibrateBundle({ pictures }: Evaluation, options: Options): Promise<ReviewCalibration> {
-  const withSeveral = pictures.filter(({ references }) => references.length > 1).length;
-  if (withSeveral < MIN_PICTURES) {
-    throw new CommandError(
-      `A threshold wants at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
-    );
-  }
+  requireEnough(
+    pictures.map(({ references }) => references),
+    options,
+  );
   const calibrated = calibrateReview(pictures.map(withProbability), nameOfSet(options));
   await (options.bundle === undefined
     ? saveEmbeddedReview(calibrated.review)

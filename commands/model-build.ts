@@ -1,8 +1,9 @@
 /** `npm run -s model:build`: weights and adapter in, bundle out. */
 
 import { stat } from "node:fs/promises";
+import { resolve, sep } from "node:path";
 import * as z from "zod";
-import { Dtype, openBundle, variantsOf } from "../backend/bundle/bundle.ts";
+import { DTYPES_BY_DEVICE, Dtype, openBundle, variantsOf } from "../backend/bundle/bundle.ts";
 import { TRITON_MODEL } from "../backend/bundle/triton-models.ts";
 import { buildBundle } from "../backend/model/build.ts";
 import { requireReplaceable } from "../backend/model/bundle-folder.ts";
@@ -72,6 +73,7 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
     out: userPath(given.out),
     ...(given.triton === undefined ? {} : { triton: userPath(given.triton) }),
   };
+  if (options.triton !== undefined) requireForTriton(options.triton, options);
   await requireReplaceable(options.out);
   const startedAt = performance.now();
   const manifest = await buildBundle({
@@ -97,6 +99,20 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
     const bundle = await openBundle(options.out, { device: "cuda" });
     await writeTritonRepository({ bundle, folder: options.triton, model: TRITON_MODEL, device: "gpu" });
     console.log(`${given.triton}: model '${TRITON_MODEL}' for Triton, ${bundle.manifest.dtype}`);
+  }
+}
+
+/** @throws UsageError where a repository for Triton could not be written, or would spoil the bundle beside it */
+function requireForTriton(
+  triton: string,
+  { dtype, out }: { readonly dtype: readonly Dtype[]; readonly out: string },
+): void {
+  if (dtype.every((precision) => !DTYPES_BY_DEVICE.cuda.includes(precision))) {
+    throw new UsageError(`--triton takes a precision of a GPU: add fp16 to --dtype ${dtype.join(",")}`);
+  }
+  const [folder, bundle] = [resolve(triton), resolve(out)];
+  if (folder === bundle || folder.startsWith(bundle + sep)) {
+    throw new UsageError("--triton has to lie outside of --out, which holds a bundle and nothing else");
   }
 }
 

@@ -23,7 +23,7 @@ export const Device = z.enum(["cpu", "cuda", "tensorrt", "webgpu"]);
 export type Device = z.infer<typeof Device>;
 
 /** Best first. The 8-bit products are operators of the CPU alone. */
-const DTYPES_BY_DEVICE: Readonly<Record<Device, readonly Dtype[]>> = {
+export const DTYPES_BY_DEVICE: Readonly<Record<Device, readonly Dtype[]>> = {
   cpu: ["int8", "fp32", "fp16"],
   cuda: ["fp16", "fp32"],
   tensorrt: ["fp16", "fp32"],

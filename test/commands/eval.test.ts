@@ -113,7 +113,8 @@ describe("npm run eval", () => {
     }));
     const captions = await labels([...LABELLED, ...often]);
     const args = ["--images", "examples", "--captions", captions, "--calibrate"];
-    const few = await runCommand("eval", args);
+    // Before anything is captioned: there is no such bundle.
+    const few = await runCommand("eval", [...args, "--bundle", "no/such/bundle"]);
     expect(few).toMatchObject({ status: 1 });
     expect(few.stderr).toMatch(/at least 100 pictures with two or more captions/);
     expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({ status: 2 });

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { startHubServer } from "../support/hub-server.ts";
@@ -47,6 +48,14 @@ describe("npm run model:build", () => {
     [["--base", TINY_BASE.folder, "--dtype", "fp64", "--out", "bundles/x"], /dtype/],
     [["--base", TINY_BASE.folder], /out/],
     [
+      ["--base", TINY_BASE.folder, "--dtype", "int8", "--triton", "bundles/t", "--out", "bundles/x"],
+      /^--triton takes a precision of a GPU: add fp16 to --dtype int8/,
+    ],
+    [
+      ["--base", TINY_BASE.folder, "--triton", "bundles/x/t", "--out", "bundles/x/"],
+      /^--triton has to lie outside of --out/,
+    ],
+    [
       ["--base", TINY_BASE.folder, "--adapter", "one/one", "--adapter", "one/other", "--out", "bundles/x"],
       /^--adapter is given more than once/,
     ],
@@ -54,6 +63,15 @@ describe("npm run model:build", () => {
     const { stderr, status } = await runCommand("model-build", args);
     expect(stderr).toMatch(message);
     expect(status).toBe(2);
+  });
+
+  test("a folder of adapters with names of their own is refused by those names", async () => {
+    const folder = await temporaryFolder();
+    await cp(TINY_ADAPTER.folder, join(folder, "flickr"), { recursive: true });
+    const args = ["--base", TINY_BASE.folder, "--adapter", folder, "--out", join(folder, "bundle")];
+    const { stderr, status } = await runCommand("model-build", args);
+    expect(stderr).toContain(`${folder} holds adapters in folders: name ${join(folder, "flickr")}.`);
+    expect(status).toBe(1);
   });
 
   test("an adapter where a base belongs is refused by what it lacks", async () => {

@@ -92,6 +92,19 @@ test("of each picture the table says what holds now: another one under its name,
   expect(rows.find(({ file }) => file === join(folder, "=00.jpg"))?.alt).toBe("By hand");
 }, 60_000);
 
+test("a table that a spreadsheet saved its own way is gone on with, a person's words in it kept", async () => {
+  const csv = join(folder, "out.csv");
+  const args = [folder, "--url", edge.url, "--csv", csv];
+  await runCommand("caption", args);
+  const written = await readFile(csv, "utf8");
+  const { alt = "" } = (await table(csv)).find(({ file }) => file === join(folder, "=00.jpg")) ?? {};
+  const saved = written.replace("\uFEFF", "").replaceAll("\r\n", "\n").replace(`,${alt},`, ',"By hand",');
+  await writeFile(csv, saved);
+  const { stdout } = await runCommand("caption", args);
+  expect(stdout).toMatch(/^0 captioned, 0 known already, 1 failed, 12 from before/);
+  expect(await readFile(csv, "utf8")).toBe(written.replace(`,${alt},`, ",By hand,"));
+}, 60_000);
+
 test("a file that is no such table is left as it is; --csv wants an API", async () => {
   const other = join(folder, "budget.csv");
   await writeFile(other, "year,sum\n2026,7\n");

@@ -3,10 +3,14 @@
  * https://huggingface.co/docs/peft/package_reference/lora
  */
 
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { fileExists } from "../../bundle/file-exists.ts";
 import { readJsonFile } from "../../bundle/json-file.ts";
 import { WeightError } from "./weights.ts";
+
+const CONFIG_FILE = "adapter_config.json";
 
 const Names = z.union([z.string(), z.array(z.string())]);
 const Pattern = z.record(z.string(), z.number());
@@ -63,10 +67,21 @@ const MERGE_FIRST = "Merge it with peft's merge_and_unload and give the merged m
 
 /** Reads the configuration of the adapter in `folder`. @throws WeightError for a method that is not merged here */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
-  const path = join(folder, "adapter_config.json");
+  const path = join(folder, CONFIG_FILE);
+  if (!(await fileExists(path))) await refuseNamed(folder);
   const config = await readJsonFile(path, AdapterConfig, WeightError);
   requireMergeable(config, path);
   return config;
+}
+
+/** An adapter that is not called "default" lies in a folder of its name. @throws WeightError where some do here */
+async function refuseNamed(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const inside = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
+  const hasAdapter = await Promise.all(inside.map((one) => fileExists(join(one, CONFIG_FILE))));
+  const named = inside.filter((_, i) => hasAdapter[i]);
+  if (named.length > 0)
+    throw new WeightError(`${folder} holds adapters in folders: name ${named.join(" or ")}.`);
 }
 
 function requireMergeable(config: AdapterConfig, path: string): void {
