@@ -40,7 +40,8 @@ export function startDecoder(settings: DecoderSettings): Decoder {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const wallTimeoutMs = settings.limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
-  let isFit = true;
+  // No process at all where no more files or processes may be opened.
+  let isFit = child.pid !== undefined;
   let isReady = false;
   let isEnded = false;
   const unfit = () => {
@@ -52,7 +53,7 @@ export function startDecoder(settings: DecoderSettings): Decoder {
   child.on("message", ({ kind }: DecoderReply) => {
     if (kind === "ready") isReady = true;
   });
-  child.send(settings);
+  if (child.connected) child.send(settings);
   // The server ends when it is done, not when its decoders are.
   child.unref();
   child.channel?.unref();
@@ -117,6 +118,11 @@ function tooCostly(): Result<never> {
 
 function exitedWith(child: ChildProcess, wasReady: boolean): Result<never> {
   if (wasReady) return tooCostly();
+  if (child.pid === undefined) {
+    throw new Error(
+      "No decoder process can be started: the limit of open files or of processes is reached (ulimit -n and -u).",
+    );
+  }
   throw new Error(
     `The decoder process ended with ${child.exitCode ?? child.signalCode} before it was ready.`,
   );

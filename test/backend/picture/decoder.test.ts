@@ -66,6 +66,26 @@ test("a decoder that was ended says so, and takes no more", async () => {
   expect(decoder.isFit).toBe(false);
 });
 
+test("where no more files may be opened it is unfit and says why, and the process lives", async () => {
+  const script = `
+    import { closeSync, openSync } from "node:fs";
+    import { startDecoder } from ${JSON.stringify(new URL("../../../backend/picture/decoder.ts", import.meta.url))};
+    const files = [];
+    try {
+      for (;;) files.push(openSync("/dev/null"));
+    } catch {}
+    const decoder = startDecoder(${JSON.stringify(settings)});
+    console.log(decoder.isFit);
+    await decoder.decode({}).catch((error) => console.log(error.message));
+    for (const file of files) closeSync(file);
+    const next = startDecoder(${JSON.stringify(settings)});
+    console.log(next.isFit);
+    next.end();`;
+  const limited = 'ulimit -n 64 && exec "$0" --input-type=module --eval "$1"';
+  const said = execFileSync("sh", ["-c", limited, process.execPath, script], { encoding: "utf8" });
+  expect(said).toMatch(/^false\nNo decoder process can be started.*open files.*\ntrue\n$/);
+});
+
 test("a bug in it is thrown here", async () => {
   const decoder = start();
   await expect(decoder.decode(null as unknown as InspectedPicture)).rejects.toThrow("null");

@@ -104,6 +104,17 @@ test("lanes answer what one engine answers", async () => {
   }
 });
 
+test("a bundle that was written over the one it serves does not answer in its name", async () => {
+  const [bundle, other] = [await tinyBundle(), await tinyBundle({ adapted: true })];
+  const { size } = bundle.manifest.image;
+  const engine = await createCpuEngine({ bundle, threads: 2, maxBatchSize: 1 });
+  await copyFile(other.graphPath, bundle.graphPath);
+  for (let pass = 0; pass < 2; pass++) await engine.generate(new Uint8Array(3 * size * size), 1, GREEDY);
+  // Lanes that are being opened are waited for.
+  await engine.close();
+  expect(engine.concurrency).toBe(1);
+});
+
 test("weights that are large are held once", async () => {
   const bundle = await tinyBundle();
   const { size } = bundle.manifest.image;
