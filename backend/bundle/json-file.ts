@@ -1,5 +1,6 @@
 /** JSON files of models and bundles: read under a schema, and written whole. */
 
+import { randomUUID } from "node:crypto";
 import { constants, copyFile, link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import * as z from "zod";
 
@@ -38,7 +39,8 @@ export async function createJsonFile(path: string, value: unknown): Promise<bool
 
 /** Resolves with where it lies. */
 async function writeBeside(path: string, value: unknown): Promise<string> {
-  const partial = `${path}.partial-${process.pid}`;
+  // Processes of two containers that share a folder have the same number, 1.
+  const partial = `${path}.partial-${randomUUID()}`;
   await writeFile(partial, `${JSON.stringify(value, null, 2)}\n`);
   return partial;
 }

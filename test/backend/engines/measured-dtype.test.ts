@@ -90,6 +90,19 @@ describe("openFastest", () => {
     }
   });
 
+  test("containers that share the folder, whose processes have one number, do not meet while they write", async () => {
+    const bundle = await build(["fp32", "int8"]);
+    for (let round = 0; round < 5; round++) {
+      await rm(join(bundle, DTYPE_FILE), { force: true });
+      const starts = [10, 30, 10, 30].map((fp32) =>
+        openFastest(bundle, HERE, times({ int8: 20, fp32 }).measure),
+      );
+      const opened = await Promise.all(starts);
+      expect(new Set(opened.map((one) => one.bundle.manifest.dtype)).size).toBe(1);
+      expect(opened.map(({ notKept }) => notKept)).toEqual([undefined, undefined, undefined, undefined]);
+    }
+  });
+
   test("a bundle of one precision is not measured", async () => {
     const none = times({});
     const opened = await openFastest(await build(["fp32"]), HERE, none.measure);
