@@ -5,6 +5,7 @@
  */
 
 import { graphBytes } from "../../bundle/graph-files.ts";
+import { checkRevision } from "../../bundle/revision.ts";
 import type { Engine } from "../engine.ts";
 import type { OnnxEngineOptions } from "./engine.ts";
 import { createThreadedOnnxEngine } from "./threaded.ts";
@@ -22,7 +23,17 @@ export async function createCpuEngine(options: Options): Promise<Engine> {
   const whole = await createThreadedOnnxEngine(options);
   if (count < 2 || (await graphBytes(bundle.graphPath)) > MAX_WEIGHT_BYTES) return whole;
   const ofLane = { ...options, threads: Math.floor(threads / count) };
-  const openLanes = () => Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
+  async function openLanes(): Promise<Engine[]> {
+    const lanes = await Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
+    try {
+      // Another bundle may have been written there since the start: its captions would be kept as this one's.
+      await checkRevision(bundle);
+      return lanes;
+    } catch (error) {
+      await Promise.all(lanes.map((lane) => lane.close()));
+      throw error;
+    }
+  }
   return withLanes({ whole, openLanes, maxBatchSize });
 }
 
@@ -50,7 +61,7 @@ export function withLanes({
       lanes = await openLanes();
       free = [...lanes];
     } catch {
-      // No memory for them, say: `whole` goes on as it did.
+      // No memory for them, say, or another bundle in the folder: `whole` goes on as it did.
     }
   }
 
