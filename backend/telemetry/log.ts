@@ -27,6 +27,8 @@ function standardOutput() {
   const output = pino.destination({ maxLength: MAX_UNWRITTEN_CHARACTERS });
   let isSaid = false;
   output.on("error", (error: Error) => {
+    // Both may lead to one reader that is gone.
+    if (!isSaid) process.stderr.on("error", () => {});
     if (!isSaid) console.error(`The log cannot be written, and lines of it are lost: ${error.message}`);
     isSaid = true;
     // What pino calls at the process's exit: it would try the same for ever.
