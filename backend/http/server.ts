@@ -1,7 +1,7 @@
 /** Puts the app on a port, and takes it off again without dropping what it accepted. */
 
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import { createCaptioner, PICTURE_LIMITS, pixelFormat } from "../captioner/captioner.ts";
@@ -49,6 +49,9 @@ export interface RunningServer {
  */
 const KEEP_ALIVE_MS = 905_000;
 
+/** How often draining hangs up on idle connections: a new one's first request may be on its way. */
+const SWEEP_MS = 1_000;
+
 /** Each lane is a process of its own. */
 const MAX_DECODE_LANES = 16;
 
@@ -87,14 +90,23 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     isDraining: () => draining,
   });
   await captioner.warmUp();
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, getRequestListener(app.fetch));
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS },
+    // HTTP/1.0 has no Host header; a load balancer's health check may be such a request.
+    getRequestListener(app.fetch, { hostname: "localhost" }),
+  );
+  const connections = new Set<Socket>();
+  server.on("connection", (socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+  });
   await listen(server, config);
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://${config.HOST.includes(":") ? `[${config.HOST}]` : config.HOST}:${port}`,
     async drain() {
       draining = true;
-      await closeWithin(server, config.DRAIN_TIMEOUT_MS);
+      await closeWithin(server, connections, config.DRAIN_TIMEOUT_MS);
       captioner.close();
       await Promise.all([engine.close(), tracing.close()]);
     },
@@ -111,10 +123,23 @@ function listen(server: Server, { HOST, PORT }: ServerConfig): Promise<void> {
   });
 }
 
-/** Stops listening; connections that still wait for an answer keep it, up to `timeoutMs`. */
-async function closeWithin(server: Server, timeoutMs: number): Promise<void> {
+/**
+ * Stops listening; connections that still wait for an answer keep it, up to `timeoutMs`. Those that have never asked for
+ * anything, as browsers and load balancers open them in advance, do not, though Node takes them for busy.
+ */
+async function closeWithin(
+  server: Server,
+  connections: ReadonlySet<Socket>,
+  timeoutMs: number,
+): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
+  const sweep = setInterval(() => {
+    // Those whose last answer was still on its way when `close` hung up on the idle ones.
+    server.closeIdleConnections();
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+  }, SWEEP_MS);
   const deadline = setTimeout(() => server.closeAllConnections(), timeoutMs);
   await closed;
+  clearInterval(sweep);
   clearTimeout(deadline);
 }

@@ -5,9 +5,11 @@ import { open, readdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { buildBundle } from "../../backend/model/build.ts";
+import { EMBEDDED_BUNDLE } from "../../backend/model/embedded.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
 import { freePort } from "./edge-support.ts";
@@ -164,6 +166,35 @@ test("a request that never ends is cut off after DRAIN_TIMEOUT_MS", async () => 
   expect(await exited).toBe(0);
 });
 
+test("a connection that has never asked for anything holds up no end", async () => {
+  const { port, process: child } = await start();
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
+}, 10_000);
+
+test("a signal before it listens ends it too, as nothing else would as the first process of a container", async () => {
+  const child = fork(new URL("../../backend/main.ts", import.meta.url), {
+    env: { PATH: process.env.PATH, PORT: "0", BUNDLE: EMBEDDED_BUNDLE },
+    execArgv: [],
+    silent: true,
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const exited = once(child, "exit");
+  child.stdout?.once("data", () => child.kill("SIGTERM"));
+  expect(await exited).toEqual([0, null]);
+});
+
+test("a health check without a Host header is answered: HTTP/1.0 has none", async () => {
+  const { port } = await start();
+  const socket = connect(port, "127.0.0.1");
+  socket.end("GET /readyz HTTP/1.0\r\n\r\n");
+  expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+});
+
 test("a caller that hangs up while it waits costs no forward pass", async () => {
   const { url, process: child, passes } = await start();
   child.send("hold");
@@ -246,6 +277,18 @@ test.skipIf(!existsSync(FULL_DISK))("a disk too full for the log stops no captio
   child.kill("SIGTERM");
   expect(await exited).toBe(0);
   expect(said.match(/The log cannot be written/g)).toHaveLength(1);
+});
+
+test("a reader of both outputs that is gone stops no caption and no end", async () => {
+  const bundle = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
+  const { child, lines } = await startMain({ BUNDLE: bundle });
+  const url = /"url":"([^"]+)"/.exec(lines)?.[1] ?? "";
+  for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+  for (const seed of [1, 2, 3]) expect((await post(url, await jpegPicture(seed))).status).toBe(200);
+  const exited = exitOf(child);
+  child.kill("SIGTERM");
+  expect(await exited).toBe(0);
 });
 
 test.each([
