@@ -87,6 +87,23 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("photo 0.jpg").locator("img[src^=blob]").waitFor();
   });
 
+  test("where the browser has no room for the texts the page says so, and keeps them all once there is some", async () => {
+    const devtools = await page.context().newCDPSession(page);
+    const quota = (quotaSize?: number) =>
+      devtools.send("Storage.overrideQuotaForOrigin", { origin: edge.url, ...(quotaSize && { quotaSize }) });
+    const warning = page.getByText("This browser does not keep your texts");
+    await quota(1);
+    await add(await files(2));
+    for (const i of [0, 1]) await captioned(`photo ${i}.jpg`);
+    await warning.waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+    await quota();
+    await textOf("photo 0.jpg").press("Enter");
+    await warning.waitFor({ state: "hidden" });
+    await page.reload();
+    await status().filter({ hasText: "As you left it. 1 of 2 done." }).waitFor();
+  });
+
   test("sixty pictures by keyboard alone: two fail, one is retried, a reload in the middle, the export is right", async () => {
     const given = await files(60);
     (given[7] as { buffer: Buffer }).buffer = Buffer.from("no picture");

@@ -21,7 +21,9 @@ const MOST_ALTERNATIVES = 3;
 const ROWS_AT_ONCE = 20;
 
 const worklist = createWorklist();
-const store = createRowStore();
+const store = createRowStore((isKept) => {
+  at("unkept", "p").hidden = isKept;
+});
 const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */

@@ -36,8 +36,12 @@ export interface Store {
   remove(ids: readonly string[]): Promise<void>;
 }
 
-/** Where the browser forbids it (private windows), nothing is remembered and all else works. */
-export function createRowStore(): Store {
+/**
+ * Where the browser forbids it (private windows) or has no room, nothing is remembered and all else works.
+ *
+ * @param onSaved told after each write whether all is kept
+ */
+export function createRowStore(onSaved: (isKept: boolean) => void): Store {
   const changed = new Map<string, Row>();
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -46,7 +50,15 @@ export function createRowStore(): Store {
     timer = undefined;
     const rows = [...changed];
     changed.clear();
-    if (rows.length > 0) await setMany(rows, rowsOf).catch(() => {});
+    if (rows.length === 0) return;
+    try {
+      await setMany(rows, rowsOf);
+      onSaved(true);
+    } catch {
+      // With the next one, but not in place of what has changed since.
+      for (const [id, row] of rows) if (!changed.has(id)) changed.set(id, row);
+      onSaved(false);
+    }
   }
 
   return {
