@@ -1,5 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { TRITON_MODEL } from "../../backend/bundle/triton-models.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
@@ -52,11 +56,28 @@ describe("deploy/", () => {
   test("probes ask routes that the backend has", () => {
     const routes = read("backend/http/app.ts");
     const asked = FILES.filter((path) => !path.includes("tunnel"))
-      .flatMap((path) => [...read(path).matchAll(/(?:path: |8788)(\/\w+)/g)])
+      .flatMap((path) => [...read(path).matchAll(/(?:path: |PORT \+ ')(\/\w+)/g)])
       .map(([, route]) => route);
     expect(new Set(asked)).toEqual(new Set(["/readyz", "/healthz"]));
     for (const route of asked) expect(routes).toContain(`"${route}"`);
   });
+
+  test.each([200, 503])(
+    "the images' health check asks the port that the server was given, which answers %i",
+    async (status) => {
+      const server = createServer((_, response) => response.writeHead(status).end()).listen(0, "127.0.0.1");
+      onTestFinished(() => void server.close());
+      await once(server, "listening");
+      const { port } = server.address() as AddressInfo;
+      const checks = [...read("deploy/Dockerfile").matchAll(/^ +CMD (\["node", "-e", .*\])$/gm)];
+      expect(checks).toHaveLength(2);
+      for (const [, check = ""] of checks) {
+        const [, ...args] = JSON.parse(check) as string[];
+        const child = spawn(process.execPath, args, { env: { PORT: String(port) }, stdio: "ignore" });
+        expect(await once(child, "exit")).toEqual([status === 200 ? 0 : 1, null]);
+      }
+    },
+  );
 
   test("a pod gets the time that draining takes", () => {
     const manifest = read("deploy/kubernetes/backend.yaml");
