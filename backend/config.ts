@@ -14,6 +14,9 @@ const MIB = 1024 * 1024;
 /** As many as a Map can hold; room for all of them is made at the start. */
 const MAX_RECENT_CAPTIONS = 2 ** 24;
 
+/** More than any machine has cores for; a hundred thousand would be begun one after the other, without a word. */
+const MAX_THREADS = 1024;
+
 const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:]+\]):\d+$/i, "expected HOST:PORT, several by commas");
 
 /** Each variable with its meaning; `docs/run.md` is made from them. */
@@ -57,7 +60,7 @@ export const BackendVariables = z.object({
     .describe(
       "Bearer token that callers must send, 16 characters at least; required unless HOST is loopback",
     ),
-  THREADS: z.coerce.number().int().min(1).default(availableParallelism()).meta({
+  THREADS: z.coerce.number().int().min(1).max(MAX_THREADS).default(availableParallelism()).meta({
     description: "Threads of one forward pass, and most pictures decoded at once, which are 16 at most",
     default: "as many as the machine has cores",
   }),
@@ -106,7 +109,10 @@ export const BackendVariables = z.object({
     .default(30_000)
     .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z
-    .optional(WebAddress)
+    .string()
+    .trim()
+    .pipe(WebAddress)
+    .optional()
     .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
   LOG_LEVEL: z._default(LogLevel, "info").describe("Least severe line that is logged"),
 });

@@ -49,6 +49,11 @@ export interface RunningServer {
  */
 const KEEP_ALIVE_MS = 905_000;
 
+/** Node's own limit for a request to arrive, milliseconds. */
+const SLOWEST_REQUEST_MS = 300_000;
+/** What is left to the app's own answer before Node hangs up. */
+const HANG_UP_AFTER_MS = 10_000;
+
 /** How often draining hangs up on idle connections: a new one's first request may be on its way. */
 const SWEEP_MS = 1_000;
 
@@ -91,7 +96,11 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
   });
   await captioner.warmUp();
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      // Of a body that is too slow the app says so; Node would hang up first.
+      requestTimeout: Math.max(SLOWEST_REQUEST_MS, config.REQUEST_TIMEOUT_MS + HANG_UP_AFTER_MS),
+    },
     // HTTP/1.0 has no Host header; a load balancer's health check may be such a request.
     getRequestListener(app.fetch, { hostname: "localhost" }),
   );

@@ -31,6 +31,17 @@ test("no more captions are remembered than a Map holds: the start would run out 
   );
 });
 
+test("as many threads as no machine has are refused before they are begun", () => {
+  expect(() => parseConfig({ THREADS: "100000" })).toThrow(/THREADS: expected at most 1024/);
+});
+
+test("blanks around the collector's address are no part of it", () => {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT } = parseConfig({
+    OTEL_EXPORTER_OTLP_ENDPOINT: " http://a.test:4318\n",
+  });
+  expect(OTEL_EXPORTER_OTLP_ENDPOINT).toBe("http://a.test:4318");
+});
+
 test.each(["0.0.0.0", "::", "10.0.0.4", "example.org"])("a secret is required to listen on %s", (HOST) => {
   expect(() => parseConfig({ HOST })).toThrow(/BACKEND_SECRET.*required/s);
   expect(parseConfig({ HOST, BACKEND_SECRET: SECRET }).HOST).toBe(HOST);

@@ -49,14 +49,13 @@ export function createRowStore(onSaved: (isKept: boolean) => void): Store {
     clearTimeout(timer);
     timer = undefined;
     const rows = [...changed];
-    changed.clear();
     if (rows.length === 0) return;
     try {
       await setMany(rows, rowsOf);
+      // What has changed since, or was removed, is left as it is.
+      for (const [id, row] of rows) if (changed.get(id) === row) changed.delete(id);
       onSaved(true);
     } catch {
-      // With the next one, but not in place of what has changed since.
-      for (const [id, row] of rows) if (!changed.has(id)) changed.set(id, row);
       onSaved(false);
     }
   }
