@@ -322,7 +322,10 @@ const queueDescription: CollectionAfterChangeHook = async (save) => {
   return doc;
 };
 
-/** Whether a save leaves a picture waiting that no job is under way for: a new file, or one that comes back from the trash. */
+/**
+ * Whether a save leaves a picture waiting that no job is under way for: a new file, one that comes back from the trash, or
+ * a version from when it waited.
+ */
 function startsToWait({
   data,
   previousDoc,
@@ -331,5 +334,6 @@ function startsToWait({
   if (data[FIELD.state] !== "pending") return false;
   if (operation === "create") return true;
   const isRestored = Boolean(previousDoc?.deletedAt) && data.deletedAt === null;
-  return isRestored || data[FIELD.hash] !== valueAt(previousDoc, FIELD.hash);
+  const isWaiting = valueAt(previousDoc, FIELD.state) === "pending";
+  return isRestored || !isWaiting || data[FIELD.hash] !== valueAt(previousDoc, FIELD.hash);
 }

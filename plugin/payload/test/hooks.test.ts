@@ -461,6 +461,19 @@ describe("drafts", () => {
     await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
     expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
   });
+
+  test("a version from when the picture waited is described anew", async () => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "published" });
+    api.answer = caption();
+    await site.runJobs();
+    expect(await site.read(id, { draft: true })).toMatchObject({ altState: "generated" });
+    const { docs } = await site.payload.findVersions({ collection: "media" as never, sort: "createdAt" });
+    await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
+    expect(await site.read(id)).toMatchObject({ altState: "pending" });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+  });
 });
 
 describe("saves that share one request", () => {
