@@ -1,9 +1,10 @@
 /** Finds the text field of an upload collection, wherever it stands, and decorates it. */
 
-import type { Field, TextareaField, TextField } from "payload";
+import type { Field, PayloadRequest, TextareaField, TextField } from "payload";
 import { text, textarea } from "payload/shared";
 import { ALT_CHARACTERS } from "./limits.ts";
 import { FIELD, PACKAGE } from "./names.ts";
+import { type Document, valueAt, withValueAt } from "./paths.ts";
 
 /** What the rest of the plugin knows of a collection's text field. */
 export interface AltField {
@@ -12,6 +13,21 @@ export interface AltField {
   readonly isLocalized: boolean;
   /** Undefined where the site sets none. */
   readonly maxLength: number | undefined;
+  /** Who may write it, where the site says so of the field itself. */
+  readonly access: TextLike["access"];
+  /** Whether the site's own validation of the field lets this text stand. */
+  accepts(text: string, of: Validated): Promise<boolean>;
+}
+
+/** Why a picture stays without the text that came. */
+export const REFUSED_BY_SITE = "The site's own validation refuses the text that came.";
+
+/** What a validation is told beside the text. */
+export interface Validated {
+  readonly req: PayloadRequest;
+  readonly collection: string;
+  readonly document: Document;
+  readonly operation: "create" | "update";
 }
 
 type TextLike = TextField | TextareaField;
@@ -50,7 +66,7 @@ export function withAltField(
   };
   return {
     fields: [decorate(added, { ...decoration, path, isLocalized: false }), ...fields],
-    alt: { path, isLocalized: false, maxLength: undefined },
+    alt: altFieldOf(added, { path, isLocalized: false, maxLength: undefined }),
   };
 }
 
@@ -80,7 +96,8 @@ function decorateIn(fields: readonly Field[], search: Search): Field[] {
     }
     const path = search.prefix + field.name;
     const isLocalized = search.isLocalized || field.localized === true;
-    search.found.push({ path, isLocalized, maxLength: usableLength(field, search.slug) });
+    const maxLength = usableLength(field, search.slug);
+    search.found.push(altFieldOf(field, { path, isLocalized, maxLength }));
     return decorate(field, { ...search, path, isLocalized });
   });
 }
@@ -89,6 +106,33 @@ function within(search: Search, group: object): Search {
   const name = "name" in group && typeof group.name === "string" ? group.name : undefined;
   const isLocalized = search.isLocalized || ("localized" in group && group.localized === true);
   return { ...search, isLocalized, prefix: name === undefined ? search.prefix : `${search.prefix}${name}.` };
+}
+
+function altFieldOf(field: TextLike, place: Pick<AltField, "path" | "isLocalized" | "maxLength">): AltField {
+  const { path } = place;
+  return {
+    ...place,
+    access: field.access,
+    async accepts(value, { req, collection, document, operation }) {
+      const data = withValueAt(document, path, value);
+      // As Payload itself asks when a document is saved.
+      const result = await ownValidation(field)(value, {
+        ...field,
+        id: document.id,
+        blockData: undefined,
+        collectionSlug: collection,
+        data,
+        event: "submit",
+        operation,
+        path: path.split("."),
+        preferences: { fields: {} },
+        previousValue: valueAt(document, path),
+        req,
+        siblingData: path.includes(".") ? valueAt(data, path.slice(0, path.lastIndexOf("."))) : data,
+      });
+      return result === true;
+    },
+  };
 }
 
 function usableLength({ maxLength, name }: TextLike, slug: string): number | undefined {
@@ -130,6 +174,11 @@ function described<T>(description: T | string | undefined, note: string): T | st
   return typeof description === "string" ? `${description} ${note}` : description;
 }
 
+type Validation = (value: unknown, options: unknown) => true | string | Promise<true | string>;
+
+const ownValidation = (field: TextLike) =>
+  (field.validate ?? (field.type === "text" ? text : textarea)) as Validation;
+
 const MAY_BE_EMPTY: ReadonlySet<unknown> = new Set(["pending", "failed", "decorative"]);
 
 /**
@@ -137,7 +186,7 @@ const MAY_BE_EMPTY: ReadonlySet<unknown> = new Set(["pending", "failed", "decora
  * come, or the picture is decorative. The column stays NOT NULL: the text is then an empty string.
  */
 function emptyWhereAllowed(field: TextLike): TextLike["validate"] {
-  const own = field.validate ?? (field.type === "text" ? text : textarea);
+  const own = ownValidation(field);
   return ((
     value: unknown,
     options: { data?: Record<string, unknown>; operation?: string; event?: string },
@@ -146,6 +195,6 @@ function emptyWhereAllowed(field: TextLike): TextLike["validate"] {
     // A form that is still to be sent does not know yet what the upload will bring.
     const isBeforeUpload = options.operation === "create" && options.event === "onChange";
     if (isEmpty && (MAY_BE_EMPTY.has(options.data?.[FIELD.state]) || isBeforeUpload)) return true;
-    return (own as (value: unknown, options: unknown) => unknown)(value, options);
+    return own(value, options);
   }) as TextLike["validate"];
 }

@@ -13,7 +13,7 @@ import {
   type TypedUser,
   ValidationError,
 } from "payload";
-import type { AltField } from "./alt-field.ts";
+import { type AltField, REFUSED_BY_SITE } from "./alt-field.ts";
 import type { Described } from "./captioner.ts";
 import { ChangedMeanwhileError, machineContext } from "./hooks.ts";
 import { FIELD } from "./names.ts";
@@ -127,6 +127,12 @@ async function writeText(
   read: Read,
   { text, score, needsReview, cached }: Described & { ok: true },
 ): Promise<Outcome> {
+  const { req, document, alt } = read;
+  const { collection } = target;
+  if (!(await alt.accepts(text, { req, collection, document, operation: "update" }))) {
+    await writeFailure(payload, target, REFUSED_BY_SITE, read);
+    return { kind: "failed", reason: REFUSED_BY_SITE };
+  }
   const refused = await write(payload, target, read, {
     ...NOTHING_STORED,
     alt: text,

@@ -13,7 +13,7 @@ import {
   type RequestContext,
   ValidationError,
 } from "payload";
-import type { AltField } from "./alt-field.ts";
+import { type AltField, REFUSED_BY_SITE, type Validated } from "./alt-field.ts";
 import { DESCRIBE_QUEUE, DESCRIBE_TASK, FIELD } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
@@ -132,7 +132,17 @@ function decideText(alt: AltField): CollectionBeforeValidateHook {
     // An old form sends the hash of the file that it was opened with.
     const known = valueAt(originalDoc, FIELD.hash) ?? null;
     const marked = { ...data, [FIELD.hash]: isNewFile && hash !== undefined ? hash : known };
-    const result = await carryOut({ saved, data: marked, before, alt, req, bytes, inLocale, originalDoc });
+    const result = await carryOut({
+      saved,
+      data: marked,
+      before,
+      alt,
+      req,
+      bytes,
+      inLocale,
+      originalDoc,
+      collection: collection.slug,
+    });
     delete result[FIELD.suggestion];
     return result;
   };
@@ -193,6 +203,7 @@ async function carryOut({
   bytes,
   inLocale,
   originalDoc,
+  collection,
 }: {
   saved: Saved;
   data: Document;
@@ -202,6 +213,7 @@ async function carryOut({
   bytes: Uint8Array<ArrayBuffer> | undefined;
   inLocale: boolean;
   originalDoc: Document | undefined;
+  collection: string;
 }): Promise<Document> {
   if (saved.kind === "refuse") {
     throw new ValidationError({ errors: [{ path: FIELD.decorative, message: saved.message }], req }, req.t);
@@ -213,7 +225,9 @@ async function carryOut({
     return inLocale ? withValueAt(result, textPath(alt, req), stored.alt) : result;
   };
   if (saved.kind === "set") return put(saved.stored);
-  return put(await describedNow({ saved: saved.stored, data, alt, req, bytes, inLocale }));
+  const operation = before === undefined ? "create" : "update";
+  const of = { req, collection, document: { ...originalDoc, ...data }, operation } as const;
+  return put(await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale }));
 }
 
 /** The description, asked for while the upload waits; or the state in which a job takes it over. */
@@ -221,23 +235,31 @@ async function describedNow({
   saved,
   data,
   alt,
-  req,
+  of,
   bytes,
   inLocale,
 }: {
   saved: Stored;
   data: Document;
   alt: AltField;
-  req: PayloadRequest;
+  of: Validated;
   bytes: Uint8Array<ArrayBuffer> | undefined;
   inLocale: boolean;
 }): Promise<Stored> {
+  const { req } = of;
   const { captioner, settings } = siteOf(req.payload);
   const later = (reason: string | null): Stored => ({ ...saved, state: "pending", reason });
   if (bytes === undefined || !inLocale || settings.inlineTimeoutMs === 0) return later(null);
   const described = await captioner.describeNow(await uploadedPictures(req, data, bytes), alt.maxLength);
+  const failed = (reason: string): Stored => ({
+    ...saved,
+    state: saved.alt === "" ? "failed" : "stale",
+    reason,
+  });
   if (described.ok) {
     const { text, score, needsReview } = described;
+    // Saved, it would fail the upload.
+    if (!(await alt.accepts(text, of))) return failed(REFUSED_BY_SITE);
     return {
       alt: text,
       state: needsReview ? "review" : "generated",
@@ -249,7 +271,7 @@ async function describedNow({
     };
   }
   if (described.isPassing) return later(described.reason);
-  return { ...saved, state: saved.alt === "" ? "failed" : "stale", reason: described.reason };
+  return failed(described.reason);
 }
 
 /** Nothing of ours changes, whatever an old form sends. */

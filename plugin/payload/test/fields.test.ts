@@ -92,6 +92,29 @@ test("a required text that a person deletes is still required, and so is that of
   });
 });
 
+test("a text that the site's own validation refuses fails neither the upload nor the job", async () => {
+  const validate = (value: unknown) => !value || String(value).endsWith(".") || "Ends without a full stop.";
+  const refused = {
+    altState: "failed",
+    altReason: "The site's own validation refuses the text that came.",
+  };
+  const seo: Field = { name: "seo", type: "group", fields: [{ name: "alt", type: "text", validate }] };
+  await withSite({ fields: [seo] }, {}, async (site) => {
+    expect(await site.upload()).toMatchObject(refused);
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload();
+    api.answer = caption();
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject(refused);
+    api.answer = caption({ alt: "A dog on grass." });
+    expect(await site.upload()).toMatchObject({ seo: { alt: "A dog on grass." }, altState: "generated" });
+  });
+  const short: Field = { name: "alt", type: "text", required: true, minLength: 40 };
+  await withSite({ fields: [short] }, {}, async (site) => {
+    expect(await site.upload()).toMatchObject({ alt: "", ...refused });
+  });
+});
+
 test("of several locales the English one is written, and nothing else is touched", async () => {
   const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
