@@ -1,6 +1,7 @@
 /** The fields beside the text. The server fills all but the decorative mark; what a request sends of them is not believed. */
 
 import type { Field } from "payload";
+import type { AltField } from "./alt-field.ts";
 import { FIELD, PACKAGE, SOURCE_LABELS, SOURCES, STATE_LABELS, STATES } from "./names.ts";
 
 const HIDDEN = {
@@ -10,12 +11,19 @@ const HIDDEN = {
   disableListFilter: true,
 } as const;
 
-export function stateFields(): Field[] {
+const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
+  ...(create === undefined ? {} : { create }),
+  ...(update === undefined ? {} : { update }),
+});
+
+/** `access` of the text field: who may not write the text empties it by no mark either. */
+export function stateFields({ access }: Pick<AltField, "access">): Field[] {
   return [
     {
       name: FIELD.decorative,
       type: "checkbox",
       label: "Decorative picture",
+      ...(access === undefined ? {} : { access: writeAccess(access) }),
       admin: {
         position: "sidebar",
         description:

@@ -19,7 +19,7 @@ import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
 import { type Saved, type Sent, type Stored, saveOf } from "./provenance.ts";
 import { siteOf } from "./site.ts";
-import { sentOf, stateFieldsOf, storedOf } from "./stored.ts";
+import { letThrough, sentOf, stateFieldsOf, storedOf } from "./stored.ts";
 
 /** Marks a write of our own to one document, with the text and the file that it was decided on. */
 export interface MachineWrite {
@@ -115,14 +115,13 @@ function decideText(alt: AltField): CollectionBeforeValidateHook {
     const intent = given && intentIn(given);
     // A copy and a version that is restored bring their own fields; a write of our own has decided already.
     if (given === undefined || intent?.kind !== "sent") return given;
-    const { sent } = intent;
     const data = withoutIntent(given);
-
     const bytes = await uploadedBytes(req);
     const hash = bytes === undefined ? undefined : sha256Of(bytes);
     const isNewFile = isReplaced({ data, originalDoc, hash, isCreate: operation === "create" });
     const inLocale = isWrittenLocale(req, alt);
     const before = await storedBefore(req, collection.slug, alt, originalDoc, inLocale || !isNewFile);
+    const sent = letThrough(intent.sent, data, before, alt.path, siteOf(req.payload).locale);
     const saved = saveOf({
       before,
       sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },

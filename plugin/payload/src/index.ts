@@ -74,7 +74,7 @@ function decorated(
   alt: AltField,
   isEnabled: boolean,
 ): CollectionConfig {
-  const withFields = { ...collection, fields: [...fields, ...stateFields()] };
+  const withFields = { ...collection, fields: [...fields, ...stateFields(alt)] };
   if (!isEnabled) return withFields;
   const components = collection.admin?.components;
   return {

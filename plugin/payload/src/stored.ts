@@ -45,6 +45,27 @@ export function sentOf(data: unknown, path: string, locale: string | undefined, 
   };
 }
 
+/**
+ * What the site makes of what a request sends, once Payload has gone through its fields: access of a field may have left the
+ * text out, and hooks of the site may have changed it, or written one where nothing was sent.
+ */
+export function letThrough(
+  sent: Sent,
+  data: unknown,
+  before: Stored | undefined,
+  path: string,
+  locale?: string,
+): Sent {
+  const alt = textAt(data, path, locale);
+  const decorative = valueAt(data, FIELD.decorative) === true;
+  return {
+    ...sent,
+    // What nobody sends stands in the data as it is stored.
+    alt: alt === sent.alt || alt !== before?.alt ? alt : undefined,
+    decorative: decorative === (before?.decorative ?? false) ? undefined : decorative,
+  };
+}
+
 function suggestionOf(value: unknown): Suggestion | undefined {
   const parsed = Suggested.safeParse(value);
   return parsed.success ? parsed.data : undefined;

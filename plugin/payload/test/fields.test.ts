@@ -3,7 +3,15 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { CollectionAfterReadHook, CollectionConfig, CollectionSlug, Config, Field } from "payload";
+import type {
+  CollectionAfterReadHook,
+  CollectionBeforeValidateHook,
+  CollectionConfig,
+  CollectionSlug,
+  Config,
+  Field,
+  PayloadRequest,
+} from "payload";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
@@ -89,6 +97,41 @@ test("a required text that a person deletes is still required, and so is that of
     const file = { data: Buffer.from("hello"), mimetype: "text/plain", name: "a.txt" };
     await expect(site.upload({}, { file })).rejects.toThrow(/alt/i);
     await site.upload({ altDecorative: true });
+  });
+});
+
+test("what the site lets nobody but some write is written by nobody else, on any way", async () => {
+  const isEditor = ({ req }: { req: PayloadRequest }) => req.user?.role === "editor";
+  const access = { create: isEditor, update: isEditor };
+  const anybody = { read: () => true, create: () => true, update: () => true };
+  await withSite({ access: anybody, fields: [{ ...alt, access }] }, {}, async (site) => {
+    const { reader: user } = site;
+    const { id } = await site.upload({ alt: "Words of an editor" });
+    await site.update(id, { alt: "Words of a reader" }, { user });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of an editor", altSource: "person" });
+    const generated = await site.upload({ alt: "Words of a reader" }, { user });
+    expect(generated).toMatchObject({ alt: "A dog on grass", altSource: "generated" });
+    await site.update(generated.id, { altDecorative: true }, { user });
+    expect(await site.read(generated.id)).toMatchObject({ alt: "A dog on grass", altDecorative: false });
+    await site.update(id, { alt: "Other words" });
+    expect(await site.read(id)).toMatchObject({ alt: "Other words" });
+  });
+});
+
+test("what the site's own hooks make of a text is what is stored", async () => {
+  const fields: Field[] = [
+    { name: "alt", type: "text", hooks: { beforeValidate: [({ value }) => value?.trim()] } },
+    { name: "title", type: "text" },
+  ];
+  const ofTitle: CollectionBeforeValidateHook = ({ data }) =>
+    data?.title ? { ...data, alt: `Picture of ${data.title}` } : data;
+  await withSite({ fields, hooks: { beforeValidate: [ofTitle] } }, {}, async (site) => {
+    const { id } = await site.upload({ alt: "  Words with blanks " });
+    expect(await site.read(id)).toMatchObject({ alt: "Words with blanks", altSource: "person" });
+    await site.update(id, { title: "a dog" });
+    expect(await site.read(id)).toMatchObject({ alt: "Picture of a dog", altState: "described" });
+    expect(await site.upload({ title: "a cat" })).toMatchObject({ alt: "Picture of a cat" });
+    expect(await site.upload({ alt: "  " })).toMatchObject({ alt: "A dog on grass" });
   });
 });
 
