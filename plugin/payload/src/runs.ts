@@ -134,7 +134,8 @@ async function loadOwner(payload: Payload, owner: string): Promise<TypedUser | u
     .findByID({
       collection: collection as CollectionSlug,
       id: rest.join(":"),
-      depth: 0,
+      // As Payload reads who logs in: access functions may ask what the person belongs to.
+      depth: payload.collections[collection as CollectionSlug]?.config.auth.depth ?? 0,
       disableErrors: true,
       overrideAccess: true,
     })

@@ -1,6 +1,9 @@
 /** The plugin's routes, with the site's own access: who may, who may not, and what the rest is told. */
 
-import type { PayloadRequest } from "payload";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { CollectionConfig, Field, PayloadRequest } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { backfill } from "../src/backfill.ts";
 import { BACKFILL_JOB_FROM, DEAD_JOB_MS } from "../src/limits.ts";
@@ -239,6 +242,36 @@ test("a run writes only what its person may change", async () => {
   await site.runJobs();
   expect(await site.read(mine.id)).toMatchObject({ alt: "A dog on grass" });
   expect((await site.read(theirs.id)).alt ?? "").toBe("");
+});
+
+test("a run knows of its person what the site's access functions know", async () => {
+  await site.stop();
+  const ofTeam = ({ req }: { req: PayloadRequest }) =>
+    (req.user as { team?: { mayDescribe?: boolean } } | null)?.team?.mayDescribe === true;
+  const folder = await mkdtemp(path.join(tmpdir(), "payload-"));
+  const fields: Field[] = [
+    { name: "role", type: "text" },
+    { name: "team", type: "relationship", relationTo: "teams" as never },
+  ];
+  const collections: CollectionConfig[] = [
+    { slug: "teams", fields: [{ name: "mayDescribe", type: "checkbox" }] },
+    { slug: "users", auth: { depth: 1 }, fields },
+    {
+      slug: "media",
+      upload: { staticDir: path.join(folder, "media") },
+      access: { create: () => true, update: ofTeam },
+      fields: [],
+    },
+  ];
+  site = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 }, {}, { collections }, folder);
+  const { payload, editor } = site;
+  const team = await payload.create({ collection: "teams" as never, data: { mayDescribe: true } as never });
+  const data = { team: (team as { id: number }).id } as never;
+  await payload.update({ collection: "users" as never, id: editor.id as never, data });
+  const [id] = (await undescribed(1)) as [number];
+  await site.request("/alt-text/media/runs", json({ missing: true }));
+  await site.runJobs();
+  expect(await site.read(id)).toMatchObject({ alt: "A dog on grass" });
 });
 
 test("a run of a person who may change documents but not the text says so, and changes nothing", async () => {
