@@ -164,7 +164,7 @@ function decorate(
         afterInput: [...(field.admin?.components?.afterInput ?? []), tools],
       },
     },
-    validate: emptyWhereAllowed(field),
+    validate: emptyWhereAllowed(field, at.isLocalized ? at.locale : undefined),
   } as Field;
 }
 
@@ -179,22 +179,31 @@ type Validation = (value: unknown, options: unknown) => true | string | Promise<
 const ownValidation = (field: TextLike) =>
   (field.validate ?? (field.type === "text" ? text : textarea)) as Validation;
 
-const MAY_BE_EMPTY: ReadonlySet<unknown> = new Set(["pending", "failed", "decorative"]);
+const IN_PLACE_OF_TEXT: ReadonlySet<unknown> = new Set(["pending", "failed"]);
 
 /**
  * The field's own validation, but for a required text that is not there for a good reason: it is still to come, cannot
- * come, or the picture is decorative. The column stays NOT NULL: the text is then an empty string.
+ * come, or the picture is decorative. The column stays NOT NULL: the text is then an empty string. To a locale that is not
+ * the written one no text comes.
  */
-function emptyWhereAllowed(field: TextLike): TextLike["validate"] {
+function emptyWhereAllowed(field: TextLike, writtenLocale: string | undefined): TextLike["validate"] {
   const own = ownValidation(field);
   return ((
     value: unknown,
-    options: { data?: Record<string, unknown>; operation?: string; event?: string },
+    options: {
+      data?: Record<string, unknown>;
+      operation?: string;
+      event?: string;
+      req?: { locale?: string | null };
+    },
   ) => {
     const isEmpty = value === undefined || value === null || value === "";
     // A form that is still to be sent does not know yet what the upload will bring.
     const isBeforeUpload = options.operation === "create" && options.event === "onChange";
-    if (isEmpty && (MAY_BE_EMPTY.has(options.data?.[FIELD.state]) || isBeforeUpload)) return true;
+    const state = options.data?.[FIELD.state];
+    const isWritten = writtenLocale === undefined || options.req?.locale === writtenLocale;
+    const mayBeEmpty = state === "decorative" || (isWritten && IN_PLACE_OF_TEXT.has(state));
+    if (isEmpty && (mayBeEmpty || isBeforeUpload)) return true;
     return own(value, options);
   }) as TextLike["validate"];
 }

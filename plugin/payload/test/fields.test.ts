@@ -182,6 +182,21 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a required text of another locale than the written one is required there", async () => {
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields: [{ ...alt, localized: true } as Field] }, { localization }, async (site) => {
+    await expect(site.upload({}, { locale: "de" })).rejects.toThrow(/alt/i);
+    const { id } = await site.upload({ alt: "Ein Hund" }, { locale: "de" });
+    await expect(site.update(id, { alt: "" }, { locale: "de" })).rejects.toThrow(/alt/i);
+    await site.runJobs();
+    const both = { alt: { de: "Ein Hund", en: "A dog on grass" } };
+    expect(await site.read(id, { locale: "all" })).toMatchObject(both);
+    await site.upload({ altDecorative: true }, { locale: "de" });
+    api.answer = problem(503, "unavailable");
+    await site.upload({}, { locale: "en" });
+  });
+});
+
 test("a run over a filter means it in the locale of who started it", async () => {
   const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
