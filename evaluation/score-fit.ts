@@ -109,8 +109,11 @@ interface Feature {
 }
 
 function standardize(values: readonly number[], ridge: number): Feature {
+  // What is the same of every picture says nothing; its mean may differ from it by rounding, and the deviation from 0.
+  if (values.every((value) => value === values[0]))
+    return { values: values.map(() => 0), ridge, mean: 0, deviation: 1 };
   const center = mean(values);
-  const deviation = Math.sqrt(mean(values.map((value) => (value - center) ** 2))) || 1;
+  const deviation = Math.sqrt(mean(values.map((value) => (value - center) ** 2)));
   return { values: values.map((value) => (value - center) / deviation), ridge, mean: center, deviation };
 }
 
@@ -133,7 +136,8 @@ function logisticRegression(features: readonly Feature[], targets: readonly numb
         gradient +=
           (values[i] as number) * (1 / (1 + Math.exp(-(logits[i] as number))) - (targets[i] as number));
       }
-      const step = gradient / (curvatures[j] as number);
+      // Of zeros alone both are 0.
+      const step = gradient / (curvatures[j] || 1);
       weights[j] = weight - step;
       for (let i = 0; i < logits.length; i++)
         logits[i] = (logits[i] as number) - step * (values[i] as number);

@@ -45,6 +45,17 @@ describe("fitScore", () => {
     expect(fitWeights([without, ...others])).not.toHaveProperty("picture_score");
   });
 
+  test("a probability that is the same of every caption has no weight, also where its mean is a little off", () => {
+    const headed = pictures(400, () => 0).map((picture, i) => {
+      const picture_score = (i % 3) / 2;
+      return { ...picture, score: 0.5, picture_score, cider: 0.2 + 0.6 * picture_score };
+    });
+    const { weights } = fitScore(headed);
+    expect(weights).toMatchObject({ log_probability: 0 });
+    expect(weights?.picture_score).toBeGreaterThan(1);
+    expect(Math.abs(weights?.intercept ?? Number.NaN)).toBeLessThan(10);
+  });
+
   test("the score is the CIDEr-D to be expected, a little drawn to the mean", () => {
     const set = pictures(1000, (word) => (word === "dog" ? 0.8 : 0.3));
     const { scores } = fitScore(set);
