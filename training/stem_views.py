@@ -24,13 +24,13 @@ from views import normalize, recolour
 BATCH = 50
 
 
-def random_box(rng: np.random.Generator, side: int) -> tuple[float, float, float, float]:
-    """A crop of 55 to 100 % of the area, aspect 3:4 to 4:3, as (left, top, right, bottom) in pixels."""
+def random_box(rng: np.random.Generator, picture: Image.Image) -> tuple[float, float, float, float]:
+    """A crop of 55 to 100 % of the area, as (left, top, right, bottom) in pixels; aspect 3:4 to 4:3 of a square picture."""
     area = rng.uniform(0.55, 1.0)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    width = min(1.0, (area * aspect) ** 0.5) * side
-    height = min(1.0, (area / aspect) ** 0.5) * side
-    left, top = rng.uniform(0, side - width), rng.uniform(0, side - height)
+    width = min(1.0, (area * aspect) ** 0.5) * picture.width
+    height = min(1.0, (area / aspect) ** 0.5) * picture.height
+    left, top = rng.uniform(0, picture.width - width), rng.uniform(0, picture.height - height)
     return left, top, left + width, top + height
 
 
@@ -67,7 +67,7 @@ def main() -> None:
         rng = np.random.default_rng([index, view])
         if rng.random() < 0.5:
             picture = picture.transpose(Image.FLIP_LEFT_RIGHT)
-        return np.asarray(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.BICUBIC, box=random_box(rng, picture.width)))
+        return np.asarray(picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.BICUBIC, box=random_box(rng, picture)))
 
     with ThreadPoolExecutor(2) as pool, torch.inference_mode():
         for view in range(args.views):
