@@ -27,8 +27,14 @@ def clean(caption: str) -> str:
     return re.sub(r"\s{2,}", " ", caption).strip()
 
 
+def read_rows(path: Path) -> list[dict]:
+    """JSON lines; a byte order mark and blank lines are passed over, as `npm run eval` does."""
+    with path.open(encoding="utf-8-sig") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
 def read_captions(path: Path, split: str) -> list[LabelledImage]:
-    rows = [json.loads(line) for line in path.open()]
+    rows = read_rows(path)
     return [
         LabelledImage(row["image"], row["split"], [clean(c) for c in row["captions"]])
         for row in rows

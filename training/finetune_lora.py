@@ -8,18 +8,17 @@ loss.csv, loss.svg and samples.html: pictures of the held-out set with what was 
 import argparse
 import csv
 import html
-import json
 import random
 import time
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import BlipForConditionalGeneration, BertTokenizerFast
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from captions import LabelledImage, clean
+from captions import LabelledImage, clean, read_rows
 
 SAMPLES = 24
 # What a run cannot go on with another value of: batches, optimizer and adapter would no longer be those of the steps before.
@@ -28,13 +27,25 @@ FIXED = ("base", "captions", "image_size", "batch", "lr", "rank", "alpha", "drop
 
 def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Training and held-out pictures: by the file's own splits, else 80/10/10 by seed (the last tenth stays unseen)."""
-    rows = [json.loads(line) for line in path.open()]
-    images = [LabelledImage(r["image"], r.get("split", ""), [clean(c) for c in r["captions"]]) for r in rows]
+    images = [LabelledImage(r["image"], r.get("split", ""), [clean(c) for c in r["captions"]]) for r in read_rows(path)]
     if any(i.split for i in images):
         return [i for i in images if i.split == "train"], [i for i in images if i.split in ("dev", "val", "validation")]
     random.Random(seed).shuffle(images)
     train_end, dev_end = round(0.8 * len(images)), round(0.9 * len(images))
     return images[:train_end], images[train_end:dev_end]
+
+
+def open_picture(path: Path) -> Image.Image:
+    """RGB as the server makes it: turned as its EXIF says, transparency white."""
+    try:
+        picture = ImageOps.exif_transpose(Image.open(path))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        return picture.convert("RGB")
+    except OSError as error:
+        # Of a file that ends early Pillow does not say which.
+        raise SystemExit(f"{path} cannot be read: {error}") from error
 
 
 def loss_chart(losses: list[tuple[int, float]]) -> str:
@@ -73,9 +84,11 @@ def main() -> None:
     args = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
 
     train, held_out = read_split(args.captions, args.seed)
+    if not train:
+        parser.error(f"{args.captions} has no picture to train on: where it names splits, those of the split 'train' are")
+    args.out.mkdir(parents=True, exist_ok=True)
     # A pair is one picture with one of its captions, as the card counts its epochs.
     pairs = [(image.name, caption) for image in train for caption in image.captions]
     processor = BlipImageProcessorPil(size={"height": args.image_size, "width": args.image_size})
@@ -85,7 +98,7 @@ def main() -> None:
     text = model.config.text_config
 
     def pixels_of(names: list[str]) -> torch.Tensor:
-        pictures = [Image.open(args.images / name).convert("RGB") for name in names]
+        pictures = [open_picture(args.images / name) for name in names]
         return processor(pictures, return_tensors="pt")["pixel_values"].to(device)
 
     @torch.no_grad()
