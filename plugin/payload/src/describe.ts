@@ -7,6 +7,7 @@ import {
   Forbidden,
   initTransaction,
   killTransaction,
+  NotFound,
   type Payload,
   type PayloadRequest,
   type RequestContext,
@@ -222,6 +223,7 @@ async function write(
   } catch (error) {
     if (isOwn) await killTransaction(req);
     if (error instanceof ChangedMeanwhileError) return CHANGED;
+    if (error instanceof NotFound) return { kind: "skipped", reason: "gone" };
     if (error instanceof Forbidden) return { kind: "failed", reason: "You may not change this document." };
     if (error instanceof ValidationError) {
       return {

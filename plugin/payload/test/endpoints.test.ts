@@ -179,6 +179,19 @@ describe("a run", () => {
     });
   });
 
+  test("passes over a picture that is deleted while it is described", async () => {
+    const [id] = (await undescribed(1)) as [number];
+    const response = await site.request("/alt-text/media/runs", json({ missing: true }));
+    const { run } = (await response.json()) as { run: { id: number } };
+    api.answer = async (request, response, body) => {
+      if (request.method === "POST") await site.payload.delete({ collection: "media" as never, id });
+      caption()(request, response, body);
+    };
+    await site.runJobs();
+    const seen = await site.request(`/alt-text-runs/${run.id}`, {});
+    expect(await seen.json()).toMatchObject({ status: "completed", skipped: 1, failed: 0 });
+  });
+
   test("is refused to who may not change anything, and seen by nobody else", async () => {
     await undescribed(1);
     expect(await start({ missing: true }, site.reader)).toMatchObject({ status: 403 });
