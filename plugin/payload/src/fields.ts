@@ -11,6 +11,9 @@ const HIDDEN = {
   disableListFilter: true,
 } as const;
 
+/** Not in the form, whose text field says it; a column and a filter of the list. */
+const LISTED = { ...HIDDEN, disableListColumn: false, disableListFilter: false } as const;
+
 const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
   ...(create === undefined ? {} : { create }),
   ...(update === undefined ? {} : { update }),
@@ -48,13 +51,13 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       type: "select",
       label: "Alt text comes from",
       options: SOURCES.map((value) => ({ value, label: SOURCE_LABELS[value] })),
-      admin: { ...HIDDEN, disableListFilter: false },
+      admin: LISTED,
     },
     {
       name: FIELD.score,
       type: "number",
       label: "Alt text score",
-      admin: { ...HIDDEN, disableListFilter: false },
+      admin: LISTED,
     },
     { name: FIELD.reason, type: "text", admin: HIDDEN },
     { name: FIELD.generated, type: "textarea", admin: HIDDEN },

@@ -306,6 +306,16 @@ test("the dashboard counts, and its numbers lead to their lists", async () => {
   await page.close();
 });
 
+test("the list has columns for state, source and score", async () => {
+  await upload();
+  const page = await site.login("editor");
+  await open(page, '/admin/collections/media?columns=["filename","altState","altSource","altScore"]');
+  const heads = (await page.locator("thead th").allTextContents()).join();
+  for (const head of ["Alt text state", "Alt text comes from", "Alt text score"])
+    expect(heads).toContain(head);
+  await page.close();
+});
+
 test("a reader sees the text and no way to change it", async () => {
   const id = await upload();
   const page = await site.login("reader");
