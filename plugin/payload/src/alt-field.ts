@@ -36,6 +36,8 @@ interface Decoration {
   readonly slug: string;
   readonly name: string;
   readonly locale: string | undefined;
+  /** On a site without locales Payload passes over `localized`. */
+  readonly hasLocales: boolean;
   /** Where the plugin is switched off the field is the site's own. */
   readonly isEnabled: boolean;
 }
@@ -95,7 +97,7 @@ function decorateIn(fields: readonly Field[], search: Search): Field[] {
       );
     }
     const path = search.prefix + field.name;
-    const isLocalized = search.isLocalized || field.localized === true;
+    const isLocalized = search.hasLocales && (search.isLocalized || field.localized === true);
     const maxLength = usableLength(field, search.slug);
     search.found.push(altFieldOf(field, { path, isLocalized, maxLength }));
     return decorate(field, { ...search, path, isLocalized });

@@ -40,9 +40,10 @@ export function altText(options: AltTextOptions): Plugin {
         slug: chosen.slug,
         name: chosen.field,
         locale,
+        hasLocales: Boolean(config.localization),
         isEnabled: settings.enabled,
       });
-      if (alt.isLocalized && locale === undefined && config.localization) throw noEnglish(config);
+      if (alt.isLocalized && locale === undefined) throw noEnglish(config);
       altFields.set(collection.slug, alt);
       return decorated(collection, fields, alt, settings.enabled);
     });

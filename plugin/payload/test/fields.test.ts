@@ -182,6 +182,21 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a text that is marked localized on a site without locales is one for all", async () => {
+  await withSite({ fields: [{ ...alt, localized: true } as Field] }, {}, async (site) => {
+    const send = async (fields: object) => {
+      const body = new FormData();
+      body.append("file", new File([new Uint8Array(await picture())], "a.png", { type: "image/png" }));
+      body.append("_payload", JSON.stringify(fields));
+      return (await site.request("/media", { method: "POST", body })).json();
+    };
+    expect(await send({})).toMatchObject({ doc: { alt: "A dog on grass", altSource: "generated" } });
+    expect(await send({ alt: "Words" })).toMatchObject({ doc: { alt: "Words", altSource: "person" } });
+    const { fields } = site.payload.collections["media" as CollectionSlug]?.config ?? { fields: [] };
+    expect(JSON.stringify(fields)).not.toContain("for the locale");
+  });
+});
+
 test("a required text of another locale than the written one is required there", async () => {
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
   await withSite({ fields: [{ ...alt, localized: true } as Field] }, { localization }, async (site) => {
