@@ -21,7 +21,7 @@ import { FIELD } from "./names.ts";
 import { type Document, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, type PictureReference, storedPictures, storedReference } from "./pictures.ts";
 import { mayDescribe, NOTHING_STORED, type Stored } from "./provenance.ts";
-import { siteOf } from "./site.ts";
+import { localeOf, siteOf } from "./site.ts";
 import { stateFieldsOf, storedOf } from "./stored.ts";
 
 export type Outcome =
@@ -158,22 +158,18 @@ async function writeFailure(payload: Payload, target: Target, reason: string, re
   await write(payload, target, read, { ...read.stored, state, reason });
 }
 
-/** To be said with every call: each would fall back to the site's default locale. */
-function localeOf(payload: Payload): { fallbackLocale: false; locale?: never } {
-  const { locale } = siteOf(payload);
-  return { fallbackLocale: false, ...(locale === undefined ? {} : { locale: locale as never }) };
-}
-
 async function requestFor(
   payload: Payload,
   { user }: Target,
+  alt: AltField,
   context: RequestContext = {},
 ): Promise<PayloadRequest> {
-  return createLocalReq({ ...(user === undefined ? {} : { user }), ...localeOf(payload), context }, payload);
+  const who = user === undefined ? {} : { user };
+  return createLocalReq({ ...who, ...localeOf(payload, alt), context }, payload);
 }
 
 async function readTarget(payload: Payload, target: Target, alt: AltField): Promise<Read | undefined> {
-  const req = await requestFor(payload, target);
+  const req = await requestFor(payload, target, alt);
   const document = (await payload.findByID({
     collection: target.collection as CollectionSlug,
     id: target.id,
@@ -182,7 +178,7 @@ async function readTarget(payload: Payload, target: Target, alt: AltField): Prom
     depth: 0,
     disableErrors: true,
     overrideAccess: target.user === undefined,
-    ...localeOf(payload),
+    ...localeOf(payload, alt),
     req,
   })) as Document | null;
   if (document === null) return undefined;
@@ -203,7 +199,7 @@ async function write(
     expectedFile: fileMark(document),
     isNewText: stored.alt !== before.alt,
   });
-  const req = await requestFor(payload, target, context);
+  const req = await requestFor(payload, target, alt, context);
   const isOwn = await initTransaction(req);
   try {
     if (req.transactionID !== undefined && req.transactionID !== null) await lockRow(req, target);
@@ -215,7 +211,7 @@ async function write(
       draft: document._status === "draft",
       depth: 0,
       overrideAccess: target.user === undefined,
-      ...localeOf(payload),
+      ...localeOf(payload, alt),
       req,
     });
     if (isOwn) await commitTransaction(req);

@@ -18,7 +18,7 @@ import { DESCRIBE_QUEUE, DESCRIBE_TASK, FIELD } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
 import { type Saved, type Sent, type Stored, saveOf } from "./provenance.ts";
-import { siteOf } from "./site.ts";
+import { localeOf, siteOf } from "./site.ts";
 import { letThrough, sentOf, stateFieldsOf, storedOf } from "./stored.ts";
 
 /** Marks a write of our own to one document, with the text and the file that it was decided on. */
@@ -318,8 +318,7 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
       depth: 0,
       disableErrors: true,
       overrideAccess: true,
-      fallbackLocale: false,
-      ...(locale === undefined ? {} : { locale: locale as never }),
+      ...localeOf(req.payload, alt),
       req,
     });
     const stored = storedOf(now, alt.path, locale);

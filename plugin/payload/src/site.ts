@@ -20,6 +20,18 @@ const KEY = "altTextEdge";
 
 export const siteAsCustom = (site: Site) => ({ [KEY]: site });
 
+/**
+ * In which locale the text is read and written, to be said with every call: each would fall back to the site's default locale.
+ * A text that has one for all is written there, where the document's other texts are.
+ */
+export function localeOf(
+  payload: Payload,
+  { isLocalized }: Pick<AltField, "isLocalized">,
+): { fallbackLocale: false; locale?: never } {
+  const { locale } = siteOf(payload);
+  return { fallbackLocale: false, ...(isLocalized && locale !== undefined && { locale: locale as never }) };
+}
+
 /** @throws Error where the plugin is not in the site's config */
 export function siteOf(payload: Payload): Site {
   const site: unknown = payload.config.custom?.[KEY];

@@ -182,6 +182,28 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a text that has one for all locales is written beside the document's other texts", async () => {
+  const fields: Field[] = [
+    { name: "alt", type: "text" },
+    { name: "title", type: "text", localized: true, required: true },
+  ];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ title: "Mein Hund" }, { locale: "de" });
+    api.answer = caption();
+    await site.runJobs();
+    const described = { alt: "A dog on grass", altState: "generated", title: { de: "Mein Hund" } };
+    expect(await site.read(id, { locale: "all" })).toMatchObject(described);
+    await site.update(id, { title: "My dog" }, { locale: "en" });
+    await site.update(id, {}, { locale: "en", file: { data: await picture(80) } });
+    await site.runJobs();
+    expect(await site.read(id, { locale: "all" })).toMatchObject({
+      title: { de: "Mein Hund", en: "My dog" },
+    });
+  });
+});
+
 test("a text that is marked localized on a site without locales is one for all", async () => {
   await withSite({ fields: [{ ...alt, localized: true } as Field] }, {}, async (site) => {
     const send = async (fields: object) => {
