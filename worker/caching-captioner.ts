@@ -6,7 +6,7 @@
 import { FailureError, PROBLEMS } from "../shared/problem.ts";
 import { failed, type Result, success } from "../shared/result.ts";
 import type { ReviewRule } from "../shared/review.ts";
-import type { GeneratedCaption, GenerationOptions } from "../shared/schema.ts";
+import type { GeneratedCaption, GenerationOptions, ModelIdentity } from "../shared/schema.ts";
 import type { Caller } from "./access/caller.ts";
 import {
   type CurrentModel,
@@ -84,13 +84,33 @@ export function createCachingCaptioner(parts: {
   readonly cache: CaptionCache;
   readonly pool: BackendPool;
   readonly currentModel: CurrentModel;
+  /** What a captioner serves that names no model: it answers beside the current one, or in its place. */
+  readonly hostedModel: ModelIdentity | undefined;
 }): CachingCaptioner {
-  const { cache, pool, currentModel } = parts;
+  const { cache, pool, currentModel, hostedModel } = parts;
   const inFlight = new Map<string, Run>();
 
   async function find(request: LookupRequest, model: KnownModel | undefined): Promise<CacheHit | undefined> {
     if (model === undefined) return undefined;
-    return cache.find(await keyOf(request, model.revision, model), request.scope);
+    const keys = await keysOf(request, model);
+    for (const key of keys) {
+      const recalled = cache.recall(key);
+      if (recalled !== undefined) return recalled;
+    }
+    for (const key of keys) {
+      const hit = await cache.find(key, request.scope);
+      if (hit !== undefined) return hit;
+    }
+    return undefined;
+  }
+
+  /** Under which a picture's caption may lie: that of the current model, and of the hosted one where that is another. */
+  function keysOf(
+    request: Pick<LookupRequest, "sha256" | "options" | "caller">,
+    model: KnownModel,
+  ): Promise<string[]> {
+    const revisions = new Set([model.revision, ...(hostedModel ? [hostedModel.revision] : [])]);
+    return Promise.all(Array.from(revisions, (revision) => keyOf(request, revision, model)));
   }
 
   function keyOf(
@@ -209,10 +229,8 @@ export function createCachingCaptioner(parts: {
     async warm({ sha256s, options, caller }, scope) {
       const model = await currentModel.get(scope);
       if (model === undefined) return;
-      const keys = await Promise.all(
-        sha256s.map((sha256) => keyOf({ sha256, options, caller }, model.revision, model)),
-      );
-      await cache.warm(keys, scope);
+      const keys = await Promise.all(sha256s.map((sha256) => keysOf({ sha256, options, caller }, model)));
+      await cache.warm(keys.flat(), scope);
     },
     async caption(request) {
       const model = await currentModel.get(request.scope);
@@ -223,7 +241,7 @@ export function createCachingCaptioner(parts: {
       const { sha256, caller, scope } = request;
       const model = await currentModel.get(scope);
       // What was stored a moment ago elsewhere is not listed yet: what can be named is named.
-      const named = model === undefined ? [] : [await keyOf(request, model.revision, model)];
+      const named = model === undefined ? [] : await keysOf(request, model);
       return cache.forget(captionKeyPrefix({ sha256, owner: caller.cacheOwner }), named, scope);
     },
   };

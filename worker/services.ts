@@ -87,7 +87,12 @@ export function createServices(env: Bindings): Services {
   return {
     config,
     assets: env.ASSETS,
-    captioner: createCachingCaptioner({ cache, pool, currentModel }),
+    captioner: createCachingCaptioner({
+      cache,
+      pool,
+      currentModel,
+      hostedModel: config.HOSTED_MODEL,
+    }),
     currentModel,
     pool,
     gate,

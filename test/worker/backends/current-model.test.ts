@@ -75,6 +75,38 @@ describe("model revisions", () => {
     expect(again.headers.get("cache-status")).toBe("memory; hit");
     expect(Caption.parse(await again.json()).model).toEqual({ id: "org/blip", revision: "2026" });
   });
+
+  test("a hosted endpoint beside a captioner of ours, or in its place, is asked for no picture twice", async () => {
+    const own = network().backend("backend-a.test");
+    const hosted = network().backend("hosted.test");
+    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
+    const variables = {
+      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
+      HOSTED_MODEL: "org/blip@2026",
+    };
+    await startEdge(variables).fetch("/v1/captions", post(newPicture()));
+    own.dead = true;
+    const edge = startEdge(variables);
+    const picture = newPicture();
+    const path = `/v1/captions/${await hashOf(picture)}`;
+    await edge.fetch("/v1/captions", post(picture));
+    const asked = hosted.requests.length;
+    const again = await edge.fetch("/v1/captions", post(picture));
+    expect(again.headers.get("cache-status")).toBe("memory; hit");
+    expect(Caption.parse(await again.json()).model).toEqual({ id: "org/blip", revision: "2026" });
+    own.dead = false;
+    const elsewhere = startEdge(variables);
+    expect((await elsewhere.fetch(path)).status).toBe(200);
+    const batch = await elsewhere.fetch("/v1/captions/batch", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ items: [{ sha256: await hashOf(picture) }] }),
+    });
+    expect(JSON.parse(await batch.text())).toMatchObject({ status: "cached", caption: "a hosted dog" });
+    expect(hosted.requests).toHaveLength(asked);
+    await edge.fetch(path, { method: "DELETE" });
+    expect((await startEdge(variables).fetch(path)).status).toBe(404);
+  });
 });
 
 describe("the review threshold", () => {
