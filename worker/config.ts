@@ -30,12 +30,19 @@ const count = (fallback: number) => z._default(z.coerce.number().check(z.int(), 
 const timeout = (fallback: number) =>
   z._default(z.coerce.number().check(z.int(), z.gte(1), z.lte(MAX_TIMER_MS)), fallback);
 
+const hasCredentials = ({ username, password }: URL) => username !== "" || password !== "";
+
 const backendUrls = z.pipe(
   commaList,
   z
     .array(
       z.pipe(
-        WebAddress,
+        WebAddress.check(
+          z.refine((url) => !URL.canParse(url) || !hasCredentials(new URL(url)), {
+            error:
+              "expected an address without a name and a password in it, which are not sent; a captioner's token is BACKEND_SECRET",
+          }),
+        ),
         z.transform((url: string) => url.replace(/\/+$/, "")),
       ),
     )

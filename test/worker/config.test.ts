@@ -20,6 +20,8 @@ describe("the configuration", () => {
     [{ REQUEST_TIMEOUT_MS: "3000000000" }, /REQUEST_TIMEOUT_MS: expected at most 2147483647/],
     [{ URL_ALLOWED_HOSTS: "http://media.internal:8080" }, /URL_ALLOWED_HOSTS.*expected host:port/],
     [{ URL_ALLOWED_HOSTS: "media.internal:80,media.internal" }, /URL_ALLOWED_HOSTS\.1: expected host:port/],
+    // The fetch of the platform drops them without a word.
+    [{ BACKEND_URLS: "https://u:geheim@b.example" }, /^(?!.*geheim).*BACKEND_URLS.*without a name and a/s],
     // workerd would write the whole header into its log.
     [{ BACKEND_SECRET: "geheim-é" }, /^(?!.*geheim).*BACKEND_SECRET: .*ASCII/s],
   ])("%j is refused by name", (wrong, message) => {
@@ -48,4 +50,20 @@ test("a captioner that refuses our secret is not ready, and the log names it and
     /captioner backend-a\.test: not ready, it refuses our BACKEND_SECRET/,
   );
   expect(JSON.stringify(await response.json())).not.toContain("backend-a");
+});
+
+test("what stands behind a captioner's address, such as a tenant, is sent on every route", async () => {
+  network().backend("backend-a.test");
+  await startEdge({ BACKEND_URLS: "http://backend-a.test/?tenant=x" }).fetch("/readyz");
+  expect(vi.mocked(fetch).mock.calls.map(([target]) => target)).toEqual([
+    "http://backend-a.test/readyz?tenant=x",
+    "http://backend-a.test/v1/model?tenant=x",
+  ]);
+});
+
+test("a hosted endpoint, which has no route for it, is ready where it answers", async () => {
+  network().pages.set("http://backend-a.test/readyz", () => new Response("{}", { status: 404 }));
+  expect((await startEdge({ HOSTED_MODEL: "org/blip@2026" }).fetch("/readyz")).status).toBe(200);
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  expect((await startEdge().fetch("/readyz")).status).toBe(503);
 });

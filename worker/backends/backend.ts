@@ -63,7 +63,9 @@ export interface Backend {
 }
 
 /** Answers are a sentence; anything this long is not one. */
-const MAX_ANSWER_CHARACTERS = 64 * 1024;
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** Room for the words of a calibrated model's score. */
+const MAX_MODEL_BYTES = 1024 * 1024;
 const DEFAULT_RETRY_SECONDS = 1;
 
 const Answer = z.union([
@@ -101,7 +103,9 @@ export function createBackend(options: {
     secret === undefined ? {} : { authorization: `Bearer ${secret}` };
 
   async function get(path: string, timeoutMs: number): Promise<Response> {
-    return options.fetch(`${url}${path}`, {
+    const target = new URL(url);
+    target.pathname = target.pathname.replace(/\/$/, "") + path;
+    return options.fetch(target.href, {
       headers: { ...accessHeaders, ...authorization },
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
@@ -162,7 +166,7 @@ export function createBackend(options: {
       try {
         const response = await get("/v1/model", timeoutMs);
         if (!response.ok) return undefined;
-        const parsed = BackendModel.safeParse(await response.json());
+        const parsed = BackendModel.safeParse(JSON.parse(await readText(response, MAX_MODEL_BYTES)));
         return parsed.success ? parsed.data : undefined;
       } catch {
         return undefined;
@@ -172,6 +176,8 @@ export function createBackend(options: {
       try {
         const ready = await get("/readyz", timeoutMs);
         await ready.body?.cancel();
+        // A hosted endpoint answers, and has no such route.
+        if (hostedModel !== undefined && ready.status === 404) return undefined;
         if (!ready.ok) return `/readyz answers ${ready.status}`;
         // Health is open to everybody: only a guarded route tells whether captions would be.
         const guarded = await get("/v1/model", timeoutMs);
@@ -208,13 +214,25 @@ function namedModel(headers: Headers): ModelIdentity | undefined {
 }
 
 async function readAnswer(response: Response): Promise<ImageToTextOutput> {
-  const text = await response.text();
-  if (text.length > MAX_ANSWER_CHARACTERS) throw new Judged({ kind: "broken", reason: "answer too long" });
+  const text = await readText(response, MAX_ANSWER_BYTES);
   try {
     return Answer.parse(JSON.parse(text));
   } catch {
     throw new Judged({ kind: "broken", reason: "answer is not image-to-text" });
   }
+}
+
+/** Never more of it than allowed: an isolate has little memory for all its requests. @throws {Judged} where it is longer */
+async function readText(response: Response, maxBytes: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length;
+    if (length > maxBytes) throw new Judged({ kind: "broken", reason: "answer too long" });
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 async function judgeError(response: Response): Promise<BackendAnswer> {
@@ -232,7 +250,7 @@ async function judgeError(response: Response): Promise<BackendAnswer> {
 
 async function readProblem(response: Response): Promise<Problem | undefined> {
   try {
-    const parsed = Problem.safeParse(JSON.parse((await response.text()).slice(0, MAX_ANSWER_CHARACTERS)));
+    const parsed = Problem.safeParse(JSON.parse(await readText(response, MAX_ANSWER_BYTES)));
     return parsed.success ? parsed.data : undefined;
   } catch {
     return undefined;

@@ -46,6 +46,28 @@ describe("several captioners", () => {
     expect(healthy.requests).toHaveLength(8);
   });
 
+  test.each([200, 500])(
+    "of an answer %i without end only as much is read as an answer may have",
+    async (status) => {
+      const chunk = new Uint8Array(64 * 1024).fill(0x61);
+      let chunks = 0;
+      network().backend("backend-a.test").answer = () =>
+        new Response(
+          new ReadableStream({
+            pull(controller) {
+              chunks += 1;
+              if (chunks > 500) controller.close();
+              else controller.enqueue(chunk);
+            },
+          }),
+          { status },
+        );
+      const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+      expect((await problemOf(response)).code).toBe("unavailable");
+      expect(chunks).toBeLessThan(10);
+    },
+  );
+
   test("a slow one is left for the next, and then asked last for a while", async () => {
     const slow = network().backend("backend-a.test");
     slow.answer = () =>
