@@ -3,9 +3,9 @@
  * share the weights' file where it lies beside the graph; docs/triton.md says why they are two.
  */
 
-import { copyFile, link, mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { Bundle } from "../../bundle/bundle.ts";
+import { type Bundle, BundleError } from "../../bundle/bundle.ts";
 import { fileExists } from "../../bundle/file-exists.ts";
 import { weightsPath } from "../../bundle/graph-files.ts";
 import { PORTS } from "../../bundle/ports.ts";
@@ -50,15 +50,31 @@ const WARM_UP_FOLDER = "warmup";
 /**
  * Writes `<model>` and `<model>_unbatched`, each with the bundle's revision as its version. Weights are hard links where
  * the file system can, else copies.
+ *
+ * @throws BundleError where the repository holds a revision with other ports: a model has one configuration for all of its
+ *   versions, and with the new one Triton would load that revision no more. Nothing is written then
  */
 export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
-  const { bundle, model } = options;
+  const { bundle, folder, model } = options;
   const { batched, unbatched } = servedModels(model, bundle.manifest);
+  const version = modelVersion(bundle.manifest.revision);
+  await requireSamePorts(join(folder, batched.name), version, batchedPorts(batched));
+  await requireSamePorts(join(folder, unbatched.name), version, unbatchedPorts(unbatched));
   await writeModel(options, batched, batchedConfig(batched), (path) =>
     writeBatchableGraph(bundle.graphPath, path),
   );
   await writeModel(options, unbatched, unbatchedConfig(unbatched), (path) =>
     linkOrCopy(bundle.graphPath, path),
+  );
+}
+
+async function requireSamePorts(modelFolder: string, version: string, wanted: string): Promise<void> {
+  const config = join(modelFolder, CONFIG_FILE);
+  if (!(await fileExists(config)) || (await readFile(config, "utf8")).includes(wanted)) return;
+  const others = (await readdir(modelFolder)).filter((name) => /^\d+$/.test(name) && name !== version);
+  if (others.length === 0) return;
+  throw new BundleError(
+    `${modelFolder} holds version ${others.join(", ")} with another picture size or other outputs, which Triton could not serve beside this one. Write to another folder, or delete what is not called any more.`,
   );
 }
 
@@ -91,7 +107,8 @@ parameters { key: "revision" value: { string_value: "${revision}" } }
   );
 }
 
-function batchedConfig({ name, inputs, outputs }: ServedModel): string {
+function batchedConfig(served: ServedModel): string {
+  const { name, inputs } = served;
   const warmUp = (rows: number) => `  {
     name: "batch of ${rows}"
     batch_size: ${rows}
@@ -100,8 +117,7 @@ ${warmUpInputs(inputs.map(withoutBatch))}
   return `name: "${name}"
 backend: "onnxruntime"
 max_batch_size: ${MAX_BATCHED_ROWS}
-${ports("input", inputs.map(withoutBatch))}
-${ports("output", outputs.map(withoutBatch))}
+${batchedPorts(served)}
 # No waiting window: the next batch fills while the last one runs.
 dynamic_batching {
   default_queue_policy {
@@ -115,13 +131,13 @@ ${[1, MAX_BATCHED_ROWS].map(warmUp).join(",\n")}
 ]`;
 }
 
-function unbatchedConfig({ name, inputs, outputs }: ServedModel): string {
+function unbatchedConfig(served: ServedModel): string {
+  const { name, inputs } = served;
   return `name: "${name}"
 backend: "onnxruntime"
 # No batching by Triton: its requests bring their own batch dimension, and options that hold for all of it.
 max_batch_size: 0
-${ports("input", inputs)}
-${ports("output", outputs)}
+${unbatchedPorts(served)}
 model_warmup [
   {
     name: "beams after a prompt"
@@ -129,6 +145,14 @@ model_warmup [
 ${warmUpInputs(inputs)}
   }
 ]`;
+}
+
+function batchedPorts({ inputs, outputs }: ServedModel): string {
+  return unbatchedPorts({ inputs: inputs.map(withoutBatch), outputs: outputs.map(withoutBatch) });
+}
+
+function unbatchedPorts({ inputs, outputs }: Pick<ServedModel, "inputs" | "outputs">): string {
+  return `${ports("input", inputs)}\n${ports("output", outputs)}`;
 }
 
 /** Triton writes the batch dimension of a batched model itself. */

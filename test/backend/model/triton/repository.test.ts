@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -52,6 +52,21 @@ describe("writeTritonRepository", () => {
     await writeTritonRepository({ bundle, folder, model: "captioner", device: "gpu" });
     expect(existsSync(join(folder, "captioner", version, "model.onnx"))).toBe(true);
     expect((await stat(bundle.graphPath)).size).toBeGreaterThan(0);
+  });
+
+  test("refuses a folder that holds a revision of another picture size, and leaves it as it is", async () => {
+    const { bundle, folder, version, config } = await writtenRepository();
+    const before = await config("captioner");
+    const out = join(await temporaryFolder(), "larger");
+    await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], imageSize: 2 * bundle.manifest.image.size, out });
+    const larger = { bundle: await openBundle(out), folder, model: "captioner", device: "gpu" } as const;
+    await expect(writeTritonRepository(larger)).rejects.toThrow(`holds version ${version} with another`);
+    expect(await config("captioner")).toBe(before);
+    expect(await readdir(join(folder, "captioner"))).toEqual([version, "config.pbtxt", "warmup"]);
+    for (const model of ["captioner", "captioner_unbatched"])
+      await rm(join(folder, model, version), { recursive: true });
+    await writeTritonRepository(larger);
+    expect(await config("captioner")).not.toBe(before);
   });
 
   test("the batched model's config: ports without their batch, dynamic batching, warm-up, no response cache", async () => {
