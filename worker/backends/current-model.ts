@@ -124,6 +124,8 @@ export function createCurrentModel(options: {
     },
     observe(identity, scope) {
       if (known?.revision === identity.revision && known.id === identity.id) return;
+      // A hosted endpoint answers beside the others: it says nothing of theirs.
+      if (known !== undefined && isHosted(identity)) return;
       if (known === undefined) learn(identity, scope);
       checkBehind(scope);
     },

@@ -107,6 +107,20 @@ describe("model revisions", () => {
     await edge.fetch(path, { method: "DELETE" });
     expect((await startEdge(variables).fetch(path)).status).toBe(404);
   });
+
+  test("captions of a hosted endpoint have nobody asked which model is current", async () => {
+    network().backend("backend-a.test");
+    const hosted = network().backend("hosted.test");
+    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
+    const edge = startEdge({
+      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
+      HOSTED_MODEL: "org/blip@2026",
+    });
+    for (let count = 0; count < 12; count++) await edge.fetch("/v1/captions", post(newPicture()));
+    expect(hosted.requests.length).toBeGreaterThan(1);
+    const asked = vi.mocked(fetch).mock.calls.filter(([target]) => String(target).endsWith("/v1/model"));
+    expect(asked).toHaveLength(2);
+  });
 });
 
 describe("the review threshold", () => {
