@@ -157,7 +157,7 @@ export function createBackend(options: {
         };
       } catch (error) {
         if (error instanceof Judged) return error.answer;
-        return { kind: "broken", reason: error instanceof Error ? error.name : "unknown" };
+        return { kind: "broken", reason: silence(error) };
       } finally {
         end();
       }
@@ -184,9 +184,7 @@ export function createBackend(options: {
         await guarded.body?.cancel();
         return REFUSALS.has(guarded.status) ? refusal(guarded.status) : undefined;
       } catch (error) {
-        return error instanceof Error && error.name === "TimeoutError"
-          ? "no answer in time"
-          : "no connection";
+        return silence(error);
       }
     },
   };
@@ -197,6 +195,13 @@ const REFUSALS: ReadonlySet<number> = new Set([401, 403]);
 
 function refusal(status: number): string {
   return `it refuses our BACKEND_SECRET or service token (${status})`;
+}
+
+/** Why there is no answer. What the platform says of it may hold the address. */
+function silence(error: unknown): string {
+  return error instanceof Error && error.name === "TimeoutError"
+    ? "no answer in time"
+    : "no connection, or it broke off";
 }
 
 function withOptions(url: string, options: GenerationOptions): string {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Caption } from "../../../shared/schema.ts";
 import { startEdge } from "../support/edge.ts";
 import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
@@ -95,6 +95,21 @@ describe("no captioner", () => {
     expect(response.status).toBe(503);
     expect(response.headers.get("retry-after")).toBe("5");
     expect(await problemOf(response)).toMatchObject({ code: "unavailable" });
+  });
+
+  test("the log says of each one why it did not caption", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    network().backend("backend-a.test").dead = true;
+    network().backend("backend-b.test").answer = () => new Response("", { status: 302 });
+    await startEdge({ BACKEND_URLS: "http://backend-a.test,http://backend-b.test" }).fetch(
+      "/v1/captions",
+      post(newPicture()),
+    );
+    const { warnings } = JSON.parse(String(error.mock.calls[0]));
+    expect(warnings.sort()).toEqual([
+      "captioner backend-a.test: broken, no connection, or it broke off",
+      "captioner backend-b.test: misconfigured, status 302",
+    ]);
   });
 
   test("nothing that a foreign error says is passed on", async () => {
