@@ -67,6 +67,8 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 /** Room for the words of a calibrated model's score. */
 const MAX_MODEL_BYTES = 1024 * 1024;
 const DEFAULT_RETRY_SECONDS = 1;
+/** A caption is one line, whatever a hosted model says, and text that every database takes. */
+const LINE_BREAKERS = /[\s\p{Cc}]+/gu;
 
 const Answer = z.union([
   z.pipe(
@@ -149,7 +151,7 @@ export function createBackend(options: {
           versioned: identity !== undefined,
           fresh: (headers.get(CAPTION_SOURCE_HEADER) ?? "generated") === "generated",
           generated: {
-            caption: (generated_text ?? "").trim(),
+            caption: (generated_text ?? "").replace(LINE_BREAKERS, " ").trim(),
             score: score.success ? score.data : 0,
             ...(pictureScore.success && { picture_score: pictureScore.data }),
             model: identity ?? { id: "unknown", revision: "unknown" },

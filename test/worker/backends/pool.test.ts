@@ -81,6 +81,12 @@ describe("several captioners", () => {
   });
 });
 
+test("a caption is one line, whatever a hosted model says", async () => {
+  network().backend("backend-a.test").caption = " A dog.\r\n\r\nIt runs\u0000\ton  the beach.\n";
+  const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+  expect(Caption.parse(await response.json()).caption).toBe("A dog. It runs on the beach.");
+});
+
 describe("no captioner", () => {
   test("cached captions are served, also by a new isolate; others get 503 and Retry-After", async () => {
     const backend = network().backend("backend-a.test");
