@@ -119,7 +119,9 @@ export function createCachingCaptioner(parts: {
     model: KnownModel | undefined,
   ): Promise<string> {
     const { cacheOwner: owner } = caller;
-    return captionKey({ revision, options: withoutDefaults(options, model), sha256, owner });
+    // What another revision does with an absent option is not known.
+    const saying = model?.revision === revision ? withoutDefaults(options, model) : options;
+    return captionKey({ revision, options: saying, sha256, owner });
   }
 
   /** Charges for what is generated, and for nothing else. */
@@ -193,7 +195,7 @@ export function createCachingCaptioner(parts: {
     model: KnownModel | undefined,
   ): Promise<Result<CaptionAnswer>> {
     const { scope } = request;
-    const own = chargeAndGenerate({ ...request, options: withoutDefaults(request.options, model) }, model);
+    const own = chargeAndGenerate(request, model);
     const forget = () => {
       if (inFlight.get(key) === run) inFlight.delete(key);
     };

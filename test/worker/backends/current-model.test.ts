@@ -34,6 +34,19 @@ describe("model revisions", () => {
     expect(Caption.parse(await answer.json())).toMatchObject({ cached: false, model: { revision: "r2" } });
   });
 
+  test("while a deploy is under way, an option reaches the captioner of the other revision, whose default may differ", async () => {
+    network().backend("backend-a.test");
+    const next = network().backend("backend-b.test");
+    next.revision = "r2";
+    const edge = startEdge({ BACKEND_URLS: "http://backend-a.test,http://backend-b.test" });
+    for (let count = 0; count < 12; count++) {
+      await edge.fetch("/v1/captions?max_new_tokens=20", post(newPicture()));
+    }
+    expect(next.requests.length).toBeGreaterThan(0);
+    const asked = next.requests.map(({ url }) => new URL(url).searchParams.get("max_new_tokens"));
+    expect(new Set(asked)).toEqual(new Set(["20"]));
+  });
+
   test("a model that stays the same is written down once an hour, and again soon where that failed", async () => {
     network().backend("backend-a.test");
     const put = vi.spyOn(env.CAPTIONS, "put");
