@@ -92,16 +92,20 @@ export function createCachingCaptioner(parts: {
 
   async function find(request: LookupRequest, model: KnownModel | undefined): Promise<CacheHit | undefined> {
     if (model === undefined) return undefined;
-    const keys = await keysOf(request, model);
-    for (const key of keys) {
-      const recalled = cache.recall(key);
-      if (recalled !== undefined) return recalled;
-    }
-    for (const key of keys) {
-      const hit = await cache.find(key, request.scope);
-      if (hit !== undefined) return hit;
-    }
-    return undefined;
+    const key = await keyOf(request, model.revision, model);
+    const hosted = hostedBeside(model);
+    if (hosted === undefined) return cache.find(key, request.scope);
+    const hostedKey = await keyOf(request, hosted.revision, model);
+    return (
+      cache.recall(key) ??
+      cache.recall(hostedKey) ??
+      (await cache.find(key, request.scope)) ??
+      (await cache.find(hostedKey, request.scope))
+    );
+  }
+
+  function hostedBeside({ revision }: KnownModel): ModelIdentity | undefined {
+    return hostedModel?.revision === revision ? undefined : hostedModel;
   }
 
   /** Under which a picture's caption may lie: that of the current model, and of the hosted one where that is another. */
@@ -109,8 +113,8 @@ export function createCachingCaptioner(parts: {
     request: Pick<LookupRequest, "sha256" | "options" | "caller">,
     model: KnownModel,
   ): Promise<string[]> {
-    const revisions = new Set([model.revision, ...(hostedModel ? [hostedModel.revision] : [])]);
-    return Promise.all(Array.from(revisions, (revision) => keyOf(request, revision, model)));
+    const models = [model, hostedBeside(model)].filter((one) => one !== undefined);
+    return Promise.all(models.map(({ revision }) => keyOf(request, revision, model)));
   }
 
   function keyOf(
