@@ -102,14 +102,15 @@ test("a slow upload is told so, in its own words, and costs nothing; the caption
         controller.close();
       },
     });
-  const edge = startEdge({ ...KEYED, UPLOAD_TIMEOUT_MS: "600", REQUEST_TIMEOUT_MS: "200" });
+  const edge = startEdge({ ...KEYED, UPLOAD_TIMEOUT_MS: "1500", REQUEST_TIMEOUT_MS: "700" });
   const late = await edge.fetchOnly("/v1/captions", { method: "POST", body: slowly(5_000), headers });
   expect(late.status).toBe(408);
   expect((await problemOf(late)).code).toBe("upload-timeout");
   expect(await left()).toBe(3);
-  const slow = await edge.fetch("/v1/captions", { method: "POST", body: slowly(400), headers });
+  const slow = await edge.fetch("/v1/captions", { method: "POST", body: slowly(1_000), headers });
   expect(slow.status).toBe(200);
-  expect(Number(backend.requests[0]?.headers.get("x-deadline-ms"))).toBeGreaterThan(150);
+  // Begun with the upload, the clock would have run out.
+  expect(Number(backend.requests[0]?.headers.get("x-deadline-ms"))).toBeGreaterThan(0);
 });
 
 test("the day never goes back, and what is given back is of the day it was spent on", async () => {
