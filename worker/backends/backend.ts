@@ -47,6 +47,8 @@ export type BackendAnswer =
     }
   /** The picture or the options are at fault: every captioner would say the same. */
   | { readonly kind: "refused"; readonly failure: Failure }
+  /** A hosted endpoint: it passes over what the query asks for, so its caption is not the one that was asked for. */
+  | { readonly kind: "takes-no-options" }
   /** Alive, but it has no room now. */
   | { readonly kind: "busy"; readonly retryAfterSeconds: number }
   /** It does not let us in, or does not know the route: a matter of configuration. */
@@ -143,7 +145,11 @@ export function createBackend(options: {
           },
           { retry_on_error: false, fetch: send, signal },
         );
-        const identity = namedModel(headers) ?? hostedModel;
+        const named = namedModel(headers);
+        if (named === undefined && Object.values(generation).some((value) => value !== undefined)) {
+          return { kind: "takes-no-options" };
+        }
+        const identity = named ?? hostedModel;
         const score = Score.safeParse(headers.get(CAPTION_SCORE_HEADER) ?? undefined);
         const pictureScore = PictureScore.safeParse(headers.get(PICTURE_SCORE_HEADER) ?? undefined);
         return {

@@ -71,6 +71,10 @@ export function createBackendPool(
           case "busy":
             last = answer;
             break;
+          case "takes-no-options":
+            // Another that is busy or away takes them in a moment.
+            last ??= answer;
+            break;
           case "broken":
           case "misconfigured":
             coolingUntil.set(backend.url, now() + COOLDOWN_MS);
@@ -111,6 +115,12 @@ function exhausted(last: Exclude<BackendAnswer, { kind: "caption" | "refused" }>
         code: "overloaded",
         detail: "Every captioner is at capacity or restarting; try again shortly.",
         retryAfterSeconds: last.retryAfterSeconds,
+      } as const;
+    case "takes-no-options":
+      return {
+        code: "bad-options",
+        detail:
+          "The captioner here is a hosted one, which takes no prompt, max_new_tokens or num_beams. Ask without them.",
       } as const;
     case "misconfigured":
       return { code: "backend-error", detail: "The captioner did not accept the request." } as const;

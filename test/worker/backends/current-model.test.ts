@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, test, vi } from "vitest";
+import { Problem } from "../../../shared/problem.ts";
 import { Caption } from "../../../shared/schema.ts";
 import { startEdge } from "../support/edge.ts";
 import { post, useFakeNetwork } from "../support/edge-test.ts";
@@ -119,6 +120,27 @@ describe("model revisions", () => {
     expect(hosted.requests).toHaveLength(asked);
     await edge.fetch(path, { method: "DELETE" });
     expect((await startEdge(variables).fetch(path)).status).toBe(404);
+  });
+
+  test("a hosted endpoint, which takes no options, answers no request that has some: a captioner of ours does, now or later, or it is refused", async () => {
+    const own = network().backend("backend-a.test");
+    const hosted = network().backend("hosted.test");
+    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
+    const variables = {
+      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
+      HOSTED_MODEL: "org/blip@2026",
+    };
+    const edge = startEdge(variables);
+    const ask = () => edge.fetch("/v1/captions?num_beams=4", post(newPicture()));
+    for (let i = 0; i < 8; i++)
+      expect(Caption.parse(await (await ask()).json()).model.id).not.toBe("org/blip");
+    own.dead = true;
+    const away = await ask();
+    expect([away.status, away.headers.get("retry-after")]).toEqual([503, "5"]);
+    const alone = startEdge({ ...variables, BACKEND_URLS: "http://hosted.test" });
+    const refused = await alone.fetch("/v1/captions?num_beams=4", post(newPicture()));
+    expect([refused.status, Problem.parse(await refused.json()).code]).toEqual([400, "bad-options"]);
+    expect((await alone.fetch("/v1/captions", post(newPicture()))).status).toBe(200);
   });
 
   test("captions of a hosted endpoint have nobody asked which model is current", async () => {
