@@ -9,7 +9,7 @@ import { DeviceError } from "./engines/onnx/device.ts";
 import { engineDevice, openEngine } from "./engines/open-engine.ts";
 import { TritonError } from "./engines/triton/triton-error.ts";
 import { startServer } from "./http/server.ts";
-import { drainOnSignals, exitOnSignals } from "./http/shutdown.ts";
+import { endOnSignals } from "./http/shutdown.ts";
 import { createLog, type Logger } from "./telemetry/log.ts";
 
 const USAGE =
@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const config = parseConfig(process.env);
   const log = createLog(config.LOG_LEVEL);
   log.info({ config: printableConfig(config) }, "configuration");
-  const started = exitOnSignals(log);
+  const drainAtTheEnd = endOnSignals(log);
 
   const bundle = await openConfigured(config, log);
   // Of a Triton server's graph its version says the revision.
@@ -36,8 +36,7 @@ async function main(): Promise<void> {
   }
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
-  started();
-  drainOnSignals(server, log);
+  drainAtTheEnd(server);
 }
 
 /** The bundle in the precision that is configured, or else the fastest here; a Triton server has one already. */

@@ -31,8 +31,6 @@ import { printable } from "./terminal-text.ts";
 
 const POLL_EVERY_MS = 150;
 const PARENT_POLL_MS = 250;
-/** A backend that does not say so within that many milliseconds is not waited for. */
-const BUSY_WITHIN_MS = 2000;
 /** Milliseconds for what the backend answered last to pass through the worker. */
 const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */
@@ -63,10 +61,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The first signal, as `signal.aborted`: whatever waits lets go of it. */
 const interruption = new AbortController();
-/** The backend first. */
 const children: Child[] = [];
-/** Whether the backend captions something just now. */
-let isBackendBusy = async () => false;
 
 async function main({ options }: { options: z.output<typeof Options> }): Promise<number> {
   endWithWhoeverStartedThis();
@@ -76,12 +71,11 @@ async function main({ options }: { options: z.output<typeof Options> }): Promise
     if (interruption.signal.aborted) return 0;
     throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
   } finally {
-    if (await isBackendBusy()) {
-      // It finishes what it accepted, and the worker, which knows no such end, hands that on.
-      await children[0]?.stop();
-      await sleep(HAND_ON_MS);
-    }
-    await Promise.all(children.map((child) => child.stop()));
+    // The backend first: it finishes what it accepted, and the worker, which knows no such end, hands that on.
+    const [backend, ...others] = children;
+    await backend?.stop();
+    if (others.length > 0) await sleep(HAND_ON_MS);
+    await Promise.all(others.map((child) => child.stop()));
   }
 }
 
@@ -181,17 +175,6 @@ function startBackend(
   createInterface(backend.stdout).on("line", (line) => printLines(process.stdout, `${line}\n`));
   createInterface(backend.stderr).on("line", (line) => printLines(process.stderr, `${line}\n`));
   children.push(backend);
-  const authorization = `Bearer ${settings.backend.BACKEND_SECRET ?? ""}`;
-  isBackendBusy = async () => {
-    const metrics = await fetch(`http://${LOOPBACK}:${port}/metrics`, {
-      headers: { authorization },
-      signal: AbortSignal.timeout(BUSY_WITHIN_MS),
-    }).then(
-      (response) => response.text(),
-      () => "",
-    );
-    return /^caption_requests_in_flight\S* [1-9]/m.test(metrics);
-  };
   return backend;
 }
 

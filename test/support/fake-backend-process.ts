@@ -5,7 +5,7 @@
 
 import { parseConfig } from "../../backend/config.ts";
 import { startServer } from "../../backend/http/server.ts";
-import { drainOnSignals } from "../../backend/http/shutdown.ts";
+import { endOnSignals } from "../../backend/http/shutdown.ts";
 import { createLog } from "../../backend/telemetry/log.ts";
 import { createFakeEngine, fakeTokenizer } from "./fake-engine.ts";
 
@@ -13,7 +13,7 @@ const config = parseConfig(process.env);
 const log = createLog(config.LOG_LEVEL);
 const engine = createFakeEngine();
 const server = await startServer({ config, engine, tokenizer: fakeTokenizer, log });
-drainOnSignals(server, log);
+endOnSignals(log)(server);
 
 const warmUpPasses = engine.passes.length;
 async function reportPasses(): Promise<void> {
