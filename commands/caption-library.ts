@@ -3,7 +3,7 @@
  * known, so that an end at any moment loses nothing and the next run goes on from the file.
  */
 
-import { appendFile, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, open, readFile } from "node:fs/promises";
 import pMap from "p-map";
 import {
   CaptionApiError,
@@ -13,6 +13,7 @@ import {
 } from "../client/index.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { csvHead, csvRows, readCsvTable, toCsvTable } from "../shared/csv.ts";
+import { replaceFile } from "../site/replace-file.ts";
 import { CommandError } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import type { PictureFile } from "./picture-files.ts";
@@ -129,44 +130,30 @@ async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
     await appendFile(path, head);
     return new Map();
   }
-  if (!text.startsWith(head)) await readAsSaved(path, text);
-  else {
+  if (text.startsWith(head)) {
     const whole = text.slice(0, text.lastIndexOf("\r\n") + 2);
     if (whole.length < text.length) {
       const file = await open(path, "r+");
       await file.truncate(Buffer.byteLength(whole)).finally(() => file.close());
     }
-  }
+  } else await replaceFile(path, asWritten(path, text));
   const rows = await leaveLastRows(path);
   return new Map(
     rows.flatMap(({ file = "", status, sha256 = "" }) => (status === FAILED ? [] : [[file, sha256]])),
   );
 }
 
-/** Writes a table anew that a spreadsheet has saved without our mark, line ends or quotes. @throws CommandError for any other file */
-async function readAsSaved(path: string, text: string): Promise<void> {
+/** A table that a spreadsheet has saved without our mark, line ends or quotes. @throws CommandError for any other file */
+function asWritten(path: string, text: string): string {
   const rows = readCsvTable(text);
-  if (Object.keys(rows[0] ?? {}).join() !== COLUMNS.join()) {
-    throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
-  }
-  await replaceTable(path, rows);
+  if (Object.keys(rows[0] ?? {}).join() === COLUMNS.join()) return toCsvTable(COLUMNS, rows);
+  throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
 }
 
 /** Of each file the row that was written last, in the place of its first. */
 async function leaveLastRows(path: string): Promise<Record<string, string>[]> {
   const rows = readCsvTable(await readFile(path, "utf8"));
   const last = [...new Map(rows.map((row) => [row.file, row])).values()];
-  if (last.length < rows.length) await replaceTable(path, last);
+  if (last.length < rows.length) await replaceFile(path, toCsvTable(COLUMNS, last));
   return last;
-}
-
-/** Whole or not at all. */
-async function replaceTable(path: string, rows: readonly object[]): Promise<void> {
-  const next = `${path}.${process.pid}.new`;
-  try {
-    await writeFile(next, toCsvTable(COLUMNS, rows), { mode: (await stat(path)).mode });
-    await rename(next, path);
-  } finally {
-    await rm(next, { force: true });
-  }
 }

@@ -1,10 +1,11 @@
 /** Reads and writes the pages of a site. A page that is not UTF-8 is left alone: its other bytes could not be kept. */
 
-import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import type { Gap } from "./gap.ts";
 import { gapsInHtml, gapsInXhtml } from "./html.ts";
 import { gapsInMarkdown } from "./markdown.ts";
+import { replaceFile } from "./replace-file.ts";
 
 const KINDS: Readonly<Record<string, (text: string) => Gap[]>> = {
   ".html": gapsInHtml,
@@ -63,14 +64,6 @@ export async function readPage(folder: string, name: string): Promise<Page | und
 export async function writePage(folder: string, page: Page, text: string): Promise<boolean> {
   const file = path.join(folder, page.name);
   if ((await readFile(file, "utf8")) !== page.text) return false;
-  const { mode } = await stat(file);
-  const next = `${file}.${process.pid}.new`;
-  try {
-    await writeFile(next, text, { mode });
-    await rename(next, file);
-  } finally {
-    // On a full disk a part of the page would stay, in a folder that is published.
-    await rm(next, { force: true });
-  }
+  await replaceFile(file, text);
   return true;
 }
