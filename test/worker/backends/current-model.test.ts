@@ -8,6 +8,17 @@ import { hashOf, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
 
+/** A captioner of ours, and a hosted endpoint that names no model. */
+function hostedBesideOurs() {
+  const [own, hosted] = [network().backend("backend-a.test"), network().backend("hosted.test")];
+  hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
+  const variables = {
+    BACKEND_URLS: "http://backend-a.test,http://hosted.test",
+    HOSTED_MODEL: "org/blip@2026",
+  };
+  return { own, hosted, variables };
+}
+
 describe("model revisions", () => {
   test("new weights are noticed in an answer, and old captions are not served from then on", async () => {
     const backend = network().backend("backend-a.test");
@@ -91,13 +102,7 @@ describe("model revisions", () => {
   });
 
   test("a hosted endpoint beside a captioner of ours, or in its place, is asked for no picture twice", async () => {
-    const own = network().backend("backend-a.test");
-    const hosted = network().backend("hosted.test");
-    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
-    const variables = {
-      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
-      HOSTED_MODEL: "org/blip@2026",
-    };
+    const { own, hosted, variables } = hostedBesideOurs();
     await startEdge(variables).fetch("/v1/captions", post(newPicture()));
     own.dead = true;
     const edge = startEdge(variables);
@@ -123,13 +128,7 @@ describe("model revisions", () => {
   });
 
   test("a hosted endpoint, which takes no options, answers no request that has some: a captioner of ours does, now or later, or it is refused", async () => {
-    const own = network().backend("backend-a.test");
-    const hosted = network().backend("hosted.test");
-    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
-    const variables = {
-      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
-      HOSTED_MODEL: "org/blip@2026",
-    };
+    const { own, variables } = hostedBesideOurs();
     const edge = startEdge(variables);
     const ask = () => edge.fetch("/v1/captions?num_beams=4", post(newPicture()));
     for (let i = 0; i < 8; i++)
@@ -144,13 +143,8 @@ describe("model revisions", () => {
   });
 
   test("captions of a hosted endpoint have nobody asked which model is current", async () => {
-    network().backend("backend-a.test");
-    const hosted = network().backend("hosted.test");
-    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
-    const edge = startEdge({
-      BACKEND_URLS: "http://backend-a.test,http://hosted.test",
-      HOSTED_MODEL: "org/blip@2026",
-    });
+    const { hosted, variables } = hostedBesideOurs();
+    const edge = startEdge(variables);
     for (let count = 0; count < 12; count++) await edge.fetch("/v1/captions", post(newPicture()));
     expect(hosted.requests.length).toBeGreaterThan(1);
     const asked = vi.mocked(fetch).mock.calls.filter(([target]) => String(target).endsWith("/v1/model"));
