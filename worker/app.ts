@@ -81,8 +81,6 @@ export function createApp(services: Services): Hono<AppEnv> {
     );
   }
 
-  app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
-  app.delete(CAPTION_PATH.route, gate.require("delete"), deleteCaption(services));
   const clocked = {
     ...services,
     uploadTimeoutMs: config.UPLOAD_TIMEOUT_MS,
@@ -90,6 +88,10 @@ export function createApp(services: Services): Hono<AppEnv> {
   };
   app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(clocked));
   app.post(BATCH_PATH.route, gate.require("batch"), postBatch(clocked));
+  // Before the hashes: it would be read as one.
+  app.all(BATCH_PATH.route, (context) => refuseMethod(context, ["POST"]));
+  app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
+  app.delete(CAPTION_PATH.route, gate.require("delete"), deleteCaption(services));
   const jobs = {
     jobs: services.jobs,
     uploadTimeoutMs: config.UPLOAD_TIMEOUT_MS,

@@ -235,6 +235,15 @@ describe("routes", () => {
     expect(response.headers.get("allow")).toBe("POST");
   });
 
+  test.each(["GET", "HEAD", "DELETE", "PUT"])(
+    "does not read the batch's name as a hash: %s",
+    async (method) => {
+      const response = await startEdge().fetch("/v1/captions/batch", { method });
+      expect(response.status).toBe(405);
+      expect(response.headers.get("allow")).toBe("POST");
+    },
+  );
+
   test("answers an unknown path as a problem", async () => {
     expect((await problemOf(await startEdge().fetch("/nothing"))).code).toBe("not-found");
   });
