@@ -137,7 +137,9 @@ function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<nu
 
 /** The picture and its options: those of a JSON body go before those of the query. */
 async function readRequest(c: Context<Scope>, permit: Permit, signal: AbortSignal) {
-  const query = parseWith(GenerationOptions, givenFields(Object.entries(c.req.query())), "bad-options");
+  const given = givenFields(new URL(c.req.url).searchParams);
+  if (!given.ok) return given;
+  const query = parseWith(GenerationOptions, given.value, "bad-options");
   if (!query.ok) return query;
   const request = await readPictureRequest(c.req.raw, permit, signal);
   return request.ok

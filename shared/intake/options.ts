@@ -25,7 +25,17 @@ export function parseWith<Schema extends z.core.$ZodType>(
   return failure(isOption ? "bad-options" : otherwise, detail.slice(0, MAX_DETAIL_CHARACTERS));
 }
 
-/** Fields of a form or a query that say something: blank ones mean "not given". */
-export function givenFields(fields: Iterable<readonly [string, string]>): Record<string, string> {
-  return Object.fromEntries([...fields].filter(([, value]) => value.trim() !== ""));
+/**
+ * Fields of a form or a query that say something: blank ones mean "not given".
+ * Fails with `bad-options` where several of a name do: all but one would be passed over without a word.
+ */
+export function givenFields(fields: Iterable<readonly [string, string]>): Result<Record<string, string>> {
+  const given = new Map<string, string>();
+  for (const [name, value] of fields) {
+    if (value.trim() === "") continue;
+    if (given.has(name))
+      return failure("bad-options", `${name.slice(0, 40)}: expected one value, got several`);
+    given.set(name, value);
+  }
+  return success(Object.fromEntries(given));
 }

@@ -1,7 +1,7 @@
 /** Options of a request, from its query and from its body, under one schema. */
 
 import type * as z from "zod/mini";
-import { parseWith as parseShared } from "../../shared/intake/options.ts";
+import { givenFields, parseWith as parseShared } from "../../shared/intake/options.ts";
 import { FailureError, type ProblemCode } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
 import { type CaptionOptions, CaptionQuery, type GenerationOptions } from "../../shared/schema.ts";
@@ -9,11 +9,17 @@ import { type CaptionOptions, CaptionQuery, type GenerationOptions } from "../..
 const NONE: CaptionOptions = {};
 const SPOKEN = "en";
 
-/** Parses options; blank ones are not given. @throws {FailureError} `bad-options` or `unsupported-language`, naming the field. */
-export function parseOptions(raw: Readonly<Record<string, unknown>>): CaptionOptions {
-  const given = Object.entries(raw).filter(([, value]) => typeof value !== "string" || value.trim() !== "");
-  if (given.length === 0) return NONE;
-  return requireEnglish(parseWith(CaptionQuery, Object.fromEntries(given), "bad-options"));
+export type Query = Readonly<Record<string, string>>;
+
+/** What an address's query says. @throws {FailureError} `bad-options` where it says something twice */
+export function queryOf(request: Request): Query {
+  return orThrow(givenFields(new URL(request.url).searchParams));
+}
+
+/** Parses options. @throws {FailureError} `bad-options` or `unsupported-language`, naming the field. */
+export function parseOptions(given: Query): CaptionOptions {
+  if (Object.keys(given).length === 0) return NONE;
+  return requireEnglish(parseWith(CaptionQuery, given, "bad-options"));
 }
 
 /** The part of the options that the captioner sees. */

@@ -18,7 +18,7 @@ import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts"
 import type { Picture } from "../picture.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
 import { multipartParts } from "./multipart.ts";
-import { orThrow, parseOptions, parseWith, requireEnglish } from "./options.ts";
+import { orThrow, parseOptions, parseWith, type Query, requireEnglish } from "./options.ts";
 
 export interface IdentifiedPicture {
   readonly sha256: string;
@@ -38,10 +38,8 @@ export interface IntakeParts {
   readonly uploadTimeoutMs: number;
 }
 
-type Query = Readonly<Record<string, string>>;
-
 /** A form's fields that may hold the picture, as upload widgets and other services call them. */
-const PICTURE_FIELDS = ["image", "file", "data"] as const;
+const FILE_FIELDS = ["image", "file", "data"] as const;
 
 /**
  * Reads the picture and the options of a request; options of the body go before those of the query.
@@ -126,8 +124,28 @@ async function fromFields(
   }
   throw new FailureError({
     code: "empty-body",
-    detail: `The form has no picture: send a file in the field "${PICTURE_FIELDS[0]}", or an address in "url".`,
+    detail: `The form has no picture: send a file in the field "${FILE_FIELDS[0]}", or an address in "url".`,
   });
+}
+
+type Named<Value> = readonly [name: string, value: Value];
+
+/** A form's fields, of which one at most may say what the picture is. @throws {FailureError} */
+function formFields(
+  files: readonly Named<Uint8Array<ArrayBuffer>>[],
+  texts: readonly Named<string>[],
+): FormFields {
+  // An input that nobody used sends an empty file.
+  const used = files.filter(([, { length }]) => length > 0);
+  const written = texts.filter(([name, text]) => isPictureField(name) && text.trim() !== "");
+  const pictures = [...used, ...written];
+  if (pictures.length > 1) {
+    const names = pictures.map(([name]) => name).join(", ");
+    const detail = `Expected one picture, got ${pictures.length} (${names}); POST /v1/captions/batch takes several.`;
+    throw new FailureError({ code: "bad-request", detail });
+  }
+  const [, file] = (pictures.length === 0 ? files[0] : used[0]) ?? [];
+  return { file, texts: orThrow(givenFields(texts)) };
 }
 
 /** Fields of a multipart form. @throws {FailureError} */
@@ -136,26 +154,24 @@ function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormF
   if (parts === undefined) {
     throw new FailureError({ code: "bad-request", detail: "The form is not well formed." });
   }
-  const texts: [string, string][] = [];
-  const files: Uint8Array<ArrayBuffer>[] = [];
+  const texts: Named<string>[] = [];
+  const files: Named<Uint8Array<ArrayBuffer>>[] = [];
   for (const { name, isFile, bytes } of parts) {
     if (name === undefined) continue;
-    if (isFile) requirePictureField(name);
+    if (isFile) requireFileField(name);
     // A program that sends a file's bytes as a field's value gives them no name.
-    if (isFile || (isPictureField(name) && recognizePicture(bytes) !== undefined)) files.push(bytes);
+    if (isFile || (isFileField(name) && recognizePicture(bytes) !== undefined)) files.push([name, bytes]);
     else texts.push([name, fieldText(name, bytes)]);
   }
-  // An input that nobody used sends an empty file.
-  const given = files.filter(({ length }) => length > 0);
-  if (given.length > 1) {
-    const detail = `Expected one picture, got ${given.length}; POST /v1/captions/batch takes several.`;
-    throw new FailureError({ code: "bad-request", detail });
-  }
-  return { file: given[0] ?? files[0], texts: givenFields(texts) };
+  return formFields(files, texts);
+}
+
+function isFileField(name: string): boolean {
+  return FILE_FIELDS.some((field) => field === name);
 }
 
 function isPictureField(name: string): boolean {
-  return PICTURE_FIELDS.some((field) => field === name);
+  return name === "url" || isFileField(name);
 }
 
 /** @throws {FailureError} where it is no text */
@@ -171,11 +187,11 @@ function fieldText(name: string, bytes: Uint8Array): string {
 }
 
 /** @throws {FailureError} where an option came as a file: it would be passed over without a word */
-function requirePictureField(name: string): void {
-  if (isPictureField(name)) return;
+function requireFileField(name: string): void {
+  if (isFileField(name)) return;
   throw new FailureError({
     code: "bad-options",
-    detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${PICTURE_FIELDS[0]}".`,
+    detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${FILE_FIELDS[0]}".`,
   });
 }
 
@@ -187,12 +203,9 @@ function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
   } catch {
     return undefined;
   }
-  const fields = new URLSearchParams(text);
-  // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
-  for (const name of PICTURE_FIELDS) {
-    const base64 = fields.get(name);
-    if (base64 !== null) fields.set(name, base64.trim().replaceAll(" ", "+"));
-  }
-  const isForm = ["url", ...PICTURE_FIELDS].some((name) => fields.has(name));
-  return isForm ? { file: undefined, texts: givenFields(fields) } : undefined;
+  const fields = [...new URLSearchParams(text)].map(([name, value]): Named<string> => {
+    // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
+    return [name, isFileField(name) ? value.trim().replaceAll(" ", "+") : value];
+  });
+  return fields.some(([name]) => isPictureField(name)) ? formFields([], fields) : undefined;
 }

@@ -12,7 +12,7 @@ import { FailureError } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { readBounded, readInChunks } from "../intake/body.ts";
 import { refuseMetadata } from "../intake/metadata.ts";
-import { orThrow, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
+import { orThrow, parseOptions, parseWith, type Query, requireEnglish } from "../intake/options.ts";
 import type { NewItem } from "./ledger.ts";
 import { ITEMS_A_CALL } from "./limits.ts";
 import { failedOutcome } from "./outcome.ts";
@@ -35,8 +35,6 @@ export interface ReadJob {
   /** SHA-256 over the body and what else of the request decides what the job is. */
   readonly fingerprint: string;
 }
-
-type Query = Readonly<Record<string, string>>;
 
 interface ReadOptions {
   readonly timeoutMs: number;
@@ -78,7 +76,7 @@ async function readJson(
     throw new FailureError({ code: "bad-request", detail });
   }
   const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(json), "bad-request");
-  const fromQuery = queryOf(query);
+  const fromQuery = termsOf(query);
   if (items.length > MAX_JOB_ITEMS) throw tooMany();
   for (const [index, item] of items.entries()) await sink.push(toItem(item, `item ${index}`));
   const digest = createDigest(request, query);
@@ -101,7 +99,7 @@ async function readLines(
   query: Query,
   { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
 ): Promise<ReadJob> {
-  const { options, webhook } = queryOf(query);
+  const { options, webhook } = termsOf(query);
   const digest = createDigest(request, query);
   const lines = createLineReader(async (line, number) => {
     const item = fromLine(line, `line ${number}`);
@@ -119,7 +117,7 @@ async function readLines(
   return { options, webhook, fingerprint: await digest.end() };
 }
 
-function queryOf({ webhook, ...query }: Query): { options: CaptionOptions; webhook: JobWebhook | undefined } {
+function termsOf({ webhook, ...query }: Query): { options: CaptionOptions; webhook: JobWebhook | undefined } {
   const given = parseWith(z.pick(JobQuery, { webhook: true }), { webhook }, "bad-options");
   return {
     options: parseOptions(query),

@@ -13,7 +13,7 @@ import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "..
 import type { Caller } from "../access/caller.ts";
 import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
 import { refuseMetadata } from "../intake/metadata.ts";
-import { generationOptions, parseOptions, parseWith, requireEnglish } from "../intake/options.ts";
+import { generationOptions, parseOptions, parseWith, queryOf, requireEnglish } from "../intake/options.ts";
 import {
   type IdentifiedPicture,
   type IntakeParts,
@@ -53,7 +53,7 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
     const limits = { maxBytes: MAX_BATCH_BYTES, timeoutMs: parts.uploadTimeoutMs };
     const body = parseWith(BatchRequest, await readJson(context.req.raw, limits), "bad-request");
     const { items, ...beside } = body;
-    const options = { ...parseOptions(context.req.query()), ...requireEnglish(beside) };
+    const options = { ...parseOptions(queryOf(context.req.raw)), ...requireEnglish(beside) };
     const lines = new TransformStream<Uint8Array, Uint8Array>();
     const refuseUnexpected = (error: unknown): Failure => {
       scope.log.warnings.push(`batch item: ${error instanceof Error ? error.message : "thrown value"}`);

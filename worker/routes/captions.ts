@@ -5,7 +5,7 @@ import { SHA256_HEX } from "../../shared/content-hash.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { captionResponse, revalidated } from "../answer.ts";
 import type { CachingCaptioner } from "../caching-captioner.ts";
-import { generationOptions, parseOptions } from "../intake/options.ts";
+import { generationOptions, parseOptions, queryOf } from "../intake/options.ts";
 import { type IntakeParts, readPictureRequest } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
 import { timed, withDeadline } from "../request/scope.ts";
@@ -27,7 +27,7 @@ export function postCaption(
   return async (context) => {
     const { scope, caller } = context.var;
     const { sha256, picture, options } = await timed(scope, "intake", () =>
-      readPictureRequest(context.req.raw, context.req.query(), {
+      readPictureRequest(context.req.raw, queryOf(context.req.raw), {
         uploadTimeoutMs: parts.uploadTimeoutMs,
         async fetchPicture(url) {
           await caller.requireQuota();
@@ -54,7 +54,7 @@ export function getCaption(parts: {
   return async (context) => {
     const { scope, caller } = context.var;
     const sha256 = requireSha256(context.req.param("sha256"));
-    const options = parseOptions(context.req.query());
+    const options = parseOptions(queryOf(context.req.raw));
     const outcome = await parts.captioner.lookUp({
       sha256,
       options: generationOptions(options),
@@ -75,7 +75,7 @@ export function deleteCaption(parts: {
   return async (context) => {
     const { scope, caller } = context.var;
     const sha256 = requireSha256(context.req.param("sha256"));
-    const options = generationOptions(parseOptions(context.req.query()));
+    const options = generationOptions(parseOptions(queryOf(context.req.raw)));
     if (await parts.captioner.forget({ sha256, options, caller, scope })) {
       return new Response(null, { status: 204 });
     }

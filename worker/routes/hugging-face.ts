@@ -11,7 +11,7 @@ import { cacheStatus } from "../answer.ts";
 import type { CurrentModel } from "../backends/current-model.ts";
 import type { CachingCaptioner } from "../caching-captioner.ts";
 import { readBounded, readHashed } from "../intake/body.ts";
-import { generationOptions, orThrow, parseOptions } from "../intake/options.ts";
+import { generationOptions, orThrow, parseOptions, queryOf } from "../intake/options.ts";
 import { type IdentifiedPicture, toPicture } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
 import { type RequestScope, timed, withDeadline } from "../request/scope.ts";
@@ -92,7 +92,7 @@ async function readRequest(
   timeoutMs: number,
 ): Promise<IdentifiedPicture & { readonly options: CaptionOptions }> {
   const { raw } = context.req;
-  const query = parseOptions(context.req.query());
+  const query = parseOptions(queryOf(raw));
   orThrow(requireUncoded(raw));
   if (!isJsonType(mediaType(raw))) {
     return { ...toPicture(await readHashed(raw, { maxBytes: MAX_IMAGE_BYTES, timeoutMs })), options: query };

@@ -4,6 +4,7 @@ import type { Context, Handler } from "hono";
 import { streamSSE } from "hono/streaming";
 import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
 import { FailureError } from "../../shared/problem.ts";
+import { queryOf } from "../intake/options.ts";
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import type { CaptionJob } from "../jobs/caption-job.ts";
 import { LINES_A_READ } from "../jobs/limits.ts";
@@ -41,7 +42,7 @@ export function postJob(
     const id = await jobId(owner, key);
     const stub = parts.jobs.getByName(id);
     const { raw } = context.req;
-    const query = context.req.query();
+    const query = queryOf(raw);
     const begun = await stub.begin({ id, owner });
     if (begun.kind === "receiving") {
       throw new FailureError({
@@ -191,8 +192,8 @@ function idempotencyKey(header: string | undefined): string | undefined {
 }
 
 function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
-  const asked = context.req.query("format");
-  if (asked === undefined || asked === "") {
+  const { format: asked } = queryOf(context.req.raw);
+  if (asked === undefined) {
     return context.req.header("accept")?.includes("text/csv") === true ? "csv" : "ndjson";
   }
   if (asked === "ndjson" || asked === "csv") return asked;

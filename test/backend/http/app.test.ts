@@ -123,6 +123,7 @@ test.each([
   ["/?max_new_tokens=0", "bad-options"],
   ["/?max_new_tokens=many", "bad-options"],
   ["/?num_beams=9", "bad-options"],
+  ["/?num_beams=2&num_beams=3", "bad-options"],
   ["/?temperature=1", "bad-options"],
 ])("POST %s is refused as %s", async (path, code) => {
   expect((await problem(await post(picture, path))).code).toBe(code);

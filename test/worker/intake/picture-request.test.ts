@@ -91,6 +91,40 @@ describe("forms", () => {
     }
   });
 
+  test("one picture in two ways is refused, instead of one of them passed over", async () => {
+    network().backend("backend-a.test");
+    const file = (body: Uint8Array | string) =>
+      ['Content-Disposition: form-data; name="image"; filename="p.png"', body] as const;
+    const field = (name: string, text: string) =>
+      [`Content-Disposition: form-data; name="${name}"`, text] as const;
+    const address = "https://pictures.example.org/a.png";
+    const base64 = base64Of(newPicture());
+    const urlencoded = (...fields: [string, string][]) =>
+      send(new URLSearchParams(fields).toString(), "application/x-www-form-urlencoded");
+    for (const [fields, response] of [
+      ["image, url", await send(multipart(file(newPicture()), field("url", address)), FORM)],
+      ["data, url", await send(multipart(field("data", base64), field("url", address)), FORM)],
+      ["image, file", await send(multipart(file(newPicture()), field("file", base64)), FORM)],
+      ["image, url", await urlencoded(["image", base64], ["url", address])],
+      ["image, image", await urlencoded(["image", base64], ["image", base64Of(newPicture())])],
+      ["url, url", await urlencoded(["url", address], ["url", `${address}?other`])],
+    ] as const) {
+      const { code, detail } = await problemOf(response);
+      expect([code, detail]).toEqual(["bad-request", expect.stringContaining(`got 2 (${fields})`)]);
+    }
+  });
+
+  test("an address counts beside an input for a file that nobody used", async () => {
+    network().backend("backend-a.test");
+    const picture = newPicture();
+    network().pages.set("https://pictures.example.org/a.png", () => new Response(picture));
+    const form = multipart(
+      ['Content-Disposition: form-data; name="image"; filename=""', ""],
+      ['Content-Disposition: form-data; name="url"', "https://pictures.example.org/a.png"],
+    );
+    expect(Caption.parse(await (await send(form, FORM)).json()).sha256).toBe(await hashOf(picture));
+  });
+
   test("text that is base64 in the picture's field, urlencoded or not", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();
@@ -178,6 +212,29 @@ describe("JSON", () => {
       expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
     }
   });
+});
+
+test("an option that is given twice is refused by name, in a query and in a form", async () => {
+  network().backend("backend-a.test");
+  const picture = newPicture();
+  const path = `/v1/captions/${await hashOf(picture)}`;
+  const beams = (count: string) => ['Content-Disposition: form-data; name="num_beams"', count] as const;
+  const file = ['Content-Disposition: form-data; name="image"; filename="p.png"', picture] as const;
+  const twice = "num_beams=2&num_beams=3";
+  for (const response of [
+    await startEdge().fetch(`/v1/captions?${twice}`, post(picture)),
+    await startEdge().fetch(`${path}?${twice}`),
+    await startEdge().fetch(`${path}?${twice}`, { method: "DELETE" }),
+    await startEdge().fetch(`/models/tiny/blip?${twice}`, post(picture)),
+    await send(JSON.stringify({ items: [{}] }), "application/json", `/v1/captions/batch?${twice}`),
+    await send(JSON.stringify({ items: [{}] }), "application/json", `/v1/jobs?${twice}`),
+    await send(multipart(beams("2"), beams("3"), file), FORM),
+    await send(`image=${base64Of(picture)}&${twice}`, "application/x-www-form-urlencoded"),
+  ]) {
+    const { code, detail } = await problemOf(response);
+    expect([code, detail]).toEqual(["bad-options", "num_beams: expected one value, got several"]);
+  }
+  expect((await startEdge().fetch("/v1/captions?num_beams=&num_beams=3", post(picture))).status).toBe(200);
 });
 
 test("options of the body go before those of the query", async () => {

@@ -208,8 +208,9 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
   );
   expect(second).toMatch(/^1,bäd,error,,,,,,bad-request,"?line 2: /);
   expect(rest).toBe("");
-  const wrong = await edge.fetch(`/v1/jobs/${job.id}/results?format=xlsx`);
-  expect(wrong.status).toBe(400);
+  for (const wrong of ["format=xlsx", "format=csv&format=ndjson"]) {
+    expect((await edge.fetch(`/v1/jobs/${job.id}/results?${wrong}`)).status).toBe(400);
+  }
 });
 
 test("events tell of progress until the end", async () => {
