@@ -1,6 +1,7 @@
 /** `/v1/jobs`: whole libraries captioned in the background. The work is in worker/jobs; here is what callers see of it. */
 
 import type { Context, Handler } from "hono";
+import { accepts } from "hono/accepts";
 import { streamSSE } from "hono/streaming";
 import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
 import { FailureError } from "../../shared/problem.ts";
@@ -194,7 +195,9 @@ function idempotencyKey(header: string | undefined): string | undefined {
 function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
   const { format: asked } = queryOf(context.req.raw);
   if (asked === undefined) {
-    return context.req.header("accept")?.includes("text/csv") === true ? "csv" : "ndjson";
+    const [ndjson, csv] = ["application/x-ndjson", "text/csv"];
+    const preferred = accepts(context, { header: "Accept", supports: [ndjson, csv], default: ndjson });
+    return preferred === csv ? "csv" : "ndjson";
   }
   if (asked === "ndjson" || asked === "csv") return asked;
   throw new FailureError({ code: "bad-options", detail: 'format: expected "ndjson" or "csv".' });

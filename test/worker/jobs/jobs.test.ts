@@ -213,6 +213,26 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
   }
 });
 
+test("results are CSV for who prefers it, and NDJSON for who takes either", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, ndjson([{ id: "a" }])));
+  await ended(edge, job.id);
+  const typeFor = async (accept: string, query = "") => {
+    const response = await edge.fetch(`/v1/jobs/${job.id}/results${query}`, { headers: { accept } });
+    return response.headers.get("content-type");
+  };
+  expect(await typeFor("text/csv")).toBe("text/csv; charset=utf-8");
+  expect(await typeFor("application/x-ndjson;q=0.5, Text/CSV")).toBe("text/csv; charset=utf-8");
+  expect(await typeFor("text/csv", "?format=ndjson")).toBe("application/x-ndjson");
+  // As generated clients write it: every type that the document names.
+  expect(await typeFor("application/x-ndjson, text/csv, application/problem+json")).toBe(
+    "application/x-ndjson",
+  );
+  expect(await typeFor("application/x-ndjson, text/csv;q=0.1")).toBe("application/x-ndjson");
+  expect(await typeFor("application/json, text/csv;q=0, */*")).toBe("application/x-ndjson");
+});
+
 test("events tell of progress until the end", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
