@@ -83,8 +83,9 @@ export function revalidated(request: Request, response: Response): Response {
 /** `Cache-Status`, RFC 9211: the tier that answered, or that the farthest one missed and what became of the answer. */
 export function cacheStatus(provenance: Provenance): string {
   if (provenance.kind === "hit") return `${provenance.tier}; hit`;
-  const { stored, collapsed } = provenance;
-  return `kv; fwd=miss${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}`;
+  const { missed, stored, collapsed } = provenance;
+  const forwarded = missed === undefined ? "worker; fwd=bypass" : `${missed}; fwd=miss`;
+  return `${forwarded}${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}`;
 }
 
 /** Strong tag: FNV-1a over the body, twice, 64 bits in all. No secrecy is asked of it. */

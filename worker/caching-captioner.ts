@@ -25,7 +25,13 @@ import { TIMED_OUT, within } from "./request/within.ts";
 /** How an answer came to be; `Cache-Status` says it to the client. */
 export type Provenance =
   | { readonly kind: "hit"; readonly tier: CacheTierName }
-  | { readonly kind: "generated"; readonly stored: boolean; readonly collapsed: boolean };
+  | {
+      readonly kind: "generated";
+      /** The tier that was asked last. */
+      readonly missed: CacheTierName | undefined;
+      readonly stored: boolean;
+      readonly collapsed: boolean;
+    };
 
 export interface CaptionAnswer {
   readonly generated: GeneratedCaption;
@@ -222,6 +228,17 @@ export function createCachingCaptioner(parts: {
     return outcome.ok ? asAnswer(outcome.value, { collapsed: false, model }) : outcome;
   }
 
+  function asAnswer(
+    { generated, stored }: Generated,
+    { collapsed, model }: { readonly collapsed: boolean; readonly model: KnownModel | undefined },
+  ): Result<CaptionAnswer> {
+    return success({
+      generated,
+      provenance: { kind: "generated", missed: cache.farthest, stored, collapsed },
+      review: reviewRuleOf(generated.model, model),
+    });
+  }
+
   async function lookUp(request: LookupRequest, model: KnownModel | undefined) {
     const hit = await find(request, model);
     return hit === undefined ? undefined : fromHit(hit, model);
@@ -259,17 +276,6 @@ function fromHit({ entry, tier }: CacheHit, model: KnownModel | undefined): Resu
   return success({
     generated,
     provenance: { kind: "hit", tier },
-    review: reviewRuleOf(generated.model, model),
-  });
-}
-
-function asAnswer(
-  { generated, stored }: Generated,
-  { collapsed, model }: { readonly collapsed: boolean; readonly model: KnownModel | undefined },
-): Result<CaptionAnswer> {
-  return success({
-    generated,
-    provenance: { kind: "generated", stored, collapsed },
     review: reviewRuleOf(generated.model, model),
   });
 }

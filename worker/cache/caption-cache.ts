@@ -10,7 +10,7 @@ import type { ColoTier } from "./colo.ts";
 import type { CacheEntry } from "./entry.ts";
 import type { KvTier } from "./kv.ts";
 import type { MemoryTier } from "./memory.ts";
-import type { CacheTierName } from "./tier-names.ts";
+import { CACHE_TIER_NAMES, type CacheTierName } from "./tier-names.ts";
 
 /** A write, delete or list goes to the store itself, wherever that is, and nobody's answer waits for a write. */
 const STORE_TIMEOUT_MS = 10_000;
@@ -21,6 +21,8 @@ export interface CacheHit {
 }
 
 export interface CaptionCache {
+  /** The tier that is asked last; undefined where there is none. */
+  readonly farthest: CacheTierName | undefined;
   /** Looks in memory only: no I/O, no promise. */
   recall(key: string): CacheHit | undefined;
   /** Looks in every tier. */
@@ -84,6 +86,7 @@ export function createCaptionCache(
   }
 
   return {
+    farthest: CACHE_TIER_NAMES.findLast((name) => tiers[name] !== undefined),
     recall,
     async find(key, scope) {
       const recalled = recall(key);

@@ -28,6 +28,20 @@ describe("tiers", () => {
     expect(backend.requests).toHaveLength(1);
   });
 
+  test.each([
+    ["memory,colo,kv", "kv; fwd=miss; stored"],
+    ["memory,colo", "colo; fwd=miss; stored"],
+    ["memory", "memory; fwd=miss; stored"],
+    ["", "worker; fwd=bypass"],
+  ])("of %j the farthest is said to have missed", async (CACHE_TIERS, status) => {
+    network().backend("backend-a.test");
+    const edge = startEdge({ CACHE_TIERS });
+    for (const path of ["/v1/captions", "/models/tiny/blip"]) {
+      const response = await edge.fetch(path, post(newPicture()));
+      expect(response.headers.get("cache-status")).toBe(status);
+    }
+  });
+
   test("KV that throws, or holds rubbish, is a miss and never a failure", async () => {
     network().backend("backend-a.test");
     const throwing = brokenKv(() => Promise.reject(new Error("KV is down")));
