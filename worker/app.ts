@@ -28,12 +28,15 @@ import type { Services } from "./services.ts";
 
 /** Headers that a web page of another origin may read. */
 const EXPOSED_HEADERS = [
+  "allow",
   "cache-status",
   "etag",
+  "location",
   "ratelimit",
   "ratelimit-policy",
   "retry-after",
   "server-timing",
+  "www-authenticate",
   REQUEST_ID_HEADER,
 ];
 

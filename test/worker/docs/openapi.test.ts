@@ -294,6 +294,17 @@ describe("the OpenAPI document", () => {
     },
   );
 
+  test("a page of another origin may read every header that it names", async () => {
+    const named = new Set(
+      documented.flatMap(([, , { headers = {} }]) => Object.keys(headers).map((name) => name.toLowerCase())),
+    );
+    const answer = await startEdge({ CORS_ORIGINS: "https://cms.example.com" }).fetch("/healthz", {
+      headers: { origin: "https://cms.example.com" },
+    });
+    const exposed = new Set((answer.headers.get("access-control-expose-headers") ?? "").split(","));
+    expect([...named].filter((name) => !exposed.has(name))).toEqual([]);
+  });
+
   test("documents every route that is not a page", async () => {
     const routes = new Set(documented.map(([route]) => route));
     expect(routes).toEqual(new Set(Object.keys(WAYS)));
