@@ -2,7 +2,13 @@
 
 import * as z from "zod/mini";
 import type { ZodOpenApiOperationObject } from "zod-openapi";
-import { PROBLEM_CONTENT_TYPE, PROBLEMS, Problem, type ProblemCode } from "../../shared/problem.ts";
+import {
+  PROBLEM_CODES,
+  PROBLEM_CONTENT_TYPE,
+  PROBLEMS,
+  Problem,
+  type ProblemCode,
+} from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { problemExamples } from "./examples.ts";
 
@@ -71,26 +77,24 @@ export const ETAG = {
 
 /** Failures of every route that a key guards. */
 export const GUARDED = ["unauthorized", "forbidden", "rate-limited", "unavailable", "internal"] as const;
+/** Failures that follow from a picture's bytes alone: they are remembered, and met again by its hash. */
+export const OF_BYTES = PROBLEM_CODES.filter((code) => PROBLEMS[code].follows === "bytes");
 /** Failures of a picture that came with the request. */
 export const PICTURE = [
   "empty-body",
   "bad-request",
   "bad-options",
+  "unsupported-language",
   "upload-timeout",
-  "image-too-large",
-  "too-many-pixels",
   "unsupported-encoding",
-  "unsupported-image",
-  "not-an-image",
-  "unreadable-image",
-  "too-costly",
+  ...OF_BYTES,
   "decode-timeout",
   "quota-exceeded",
   "overloaded",
   "backend-error",
 ] as const;
 /** Failures of a picture that an address names. */
-export const FETCHED = ["url-refused", "url-unreachable", "unsupported-language"] as const;
+export const FETCHED = ["url-refused", "url-unreachable"] as const;
 
 /** A JSON body, with examples of it. */
 export const json = <Schema, Examples extends object>(schema: Schema, examples: Examples) => ({

@@ -49,6 +49,7 @@ export const postBatchRoute = {
       "unsupported-language",
       "upload-timeout",
       "image-too-large",
+      "unsupported-encoding",
     ]),
   },
 } satisfies RouteDocument;

@@ -13,6 +13,7 @@ import {
   GUARDED,
   json,
   named,
+  OF_BYTES,
   PICTURE,
   problems,
   QUOTA_HEADERS,
@@ -20,14 +21,9 @@ import {
 } from "../docs/parts.ts";
 import { CAPTION_PATH, CAPTIONS_PATH } from "./captions.ts";
 
-/** Of a form, beside the picture as a file. */
-const FORM_FIELDS = {
-  url: { type: "string", format: "uri", description: "Public address of the picture." },
-  prompt: { type: "string" },
-  max_new_tokens: { type: "integer" },
-  num_beams: { type: "integer" },
-  max_length: { type: "integer" },
-} as const;
+/** A form with an address in place of a file. */
+const Form = z.object({ ...CaptionQuery.shape, url: CaptionJsonRequest.shape.url });
+const File = z.unknown().register(z.globalRegistry, { override: Binary });
 
 const Sha256Path = z.object({
   sha256: Sha256.clone().register(z.globalRegistry, {
@@ -51,10 +47,8 @@ export const postCaptionRoute = {
     required: true,
     content: {
       "application/octet-stream": { schema: Binary },
-      "multipart/form-data": {
-        schema: { type: "object", properties: { image: Binary, ...FORM_FIELDS } },
-      },
-      "application/x-www-form-urlencoded": { schema: { type: "object", properties: FORM_FIELDS } },
+      "multipart/form-data": { schema: z.object({ image: z.optional(File), ...Form.shape }) },
+      "application/x-www-form-urlencoded": { schema: Form },
       ...json(named("CaptionRequest", CaptionJsonRequest), CAPTION_REQUESTS),
     },
   },
@@ -110,10 +104,7 @@ export const getCaptionRoute = {
       "bad-options",
       "unsupported-language",
       "not-captioned",
-      "too-many-pixels",
-      "unsupported-image",
-      "not-an-image",
-      "unreadable-image",
+      ...OF_BYTES,
     ]),
   },
 } satisfies RouteDocument;

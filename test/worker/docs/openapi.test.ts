@@ -210,6 +210,8 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
       startEdge(KEYED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await readOnlyKey() }),
     408: () => startEdge(HASTY).fetchOnly("/v1/captions/batch", SLOW()),
     413: () => startEdge().fetch("/v1/captions/batch", TOO_LARGE),
+    415: () =>
+      startEdge().fetch("/v1/captions/batch", { ...POST("{}"), headers: { "content-encoding": "gzip" } }),
     429: async () =>
       startEdge(LIMITED).fetch("/v1/captions/batch", { ...POST("{}"), headers: await allKey() }),
     500: () => startEdge(BROKEN).fetch("/v1/captions/batch", POST("{}")),
@@ -293,6 +295,41 @@ describe("the OpenAPI document", () => {
       }
     },
   );
+
+  test.each([
+    [
+      "POST /models/{id}",
+      () => startEdge().fetch("/models/tiny/blip?language=fr", POST(newPicture())),
+      "unsupported-language",
+    ],
+    ["GET /v1/captions/{sha256}", () => knownFailure("too-costly", 422), "too-costly"],
+    ["GET /v1/captions/{sha256}", () => knownFailure("image-too-large", 413), "image-too-large"],
+  ])("%s names its rarer failures too", async (route, way, code) => {
+    const response = await way();
+    expect(Problem.parse(await response.json()).code).toBe(code);
+    const found = documented.find(([at, status]) => at === route && Number(status) === response.status);
+    expect(found?.[2].description).toContain(`\`${code}\``);
+  });
+
+  test("a form takes every option that a query does, within the same bounds", () => {
+    const { parameters, requestBody } = z.parse(
+      z.object({
+        parameters: z.array(z.object({ name: z.string(), schema: z.unknown() })),
+        requestBody: z.object({
+          content: z.record(
+            z.string(),
+            z.object({ schema: z.object({ properties: z.optional(z.record(z.string(), z.unknown())) }) }),
+          ),
+        }),
+      }),
+      openApiDocument().paths?.["/v1/captions"]?.post,
+    );
+    const options = Object.fromEntries(parameters.map(({ name, schema }) => [name, schema]));
+    expect(Object.keys(options)).toContain("language");
+    for (const type of ["multipart/form-data", "application/x-www-form-urlencoded"]) {
+      expect(requestBody.content[type]?.schema.properties).toMatchObject(options);
+    }
+  });
 
   test("a page of another origin may read every header that it names", async () => {
     const named = new Set(
