@@ -17,7 +17,7 @@ import {
   NEW_JOB,
 } from "../docs/examples.ts";
 import { ANSWER_HEADERS, GUARDED, json, named, problems, type RouteDocument } from "../docs/parts.ts";
-import { JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
+import { IDEMPOTENCY_KEY, JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
 
 const JobSchema = named("Job", Job);
 const JobItemSchema = named("JobItem", JobItem);
@@ -45,7 +45,7 @@ export const postJobRoute = {
     }),
     header: z.object({
       "idempotency-key": described(
-        z.optional(z.string()),
+        z.optional(z.string().check(z.regex(IDEMPOTENCY_KEY))),
         "1 to 255 visible characters, such as a UUID, for this job and no other.",
       ),
     }),

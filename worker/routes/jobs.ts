@@ -19,7 +19,8 @@ export const JOB_PATH = { route: "/v1/jobs/:id", document: "/v1/jobs/{id}" } as 
 export const JOB_RESULTS_PATH = { route: "/v1/jobs/:id/results", document: "/v1/jobs/{id}/results" } as const;
 export const JOB_EVENTS_PATH = { route: "/v1/jobs/:id/events", document: "/v1/jobs/{id}/events" } as const;
 
-const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+/** What an `Idempotency-Key` may be. */
+export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RECEIVING_RETRY_SECONDS = 5;
 const PROGRESS_EVERY_MS = 1_000;
 /** Names the last event, so that who comes back with it is known to have all of them. */

@@ -331,6 +331,15 @@ describe("the OpenAPI document", () => {
     }
   });
 
+  test("says which idempotency keys are taken", () => {
+    expect(openApiDocument().paths?.["/v1/jobs"]?.post?.parameters).toContainEqual(
+      expect.objectContaining({
+        name: "idempotency-key",
+        schema: expect.objectContaining({ pattern: "^[\\x21-\\x7e]{1,255}$" }),
+      }),
+    );
+  });
+
   test("a page of another origin may read every header that it names", async () => {
     const named = new Set(
       documented.flatMap(([, , { headers = {} }]) => Object.keys(headers).map((name) => name.toLowerCase())),
