@@ -9,7 +9,7 @@ import {
   Problem,
   type ProblemCode,
 } from "../../shared/problem.ts";
-import { Caption } from "../../shared/schema.ts";
+import { Caption, ModelIdentity } from "../../shared/schema.ts";
 import { problemExamples } from "./examples.ts";
 
 /** One route of the document. */
@@ -20,15 +20,15 @@ export interface RouteDocument extends ZodOpenApiOperationObject {
 
 export const Binary = { type: "string", format: "binary" } as const;
 
-/** A schema that the document names and refers to. */
+/** A schema that the document names, and refers to wherever it is part of another. */
 export function named<Schema extends z.core.$ZodType>(id: string, schema: Schema): Schema {
-  const own = z.clone(schema);
-  z.globalRegistry.add(own, { id });
-  return own;
+  z.globalRegistry.add(schema, { ...z.globalRegistry.get(schema), id });
+  return schema;
 }
 
 export const CaptionSchema = named("Caption", Caption);
 const ProblemSchema = named("Problem", Problem);
+named("ModelIdentity", ModelIdentity);
 
 /** A header that comes with each such answer, or with some. */
 const header = (description: string, example: string, { always }: { always: boolean }) => ({

@@ -340,6 +340,17 @@ describe("the OpenAPI document", () => {
     );
   });
 
+  test("has one type for problems and one for models, so that a generated client has", () => {
+    const { schemas = {} } = openApiDocument().components ?? {};
+    for (const [name, field] of [
+      ["Problem", "code"],
+      ["ModelIdentity", "revision"],
+    ]) {
+      const written = JSON.stringify(schemas).split(`"${field}":{"type":"string"`).length - 1;
+      expect([name, written]).toEqual([name, 1]);
+    }
+  });
+
   test("a page of another origin may read every header that it names", async () => {
     const named = new Set(
       documented.flatMap(([, , { headers = {} }]) => Object.keys(headers).map((name) => name.toLowerCase())),
