@@ -108,7 +108,7 @@ export const Job = z.object({
       ),
       secret: described(
         z.optional(z.string()),
-        "Signs what is sent, by Standard Webhooks. Shown once, in the answer that made the job.",
+        "Signs what is sent, by Standard Webhooks. Shown in the answer to the request that made the job, and again where that is sent again with its `Idempotency-Key`.",
       ),
     }),
   ),

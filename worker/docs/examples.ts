@@ -127,7 +127,7 @@ const COMPLETED: Job = {
 
 export const NEW_JOB = {
   queued: {
-    summary: "A new job; the secret is shown this once",
+    summary: "A new job; the secret is shown here only",
     value: {
       ...QUEUED,
       webhook: {

@@ -111,6 +111,11 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return this.#isOf(owner) ? this.#job() : undefined;
   }
 
+  /** The answer to the request that made it, once more: the first may not have come through, and it alone had the secret. */
+  async lookAsMade(owner: string): Promise<Job | undefined> {
+    return this.#isOf(owner) ? this.#job({ withSecret: true }) : undefined;
+  }
+
   /** JSON lines of what is done, in order, from item `from` on. */
   async lines(
     owner: string,

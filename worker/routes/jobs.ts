@@ -61,7 +61,7 @@ export function postJob(
             "This Idempotency-Key came with another body or other options. Use a new one for a new job.",
         });
       }
-      return accepted(await found(stub.look(owner)));
+      return accepted(await found(stub.lookAsMade(owner)));
     }
     try {
       const { options, webhook, fingerprint } = await readJob(raw, query, {
