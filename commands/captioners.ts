@@ -6,9 +6,11 @@ import { toCaption } from "../shared/caption.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { type Result, success } from "../shared/result.ts";
 import type { Caption, CaptionOptions } from "../shared/schema.ts";
+import { useProxyOfEnvironment } from "./proxy.ts";
 
-/** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY. */
+/** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY, and the environment's proxy. */
 export function apiClient(url: string, key: string | undefined): CaptionClient {
+  useProxyOfEnvironment();
   const apiKey = key ?? process.env.CAPTION_API_KEY;
   return createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
 }

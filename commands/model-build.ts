@@ -15,6 +15,7 @@ import { folderId, type ModelFolder } from "../backend/model/weights/model-folde
 import { shellWord } from "../shared/shell-word.ts";
 import { runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
+import { useProxyOfEnvironment } from "./proxy.ts";
 import { printable } from "./terminal-text.ts";
 
 const folder = (description: string) => z.string().meta({ description, value: "DIR" });
@@ -64,7 +65,7 @@ const COMMAND = {
     "npm run -s model:build -- --base DIR --adapter OWNER/ADAPTER --dtype int8,fp16 --image-size 224 --out bundles/blip",
   ],
   notes:
-    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE. Interrupted, it leaves nothing behind but what was downloaded.",
+    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY. Interrupted, it leaves nothing behind but what was downloaded.",
 } as const;
 
 async function main({ options: given }: { options: z.output<typeof Options> }): Promise<undefined> {
@@ -125,6 +126,7 @@ async function modelFolder(source: string, role: ModelRole): Promise<ModelFolder
   if (isFolder) return { id: folderId(path), folder: path };
   const repository = parseRepository(source);
   if (!repository) throw new UsageError(`${source} is neither a folder nor OWNER/NAME[@REVISION].`);
+  useProxyOfEnvironment();
   return fetchModel({
     repository,
     role,

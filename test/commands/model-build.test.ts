@@ -29,6 +29,31 @@ describe("npm run model:build", () => {
     expect(captioned.stdout).toMatch(/^examples\/cat\.jpg\t/);
   });
 
+  test("the hub is reached through the environment's proxy, this machine without one", async () => {
+    const files = readdirSync(TINY_BASE.folder).map((name) => [
+      name,
+      readFileSync(join(TINY_BASE.folder, name)),
+    ]);
+    const { url } = await startHubServer(Object.fromEntries(files));
+    const buildThrough = async (proxy: string, endpoint: string) => {
+      const args = ["--base", "tests/model", "--out", join(await temporaryFolder(), "bundle")];
+      return runCommand("model-build", args, {
+        HF_ENDPOINT: endpoint,
+        HF_HOME: await temporaryFolder(),
+        HTTP_PROXY: proxy,
+        http_proxy: undefined,
+        no_proxy: undefined,
+        NO_PROXY: "elsewhere.test",
+      });
+    };
+    expect(await buildThrough(url, "http://hub.test")).toMatchObject({ status: 0 });
+    expect(await buildThrough("http://nowhere.test:3128", url)).toMatchObject({ status: 0 });
+    expect(await buildThrough("proxy:3128", url)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^HTTP_PROXY and HTTPS_PROXY: expected http:\/\/HOST:PORT/),
+    });
+  });
+
   test("several precisions, and a repository for Triton of the one that a GPU takes", async () => {
     const folder = await temporaryFolder();
     const [out, triton] = [join(folder, "my bundle"), join(folder, "triton")];

@@ -1,11 +1,11 @@
 /**
  * A small server with the Hugging Face Hub's API for models: revision, tree, and files by range. It can be told to
- * break off, to change bytes and to refuse. It knows neither Xet nor redirects to a content network.
+ * break off, to change bytes and to refuse, and is a proxy to itself. It knows neither Xet nor redirects to a content network.
  */
 
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { onTestFinished } from "vitest";
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
@@ -107,6 +107,11 @@ export async function startHubServer(
   }
 
   const server = createServer(answer);
+  // As a proxy it leads to itself, whatever host is asked for.
+  server.on("connect", (_request, socket: Socket) => {
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    server.emit("connection", socket);
+  });
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   onTestFinished(() => {
     server.closeAllConnections();
