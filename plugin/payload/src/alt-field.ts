@@ -47,7 +47,7 @@ const LEFT_EMPTY = " Left empty, it is generated.";
 /**
  * The collection's fields with its text field decorated, or with one added in front where there is none. Looks into
  * tabs, rows, collapsibles and groups; a list's fields are many texts, and not looked into.
- * @throws Error where the field of that name is no text
+ * @throws Error where the field of that name is no text, or no two may be equal
  */
 export function withAltField(
   fields: readonly Field[],
@@ -94,6 +94,11 @@ function decorateIn(fields: readonly Field[], search: Search): Field[] {
     if ((field.type !== "text" && field.type !== "textarea") || ("hasMany" in field && field.hasMany)) {
       throw new Error(
         `altText: expected the field "${field.name}" of "${search.slug}" to be a text or textarea of one value, got ${field.type}.`,
+      );
+    }
+    if (search.isEnabled && field.unique === true) {
+      throw new Error(
+        `altText: expected the field "${field.name}" of "${search.slug}" not to be unique: two pictures may show the same, and the second could not be saved.`,
       );
     }
     const path = search.prefix + field.name;

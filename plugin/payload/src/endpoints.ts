@@ -11,8 +11,9 @@ import {
 } from "payload";
 import * as z from "zod";
 import { both, chosenCollection, missingWhere, requireCreate, updateAllowed, userOf } from "./access.ts";
+import type { AltField } from "./alt-field.ts";
 import type { Wording } from "./captioner.ts";
-import { MAX_RUN_DOCUMENTS } from "./limits.ts";
+import { MAX_IDS_A_QUESTION, MAX_RUN_DOCUMENTS } from "./limits.ts";
 import { RUNS_COLLECTION } from "./names.ts";
 import type { Document } from "./paths.ts";
 import { isPicture, storedPictures, uploadedBytes } from "./pictures.ts";
@@ -128,34 +129,42 @@ async function start(req: PayloadRequest) {
   await addDataAndFileToRequest(req);
   const parsed = RunRequest.safeParse(req.data);
   if (!parsed.success) throw badRequest('Expected one of "ids", "where" and "missing".');
-  const asked = parsed.data;
-  const chosen: Where =
-    "ids" in asked
-      ? { id: { in: asked.ids } }
-      : "where" in asked
-        ? (asked.where as Where)
-        : missingWhere(alt);
   const { locale } = siteOf(req.payload);
-  const { docs, totalDocs } = await req.payload.find({
-    collection: slug,
-    where: both(allowed, chosen),
-    select: {} as never,
-    limit: MAX_RUN_DOCUMENTS,
-    sort: "id",
-    depth: 0,
-    overrideAccess: false,
-    // A filter is meant in the locale of who sees it.
-    ...("missing" in asked && locale !== undefined ? { locale: locale as never } : {}),
-    req,
-  });
-  if (totalDocs > MAX_RUN_DOCUMENTS) {
-    throw badRequest(
-      `A run takes at most ${MAX_RUN_DOCUMENTS} documents, these are ${totalDocs}: narrow the filter.`,
-    );
+  const ids: (string | number)[] = [];
+  for (const chosen of chosenBy(parsed.data, alt)) {
+    const { docs, totalDocs } = await req.payload.find({
+      collection: slug,
+      where: both(allowed, chosen),
+      select: {} as never,
+      limit: MAX_RUN_DOCUMENTS,
+      sort: "id",
+      depth: 0,
+      overrideAccess: false,
+      // A filter is meant in the locale of who sees it.
+      ...("missing" in parsed.data && locale !== undefined ? { locale: locale as never } : {}),
+      req,
+    });
+    if (totalDocs > MAX_RUN_DOCUMENTS) {
+      throw badRequest(
+        `A run takes at most ${MAX_RUN_DOCUMENTS} documents, these are ${totalDocs}: narrow the filter.`,
+      );
+    }
+    ids.push(...docs.map(({ id }) => id));
   }
-  if (docs.length === 0) throw badRequest("There is nothing to describe.");
-  const run = await startRun(req.payload, { target: slug, user, ids: docs.map(({ id }) => id) });
+  if (ids.length === 0) throw badRequest("There is nothing to describe.");
+  const run = await startRun(req.payload, { target: slug, user, ids });
   return { status: 202, body: { run: { ...run, remaining: undefined } } };
+}
+
+/** What is asked for as filters, whose documents are apart: one alone, but for ids as many as a question takes. */
+function chosenBy(asked: z.output<typeof RunRequest>, alt: AltField): Where[] {
+  if ("where" in asked) return [asked.where as Where];
+  if ("missing" in asked) return [missingWhere(alt)];
+  const ids = [...new Set(asked.ids)];
+  const questions = Math.ceil(ids.length / MAX_IDS_A_QUESTION);
+  return Array.from({ length: questions }, (_, index) => ({
+    id: { in: ids.slice(index * MAX_IDS_A_QUESTION, (index + 1) * MAX_IDS_A_QUESTION) },
+  }));
 }
 
 async function cancel(req: PayloadRequest) {

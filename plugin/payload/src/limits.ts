@@ -38,6 +38,8 @@ export const BACKFILL_JOB_FROM = 50;
 export const BACKFILL_JOB_PICTURES = 1000;
 /** Documents of one run. */
 export const MAX_RUN_DOCUMENTS = 50_000;
+/** Ids in one question to the database: SQLite takes 32,766 values, https://sqlite.org/limits.html#max_variable_number. */
+export const MAX_IDS_A_QUESTION = 10_000;
 /** Failures that a run remembers with their reasons. */
 export const MAX_RUN_REASONS = 100;
 

@@ -211,6 +211,15 @@ describe("a run", () => {
     expect(await seen(id)).not.toHaveProperty("remaining");
   });
 
+  test("over more ids than a database takes in one question describes those that are there, each once", async () => {
+    const ids = await undescribed(2);
+    const others = Array.from({ length: 40_000 }, (_, index) => 1000 + index);
+    const { status, id } = await start({ ids: [...ids, ...others, ...ids] });
+    expect(status).toBe(202);
+    await site.runJobs();
+    expect(await seen(id)).toMatchObject({ status: "completed", total: 2, generated: 2 });
+  });
+
   test.each([[{}], [{ ids: [] }], [{ missing: false }], [{ ids: [1], missing: true }]])(
     "of %j is a bad request",
     async (body) => {

@@ -257,6 +257,11 @@ test("the site's own limit of characters is asked for", async () => {
   });
 });
 
+test("a text field of which no two may be equal is refused", async () => {
+  const fields: Field[] = [{ name: "alt", type: "text", unique: true }];
+  await expect(withSite({ fields }, {}, async () => {})).rejects.toThrow(/"alt" of "media" not to be unique/);
+});
+
 test("a picture that the API does not read is described by the site's own variant, from storage too", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "storage-"));
   const wide = await picture(80);
