@@ -32,21 +32,14 @@ const timeout = (fallback: number) =>
 
 const hasCredentials = ({ username, password }: URL) => username !== "" || password !== "";
 
-const backendUrls = z.pipe(
-  commaList,
-  z
-    .array(
-      z.pipe(
-        WebAddress.check(
-          z.refine((url) => !URL.canParse(url) || !hasCredentials(new URL(url)), {
-            error:
-              "expected an address without a name and a password in it, which are not sent; a captioner's token is BACKEND_SECRET",
-          }),
-        ),
-        z.transform((url: string) => url.replace(/\/+$/, "")),
-      ),
-    )
-    .check(z.minLength(1, "expected at least one address")),
+const captionerUrl = z.pipe(
+  WebAddress.check(
+    z.refine((url) => !URL.canParse(url) || !hasCredentials(new URL(url)), {
+      error:
+        "expected an address without a name and a password in it, which are not sent; a captioner's token is BACKEND_SECRET or FALLBACK_TOKEN",
+    }),
+  ),
+  z.transform((url: string) => url.replace(/\/+$/, "")),
 );
 
 /** A browser sends an origin as the standard writes it; anything else would never match. RFC 6454, section 6.2. */
@@ -83,7 +76,7 @@ const secret = () => z.optional(HeaderSecret.check(z.minLength(1)));
 /** Each variable with its meaning; `docs/run.md` is made from them. */
 export const WorkerVariables = z.object({
   BACKEND_URLS: described(
-    backendUrls,
+    z.pipe(commaList, z.array(captionerUrl).check(z.minLength(1, "expected at least one address"))),
     "Addresses of the captioners, by commas; each picture has one that it is sent to first",
   ),
   BACKEND_SECRET: described(
@@ -95,9 +88,14 @@ export const WorkerVariables = z.object({
     "Service token for Cloudflare Access, where it guards the captioners' tunnels: its id",
   ),
   CF_ACCESS_CLIENT_SECRET: described(secret(), "The secret of that service token"),
+  FALLBACK_URLS: described(
+    listOf(captionerUrl, ""),
+    "Addresses of captioners, by commas, that are asked only where none of BACKEND_URLS captions, such as a hosted endpoint",
+  ),
+  FALLBACK_TOKEN: described(secret(), "Bearer token of those; they get no other secret"),
   HOSTED_MODEL: described(
     z.optional(modelIdentity),
-    "`id@revision` that a captioner serves which does not name its own model, such as a hosted endpoint",
+    "`id@revision` that a captioner serves which does not name its own model, such as a hosted endpoint. Its captions are kept, and found beside those of the other captioners",
   ),
   MODEL_ALIASES: described(
     listOf(z.string(), ""),
@@ -156,6 +154,10 @@ const Variables = WorkerVariables.check(
     (given) => (given.CF_ACCESS_CLIENT_ID === undefined) === (given.CF_ACCESS_CLIENT_SECRET === undefined),
     { path: ["CF_ACCESS_CLIENT_ID"], error: "expected together with CF_ACCESS_CLIENT_SECRET, or neither" },
   ),
+  z.refine((given) => !given.FALLBACK_URLS.some((url) => given.BACKEND_URLS.includes(url)), {
+    path: ["FALLBACK_URLS"],
+    error: "expected none of the addresses of BACKEND_URLS",
+  }),
   z.refine((given) => given.CACHE_SCOPE === "shared" || given.ACCESS === "keys", {
     path: ["CACHE_SCOPE"],
     error: 'expected "shared" where nobody has a key',

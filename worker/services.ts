@@ -3,7 +3,7 @@
 import { createKeyGate, type Gate, OPEN_GATE } from "./access/gate.ts";
 import { createKeyRing } from "./access/key-ring.ts";
 import { createStrangerLimit } from "./access/stranger-limit.ts";
-import { createBackend } from "./backends/backend.ts";
+import { type BackendOptions, createBackend } from "./backends/backend.ts";
 import { type CurrentModel, createCurrentModel } from "./backends/current-model.ts";
 import { type BackendPool, createBackendPool } from "./backends/pool.ts";
 import { createCaptionCache } from "./cache/caption-cache.ts";
@@ -44,18 +44,21 @@ function accessHeaders({
 export function createServices(env: Bindings): Services {
   const config = parseConfig(env);
   const now = () => Date.now();
-  const pool = createBackendPool(
-    config.BACKEND_URLS.map((url) =>
+  const backendsAt = (urls: readonly string[], access: Pick<BackendOptions, "secret" | "accessHeaders">) =>
+    urls.map((url) =>
       createBackend({
         url,
-        secret: config.BACKEND_SECRET,
-        accessHeaders: accessHeaders(config),
+        ...access,
         hostedModel: config.HOSTED_MODEL,
         fetch: (input, init) => fetch(input, init),
       }),
-    ),
-    { attemptTimeoutMs: config.ATTEMPT_TIMEOUT_MS, now },
-  );
+    );
+  const own = { secret: config.BACKEND_SECRET, accessHeaders: accessHeaders(config) };
+  const pool = createBackendPool(backendsAt(config.BACKEND_URLS, own), {
+    fallbacks: backendsAt(config.FALLBACK_URLS, { secret: config.FALLBACK_TOKEN, accessHeaders: {} }),
+    attemptTimeoutMs: config.ATTEMPT_TIMEOUT_MS,
+    now,
+  });
   const currentModel = createCurrentModel({
     ask: pool.model,
     namespace: env.CAPTIONS,

@@ -15,6 +15,7 @@ describe("the configuration", () => {
     [{ CORS_ORIGINS: "cms.example.com" }, /CORS_ORIGINS.*expected \* or an origin/],
     [{ CORS_ORIGIN: "*" }, /CORS_ORIGIN: there is no such variable/],
     [{ REQUEST_TIMEOUT: 60_000 }, /REQUEST_TIMEOUT: there is no such variable/],
+    [{ FALLBACK_URLS: "https://a.example.com/" }, /FALLBACK_URLS: expected none of the addresses/],
     [{ ACCESS: "keys", CF_ACCESS_CLIENT_ID: "x" }, /CF_ACCESS_CLIENT_ID: expected together/],
     [{ LOG_LEVEL: "verbose" }, /LOG_LEVEL/],
     [{ REQUEST_TIMEOUT_MS: "3000000000" }, /REQUEST_TIMEOUT_MS: expected at most 2147483647/],

@@ -93,7 +93,7 @@ class Judged extends Error {
   }
 }
 
-export function createBackend(options: {
+export interface BackendOptions {
   readonly url: string;
   readonly secret: string | undefined;
   /** What a gate before the captioner asks for; empty where there is none. */
@@ -101,7 +101,9 @@ export function createBackend(options: {
   /** What it serves if its answers do not say. */
   readonly hostedModel: ModelIdentity | undefined;
   readonly fetch: typeof fetch;
-}): Backend {
+}
+
+export function createBackend(options: BackendOptions): Backend {
   const { url, secret, accessHeaders, hostedModel } = options;
   const authorization: Record<string, string> =
     secret === undefined ? {} : { authorization: `Bearer ${secret}` };
@@ -202,7 +204,7 @@ export function createBackend(options: {
 const REFUSALS: ReadonlySet<number> = new Set([401, 403]);
 
 function refusal(status: number): string {
-  return `it refuses our BACKEND_SECRET or service token (${status})`;
+  return `it refuses our BACKEND_SECRET (of a fallback: FALLBACK_TOKEN) or service token (${status})`;
 }
 
 /** Why there is no answer. What the platform says of it may hold the address. */

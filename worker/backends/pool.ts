@@ -1,6 +1,6 @@
 /**
- * All captioners as one: the picture's own first, then the others by rendezvous order; one that has just failed comes
- * last until it has had time to restart.
+ * All captioners as one: the picture's own first, then the others by rendezvous order, then those for when these do not
+ * caption; one that has just failed comes last until it has had time to restart.
  */
 
 import { failed, type Result, success } from "../../shared/result.ts";
@@ -13,6 +13,11 @@ import { rendezvousOrder } from "./rendezvous.ts";
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
+/** Why one captioner gave no caption, though another may. */
+type Shortfall = Exclude<BackendAnswer, { kind: "caption" | "refused" }>;
+
+const HOPE: readonly Shortfall["kind"][] = ["busy", "broken", "misconfigured", "takes-no-options"];
+
 export type PoolCaption = Pick<
   Extract<BackendAnswer, { kind: "caption" }>,
   "generated" | "versioned" | "fresh"
@@ -20,7 +25,7 @@ export type PoolCaption = Pick<
 
 export interface BackendPool {
   caption(request: PoolRequest): Promise<Result<PoolCaption>>;
-  /** The model of the first captioner, in configured order, that says what it serves. */
+  /** The model of the first captioner, in configured order, that says what it serves. A fallback says nothing of theirs. */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
   /** Whether any captioner is ready, and what keeps the others from it. */
   ready(timeoutMs: number): Promise<{ readonly isReady: boolean; readonly warnings: readonly string[] }>;
@@ -36,29 +41,35 @@ export interface PoolRequest {
 }
 
 export function createBackendPool(
-  backends: readonly Backend[],
-  options: { readonly attemptTimeoutMs: number; readonly now: () => number },
+  captioners: readonly Backend[],
+  options: {
+    /** Asked only where none of the others captions. */
+    readonly fallbacks: readonly Backend[];
+    readonly attemptTimeoutMs: number;
+    readonly now: () => number;
+  },
 ): BackendPool {
-  const { attemptTimeoutMs, now } = options;
-  const byUrl = new Map(backends.map((backend) => [backend.url, backend]));
+  const { fallbacks, attemptTimeoutMs, now } = options;
+  const backends = [...captioners, ...fallbacks];
   const coolingUntil = new Map<string, number>();
 
   function order(sha256: string): Backend[] {
     const time = now();
-    const ranked = rendezvousOrder([...byUrl.keys()], sha256);
-    const isCooling = (url: string) => (coolingUntil.get(url) ?? 0) > time;
-    return [...ranked.filter((url) => !isCooling(url)), ...ranked.filter(isCooling)].flatMap(
-      (url) => byUrl.get(url) ?? [],
-    );
+    const ranked = [captioners, fallbacks].flatMap((group) => ranking(group, sha256));
+    const isCooling = ({ url }: Backend) => (coolingUntil.get(url) ?? 0) > time;
+    return [...ranked.filter((backend) => !isCooling(backend)), ...ranked.filter(isCooling)];
   }
 
   return {
     async caption({ sha256, picture, options: generation, owner, scope }) {
-      let last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined;
+      let shortfall: Shortfall | undefined;
       const candidates = order(sha256);
       for (const [index, backend] of candidates.entries()) {
         const remainingMs = scope.deadline - now();
         if (remainingMs <= 0) break;
+        // A job can wait: it does not go elsewhere whenever there is much to do.
+        if (shortfall?.kind === "busy" && scope.priority === "background" && fallbacks.includes(backend))
+          continue;
         const isLast = index === candidates.length - 1;
         const timeoutMs = isLast ? remainingMs : Math.min(attemptTimeoutMs, remainingMs);
         const answer = await backend.caption({ picture, options: generation, owner, timeoutMs, scope });
@@ -68,25 +79,17 @@ export function createBackendPool(
             return success(answer);
           case "refused":
             return failed(answer.failure);
-          case "busy":
-            last = answer;
-            break;
-          case "takes-no-options":
-            // Another that is busy or away takes them in a moment.
-            last ??= answer;
-            break;
           case "broken":
           case "misconfigured":
             coolingUntil.set(backend.url, now() + COOLDOWN_MS);
             scope.log.warnings.push(`captioner ${hostOf(backend)}: ${answer.kind}, ${answer.reason}`);
-            last = answer;
-            break;
         }
+        shortfall = moreHopeful(shortfall, answer);
       }
-      return failed(exhausted(last));
+      return failed(exhausted(shortfall));
     },
     async model(timeoutMs) {
-      const answers = backends.map((backend) => backend.model(timeoutMs));
+      const answers = captioners.map((backend) => backend.model(timeoutMs));
       for (const answer of answers) {
         const model = await answer;
         if (model !== undefined) return model;
@@ -103,18 +106,29 @@ export function createBackendPool(
   };
 }
 
+function ranking(backends: readonly Backend[], sha256: string): Backend[] {
+  const byUrl = new Map(backends.map((backend) => [backend.url, backend]));
+  return rendezvousOrder([...byUrl.keys()], sha256).flatMap((url) => byUrl.get(url) ?? []);
+}
+
 /** As the log may name it: a path could hold what is nobody else's business. */
 function hostOf(backend: Backend | undefined): string {
   return backend === undefined ? "" : new URL(backend.url).host;
 }
 
-function exhausted(last: Exclude<BackendAnswer, { kind: "caption" | "refused" }> | undefined) {
-  switch (last?.kind) {
+/** Which of two says sooner that the same request is worth sending again. */
+function moreHopeful(one: Shortfall | undefined, other: Shortfall): Shortfall {
+  if (one === undefined) return other;
+  return HOPE.indexOf(one.kind) <= HOPE.indexOf(other.kind) ? one : other;
+}
+
+function exhausted(shortfall: Shortfall | undefined) {
+  switch (shortfall?.kind) {
     case "busy":
       return {
         code: "overloaded",
         detail: "Every captioner is at capacity or restarting; try again shortly.",
-        retryAfterSeconds: last.retryAfterSeconds,
+        retryAfterSeconds: shortfall.retryAfterSeconds,
       } as const;
     case "takes-no-options":
       return {

@@ -1,6 +1,9 @@
 import { describe, expect, test, vi } from "vitest";
 import { Caption } from "../../../shared/schema.ts";
-import { startEdge } from "../support/edge.ts";
+import type { Bindings } from "../../../worker/env.ts";
+import { openScope } from "../../../worker/request/scope.ts";
+import { createServices } from "../../../worker/services.ts";
+import { startEdge, workerEnv } from "../support/edge.ts";
 import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
@@ -79,6 +82,91 @@ describe("several captioners", () => {
     }
     expect(slow.requests.length).toBeLessThanOrEqual(1);
   });
+});
+
+describe("a fallback", () => {
+  const OWN = { BACKEND_URLS: "http://backend-a.test", BACKEND_SECRET: "s".repeat(16) };
+  const variables = { ...OWN, FALLBACK_URLS: "http://hosted.test", FALLBACK_TOKEN: "hf_token" };
+
+  function hostedEndpoint() {
+    const hosted = network().backend("hosted.test");
+    hosted.answer = () => Response.json([{ generated_text: "a hosted dog" }]);
+    return hosted;
+  }
+
+  test("is asked for nothing while a captioner captions", async () => {
+    network().backend("backend-a.test");
+    const hosted = hostedEndpoint();
+    const edge = startEdge(variables);
+    for (let count = 0; count < 10; count++) await edge.fetch("/v1/captions", post(newPicture()));
+    expect(hosted.requests).toHaveLength(0);
+  });
+
+  test.each([
+    ["is dead", (): Response => Response.error()],
+    ["is full", () => new Response("", { status: 429 })],
+    ["does not let us in", () => new Response("", { status: 401 })],
+  ])("captions when the captioner %s, with a token of its own and no other secret", async (_name, answer) => {
+    network().backend("backend-a.test").answer = answer;
+    const hosted = hostedEndpoint();
+    const access = { CF_ACCESS_CLIENT_ID: "id", CF_ACCESS_CLIENT_SECRET: "secret" };
+    const edge = startEdge({ ...variables, ...access });
+    for (let count = 0; count < 3; count++) {
+      const response = await edge.fetch("/v1/captions", post(newPicture()));
+      expect(Caption.parse(await response.json()).caption).toBe("a hosted dog");
+    }
+    for (const { headers } of hosted.requests) {
+      expect(headers.get("authorization")).toBe("Bearer hf_token");
+      expect(headers.get("cf-access-client-secret")).toBeNull();
+    }
+  });
+
+  test("that names another model takes no caption of the captioners' from the cache", async () => {
+    const own = network().backend("backend-a.test");
+    const fallback = network().backend("hosted.test");
+    Object.assign(fallback, { id: "other/blip", revision: "r9", caption: "a cat" });
+    const picture = newPicture();
+    await startEdge(variables).fetch("/v1/captions", post(picture));
+    own.dead = true;
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const edge = startEdge(variables);
+    const other = Caption.parse(await (await edge.fetch("/v1/captions", post(newPicture()))).json());
+    expect(other.model).toEqual({ id: "other/blip", revision: "r9" });
+    const cached = Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
+    expect(cached).toMatchObject({ cached: true, caption: "a dog runs on the beach" });
+  });
+
+  test("does no work of jobs when captioners are only busy, and all of it when they are away", async () => {
+    const own = network().backend("backend-a.test");
+    hostedEndpoint();
+    const { pool } = createServices({ ...workerEnv, ...variables } as Bindings);
+    const scope = openScope({
+      requestId: undefined,
+      traceparent: () => undefined,
+      timeoutMs: 5000,
+      priority: "background",
+      background: { waitUntil: () => {} },
+      now: Date.now,
+    });
+    const ask = async () => {
+      const bytes = newPicture();
+      const [picture, sha256] = [{ bytes, type: "image/png" }, await hashOf(bytes)];
+      return pool.caption({ sha256, picture, options: {}, owner: undefined, scope });
+    };
+    own.answer = () => new Response("", { status: 429, headers: { "retry-after": "7" } });
+    expect(await ask()).toMatchObject({ ok: false, failure: { code: "overloaded", retryAfterSeconds: 7 } });
+    own.dead = true;
+    expect(await ask()).toMatchObject({ ok: true, value: { generated: { caption: "a hosted dog" } } });
+  });
+});
+
+test("one that is full and one that is set up wrongly: the caller is asked to come back", async () => {
+  network().backend("backend-a.test").answer = () => new Response("", { status: 429 });
+  network().backend("backend-b.test").answer = () => new Response("", { status: 401 });
+  const edge = startEdge({ BACKEND_URLS: "http://backend-a.test,http://backend-b.test" });
+  for (let count = 0; count < 8; count++) {
+    expect((await edge.fetch("/v1/captions", post(newPicture()))).status).toBe(429);
+  }
 });
 
 test("a caption is one line, whatever a hosted model says", async () => {
