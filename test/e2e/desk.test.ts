@@ -104,6 +104,42 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 1 of 2 done." }).waitFor();
   });
 
+  test("a form that the browser fills in again on a reload, as Firefox does, holds as it looks", async () => {
+    const [sure, unsure] = ["sure.jpg", "unsure.jpg"];
+    for (const name of [sure, unsure]) {
+      await page.route("**/v1/captions", async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({
+          response,
+          json: { ...(await response.json()), needs_review: name === unsure },
+        });
+      });
+      await add([await file(name)]);
+      await captioned(name);
+      // What is decided is kept at once, with what came before it.
+      await textOf(name).press("Enter");
+    }
+    expect(await rows().getByRole("heading").allTextContents()).toEqual([sure, unsure]);
+    await page.addInitScript(() => {
+      new MutationObserver(() => {
+        for (const [id, value] of [
+          ["max-length", "30"],
+          ["num-beams", "99"],
+        ] as const) {
+          const field = document.getElementById(id) as HTMLInputElement | null;
+          if (field !== null) field.value = value;
+        }
+        const box = document.getElementById("review-first") as HTMLInputElement | null;
+        if (box !== null) box.checked = true;
+      }).observe(document, { childList: true, subtree: true });
+    });
+    await page.reload();
+    await status().filter({ hasText: "As you left it." }).waitFor();
+    expect(await rows().getByRole("heading").allTextContents()).toEqual([unsure, sure]);
+    expect(await page.getByLabel("Longest alt text").isVisible()).toBe(true);
+    await page.getByText("Expected a whole number from 1 to 8").waitFor();
+  });
+
   test("sixty pictures by keyboard alone: two fail, one is retried, a reload in the middle, the export is right", async () => {
     const given = await files(60);
     (given[7] as { buffer: Buffer }).buffer = Buffer.from("no picture");

@@ -43,14 +43,20 @@ export function askForKey(problem: string): void {
   field.focus();
 }
 
-/** Says what is wrong with an option as it is changed; `onKey` is told of another key. */
+/**
+ * Says what is wrong with an option as it is changed; `onKey` is told of another key. Firefox fills a form in again when its
+ * page is loaded anew: what holds is in sight.
+ */
 export function listenToOptions(onKey: () => void): void {
+  if (Object.keys(givenOptions()).length > 0) at("options", "details").open = true;
   for (const { id, words } of NUMBERS) {
     const input = at(id, "input");
-    input.addEventListener("change", () => {
+    const judge = () => {
       const problem = `Expected ${words}. Until then the default is used.`;
       complain(input, input.checkValidity() ? undefined : problem);
-    });
+    };
+    input.addEventListener("change", judge);
+    judge();
   }
   const key = at("key", "input");
   key.addEventListener("change", () => {

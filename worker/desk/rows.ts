@@ -253,6 +253,8 @@ export async function resume(): Promise<void> {
     const shown = worklist.get(row.id);
     if (shown !== undefined) views.get(row.id)?.update(shown);
   }
+  // Firefox fills a form in again when its page is loaded anew.
+  if (at("review-first", "input").checked) arrange();
   if (worklist.rows.length > 0) sayProgress("As you left it.");
 }
 
