@@ -280,11 +280,11 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       );
       for (const i of [0, 1]) await captioned(`${type} ${i}.jpg`);
     }
-    await row("paste 0.jpg").getByText("From a program:").click();
+    await row("paste 0.jpg").getByText("From a program").click();
     expect(await row("paste 0.jpg").locator("pre").first().textContent()).toMatch(
       /^curl http:\/\/127\.0\.0\.1:\d+\/v1\/captions\/[0-9a-f]{64}$/,
     );
-    await row("drop 0.jpg").getByText("From a program:").click();
+    await row("drop 0.jpg").getByText("From a program").click();
     expect(await row("drop 0.jpg").locator("pre").first().textContent()).toContain("@'drop 0.jpg'");
     const same = await file("same.jpg");
     await add([same]);
@@ -455,7 +455,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
     await add([await file("my photo.jpg")]);
     await captioned("my photo.jpg");
-    await row("my photo.jpg").getByText("From a program:").click();
+    await row("my photo.jpg").getByText("From a program").click();
     await row("my photo.jpg").getByRole("button", { name: "Copy the curl lines" }).click();
     await status().filter({ hasText: "The curl lines copied." }).waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
@@ -608,7 +608,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await add([...(await files(3)), { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") }]);
     await captioned("photo 2.jpg");
     await row("photo 1.jpg").getByRole("button", { name: "Accept" }).click();
-    await row("photo 2.jpg").getByText("From a program:").click();
+    await row("photo 2.jpg").getByText("From a program").click();
     await page.getByText("Options", { exact: true }).click();
     await page.getByText("Which text does a picture need?").click();
     expect(await axeViolations(page)).toEqual([]);

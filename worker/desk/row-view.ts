@@ -57,7 +57,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   const copy = button("Copy", () => actions.copy(text.value, `Alt text of ${name}`));
   const suggestions = make("div", { class: "alternatives", "aria-live": "polite" });
   const more = button("Other captions", suggest);
-  const elsewhere = make("details", {}, make("summary", {}, ...named("From a program:")));
+  const elsewhere = make("details", {}, make("summary", {}, "From a program", hiddenText(`: ${name}`)));
   const element = make(
     "li",
     { "aria-labelledby": title.id, id },
