@@ -91,8 +91,6 @@ export function createApp(services: Services): Hono<AppEnv> {
   };
   app.post(CAPTIONS_PATH.route, gate.require("caption"), postCaption(clocked));
   app.post(BATCH_PATH.route, gate.require("batch"), postBatch(clocked));
-  // Before the hashes: it would be read as one.
-  app.all(BATCH_PATH.route, (context) => refuseMethod(context, ["POST"]));
   app.get(CAPTION_PATH.route, gate.require("read"), getCaption(services));
   app.delete(CAPTION_PATH.route, gate.require("delete"), deleteCaption(services));
   const jobs = {
@@ -119,6 +117,9 @@ export function createApp(services: Services): Hono<AppEnv> {
   // Asked where no route answered, and not before every answer.
   const refuseOtherMethods = methodNotAllowed({ app, onMethodNotAllowed: refuseMethod });
   app.notFound(async (context) => {
+    // A name among hashes, of which it has not the methods. As a route of its own for all methods it would cost every hit the
+    // router that matches with one expression.
+    if (context.req.path === BATCH_PATH.route) return refuseMethod(context, ["POST"]);
     context.res = problemResponse({ code: "not-found", detail: "See /docs for what there is." });
     await refuseOtherMethods(context, async () => {});
     return context.res;

@@ -13,6 +13,8 @@ export type Query = Readonly<Record<string, string>>;
 
 /** What an address's query says. @throws {FailureError} `bad-options` where it says something twice */
 export function queryOf(request: Request): Query {
+  // Most ask for none: a hit costs little beside the reading of an address.
+  if (!request.url.includes("?")) return {};
   return orThrow(givenFields(new URL(request.url).searchParams));
 }
 

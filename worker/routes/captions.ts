@@ -9,6 +9,7 @@ import { generationOptions, parseOptions, queryOf } from "../intake/options.ts";
 import { type IntakeParts, readPictureRequest } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
 import { timed, withDeadline } from "../request/scope.ts";
+import { BATCH_PATH } from "./batch.ts";
 
 /** Where these are: for the router, and as the OpenAPI document writes it. */
 export const CAPTIONS_PATH = { route: "/v1/captions", document: "/v1/captions" } as const;
@@ -53,6 +54,7 @@ export function getCaption(parts: {
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
     const { scope, caller } = context.var;
+    if (context.req.path === BATCH_PATH.route) return context.notFound();
     const sha256 = requireSha256(context.req.param("sha256"));
     const options = parseOptions(queryOf(context.req.raw));
     const outcome = await parts.captioner.lookUp({
@@ -74,6 +76,7 @@ export function deleteCaption(parts: {
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
     const { scope, caller } = context.var;
+    if (context.req.path === BATCH_PATH.route) return context.notFound();
     const sha256 = requireSha256(context.req.param("sha256"));
     const options = generationOptions(parseOptions(queryOf(context.req.raw)));
     if (await parts.captioner.forget({ sha256, options, caller, scope })) {
