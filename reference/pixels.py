@@ -139,6 +139,11 @@ def deep_grey(rgb: np.ndarray) -> None:
         save(f"16-bit-grey-{name}.tif", tiff(wide, photometric="minisblack", iccprofile=icc), expected)
     alpha = np.full((SIZE, SIZE), 32768, np.uint16)
     save(f"16-bit-grey-{name}-alpha.png", png16(np.dstack([wide, alpha]), icc), (np.asarray(expected) + 255.0) / 2)
+    options = dict(photometric="minisblack", planarconfig="contig", iccprofile=icc)
+    turned = tiff(np.rot90(wide), extratags=[(274, 3, 1, 6, True)], **options)
+    save(f"16-bit-grey-{name}-turned.tif", turned, expected)
+    two_ignored = tiff(np.dstack([wide, alpha, wide]), extrasamples=["unspecified"] * 2, **options)
+    save(f"16-bit-grey-{name}-two-ignored.tif", two_ignored, expected)
 
 
 def extra_samples(rgb: np.ndarray) -> None:

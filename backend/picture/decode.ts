@@ -89,9 +89,7 @@ async function decodeWhole(
     }
     const open = (bytes: Uint8Array) =>
       sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
-    const pipeline = isDeepGreyWithProfile(picture, metadata)
-      ? open(await toByteGrey(open(picture.bytes))).toColourspace("srgb")
-      : inColour(open(picture.bytes), metadata);
+    const pipeline = inColour(open(picture.bytes), metadata);
     const { data, info } =
       picture.extraSamples === undefined
         ? await toBytes(reduceHuge(pipeline.flatten({ background: "#ffffff" }), shown, size))
@@ -121,23 +119,14 @@ interface Decoded {
 }
 
 /**
- * In 8-bit sRGB by the embedded profile. sharp takes deeper pixels to Display P3 by default, and leaves them there; with
- * this pipeline they become 8-bit first and go the way of all others. It takes inks of any depth to sRGB by their profile,
- * and with this pipeline by another one.
+ * In 8-bit sRGB by the embedded profile. sharp takes deeper colours to Display P3 by default, and leaves them there, and
+ * passes over the profile of deeper grey; with these pipelines they become 8-bit first and go the way of all others. It
+ * takes inks of any depth to sRGB by their profile, and with these pipelines by another one.
  */
 function inColour(pipeline: Sharp, { depth, space }: Pick<Metadata, "depth" | "space">): Sharp {
-  const isDeepColour = depth !== "uchar" && space !== "cmyk";
-  return (isDeepColour ? pipeline.pipelineColourspace("srgb") : pipeline).toColourspace("srgb");
-}
-
-/** Of 16-bit grey sharp passes over the profile. More than two channels have no kind of PNG. */
-function isDeepGreyWithProfile({ extraSamples = [] }: InspectedPicture, { space, icc }: Metadata): boolean {
-  return space === "grey16" && icc !== undefined && extraSamples.length <= 1;
-}
-
-/** An upright PNG of 8 bits, with the profile. */
-function toByteGrey(deepGrey: Sharp): Promise<Uint8Array> {
-  return deepGrey.toColourspace("b-w").keepIccProfile().png({ compressionLevel: 1 }).toBuffer();
+  const isDeep = depth !== "uchar" && space !== "cmyk";
+  const shallow = isDeep ? pipeline.pipelineColourspace(space === "grey16" ? "b-w" : "srgb") : pipeline;
+  return shallow.toColourspace("srgb");
 }
 
 function toBytes(pipeline: Sharp): Promise<Decoded> {
