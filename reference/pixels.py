@@ -183,9 +183,16 @@ def extra_samples(rgb: np.ndarray) -> None:
         tiff(np.dstack([grey, x]), extrasamples=[alpha], **grey_options),
         grey_rgb * share + 255 * (1 - share),
     )
-    # Without a profile inks have no agreed colours: what counts is that the extra channel changes nothing.
-    inks = np.asarray(Image.fromarray(rgb).convert("CMYK"))
-    (OUT / "cmyk.tif").write_bytes(tiff(inks, photometric="separated"))
+    # Without a profile of their own inks are what browsers and Pillow take them for.
+    photo = Image.fromarray(rgb).convert("CMYK")
+    inks = np.asarray(photo)
+    in_rgb = np.asarray(photo.convert("RGB"))
+    save("cmyk.tif", tiff(inks, photometric="separated"), in_rgb)
+    inks_alpha = tiff(np.dstack([inks, x]), photometric="separated", extrasamples=[alpha])
+    save("cmyk-alpha.tif", inks_alpha, in_rgb * share + 255 * (1 - share))
+    for name, icc in (("cmyk", None), ("cmyk-srgb-profile", PROFILES["srgb"])):
+        data = encoded(photo, "JPEG", quality=90, icc_profile=icc)
+        save(f"{name}.jpg", data, pillow(data))
     (OUT / "16-bit-cmyk.tif").write_bytes(tiff(inks.astype(np.uint16) * 257, photometric="separated"))
     reference["16-bit-cmyk.tif"] = {"same": "cmyk.tif"}
     for name, values in (("one", [x]), ("three", [x, 255 - x, x])):

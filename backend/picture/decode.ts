@@ -13,6 +13,8 @@ import { type ResampleFilter, resample } from "./resample.ts";
 const EXACT_RESIZE_PIXELS = 2_000_000;
 
 const WHITE = 255;
+/** Cyan, magenta, yellow, black. */
+const INKS = 4;
 
 // libvips keeps these settings for the whole process. A thread that sets them again takes every decoder away from the
 // others for a moment, and pictures in flight would be called unreadable.
@@ -89,11 +91,17 @@ async function decodeWhole(
     }
     const open = (bytes: Uint8Array) =>
       sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
-    const pipeline = inColour(open(picture.bytes), metadata);
-    const { data, info } =
-      picture.extraSamples === undefined
-        ? await toBytes(reduceHuge(pipeline.flatten({ background: "#ffffff" }), shown, size))
-        : onWhite(await toBytes(pipeline), picture.extraSamples);
+    const { extraSamples = [] } = picture;
+    const isBareInks = metadata.space === "cmyk" && profileSpace(metadata) !== "CMYK";
+    const pipeline = isBareInks
+      ? asInks(open(picture.bytes), metadata)
+      : inColour(open(picture.bytes), metadata);
+    const decoded = await toBytes(
+      extraSamples.length > 0
+        ? pipeline
+        : reduceHuge(isBareInks ? pipeline : pipeline.flatten({ background: "#ffffff" }), shown, size),
+    );
+    const { data, info } = isBareInks || extraSamples.length > 0 ? onWhite(decoded, extraSamples) : decoded;
     if (info.channels !== 3) throw new Error(`This is a bug: decoded to ${info.channels} channels.`);
     const resized = resample(
       { data, width: info.width, height: info.height },
@@ -129,6 +137,19 @@ function inColour(pipeline: Sharp, { depth, space }: Pick<Metadata, "depth" | "s
   return shallow.toColourspace("srgb");
 }
 
+/** The inks themselves, of 8 bits; sharp would take them to sRGB by a profile of its own. */
+function asInks(pipeline: Sharp, { depth, channels }: Pick<Metadata, "depth" | "channels">): Sharp {
+  const inks = pipeline.pipelineColourspace("cmyk").toColourspace("cmyk");
+  // One factor a channel, or what stands behind the inks would be left as it is.
+  const each = (value: number) => Array<number>(channels).fill(value);
+  return depth === "uchar" ? inks : inks.linear(each(1 / 257), each(0.5));
+}
+
+/** Of the embedded profile, as its header names it (ICC.1, section 7.2.8). */
+function profileSpace({ icc }: Pick<Metadata, "icc">): string | undefined {
+  return icc?.toString("latin1", 16, 20);
+}
+
 function toBytes(pipeline: Sharp): Promise<Decoded> {
   return pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
 }
@@ -146,7 +167,7 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
 }
 
 /**
- * The colours of pixels that have more behind them, on white by the first alpha. libvips takes whatever stands behind the
+ * The colours of inks, and of pixels that have more behind them, on white by the first alpha. libvips takes whatever stands behind the
  * colours for transparency, so it is told nothing of it.
  */
 function onWhite(
@@ -160,8 +181,11 @@ function onWhite(
   for (let pixel = 0; pixel < width * height; pixel++) {
     const at = pixel * channels;
     const alpha = alphaAt === -1 ? WHITE : (data[at + colours + alphaAt] as number);
+    const black = colours === INKS ? (data[at + 3] as number) : 0;
     for (let c = 0; c < 3; c++) {
-      const value = data[at + (colours === 3 ? c : 0)] as number;
+      const sample = data[at + (colours === 1 ? 0 : c)] as number;
+      // What an ink and black let through, as browsers and Pillow have it where no profile says more.
+      const value = colours === INKS ? ((WHITE - sample) * (WHITE - black)) / WHITE : sample;
       rgb[3 * pixel + c] = Math.round((value * alpha + WHITE * (WHITE - alpha)) / WHITE);
     }
   }
