@@ -1,6 +1,6 @@
 """Writes test/fixtures/pixels: small pictures of many kinds, and the 8-bit RGB that Pillow and LittleCMS make of them.
 
-Run from the repository root: python reference/pixels.py. Needs Pillow 13, numpy, tifffile and imagecodecs. A picture without
+Run from the repository root: python reference/pixels.py. Needs Pillow 13, numpy, tifffile, imagecodecs and avifenc. A picture without
 pixels in reference.json is one that must be refused: "refused" holds a word of the refusal.
 """
 
@@ -8,6 +8,8 @@ import io
 import json
 import shutil
 import struct
+import subprocess
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -264,6 +266,24 @@ def orientation_and_sequences(photo: Image.Image) -> None:
         save(f"sequence-{brand}.avif", sequence[:8] + brand.encode() + sequence[12:], expected)
 
 
+def avif_kinds(photo: Image.Image) -> None:
+    icc = grey_profile(1.0)
+    grey = photo.convert("L")
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    expected = ImageCms.profileToProfile(grey, source, SRGB, renderingIntent=0, outputMode="RGB")
+    save("grey-linear.avif", encoded(grey, "AVIF", quality=100, subsampling="4:0:0", icc_profile=icc), expected)
+
+    fading = photo.copy()
+    fading.putalpha(Image.linear_gradient("L").resize(photo.size))
+    on_white = Image.new("RGB", photo.size, "white")
+    on_white.paste(fading, mask=fading)
+    with tempfile.TemporaryDirectory() as folder:
+        fading.save(f"{folder}/in.png")
+        options = ["--premultiply", "--yuv", "444", "--min", "0", "--max", "0"]
+        subprocess.run(["avifenc", *options, f"{folder}/in.png", f"{folder}/out.avif"], check=True)
+        save("premultiplied.avif", Path(f"{folder}/out.avif").read_bytes(), on_white)
+
+
 def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
@@ -275,6 +295,7 @@ def main() -> None:
     tiff_kinds(rgb)
     jpeg_ends(photo)
     orientation_and_sequences(photo)
+    avif_kinds(photo)
     (OUT / "reference.json").write_text(json.dumps(reference) + "\n")
 
 

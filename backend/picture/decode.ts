@@ -6,6 +6,7 @@
 import { isMainThread } from "node:worker_threads";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { failure, type Result, success } from "../../shared/result.ts";
+import type { ExtraSample } from "./containers/scanned-picture.ts";
 import type { InspectedPicture } from "./inspect.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
 
@@ -91,17 +92,19 @@ async function decodeWhole(
     }
     const open = (bytes: Uint8Array) =>
       sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
-    const { extraSamples = [] } = picture;
+    const isPremultiplied = picture.isPremultiplied === true && metadata.hasAlpha === true;
+    const extraSamples: readonly ExtraSample[] = isPremultiplied ? ["alpha"] : (picture.extraSamples ?? []);
     const isBareInks = metadata.space === "cmyk" && profileSpace(metadata) !== "CMYK";
     const pipeline = isBareInks
       ? asInks(open(picture.bytes), metadata)
-      : inColour(open(picture.bytes), metadata);
+      : inColour(open(picture.bytes), picture, metadata);
     const decoded = await toBytes(
       extraSamples.length > 0
         ? pipeline
         : reduceHuge(isBareInks ? pipeline : pipeline.flatten({ background: "#ffffff" }), shown, size),
     );
-    const { data, info } = isBareInks || extraSamples.length > 0 ? onWhite(decoded, extraSamples) : decoded;
+    const { data, info } =
+      isBareInks || extraSamples.length > 0 ? onWhite(decoded, extraSamples, { isPremultiplied }) : decoded;
     if (info.channels !== 3) throw new Error(`This is a bug: decoded to ${info.channels} channels.`);
     const resized = resample(
       { data, width: info.width, height: info.height },
@@ -131,10 +134,14 @@ interface Decoded {
  * passes over the profile of deeper grey; with these pipelines they become 8-bit first and go the way of all others. It
  * takes inks of any depth to sRGB by their profile, and with these pipelines by another one.
  */
-function inColour(pipeline: Sharp, { depth, space }: Pick<Metadata, "depth" | "space">): Sharp {
+function inColour(pipeline: Sharp, { isGrey = false }: InspectedPicture, metadata: Metadata): Sharp {
+  const { depth, space } = metadata;
   const isDeep = depth !== "uchar" && space !== "cmyk";
-  const shallow = isDeep ? pipeline.pipelineColourspace(space === "grey16" ? "b-w" : "srgb") : pipeline;
-  return shallow.toColourspace("srgb");
+  // Grey that libheif made colours of; the profile is for the grey.
+  const wasGrey = isGrey && profileSpace(metadata) === "GRAY";
+  if (wasGrey || space === "grey16") pipeline.pipelineColourspace("b-w");
+  else if (isDeep) pipeline.pipelineColourspace("srgb");
+  return pipeline.toColourspace("srgb");
 }
 
 /** The inks themselves, of 8 bits; sharp would take them to sRGB by a profile of its own. */
@@ -172,7 +179,8 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
  */
 function onWhite(
   { data, info }: Decoded,
-  extraSamples: NonNullable<InspectedPicture["extraSamples"]>,
+  extraSamples: readonly ExtraSample[],
+  { isPremultiplied }: { readonly isPremultiplied: boolean },
 ): Decoded {
   const { width, height, channels } = info;
   const colours = channels - extraSamples.length;
@@ -186,7 +194,8 @@ function onWhite(
       const sample = data[at + (colours === 1 ? 0 : c)] as number;
       // What an ink and black let through, as browsers and Pillow have it where no profile says more.
       const value = colours === INKS ? ((WHITE - sample) * (WHITE - black)) / WHITE : sample;
-      rgb[3 * pixel + c] = Math.round((value * alpha + WHITE * (WHITE - alpha)) / WHITE);
+      const shown = isPremultiplied ? Math.min(value, alpha) : (value * alpha) / WHITE;
+      rgb[3 * pixel + c] = Math.round(shown + WHITE - alpha);
     }
   }
   return { data: rgb, info: { width, height, channels: 3 } };

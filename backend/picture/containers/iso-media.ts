@@ -5,7 +5,14 @@
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
-import { fourCharacters, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+import {
+  fourCharacters,
+  type ScannedPicture,
+  tooCostly,
+  unreadable,
+  viewOf,
+  WHOLE_PIXEL_BYTES,
+} from "./scanned-picture.ts";
 
 /** A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails, metadata. */
 const MAX_TABLE_ROWS = 1_000;
@@ -68,6 +75,8 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
 
   const size = largestSize(bytes, owned);
   if (size === undefined) return unreadable("AVIF");
+  const isPremultiplied = referring.some(({ type }) => type === "prem");
+  const pixelBytes = BYTES_A_PIXEL + (isPremultiplied ? WHOLE_PIXEL_BYTES : 0);
   const hidden = [
     ...top.filter(({ type }) => HIDDEN_BOXES.has(type)).map(({ typeAt }) => typeAt),
     ...entries.flatMap((entry) => hiddenItem(bytes, entry)),
@@ -75,7 +84,9 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   return success({
     bytes: asStillPicture(renamed(bytes, hidden), top),
     ...size,
-    decodeBytes: size.width * size.height * BYTES_A_PIXEL,
+    decodeBytes: size.width * size.height * pixelBytes,
+    isPremultiplied,
+    isGrey: owned.filter(({ type }) => type === "av1C").every(({ start }) => isMonochrome(bytes, start)),
   });
 }
 
@@ -127,6 +138,11 @@ function largestSize(
     .map(({ start }) => ({ width: view.getUint32(start + 4), height: view.getUint32(start + 8) }))
     .filter(({ width, height }) => width > 0 && height > 0);
   return sizes.sort((a, b) => b.width * b.height - a.width * a.height)[0];
+}
+
+/** As an `av1C` box says of what is coded: AV1 Codec ISO Media File Format Binding, section 2.3.3. Transparency always is. */
+function isMonochrome(bytes: Uint8Array, start: number): boolean {
+  return ((bytes[start + 2] ?? 0) & 0x10) !== 0;
 }
 
 /** Where an `infe` box, version 2 or 3, names its item's type, if that type is hidden. */

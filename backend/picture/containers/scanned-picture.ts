@@ -13,11 +13,18 @@ export interface ScannedPicture {
   readonly decodeBytes: number;
   /** What stands behind the colours of each pixel of a TIFF. */
   readonly extraSamples?: readonly ExtraSample[];
+  /** The picture of an AVIF is grey; its decoder makes three equal colours of it. */
+  readonly isGrey?: boolean;
+  /** The colours of an AVIF with transparency are multiplied by it already. */
+  readonly isPremultiplied?: boolean;
   /** A JPEG without its end marker, with some data of no meaning and the marker put there. */
   readonly withOtherEnd?: Uint8Array<ArrayBuffer>;
 }
 
 export type ExtraSample = "alpha" | "ignored";
+
+/** Beside decoding, where what stands behind colours is taken away here: from the whole picture, before it is resized. */
+export const WHOLE_PIXEL_BYTES = 7.5;
 
 /** Colour profiles of printers take 2 MiB; larger ones are left out, and the picture is read as sRGB. */
 export const MAX_PROFILE_BYTES = 4 * 1024 * 1024;

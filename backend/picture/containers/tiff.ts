@@ -5,7 +5,14 @@
  */
 
 import { type Result, success } from "../../../shared/result.ts";
-import { MAX_PROFILE_BYTES, type ScannedPicture, tooCostly, unreadable, viewOf } from "./scanned-picture.ts";
+import {
+  MAX_PROFILE_BYTES,
+  type ScannedPicture,
+  tooCostly,
+  unreadable,
+  viewOf,
+  WHOLE_PIXEL_BYTES,
+} from "./scanned-picture.ts";
 import { readNumber, tiffLayout } from "./tiff-layout.ts";
 import { judgeTiffPixels } from "./tiff-pixels.ts";
 
@@ -54,8 +61,6 @@ const LAST_VALUES: ReadonlyMap<number, number> = new Map([
 /** Writers use some tens. libtiff compares each with all before it. */
 const MAX_TAGS = 1_000;
 const BYTES_A_SAMPLE = 0.9;
-/** What stands behind colours is taken away here, from the whole picture, before it is resized. */
-const WHOLE_PIXEL_BYTES = 7.5;
 /** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
 const COPIES = 2;
 
