@@ -62,11 +62,15 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
   const seen = new Set<string>();
   let isInData = false;
   for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
-    if (at + CHUNK_OVERHEAD_BYTES > bytes.length) return unreadable("PNG");
-    const length = view.getUint32(at);
-    const end = at + CHUNK_OVERHEAD_BYTES + length;
-    if (end > bytes.length) return unreadable("PNG");
     const type = fourCharacters(bytes, at + 4);
+    const length = at + 4 > bytes.length ? 0 : view.getUint32(at);
+    const end = at + CHUNK_OVERHEAD_BYTES + length;
+    if (end > bytes.length) {
+      if (!isInData && type !== "IDAT") return unreadable("PNG");
+      // It ends early; whether pixels are missing is the decoder's to judge.
+      if (type === "IDAT") kept.keep(at, bytes.length);
+      break;
+    }
     if (type === "IDAT" && !isInData) {
       isInData = true;
       // A reader that works as bytes arrive has asked for the orientation before it meets one behind the pixels.

@@ -82,3 +82,23 @@ test("a picture that takes too long is cut off by name", async () => {
   // A fast machine may be done within the second; it may never fail in another way.
   if (!decoded.ok) expect(decoded.failure.code).toBe("decode-timeout");
 });
+
+describe("a PNG that ends early", async () => {
+  const whole = Uint8Array.from(
+    await sharp({ create: { width: 16, height: 16, channels: 3, background: "#123456" } })
+      .png()
+      .toBuffer(),
+  );
+  const endChunkBytes = 12;
+
+  test.each([1, 4, 8, endChunkBytes])("by %i bytes behind its pixels is decoded", async (missing) => {
+    expect(await pixels(whole.slice(0, -missing))).toEqual(await pixels(whole));
+  });
+
+  test("within its pixels is said to be incomplete", async () => {
+    expect(await decode(whole.slice(0, -endChunkBytes - 10))).toMatchObject({
+      ok: false,
+      failure: { code: "unreadable-image", detail: "The picture's data is damaged or incomplete." },
+    });
+  });
+});
