@@ -68,6 +68,8 @@ const SAMPLE_FORMAT_NAMES: Readonly<Record<number, string>> = {
   6: "complex floating point",
 };
 
+/** Of a pixel: the tag is one of 16 bits, TIFF 6.0 section 8. */
+const MAX_SAMPLES = 65_535;
 /** Of all directories together that a file may make us read. */
 const MAX_DIRECTORIES = 16;
 const MAX_ENTRIES = 4096;
@@ -94,6 +96,7 @@ export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[
   }
   const value = (tag: number, fallback: number) => first.values.get(tag)?.[0] ?? fallback;
   const samples = value(TAG.samplesPerPixel, 1);
+  if (samples > MAX_SAMPLES) return unreadable("TIFF");
   const colours = COLOURS[value(TAG.photometric, PHOTOMETRIC.blackIsZero)] ?? samples;
   const kinds = first.values.get(TAG.extraSamples) ?? [];
   return success(

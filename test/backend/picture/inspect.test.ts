@@ -129,6 +129,14 @@ describe("what is refused by its container alone", () => {
     if (!picture.ok) expect(picture.failure.detail).toContain("PNG");
   });
 
+  test("a TIFF of more samples a pixel than can be written down", async () => {
+    const create = { width: 8, height: 8, channels: 3, background: "red" } as const;
+    const tiff = Uint8Array.from(await sharp({ create }).tiff().toBuffer());
+    const at = Buffer.from(tiff).indexOf(Buffer.of(0x15, 0x01, 3, 0));
+    tiff.set([4, 0, 1, 0, 0, 0, 0, 0, 0, 0x10], at + 2);
+    expect(codeOf(tiff)).toBe("unreadable-image");
+  });
+
   test("a TIFF with transparency of a size at which its colours alone would be decoded", async () => {
     const large = async (channels: 3 | 4) => {
       const create = { width: 64, height: 64, channels, background: "red" };
