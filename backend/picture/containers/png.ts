@@ -19,8 +19,6 @@ const SIGNATURE_BYTES = 8;
 /** Length, type and checksum. */
 const CHUNK_OVERHEAD_BYTES = 12;
 const HEADER_BYTES = 13;
-/** Compressed, as it lies in the file. */
-const MAX_STORED_PROFILE_BYTES = 1024 * 1024;
 
 /** Beside the critical ones, which are kept as they are. */
 const KEPT_ONCE: ReadonlySet<string> = new Set([
@@ -36,7 +34,7 @@ const KEPT_ONCE: ReadonlySet<string> = new Set([
 const MAX_SMALL_CHUNK_BYTES = 1024;
 const MAX_CHUNK_BYTES: Readonly<Record<string, number>> = {
   eXIf: MAX_EXIF_BYTES,
-  iCCP: MAX_STORED_PROFILE_BYTES,
+  iCCP: MAX_PROFILE_BYTES,
 };
 
 /** Of a row at a time; an interlaced picture is held whole. */

@@ -66,6 +66,9 @@ describe("what is left out", () => {
     expect(Buffer.from(inspected(bomb).bytes).includes("iCCP")).toBe(false);
     const p3 = Uint8Array.from(await sharp(pngBomb(12, 12)).withIccProfile("p3").png().toBuffer());
     expect(Buffer.from(inspected(p3).bytes).includes("iCCP")).toBe(true);
+    const incompressible = deflateSync(Buffer.alloc(3 * MIB), { level: 0 });
+    const scanners = pngWith(pngBomb(12, 12), [["iCCP", Buffer.concat([name, incompressible])]]);
+    expect(inspected(scanners).bytes).toBe(scanners);
   });
 
   test("an orientation behind the pixels is brought before them", async () => {
