@@ -80,9 +80,10 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     }
     if (isCritical(bytes, at)) {
       kept.keep(at, end);
-    } else if (!isInData && !seen.has(type) && isWanted(bytes.subarray(at + 8, end - 4), type)) {
+    } else if (!isInData && KEPT_ONCE.has(type) && !seen.has(type)) {
+      // The first counts, whatever it is: of thousands of profiles each would be inflated.
       seen.add(type);
-      kept.keep(at, end);
+      if (isWanted(bytes.subarray(at + 8, end - 4), type)) kept.keep(at, end);
     }
     if (type === "IEND") break;
     at = end;
@@ -98,7 +99,7 @@ function isCritical(bytes: Uint8Array, chunk: number): boolean {
 }
 
 function isWanted(data: Uint8Array, type: string): boolean {
-  if (!KEPT_ONCE.has(type) || data.length > (MAX_CHUNK_BYTES[type] ?? MAX_SMALL_CHUNK_BYTES)) return false;
+  if (data.length > (MAX_CHUNK_BYTES[type] ?? MAX_SMALL_CHUNK_BYTES)) return false;
   return type !== "iCCP" || isProfileSmall(data);
 }
 

@@ -71,6 +71,22 @@ describe("what is left out", () => {
     expect(inspected(scanners).bytes).toBe(scanners);
   });
 
+  test("every colour profile but the first, which alone is inflated", async () => {
+    const p3 = Buffer.from(await sharp(pngBomb(12, 12)).withIccProfile("p3").png().toBuffer());
+    const at = p3.indexOf("iCCP") - 4;
+    const profile = p3.subarray(at + 8, at + 8 + p3.readUInt32BE(at));
+    const broken = Buffer.from("p\0\0not zlib", "latin1");
+    const has = (contents: readonly Buffer[]) => {
+      const png = pngWith(
+        pngBomb(12, 12),
+        contents.map((content) => ["iCCP", content]),
+      );
+      return Buffer.from(inspected(png).bytes).includes("iCCP");
+    };
+    expect(has([profile, broken])).toBe(true);
+    expect(has([broken, profile])).toBe(false);
+  });
+
   test("an orientation behind the pixels is brought before them", async () => {
     const oriented = await sharp(pngBomb(12, 24)).withMetadata({ orientation: 6 }).png().toBuffer();
     const at = oriented.indexOf("eXIf") - 4;
