@@ -47,7 +47,8 @@ export function viewOf(bytes: Uint8Array): DataView {
 
 /** Four characters at `offset`, as chunk and box types are. */
 export function fourCharacters(bytes: Uint8Array, offset: number): string {
-  return String.fromCharCode(...bytes.subarray(offset, offset + 4));
+  const at = (i: number) => bytes[offset + i] ?? 0;
+  return String.fromCharCode(at(0), at(1), at(2), at(3));
 }
 
 /** Bytes of a file that stay, in order. Neighbours become one piece, so that a million small chunks cost no memory. */
