@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 OUT = Path(__file__).parent.parent / "test/fixtures/pixels"
 SIZE = 24
@@ -258,6 +258,11 @@ def orientation_and_sequences(photo: Image.Image) -> None:
     exif = chunk(b"eXIf", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0")
     end = turned.rfind(b"IEND") - 4
     save("orientation-behind-data.png", turned[:end] + exif + turned[end:], rgb)
+    mark = b"Exif\0\0"
+    segment = lambda data: b"\xff\xe1" + struct.pack(">H", len(mark + data) + 2) + mark + data
+    turned = encoded(photo.rotate(90), "JPEG", quality=95, subsampling=0)
+    turned = turned[:2] + segment(b"") + segment(exif[8:-4]) + turned[2:]
+    save("orientation-behind-empty-exif.jpg", turned, ImageOps.exif_transpose(Image.open(io.BytesIO(turned))))
     sequence = encoded(
         photo, "AVIF", quality=100, subsampling="4:4:4", save_all=True, append_images=[Image.fromarray(255 - rgb)]
     )

@@ -30,6 +30,8 @@ const START_OF_SCAN = 0xda;
 const RESTART_INTERVAL = 0xdd;
 const COMMENT = 0xfe;
 const APPLICATION = 0xe0;
+/** "Exif", a zero and a byte of padding, EXIF section 4.7.2. */
+const EXIF_MARK_BYTES = 6;
 
 interface Frame {
   readonly width: number;
@@ -270,7 +272,10 @@ function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, e
       case APPLICATION:
         return begins("JFIF\0") && once("JFIF");
       case APPLICATION + 1:
-        return begins("Exif\0") && end - start <= MAX_EXIF_BYTES && once("Exif");
+        // One that holds nothing is passed over, as browsers and Pillow do.
+        return (
+          begins("Exif\0") && end - start > EXIF_MARK_BYTES && end - start <= MAX_EXIF_BYTES && once("Exif")
+        );
       case APPLICATION + 2:
         if (!begins("ICC_PROFILE\0")) return false;
         profileBytes += end - start;
