@@ -10,6 +10,11 @@ const GRAPHIC_CONTROL = 0xf9;
 const FRAME = 0x2c;
 const TRAILER = 0x3b;
 const BYTES_A_PIXEL = 5.5;
+/** A later frame of one pixel that names a transparent colour. */
+const TRANSPARENT_FRAME = Uint8Array.of(
+  ...[EXTENSION, GRAPHIC_CONTROL, 4, 1, 0, 0, 0, 0],
+  ...[FRAME, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0],
+);
 
 export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   if (bytes.length < SCREEN_BYTES) return unreadable("GIF");
@@ -28,16 +33,14 @@ export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
       const data = at + FRAME_HEADER_BYTES + paletteBytes(bytes[at + 9] as number);
       // A byte of the code size stands before the blocks. What ends early is the decoder's to judge.
       kept.keep(at, endOfBlocks(bytes, data + 1) ?? bytes.length);
-      kept.insert(Uint8Array.of(TRAILER));
+      const [left, top] = [view.getUint16(at + 1, true), view.getUint16(at + 3, true)];
+      const [frameWidth, frameHeight] = [view.getUint16(at + 5, true), view.getUint16(at + 7, true)];
       // A frame may reach past the screen, and is drawn whole.
-      const width = Math.max(
-        view.getUint16(6, true),
-        view.getUint16(at + 1, true) + view.getUint16(at + 5, true),
-      );
-      const height = Math.max(
-        view.getUint16(8, true),
-        view.getUint16(at + 3, true) + view.getUint16(at + 7, true),
-      );
+      const width = Math.max(view.getUint16(6, true), left + frameWidth);
+      const height = Math.max(view.getUint16(8, true), top + frameHeight);
+      // Where it leaves some of the screen bare, the decoder says so only of a file with transparency, and else has black.
+      if (frameWidth < width || frameHeight < height) kept.insert(TRANSPARENT_FRAME);
+      kept.insert(Uint8Array.of(TRAILER));
       return success({ bytes: kept.join(), width, height, decodeBytes: width * height * BYTES_A_PIXEL });
     } else {
       return unreadable("GIF");

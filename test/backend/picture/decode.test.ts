@@ -102,3 +102,16 @@ describe("a PNG that ends early", async () => {
     });
   });
 });
+
+test("what a GIF's frame leaves bare of its screen is white, as in browsers", async () => {
+  const create = { width: 8, height: 8, channels: 3, background: "#ff0000" } as const;
+  const file = Buffer.from(await sharp({ create }).gif().toBuffer());
+  file.writeUInt16LE(16, 6);
+  file.writeUInt16LE(16, 8);
+  // No colour of it is transparent.
+  file[file.indexOf(Buffer.of(0x21, 0xf9, 4)) + 3] = 0;
+  const planes = await pixels(Uint8Array.from(file), { size: 16, filter: "nearest" });
+  expect(at(planes, 2, 2)).toEqual([255, 0, 0]);
+  expect(at(planes, 12, 2)).toEqual([255, 255, 255]);
+  expect(at(planes, 12, 12)).toEqual([255, 255, 255]);
+});
