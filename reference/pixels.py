@@ -287,6 +287,13 @@ def avif_kinds(photo: Image.Image) -> None:
         options = ["--premultiply", "--yuv", "444", "--min", "0", "--max", "0"]
         subprocess.run(["avifenc", *options, f"{folder}/in.png", f"{folder}/out.avif"], check=True)
         save("premultiplied.avif", Path(f"{folder}/out.avif").read_bytes(), on_white)
+        # Version 0.11 turns the colours alone.
+        subprocess.run(["avifenc", "--irot", "1", f"{folder}/in.png", f"{folder}/out.avif"], check=True)
+        refuse("transparency-not-turned.avif", Path(f"{folder}/out.avif").read_bytes(), "transparency is not turned")
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = encoded(fading.rotate(90), "AVIF", quality=100, subsampling="4:4:4", exif=exif)
+    save("transparency-turned.avif", turned, on_white)
 
 
 def main() -> None:

@@ -5,6 +5,8 @@
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
+import { type Box, boxesOf, MAX_TABLE_ROWS } from "./iso-boxes.ts";
+import { isTransparencyTurnedAlike } from "./iso-transparency.ts";
 import {
   fourCharacters,
   type ScannedPicture,
@@ -14,8 +16,6 @@ import {
   WHOLE_PIXEL_BYTES,
 } from "./scanned-picture.ts";
 
-/** A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails, metadata. */
-const MAX_TABLE_ROWS = 1_000;
 /** How often a file's bytes may be named as data: extents may overlap, and each is copied. */
 const MAX_NAMED_BYTES_RATIO = 4;
 
@@ -28,13 +28,6 @@ const HIDDEN_ITEMS: ReadonlySet<string> = new Set(["mime", "uri ", "Exif", "iovl
 const SEQUENCE_BRANDS: ReadonlySet<string> = new Set(["avis", "msf1"]);
 const STILL_BRAND = Uint8Array.from("avif", (letter) => letter.charCodeAt(0));
 const FREE = Uint8Array.from("free", (letter) => letter.charCodeAt(0));
-
-interface Box {
-  readonly type: string;
-  readonly typeAt: number;
-  readonly start: number;
-  readonly end: number;
-}
 
 export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const top = boxesOf(bytes, 0, bytes.length, { mayEndAnyhow: true });
@@ -73,6 +66,16 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
     return tooCostly("The AVIF names its own bytes as data again and again.");
   }
 
+  const associations = boxesOf(bytes, properties.start, properties.end)?.find(({ type }) => type === "ipma");
+  if (references !== undefined && associations !== undefined) {
+    const isAlike = isTransparencyTurnedAlike(bytes, { associations, properties: owned, references });
+    if (isAlike === undefined) return unreadable("AVIF");
+    if (!isAlike) {
+      const what = "An AVIF whose transparency is not turned as its colours are";
+      return failure("unsupported-image", `${what} is not supported. Convert it to PNG or WebP.`);
+    }
+  }
+
   const size = largestSize(bytes, owned);
   if (size === undefined) return unreadable("AVIF");
   const isPremultiplied = referring.some(({ type }) => type === "prem");
@@ -88,43 +91,6 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
     isPremultiplied,
     isGrey: owned.filter(({ type }) => type === "av1C").every(({ start }) => isMonochrome(bytes, start)),
   });
-}
-
-/**
- * The boxes that lie side by side from `at` to `end`; undefined where one says more than there is. A file may be
- * followed by anything, which decoders pass over.
- */
-function boxesOf(
-  bytes: Uint8Array,
-  at: number,
-  end: number,
-  { mayEndAnyhow = false } = {},
-): Box[] | undefined {
-  const view = viewOf(bytes);
-  const boxes: Box[] = [];
-  while (at < end) {
-    if (at + 8 > end) return mayEndAnyhow ? boxes : undefined;
-    let length = view.getUint32(at);
-    let headerBytes = 8;
-    if (length === 1) {
-      if (at + 16 > end) return undefined;
-      length = Number(view.getBigUint64(at + 8));
-      headerBytes = 16;
-    } else if (length === 0) {
-      length = end - at;
-    }
-    if (length < headerBytes || at + length > end) return mayEndAnyhow ? boxes : undefined;
-    boxes.push({
-      type: fourCharacters(bytes, at + 4),
-      typeAt: at + 4,
-      start: at + headerBytes,
-      end: at + length,
-    });
-    at += length;
-    // Enough to be refused by; a hostile file has millions.
-    if (boxes.length > 2 * MAX_TABLE_ROWS) break;
-  }
-  return boxes;
 }
 
 /** The largest picture that a property names: the picture itself, of which the others are tiles or thumbnails. */
