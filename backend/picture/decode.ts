@@ -90,14 +90,13 @@ async function decodeWhole(
     if (shown.width * shown.height > picture.width * picture.height) {
       return failure("unreadable-image", "The picture's header contradicts itself.");
     }
-    const open = (bytes: Uint8Array) =>
-      sharp(bytes, { ...input, autoOrient: true }).timeout({ seconds: decodeTimeoutSeconds });
+    const opened = sharp(picture.bytes, { ...input, autoOrient: true }).timeout({
+      seconds: decodeTimeoutSeconds,
+    });
     const isPremultiplied = picture.isPremultiplied === true && metadata.hasAlpha === true;
     const extraSamples: readonly ExtraSample[] = isPremultiplied ? ["alpha"] : (picture.extraSamples ?? []);
     const isBareInks = metadata.space === "cmyk" && profileSpace(metadata) !== "CMYK";
-    const pipeline = isBareInks
-      ? asInks(open(picture.bytes), metadata)
-      : inColour(open(picture.bytes), picture, metadata);
+    const pipeline = isBareInks ? asInks(opened, metadata) : inColour(opened, picture, metadata);
     const decoded = await toBytes(
       extraSamples.length > 0
         ? pipeline
@@ -174,8 +173,8 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
 }
 
 /**
- * The colours of inks, and of pixels that have more behind them, on white by the first alpha. libvips takes whatever stands behind the
- * colours for transparency, so it is told nothing of it.
+ * The colours of inks, and of pixels that have more behind them, on white by the first alpha. libvips takes whatever
+ * stands behind the colours for transparency, so it is told nothing of it.
  */
 function onWhite(
   { data, info }: Decoded,
