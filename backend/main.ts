@@ -21,8 +21,8 @@ async function main(): Promise<void> {
   if (argument !== undefined) throw new ConfigError(`${argument}: ${USAGE}`);
   const config = parseConfig(process.env);
   const log = createLog(config.LOG_LEVEL);
-  log.info({ config: printableConfig(config) }, "configuration");
   const drainAtTheEnd = endOnSignals(log);
+  log.info({ config: printableConfig(config) }, "configuration");
 
   const bundle = await openConfigured(config, log);
   // Of a Triton server's graph its version says the revision.
