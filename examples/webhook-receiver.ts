@@ -1,7 +1,7 @@
 /**
  * A receiver of job webhooks: verifies each by Standard Webhooks, answers at once, and takes a repeat for what it is.
  *
- *   WEBHOOK_SECRET=whsec_... node examples/webhook-receiver.ts
+ *   WEBHOOK_SECRET=whsec_... node_modules/.bin/node examples/webhook-receiver.ts
  */
 
 import { createServer, type IncomingMessage } from "node:http";

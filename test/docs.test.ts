@@ -11,7 +11,7 @@ import { SpeedMeasurement, speedByModel, speedTable } from "../commands/speed-me
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
-const PAGES = globSync("{*.md,docs/**/*.md,client/README.md,examples/README.md}", { cwd: ROOT });
+const PAGES = globSync("{*.md,docs/**/*.md,{client,examples,models/*,plugin/*}/README.md}", { cwd: ROOT });
 
 test("the tables of variables are those of the schemas; `npm run docs:write` writes them", () => {
   const page = read("docs/run.md");
@@ -45,6 +45,27 @@ test("the README's claims of speed are those of the measurement", () => {
   for (const dtype of ["fp32", "int8"]) {
     expect(table).toContain(`(${small(dtype, 1)}x), batch of 8 ${small(dtype, 8)}x; at 384 px: `);
     expect(table).toContain(`(${large(dtype, 1)}x), batch of 8 ${large(dtype, 8)}x`);
+  }
+});
+
+test("whoever deploys for the first time makes the queues before, which the deployment does not", () => {
+  const queues = new Set(
+    Array.from(read("wrangler.toml").matchAll(/^queue = "(.*)"$/gm), ([, name]) => name),
+  );
+  const first = PAGES.flatMap((page) => Array.from(read(page).matchAll(/^```sh\n([\s\S]*?)^```$/gm)))
+    .map(([, code = ""]) => code)
+    .filter((code) => code.includes("secret put BACKEND_SECRET") && code.includes("wrangler deploy"));
+  expect(queues.size).toBe(2);
+  expect(first).not.toEqual([]);
+  for (const code of first) {
+    const before = code.slice(0, code.indexOf("wrangler deploy"));
+    for (const name of queues) expect(before).toMatch(new RegExp(`queues create ${name}( |$)`, "m"));
+  }
+});
+
+test("no page runs TypeScript by the system's own Node, which may be too old for it", () => {
+  for (const file of [...PAGES, ...globSync("{examples,plugin/payload/dev}/*.ts", { cwd: ROOT })]) {
+    expect(read(file)).not.toMatch(/(?:^|`|\w=\S+ )node [\w./-]+\.ts/m);
   }
 });
 

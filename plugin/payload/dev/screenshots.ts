@@ -1,4 +1,4 @@
-/** `node dev/screenshots.ts URL`: pictures of a running `npm run cms` for the README, into docs/. */
+/** `../../node_modules/.bin/node dev/screenshots.ts URL`: pictures of a running `npm run cms` for the README, into docs/. */
 
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
