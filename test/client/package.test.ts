@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -62,6 +62,34 @@ test.each([
       resolution,
     ];
     const checked = await run(process.execPath, [TSC, ...flags, "program.ts"], { cwd: folder }).catch(
+      (error) => error,
+    );
+    expect(checked.stdout).toBe("");
+  },
+);
+
+/** What stands around the examples of the pages, where they are. */
+const AROUND: Readonly<Record<string, string>> = {
+  "README.md": "declare const file: File;\ndeclare const apiKey: string;\n",
+  "client/README.md": "declare const file: File;\ndeclare const sha256: string;\n",
+  "docs/jobs.md": `
+import { type CaptionClient, type JobItem } from "alt-text-edge-client";
+declare const client: CaptionClient;
+declare const items: JobItem[];
+declare function save(id: string | undefined, alt: string): void;
+`,
+};
+
+test.each(Object.entries(AROUND))(
+  "the TypeScript of %s has the types of the packed client",
+  async (page, around) => {
+    const folder = await projectWithClient(packed);
+    const text = await readFile(join(ROOT, page), "utf8");
+    const examples = Array.from(text.matchAll(/^```ts\n([\s\S]*?)^```$/gm), ([, code = ""]) => code);
+    expect(examples).not.toEqual([]);
+    await writeFile(join(folder, "examples.ts"), around + examples.join(""));
+    const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext"];
+    const checked = await run(process.execPath, [TSC, ...flags, "examples.ts"], { cwd: folder }).catch(
       (error) => error,
     );
     expect(checked.stdout).toBe("");
