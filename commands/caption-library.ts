@@ -14,6 +14,7 @@ import {
 import { contentHash } from "../shared/content-hash.ts";
 import { csvHead, csvRows, readCsvTable, toCsvTable } from "../shared/csv.ts";
 import { replaceFile } from "../site/replace-file.ts";
+import { whyNoOther } from "./captioners.ts";
 import { CommandError } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import type { PictureFile } from "./picture-files.ts";
@@ -21,8 +22,6 @@ import type { PictureFile } from "./picture-files.ts";
 const COLUMNS = ["file", "status", "alt", "caption", "score", "needs_review", "sha256", "problem"] as const;
 const AT_ONCE = 4;
 const FAILED = "failed";
-/** The next picture would meet these as well. */
-const STOPPING: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "quota-exceeded"]);
 
 export interface LibraryCounts {
   readonly captioned: number;
@@ -97,10 +96,9 @@ async function rowOf({ name, path = "" }: PictureFile, { client, options, onFail
     const { cached, ...caption } = await client.caption(new Uint8Array(await readFile(path)), options);
     return { file: name, status: cached ? "cached" : "generated", ...caption };
   } catch (error) {
-    if (error instanceof CaptionApiError && STOPPING.has(error.problem.code)) {
-      throw new CommandError(
-        `${error.message} What is done is in the file; the same command goes on from there.`,
-      );
+    const end = whyNoOther(error);
+    if (end !== undefined) {
+      throw new CommandError(`${end} What is done is in the file; the same command goes on from there.`);
     }
     const problem = error instanceof CaptionApiError ? error.problem.code : reasonOf(error);
     onFailure(name, error instanceof CaptionApiError ? error.message : problem);
@@ -109,11 +107,6 @@ async function rowOf({ name, path = "" }: PictureFile, { client, options, onFail
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof CaptionTransportError && error.status === undefined) {
-    throw new CommandError(
-      `${error.message} What is done is in the file; the same command goes on from there.`,
-    );
-  }
   const words = error instanceof CaptionTransportError ? error.message : systemErrorWords(error);
   if (words === undefined) throw error;
   return words;

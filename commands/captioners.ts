@@ -1,18 +1,33 @@
 /** What commands caption with: a running API, or a captioner in this process that answers as the API does. */
 
 import type { Captioner } from "../backend/captioner/captioner.ts";
-import { type CaptionClient, createCaptionClient } from "../client/index.ts";
+import {
+  CaptionApiError,
+  type CaptionClient,
+  CaptionTransportError,
+  createCaptionClient,
+} from "../client/index.ts";
 import { toCaption } from "../shared/caption.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { type Result, success } from "../shared/result.ts";
 import type { Caption, CaptionOptions } from "../shared/schema.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
 
+const STOPPING: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "quota-exceeded"]);
+
 /** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY, and the environment's proxy. */
 export function apiClient(url: string, key: string | undefined): CaptionClient {
   useProxyOfEnvironment();
   const apiKey = key ?? process.env.CAPTION_API_KEY;
   return createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
+}
+
+/** In words for whoever runs a command: why the API would caption no other picture either; undefined where it might. */
+export function whyNoOther(error: unknown): string | undefined {
+  if (error instanceof CaptionTransportError) return error.status === undefined ? error.message : undefined;
+  if (!(error instanceof CaptionApiError) || !STOPPING.has(error.problem.code)) return undefined;
+  if (error.problem.code !== "unauthorized") return error.message;
+  return `${error.problem.title}: give it as --key, or in CAPTION_API_KEY.`;
 }
 
 /** The API's answer for a picture, made in this process. */

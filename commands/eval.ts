@@ -20,7 +20,7 @@ import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evalua
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
-import { apiClient } from "./captioners.ts";
+import { apiClient, whyNoOther } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { progressLine } from "./progress.ts";
@@ -99,12 +99,15 @@ async function main({ options: given }: { options: Options }): Promise<number> {
     set,
     folder: options.images,
     source,
-    onFailure: (image, error) =>
+    onFailure: (image, error) => {
+      const end = whyNoOther(error);
+      if (end !== undefined) throw new CommandError(end);
       console.error(
         printable(
           `${image}: ${systemErrorWords(error) ?? (error instanceof Error ? error.message : String(error))}`,
         ),
-      ),
+      );
+    },
   });
   await local?.close();
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");

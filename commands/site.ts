@@ -12,7 +12,7 @@ import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
 import { patchOf } from "../site/patch.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
-import { apiClient, captionLocally } from "./captioners.ts";
+import { apiClient, captionLocally, whyNoOther } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { countLine, progressLine } from "./progress.ts";
@@ -209,11 +209,8 @@ async function captionOf(
   } catch (error) {
     if (error instanceof PictureError) return error.message;
     if (error instanceof CaptionApiError && !isOfTheService(error)) return error.problem.detail;
-    if (error instanceof CaptionApiError && error.problem.code === "unauthorized") {
-      throw new CommandError(`${error.problem.title}: give it as --key, or in CAPTION_API_KEY.`);
-    }
     if (error instanceof CaptionApiError || error instanceof CaptionTransportError)
-      throw new CommandError(error.message);
+      throw new CommandError(whyNoOther(error) ?? error.message);
     throw error;
   }
 }

@@ -62,8 +62,8 @@ export function captionsOverHttp(client: CaptionClient): CaptionSource {
 }
 
 /**
- * Captions `set`, whose pictures lie in `folder`. A picture that fails is told to `onFailure` and left out; undefined
- * where all of them failed.
+ * Captions `set`, whose pictures lie in `folder`. A picture that fails is told to `onFailure`, which may throw to end it
+ * all, and left out; undefined where all of them failed.
  */
 export async function evaluate(options: {
   readonly set: readonly LabelledImage[];

@@ -4,7 +4,9 @@ import { readFile } from "node:fs/promises";
 import { expect, onTestFinished, test } from "vitest";
 import type { Captioner } from "../../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../../backend/local-captioner.ts";
-import { captionLocally } from "../../commands/captioners.ts";
+import { CaptionApiError, CaptionTransportError } from "../../client/index.ts";
+import { captionLocally, whyNoOther } from "../../commands/captioners.ts";
+import { type ProblemCode, toProblem } from "../../shared/problem.ts";
 import { success } from "../../shared/result.ts";
 import { weightedScore } from "../../shared/review.ts";
 import { BATCH_LINES, NEW_CAPTION } from "../../worker/docs/examples.ts";
@@ -39,6 +41,18 @@ test("the score is the one of the model's weights, the picture's part included",
 test("without the picture's part it is for review", async () => {
   const result = await captionLocally(captionerOf({ caption: "a dog", score: 0.8 }), new Uint8Array([1]));
   expect(result).toMatchObject({ ok: true, value: { score: 0.8, needs_review: true } });
+});
+
+test("a run over many pictures ends where every other one would meet the same, and says what to do", () => {
+  const refusal = (code: ProblemCode) => new CaptionApiError(toProblem({ code, detail: "Why." }), undefined);
+  expect(whyNoOther(refusal("unauthorized"))).toBe(
+    "A valid key is required: give it as --key, or in CAPTION_API_KEY.",
+  );
+  expect(whyNoOther(refusal("quota-exceeded"))).toBe("The daily quota is used up: Why.");
+  expect(whyNoOther(new CaptionTransportError("Not reached."))).toBe("Not reached.");
+  expect(whyNoOther(refusal("not-an-image"))).toBeUndefined();
+  expect(whyNoOther(new CaptionTransportError("A proxy answered.", { status: 502 }))).toBeUndefined();
+  expect(whyNoOther(new Error("no such file"))).toBeUndefined();
 });
 
 test("what the API's description, the README and the docs show is what the embedded model says", async () => {

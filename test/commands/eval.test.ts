@@ -87,6 +87,28 @@ describe("npm run eval", () => {
     expect(status).toBe(1);
   });
 
+  test("an API that wants a key ends it with one line, not one a picture", async () => {
+    const server = createServer((_, response) => {
+      const problem = {
+        type: "about:blank",
+        title: "No key",
+        status: 401,
+        code: "unauthorized",
+        detail: "Send one.",
+      };
+      response.writeHead(401, { "content-type": "application/problem+json" }).end(JSON.stringify(problem));
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const args = ["--images", "examples", "--captions", await labels(LABELLED), "--url", url];
+    expect(await runCommand("eval", args)).toEqual({
+      stdout: "",
+      stderr: "No key: give it as --key, or in CAPTION_API_KEY.\n",
+      status: 1,
+    });
+  });
+
   test("--calibrate writes a threshold into the bundle, and leaves its revision", async () => {
     const { folder, manifest } = await tinyBundleFolder();
     const images = await temporaryFolder();
