@@ -135,9 +135,11 @@ def expectations(model: torch.nn.Module, pixels: torch.Tensor) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--only", nargs="*", choices=[name for name, _, _ in VARIANTS], metavar="NAME")
+    parser.add_argument("--out", type=Path, default=OUT, help="a new folder; the fixtures of the tests where absent")
     args = parser.parse_args()
+    if args.out != OUT and args.out.exists():
+        parser.error(f"{args.out} is there already, and would be replaced; name a new folder")
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
     bases = make_bases(args.out)

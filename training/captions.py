@@ -34,12 +34,10 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def read_captions(path: Path, split: str) -> list[LabelledImage]:
-    rows = read_rows(path)
-    return [
-        LabelledImage(row["image"], row["split"], [clean(c) for c in row["captions"]])
-        for row in rows
-        if row["split"] == split
-    ]
+    rows = [row for row in read_rows(path) if row.get("split") == split]
+    if not rows:
+        raise SystemExit(f"{path} has no picture of the split '{split}'")
+    return [LabelledImage(row["image"], split, [clean(c) for c in row["captions"]]) for row in rows]
 
 
 def write_vocabulary(captions: list[str], size: int, path: Path) -> None:
