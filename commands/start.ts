@@ -25,6 +25,7 @@ import {
 } from "../local/settings.ts";
 import { forwardOutput } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
+import { ModelIdentity } from "../shared/schema.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { formatBytes, printLines, progressLine, whileWaiting } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
@@ -92,11 +93,12 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   }
   const folder = options.bundle === undefined ? EMBEDDED_BUNDLE : userPath(options.bundle);
   const bundle = options.bundle === undefined ? await embedded() : await openBundle(folder);
-  console.log(printable(`Model ${bundle.manifest.id}, revision ${bundle.manifest.revision}`));
 
   const label = `Loading the model (${formatBytes(await graphBytes(bundle.graphPath))})`;
   const backend = startBackend(settings, { folder, port: backendPort });
   await whileWaiting(label, alive(backend, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
+  const { id, revision } = await servedModel(backendPort, settings.backend.BACKEND_SECRET);
+  console.log(printable(`Model ${id}, revision ${revision}`));
 
   const worker = await startWorker(settings, { port, backendPort });
   const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, WORKER_READY_WITHIN_MS);
@@ -211,6 +213,13 @@ async function answersOk(url: string, withinMs = Number.POSITIVE_INFINITY): Prom
     await sleep(POLL_EVERY_MS, undefined, { signal: interruption.signal });
   }
   throw new CommandError(`${url} was not ready within ${withinMs / 1000} s; the lines above say why.`);
+}
+
+/** What the backend chose of the bundle's precisions, each of which has a revision of its own. */
+async function servedModel(backendPort: number, secret: string | undefined): Promise<ModelIdentity> {
+  const headers = new Headers(secret === undefined ? {} : { authorization: `Bearer ${secret}` });
+  const response = await fetch(`http://${LOOPBACK}:${backendPort}/v1/model`, { headers });
+  return ModelIdentity.parse(await response.json());
 }
 
 function printHowTo(url: string): void {

@@ -3,12 +3,15 @@
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openFastest } from "../../backend/engines/measured-dtype.ts";
+import { buildBundle } from "../../backend/model/build.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
+import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
 import { freePort } from "./edge-support.ts";
 import { type StartedService, startService } from "./start-support.ts";
 
@@ -160,6 +163,19 @@ describe("npm start", () => {
     await expectGone(service);
   });
 });
+
+test("npm start says the revision that is served, not that of a precision which is slower here", async () => {
+  const folder = join(await temporaryFolder(), "bundle");
+  await buildBundle({ base: TINY_BASE, dtypes: ["int8", "fp32"], out: folder });
+  const here = { device: "cpu", threads: availableParallelism() } as const;
+  const { bundle } = await openFastest(folder, here, async ({ bundle: { manifest } }) =>
+    manifest.dtype === "fp32" ? 1 : 9,
+  );
+  const service = await startForTest({ args: ["--bundle", folder] });
+  await service.printed(READY);
+  expect(service.output()).toContain(`revision ${bundle.manifest.revision}\n`);
+  expect(service.output().match(/^Model /gm)).toHaveLength(1);
+}, 60_000);
 
 describe("npm start ends", () => {
   test.each(["Model", "Loading the model", "Ready"])(
