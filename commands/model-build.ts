@@ -37,7 +37,7 @@ const Options = z.object({
     .pipe(z.tuple([Dtype], Dtype))
     .meta({
       description:
-        "Precisions by commas, a graph each: fp32, int8 (CPU), fp16 (GPU). A backend takes the best for its device.",
+        "Precisions by commas, a graph each: fp32, int8 (CPU), fp16 (GPU). A backend takes the one that is the fastest on its machine.",
       value: "LIST",
     }),
   "image-size": z.coerce
