@@ -87,6 +87,21 @@ describe("docs/use.md", () => {
     }
   });
 
+  test.each(blocks("js"))("%s", async (code) => {
+    const folder = await mkdtemp(join(tmpdir(), "use-"));
+    try {
+      const file = join(folder, "example.mjs");
+      const here = code
+        .replace("http://127.0.0.1:8787/models/hybrid-small/lora", `${edge.url}/models/test/fake`)
+        .replace('"@huggingface/inference"', JSON.stringify(import.meta.resolve("@huggingface/inference")));
+      await writeFile(file, here);
+      // What the stand-in for a model says: the colour that it saw.
+      expect((await run(process.execPath, [file], { cwd: ROOT })).stdout).toMatch(/^\d+ \d+ \d+\n$/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   describe.skipIf(CHROMIUM === undefined)("in a browser", () => {
     const [script = "", form = ""] = blocks("html");
     const atEdge = (code: string) => code.replaceAll("http://127.0.0.1:8787", edge.url);
