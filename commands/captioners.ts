@@ -9,11 +9,10 @@ import {
 } from "../client/index.ts";
 import { toCaption } from "../shared/caption.ts";
 import { contentHash } from "../shared/content-hash.ts";
+import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Result, success } from "../shared/result.ts";
 import type { Caption, CaptionOptions } from "../shared/schema.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
-
-const STOPPING: ReadonlySet<string> = new Set(["unauthorized", "forbidden", "quota-exceeded"]);
 
 /** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY, and the environment's proxy. */
 export function apiClient(url: string, key: string | undefined): CaptionClient {
@@ -25,9 +24,12 @@ export function apiClient(url: string, key: string | undefined): CaptionClient {
 /** In words for whoever runs a command: why the API would caption no other picture either; undefined where it might. */
 export function whyNoOther(error: unknown): string | undefined {
   if (error instanceof CaptionTransportError) return error.status === undefined ? error.message : undefined;
-  if (!(error instanceof CaptionApiError) || !STOPPING.has(error.problem.code)) return undefined;
-  if (error.problem.code !== "unauthorized") return error.message;
-  return `${error.problem.title}: give it as --key, or in CAPTION_API_KEY.`;
+  if (!(error instanceof CaptionApiError)) return undefined;
+  const { code, title } = error.problem;
+  if (code === "unauthorized") return `${title}: give it as --key, or in CAPTION_API_KEY.`;
+  // The client has waited and asked again, as often as it does.
+  const isOfTheService = Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
+  return code === "forbidden" || isOfTheService ? error.message : undefined;
 }
 
 /** The API's answer for a picture, made in this process. */

@@ -6,7 +6,6 @@ import { PICTURE_LIMITS } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { inspectPicture } from "../backend/picture/inspect.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
-import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Caption, WebAddress } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
@@ -208,9 +207,9 @@ async function captionOf(
     return caption.alt === "" ? "No text came back." : caption;
   } catch (error) {
     if (error instanceof PictureError) return error.message;
-    if (error instanceof CaptionApiError && !isOfTheService(error)) return error.problem.detail;
-    if (error instanceof CaptionApiError || error instanceof CaptionTransportError)
-      throw new CommandError(whyNoOther(error) ?? error.message);
+    const end = error instanceof CaptionTransportError ? error.message : whyNoOther(error);
+    if (end !== undefined) throw new CommandError(end);
+    if (error instanceof CaptionApiError) return error.problem.detail;
     throw error;
   }
 }
@@ -219,12 +218,6 @@ const goesOn = (error: CommandError) =>
   new CommandError(`${error.message} What is written stays; the same command goes on from there.`, {
     cause: error,
   });
-
-/** Whether every other picture would meet it too. */
-function isOfTheService({ problem: { code } }: CaptionApiError): boolean {
-  if (code === "unauthorized" || code === "forbidden") return true;
-  return Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
-}
 
 const shown = (address: string) =>
   address.length > SHOWN_CHARACTERS ? `${address.slice(0, SHOWN_CHARACTERS)}…` : address;

@@ -49,6 +49,7 @@ test("a run over many pictures ends where every other one would meet the same, a
     "A valid key is required: give it as --key, or in CAPTION_API_KEY.",
   );
   expect(whyNoOther(refusal("quota-exceeded"))).toBe("The daily quota is used up: Why.");
+  expect(whyNoOther(refusal("unavailable"))).toBe("No captioner is available: Why.");
   expect(whyNoOther(new CaptionTransportError("Not reached."))).toBe("Not reached.");
   expect(whyNoOther(refusal("not-an-image"))).toBeUndefined();
   expect(whyNoOther(new CaptionTransportError("A proxy answered.", { status: 502 }))).toBeUndefined();
