@@ -5,16 +5,11 @@
 
 import { appendFile, open, readFile } from "node:fs/promises";
 import pMap from "p-map";
-import {
-  CaptionApiError,
-  type CaptionClient,
-  type CaptionQuery,
-  CaptionTransportError,
-} from "../client/index.ts";
+import { CaptionApiError, type CaptionQuery, CaptionTransportError } from "../client/index.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { csvHead, csvRows, readCsvTable, toCsvTable } from "../shared/csv.ts";
 import { replaceFile } from "../site/replace-file.ts";
-import { whyNoOther } from "./captioners.ts";
+import type { Api } from "./captioners.ts";
 import { CommandError } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import type { PictureFile } from "./picture-files.ts";
@@ -34,7 +29,7 @@ export interface LibraryCounts {
 
 export interface LibraryOptions {
   readonly files: readonly PictureFile[];
-  readonly client: CaptionClient;
+  readonly api: Api;
   readonly options: CaptionQuery;
   /** Where the rows go, and where those of an earlier run lie. */
   readonly csv: string;
@@ -91,12 +86,12 @@ async function differs({ name, path = "" }: PictureFile, known: ReadonlyMap<stri
   return now !== sha256;
 }
 
-async function rowOf({ name, path = "" }: PictureFile, { client, options, onFailure }: LibraryOptions) {
+async function rowOf({ name, path = "" }: PictureFile, { api, options, onFailure }: LibraryOptions) {
   try {
-    const { cached, ...caption } = await client.caption(new Uint8Array(await readFile(path)), options);
+    const { cached, ...caption } = await api.client.caption(new Uint8Array(await readFile(path)), options);
     return { file: name, status: cached ? "cached" : "generated", ...caption };
   } catch (error) {
-    const end = whyNoOther(error);
+    const end = api.whyNoOther(error);
     if (end !== undefined) {
       throw new CommandError(`${end} What is done is in the file; the same command goes on from there.`);
     }

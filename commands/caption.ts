@@ -12,7 +12,7 @@ import { described } from "../shared/described.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../shared/limits.ts";
 import { type Caption, CaptionOptions, WebAddress } from "../shared/schema.ts";
 import { captionLibrary } from "./caption-library.ts";
-import { apiClient, captionLocally } from "./captioners.ts";
+import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { type PictureFile, pictureFiles } from "./picture-files.ts";
@@ -106,7 +106,7 @@ async function captionToTable(
   const progress = countLine("Captioned", files.length);
   const { captioned, cached, failed, kept, needsReview } = await captionLibrary({
     files: files.filter(({ path }) => path !== undefined),
-    client: apiClient(options.url, options.key),
+    api: openApi(options.url, options.key),
     options: captionQuery(options),
     csv: userPath(options.csv),
     onProgress: progress.done,

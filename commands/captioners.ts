@@ -14,22 +14,52 @@ import { type Result, success } from "../shared/result.ts";
 import type { Caption, CaptionOptions } from "../shared/schema.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
 
-/** A client of the API at `url`, with the key that was given or that of CAPTION_API_KEY, and the environment's proxy. */
-export function apiClient(url: string, key: string | undefined): CaptionClient {
-  useProxyOfEnvironment();
-  const apiKey = key ?? process.env.CAPTION_API_KEY;
-  return createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
+/** A running API, and when a command that captions many pictures gives it up. */
+export interface Api {
+  readonly client: CaptionClient;
+  /**
+   * In words for whoever runs a command: why no other picture would be captioned either; undefined where one might. To be
+   * asked once for each picture that failed. A service without room or captioner may have been asked for a picture that
+   * takes it too long: it is given up at the second picture, where nothing was captioned between the two.
+   */
+  whyNoOther(error: unknown): string | undefined;
 }
 
-/** In words for whoever runs a command: why the API would caption no other picture either; undefined where it might. */
-export function whyNoOther(error: unknown): string | undefined {
-  if (error instanceof CaptionTransportError) return error.status === undefined ? error.message : undefined;
-  if (!(error instanceof CaptionApiError)) return undefined;
-  const { code, title } = error.problem;
-  if (code === "unauthorized") return `${title}: give it as --key, or in CAPTION_API_KEY.`;
-  // The client has waited and asked again, as often as it does.
-  const isOfTheService = Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
-  return code === "forbidden" || isOfTheService ? error.message : undefined;
+/** Failures in a row, of the service and not of the picture, at which it is given up. */
+const MAX_FAILURES = 2;
+
+/** The API at `url`, with the key that was given or that of CAPTION_API_KEY, through the environment's proxy. */
+export function openApi(url: string, key: string | undefined): Api {
+  useProxyOfEnvironment();
+  const apiKey = key ?? process.env.CAPTION_API_KEY;
+  const client = createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
+  let failures = 0;
+  const noted = async (captioned: Promise<Caption>) => {
+    const caption = await captioned;
+    // What was cached says nothing of captioners.
+    if (!caption.cached) failures = 0;
+    return caption;
+  };
+  return {
+    client: {
+      ...client,
+      caption: (picture, call) => noted(client.caption(picture, call)),
+      captionUrl: (address, call) => noted(client.captionUrl(address, call)),
+    },
+    whyNoOther(error) {
+      if (error instanceof CaptionTransportError)
+        return error.status === undefined ? error.message : undefined;
+      if (!(error instanceof CaptionApiError)) return undefined;
+      const { code, title } = error.problem;
+      if (code === "unauthorized") return `${title}: give it as --key, or in CAPTION_API_KEY.`;
+      if (code === "forbidden" || code === "quota-exceeded") return error.message;
+      // The client has waited and asked again, as often as it does.
+      const mayPass = Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
+      if (!mayPass) return undefined;
+      failures += 1;
+      return failures >= MAX_FAILURES ? error.message : undefined;
+    },
+  };
 }
 
 /** The API's answer for a picture, made in this process. */

@@ -20,7 +20,7 @@ import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evalua
 import { mean } from "../evaluation/scores/ngrams.ts";
 import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
-import { apiClient, whyNoOther } from "./captioners.ts";
+import { openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { progressLine } from "./progress.ts";
@@ -93,14 +93,17 @@ async function main({ options: given }: { options: Options }): Promise<number> {
       set.map(({ captions }) => captions),
       options,
     );
-  const local = options.url === undefined ? await inProcess(options.bundle) : undefined;
-  const source = local ?? captionsOverHttp(apiClient(options.url ?? "", options.key));
+  const [local, api] =
+    options.url === undefined
+      ? ([await inProcess(options.bundle), undefined] as const)
+      : ([undefined, openApi(options.url, options.key)] as const);
+  const source = local === undefined ? captionsOverHttp(api.client) : local;
   const evaluated = await evaluate({
     set,
     folder: options.images,
     source,
     onFailure: (image, error) => {
-      const end = whyNoOther(error);
+      const end = api?.whyNoOther(error);
       if (end !== undefined) throw new CommandError(end);
       console.error(
         printable(

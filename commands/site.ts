@@ -11,7 +11,7 @@ import { fill, type Gap } from "../site/gap.ts";
 import { pageNames, readPage, writePage } from "../site/pages.ts";
 import { patchOf } from "../site/patch.ts";
 import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
-import { apiClient, captionLocally, whyNoOther } from "./captioners.ts";
+import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { countLine, progressLine } from "./progress.ts";
@@ -92,7 +92,7 @@ async function main({
     const lineOf = lineCounter(page.text);
     for (const gap of page.gaps) {
       const row = { page: name, line: lineOf(gap.at), picture: shown(gap.source) };
-      const answer = await captionOf(captionOnce, folder, name, gap).catch((error: unknown) => {
+      const answer = await captionOf(captioner, captionOnce, folder, name, gap).catch((error: unknown) => {
         const hasWritten = options.write && counts.pages > 0;
         throw error instanceof CommandError && hasWritten ? goesOn(error) : error;
       });
@@ -142,18 +142,21 @@ function unreadable(name: string, error: unknown): string {
 interface SiteCaptioner {
   file(bytes: Uint8Array<ArrayBuffer>): Promise<Caption>;
   address(url: string): Promise<Caption>;
+  /** Why it would caption no other picture either, after one that failed; undefined where it might. */
+  whyNoOther(error: unknown): string | undefined;
   close(): Promise<void>;
 }
 
 async function openCaptioner(options: Options): Promise<SiteCaptioner> {
   if (options.url !== undefined) {
-    const client = apiClient(options.url, options.key);
+    const { client, whyNoOther } = openApi(options.url, options.key);
     return {
       async file(bytes) {
         requireVisible(bytes);
         return client.caption(bytes);
       },
       address: (url) => client.captionUrl(url),
+      whyNoOther,
       async close() {},
     };
   }
@@ -166,7 +169,12 @@ async function openCaptioner(options: Options): Promise<SiteCaptioner> {
     if (!result.ok) throw new PictureError(result.failure.detail);
     return result.value;
   };
-  return { file, address: async (url) => file(await fetchPicture(url)), close: () => engine.close() };
+  return {
+    file,
+    address: async (url) => file(await fetchPicture(url)),
+    whyNoOther: () => undefined,
+    close: () => engine.close(),
+  };
 }
 
 /** What each key gave the first time. */
@@ -196,6 +204,7 @@ function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
 
 /** The caption, or why there is none. */
 async function captionOf(
+  captioner: SiteCaptioner,
   captionOnce: (key: string) => Promise<Caption>,
   folder: string,
   page: string,
@@ -207,7 +216,7 @@ async function captionOf(
     return caption.alt === "" ? "No text came back." : caption;
   } catch (error) {
     if (error instanceof PictureError) return error.message;
-    const end = error instanceof CaptionTransportError ? error.message : whyNoOther(error);
+    const end = error instanceof CaptionTransportError ? error.message : captioner.whyNoOther(error);
     if (end !== undefined) throw new CommandError(end);
     if (error instanceof CaptionApiError) return error.problem.detail;
     throw error;

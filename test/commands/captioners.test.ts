@@ -1,11 +1,14 @@
 /** A captioner in this process answers as the API does: nothing that its model says of a caption is lost on the way. */
 
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { Captioner } from "../../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../../client/index.ts";
-import { captionLocally, whyNoOther } from "../../commands/captioners.ts";
+import { captionLocally, openApi } from "../../commands/captioners.ts";
 import { type ProblemCode, toProblem } from "../../shared/problem.ts";
 import { success } from "../../shared/result.ts";
 import { weightedScore } from "../../shared/review.ts";
@@ -43,17 +46,38 @@ test("without the picture's part it is for review", async () => {
   expect(result).toMatchObject({ ok: true, value: { score: 0.8, needs_review: true } });
 });
 
+const refusal = (code: ProblemCode) => new CaptionApiError(toProblem({ code, detail: "Why." }), undefined);
+
 test("a run over many pictures ends where every other one would meet the same, and says what to do", () => {
-  const refusal = (code: ProblemCode) => new CaptionApiError(toProblem({ code, detail: "Why." }), undefined);
+  const { whyNoOther } = openApi("http://127.0.0.1:9", undefined);
   expect(whyNoOther(refusal("unauthorized"))).toBe(
     "A valid key is required: give it as --key, or in CAPTION_API_KEY.",
   );
   expect(whyNoOther(refusal("quota-exceeded"))).toBe("The daily quota is used up: Why.");
-  expect(whyNoOther(refusal("unavailable"))).toBe("No captioner is available: Why.");
   expect(whyNoOther(new CaptionTransportError("Not reached."))).toBe("Not reached.");
   expect(whyNoOther(refusal("not-an-image"))).toBeUndefined();
   expect(whyNoOther(new CaptionTransportError("A proxy answered.", { status: 502 }))).toBeUndefined();
   expect(whyNoOther(new Error("no such file"))).toBeUndefined();
+});
+
+test("a service without a captioner is given up at the second picture, unless another was captioned between", async () => {
+  let cached = false;
+  const server = createServer((_, response) => {
+    response
+      .setHeader("content-type", "application/json")
+      .end(JSON.stringify({ ...NEW_CAPTION.generated.value, cached }));
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const { client, whyNoOther } = openApi(`http://127.0.0.1:${port}`, undefined);
+  const away = () => whyNoOther(refusal("unavailable"));
+  expect(away()).toBeUndefined();
+  await client.caption(new Uint8Array([1]));
+  expect(away()).toBeUndefined();
+  cached = true;
+  await client.captionUrl("https://media.example.org/a.jpg");
+  expect(away()).toBe("No captioner is available: Why.");
 });
 
 test("what the API's description, the README and the docs show is what the embedded model says", async () => {
