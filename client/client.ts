@@ -4,7 +4,7 @@
  */
 
 import * as z from "zod/mini";
-import { contentHash } from "../shared/content-hash.ts";
+import { canHash, contentHash } from "../shared/content-hash.ts";
 import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
 import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
@@ -110,7 +110,8 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
     },
     async caption(picture, call = {}) {
       const bytes = await bytesOf(picture);
-      const found = await find(await contentHash(bytes), call);
+      // A page that came over plain http cannot hash. The service can, once it has the bytes.
+      const found = canHash() ? await find(await contentHash(bytes), call) : undefined;
       if (found !== undefined) return found;
       const headers = { "content-type": "application/octet-stream" };
       // A blob is sent from where it lies; bytes would be copied on the caller's thread.

@@ -1,6 +1,7 @@
 /** Jobs of the caption API: made, followed, read and cancelled. */
 
 import * as z from "zod/mini";
+import { toHex } from "../shared/content-hash.ts";
 import { Job, type JobItem, JobLine, type JobWebhook } from "../shared/jobs.ts";
 import { BatchError, type CaptionQuery } from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
@@ -14,7 +15,7 @@ export interface JobCallOptions {
 }
 
 export interface CreateJobOptions extends CaptionQuery, JobCallOptions {
-  /** An address to tell when the job is done; the answer shows once the secret that signs what is sent. */
+  /** An address to tell when the job is done; the answer shows the secret that signs what is sent. */
   readonly webhook?: JobWebhook | string;
   /**
    * The same key and items find the same job, however often they are sent.
@@ -81,7 +82,7 @@ export function createJobsClient(parts: {
   }
 
   return {
-    create(items, { signal, idempotencyKey = crypto.randomUUID(), ...terms } = {}) {
+    create(items, { signal, idempotencyKey = randomKey(), ...terms } = {}) {
       const headers = { "content-type": "application/json", "idempotency-key": idempotencyKey };
       const body = JSON.stringify({ items, ...terms });
       return jobFrom("/v1/jobs", { method: "POST", body, headers }, signal === undefined ? {} : { signal });
@@ -107,4 +108,9 @@ export function createJobsClient(parts: {
       return last;
     },
   };
+}
+
+/** 128 random bits. `crypto.randomUUID` is not there for a page that came over plain http. */
+function randomKey(): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(16)).buffer);
 }

@@ -7,6 +7,9 @@ export async function contentHash(bytes: Uint8Array<ArrayBuffer>): Promise<strin
   return toHex(await crypto.subtle.digest("SHA-256", bytes));
 }
 
+/** Browsers withhold Web Crypto's digests from pages of plain http, this machine's own apart: W3C Web Cryptography, 13. */
+export const canHash = (): boolean => "subtle" in crypto;
+
 /** Lower-case hexadecimal of a digest. */
 export function toHex(digest: ArrayBuffer): string {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");

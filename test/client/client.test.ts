@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { CaptionApiError, CaptionTransportError, createCaptionClient } from "../../client/index.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { toProblem } from "../../shared/problem.ts";
@@ -52,6 +52,22 @@ describe("caption", () => {
     const found = await createCaptionClient({ baseUrl }).caption(new Blob([picture]), { max_length: 50 });
     expect(found.alt).toBe("A dog");
     expect(seen).toEqual([`GET /v1/captions/${sha256}?max_length=50`]);
+  });
+
+  test("uploads at once from a page of plain http, which cannot hash", async () => {
+    vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    onTestFinished(() => void vi.unstubAllGlobals());
+    answer = (_request, response) => sendJson(response, 200, caption("0".repeat(64)));
+    const client = createCaptionClient({ baseUrl });
+    await client.caption(picture);
+    expect(seen).toEqual(["POST /v1/captions"]);
+    let key: unknown;
+    answer = ({ headers }, response) => {
+      key = headers["idempotency-key"];
+      sendJson(response, 404, notCaptioned);
+    };
+    await expect(client.jobs.create([])).rejects.toBeInstanceOf(CaptionApiError);
+    expect(key).toMatch(/^[0-9a-f]{32}$/);
   });
 
   test("uploads the bytes on 404, with the key and the options", async () => {

@@ -104,6 +104,17 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 1 of 2 done." }).waitFor();
   });
 
+  test("at an address of plain http, where a browser hashes nothing, it says what it needs", async () => {
+    await page.route("http://captions.test/**", async (route) => {
+      const { pathname } = new URL(route.request().url());
+      await route.fulfill({ response: await page.request.get(`${edge.url}${pathname}`) });
+    });
+    await page.goto("http://captions.test/");
+    await page.getByText("This page needs an address that begins with https://").waitFor();
+    expect(await page.getByLabel("Picture files").isVisible()).toBe(false);
+    expect(await axeViolations(page)).toEqual([]);
+  });
+
   test("a form that the browser fills in again on a reload, as Firefox does, holds as it looks", async () => {
     const [sure, unsure] = ["sure.jpg", "unsure.jpg"];
     for (const name of [sure, unsure]) {

@@ -1,5 +1,6 @@
 /** The desk: pictures in, captions looked over by a person, texts out. Puts the parts of this folder together. */
 
+import { canHash } from "../../shared/content-hash.ts";
 import { type Brought, broughtBy } from "./brought.ts";
 import { NEEDS_KEY } from "./captioning.ts";
 import { at, make, save } from "./elements.ts";
@@ -92,66 +93,75 @@ function openLink(): void {
   }
 }
 
-const files = at("files", "input");
-files.addEventListener("change", () => {
-  const chosen = [...(files.files ?? [])].map((file) => ({ file, name: file.name }));
-  void addFiles(chosen, { onDisk: true });
-  // So that the same file can be chosen again.
-  files.value = "";
-});
-at("add", "form").addEventListener("submit", addAddresses);
-at("examples", "button").addEventListener("click", () => void addExamples());
-at("review-first", "input").addEventListener("change", arrange);
-at("undo", "button").addEventListener("click", undo);
-at("cancel", "button").addEventListener("click", () => {
-  // Both buttons go when they are used: the keyboard stays in the list.
-  at("work-title", "h2").focus();
-  stopCaptioning();
-});
-at("retry", "button").addEventListener("click", () => {
-  at("work-title", "h2").focus();
-  retryFailed();
-});
-at("clear", "button").addEventListener("click", () => {
-  const total = allRows().length;
-  if (!confirm(`Take all ${total} pictures off the desk? Texts that you did not take away are lost.`)) return;
-  clear();
-  files.focus();
-});
-listenToOptions(() => {
-  openJob();
-  retryFailed();
-});
-const format = at("format", "select");
-format.append(...Object.entries(FORMATS).map(([value, { label }]) => make("option", { value }, label)));
-at("download", "button").addEventListener("click", () => {
-  const { file, type } = FORMATS[format.value as Format];
-  save(new Blob([takeAway(allRows(), format.value as Format)], { type }), file);
-  say(`${file} is being saved.`);
-});
-at("copy", "button").addEventListener("click", () =>
-  copy(takeAway(allRows(), format.value as Format, { isFile: false }), "All texts"),
-);
+async function start(): Promise<void> {
+  const files = at("files", "input");
+  files.addEventListener("change", () => {
+    const chosen = [...(files.files ?? [])].map((file) => ({ file, name: file.name }));
+    void addFiles(chosen, { onDisk: true });
+    // So that the same file can be chosen again.
+    files.value = "";
+  });
+  at("add", "form").addEventListener("submit", addAddresses);
+  at("examples", "button").addEventListener("click", () => void addExamples());
+  at("review-first", "input").addEventListener("change", arrange);
+  at("undo", "button").addEventListener("click", undo);
+  at("cancel", "button").addEventListener("click", () => {
+    // Both buttons go when they are used: the keyboard stays in the list.
+    at("work-title", "h2").focus();
+    stopCaptioning();
+  });
+  at("retry", "button").addEventListener("click", () => {
+    at("work-title", "h2").focus();
+    retryFailed();
+  });
+  at("clear", "button").addEventListener("click", () => {
+    const total = allRows().length;
+    if (!confirm(`Take all ${total} pictures off the desk? Texts that you did not take away are lost.`))
+      return;
+    clear();
+    files.focus();
+  });
+  listenToOptions(() => {
+    openJob();
+    retryFailed();
+  });
+  const format = at("format", "select");
+  format.append(...Object.entries(FORMATS).map(([value, { label }]) => make("option", { value }, label)));
+  at("download", "button").addEventListener("click", () => {
+    const { file, type } = FORMATS[format.value as Format];
+    save(new Blob([takeAway(allRows(), format.value as Format)], { type }), file);
+    say(`${file} is being saved.`);
+  });
+  at("copy", "button").addEventListener("click", () =>
+    copy(takeAway(allRows(), format.value as Format, { isFile: false }), "All texts"),
+  );
 
-document.addEventListener("paste", async (event) => {
-  if (isForField(event.target, event.clipboardData)) return;
-  event.preventDefault();
-  take(await broughtBy(event.clipboardData), { onDisk: false });
-});
-document.addEventListener("dragover", (event) => {
-  if (isForField(event.target, event.dataTransfer)) return;
-  event.preventDefault();
-  at("drop", "div").classList.add("over");
-});
-document.addEventListener("dragleave", () => at("drop", "div").classList.remove("over"));
-document.addEventListener("drop", async (event) => {
-  at("drop", "div").classList.remove("over");
-  if (isForField(event.target, event.dataTransfer)) return;
-  event.preventDefault();
-  take(await broughtBy(event.dataTransfer), { onDisk: true });
-});
-window.addEventListener("pagehide", () => void keepRows());
-window.addEventListener("hashchange", openLink);
+  document.addEventListener("paste", async (event) => {
+    if (isForField(event.target, event.clipboardData)) return;
+    event.preventDefault();
+    take(await broughtBy(event.clipboardData), { onDisk: false });
+  });
+  document.addEventListener("dragover", (event) => {
+    if (isForField(event.target, event.dataTransfer)) return;
+    event.preventDefault();
+    at("drop", "div").classList.add("over");
+  });
+  document.addEventListener("dragleave", () => at("drop", "div").classList.remove("over"));
+  document.addEventListener("drop", async (event) => {
+    at("drop", "div").classList.remove("over");
+    if (isForField(event.target, event.dataTransfer)) return;
+    event.preventDefault();
+    take(await broughtBy(event.dataTransfer), { onDisk: true });
+  });
+  window.addEventListener("pagehide", () => void keepRows());
+  window.addEventListener("hashchange", openLink);
 
-await resume();
-openLink();
+  await resume();
+  openLink();
+}
+
+if (canHash()) await start();
+else {
+  at("add", "form").hidden = true;
+  at("plain", "p").hidden = false;
+}
