@@ -37,7 +37,8 @@ const Port = z.coerce.number().int().min(1).max(65_535);
 const Options = z.object({
   port: Port.default(3000).describe("Port of the admin panel."),
   api: z.optional(WebAddress).meta({
-    description: "A caption API that runs already; where absent, one is started.",
+    description:
+      "A caption API that runs already, and its key in CAPTION_API_KEY; where absent, one is started.",
     value: "URL",
   }),
   "api-port": Port.default(8787).describe("Port of the API that is started."),
@@ -80,11 +81,13 @@ async function run(options: z.output<typeof Options>): Promise<void> {
     await requireFree("--backend-port", backendPort);
   }
   const api = options.api ?? `http://${LOOPBACK}:${apiPort}`;
+  const apiKey = options.api === undefined ? undefined : process.env.CAPTION_API_KEY;
   const environment = {
     ...inheritedEnvironment(process.env),
     PAYLOAD_CONFIG_PATH: join(plugin, "dev/payload.config.ts"),
     SITE_DATA: data,
     CAPTION_API: api,
+    ...(apiKey !== undefined && { CAPTION_API_KEY: apiKey }),
     NEXT_TELEMETRY_DISABLED: "1",
   };
   const inPlugin = (args: readonly string[], more: Readonly<Record<string, string>> = {}) =>

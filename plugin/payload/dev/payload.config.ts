@@ -54,6 +54,7 @@ export default buildConfig({
   plugins: [
     altText({
       endpoint: process.env.CAPTION_API ?? "http://127.0.0.1:8787",
+      apiKey: process.env.CAPTION_API_KEY,
       collections: ["media"],
       runner: "*/1 * * * * *",
       inlineTimeoutMs: 3000,
