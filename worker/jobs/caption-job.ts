@@ -166,7 +166,9 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (state === undefined) return false;
     for (const report of reports) this.#note(report, state.counts);
     const chunk = this.#ledger.chunk(number);
-    if (chunk?.state === "taken") this.#ledger.move(number, { ...chunk, due: this.#lease() });
+    // What it may end at next is another item than what it ended at before.
+    const takes = Math.min(chunk?.takes ?? 0, 1);
+    if (chunk?.state === "taken") this.#ledger.move(number, { ...chunk, due: this.#lease(), takes });
     this.#save(state);
     return isRunning(state);
   }
@@ -188,8 +190,8 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const chunk = this.#ledger.chunk(number);
     if (state === undefined || chunk === undefined || chunk.state === "done" || chunk.state === "ready")
       return;
-    // Where nobody could begin it, it is not the items' fault.
-    this.#abandon(chunk, state, chunk.takes > 0);
+    // Where nobody could begin it, or one item was done after another, it is not the items' fault.
+    this.#abandon(chunk, state, chunk.takes > 1);
     await this.#goOn();
   }
 

@@ -73,7 +73,7 @@ export interface Chunk {
   readonly number: number;
   readonly state: "ready" | "sent" | "taken" | "done";
   readonly due: number;
-  /** Times that it was begun and not ended. */
+  /** Times that it was begun and not ended; one at most where something was done of it since. */
   readonly takes: number;
 }
 

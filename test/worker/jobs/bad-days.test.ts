@@ -265,6 +265,29 @@ test("an item that ends whoever takes it is given up, the others are not", async
   expect(rest?.isSerial).toBe(true);
 });
 
+test("a part whose consumers end at one item after another gives none of them up: each took it on", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(10))));
+  const stub = env.JOBS.getByName(job.id);
+  const outcome = { status: "error", problem: toProblem({ code: "not-captioned", detail: "" }) } as const;
+  for (let index = 0; index < 6; index++) {
+    await stub.take(0, index > 0);
+    await stub.record(0, [{ index, outcome }]);
+    await runInDurableObject(stub, (_instance, { storage }) => {
+      storage.sql.exec("UPDATE chunks SET due = 0");
+    });
+    await runDurableObjectAlarm(stub);
+  }
+  await stub.take(0, false);
+  await stub.record(0, [{ index: 6, outcome }]);
+  await stub.giveUp(0);
+  const lines = await linesOf(edge, job.id);
+  expect(lines).toMatchObject(Array.from({ length: 7 }, () => ({ problem: { code: "not-captioned" } })));
+  expect(((await stub.take(0, false)) as TakenChunk | undefined)?.isSerial).toBe(true);
+});
+
 const DAY_MS = 24 * 3_600_000;
 
 /** The alarm of a job as it goes off at `time`. */
@@ -446,6 +469,7 @@ test("a job that was cancelled ends also where the queue gave up on a chunk that
   const job = await jobOf(await postJob(edge, items(serve(3))));
   const stub = env.JOBS.getByName(job.id);
   await stub.take(0, false);
+  await stub.take(0, true);
   expect(await stub.cancel(edge.keyId)).toMatchObject({ status: "cancelled", finished_at: null });
   await stub.giveUp(0);
   expect(await stub.look(edge.keyId)).toMatchObject({
