@@ -6,7 +6,11 @@ import { MAX_JOB_ITEM_ID_CHARACTERS, MAX_JOB_ITEMS, MAX_JOB_METADATA_CHARACTERS 
 import { PROBLEM_CODES, Problem } from "./problem.ts";
 import { BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, WebAddress } from "./schema.ts";
 
-const Id = z.string().check(z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS));
+const Id = z.string().check(
+  z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS),
+  // UTF-8 has none of these: what is stored would be another name.
+  z.refine((id) => !/\p{Surrogate}/u.test(id), { error: "expected no half of a surrogate pair" }),
+);
 
 /** One picture of a job: a reference to it, never the picture. */
 export const JobItem = z

@@ -71,6 +71,19 @@ test("a job captions what its items name, a line each in their order, and a bad 
   expect(lines[5]).toMatchObject({ problem: { detail: expect.stringContaining("line 7: ") } });
 });
 
+test("an id that was cut in the middle of a character is refused, and does not come back as another", async () => {
+  const edge = await startKeyedEdge();
+  const lines = ndjson(["cat 🐈", "cat 🐈".slice(0, -1)].map((id) => ({ sha256: "0".repeat(64), id })));
+  const job = await jobOf(await postJob(edge, lines));
+  await ended(edge, job.id);
+  expect(await linesOf(edge, job.id)).toMatchObject([
+    { id: "cat 🐈", problem: { code: "not-captioned" } },
+    {
+      problem: { code: "bad-request", detail: "line 2: id: expected no half of a surrogate pair" },
+    },
+  ]);
+});
+
 test("lines of JSON that are sent as something else are answered with what to set", async () => {
   const edge = await startKeyedEdge();
   const body = `${JSON.stringify({ sha256: "0".repeat(64) })}\r\n`.repeat(2);
