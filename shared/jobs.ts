@@ -96,7 +96,7 @@ export const Job = z.object({
   ),
   seconds_left: described(
     z.nullable(z.number()),
-    "Estimate from the pace so far; null before there is one and after the end.",
+    "Estimate from the pace so far, a pause included; null before there is one and after the end.",
   ),
   paused: described(
     z.nullable(z.object({ reason: z.enum(PROBLEM_CODES), until: time() })),

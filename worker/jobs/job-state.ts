@@ -69,9 +69,10 @@ export function describeJob(state: JobState, now: number, { withSecret = false }
   };
 }
 
-/** What waits, at the pace since the first item was begun. */
-function secondsLeft({ counts, startedAt, finishedAt }: JobState, now: number): number | null {
+/** What waits, at the pace since the first item was begun, from when the job goes on. */
+function secondsLeft({ counts, startedAt, finishedAt, paused }: JobState, now: number): number | null {
   const done = counts.cached + counts.generated + counts.failed;
   if (startedAt === undefined || finishedAt !== undefined || done === 0) return null;
-  return Math.ceil((counts.waiting * (now - startedAt)) / done / 1000);
+  const pauseMs = Math.max(0, (paused?.until ?? now) - now);
+  return Math.ceil((pauseMs + (counts.waiting * (now - startedAt)) / done) / 1000);
 }

@@ -146,6 +146,8 @@ test("when the day's quota is used up the job waits for the next one, and says s
     counts: { generated: 2, waiting: 3 },
     paused: { reason: "quota-exceeded", until: expect.stringMatching(/T00:00:0\d/) },
   });
+  const pausedMs = Date.parse(waiting.paused?.until ?? "") - Date.now();
+  expect(waiting.seconds_left).toBeGreaterThanOrEqual(pausedMs / 1000);
   expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`, { method: "DELETE" }))).counts.cancelled).toBe(
     3,
   );
