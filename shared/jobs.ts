@@ -108,7 +108,7 @@ export const Job = z.object({
       url: z.string(),
       delivery: described(
         z.enum(["pending", "delivered", "undelivered"]),
-        "Of `caption.job.completed`; undelivered after a day of tries.",
+        "Of all that the webhook asked for; undelivered once something was given up, after a day of tries.",
       ),
       secret: described(
         z.optional(z.string()),

@@ -283,7 +283,8 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const status = isRunning(state) ? "completed" : state.status;
     this.#save({ ...state, status, finishedAt: this.#now(), paused: undefined });
     this.#endUntaken();
-    this.#tell("caption.job.completed", "completed", () => this.#job());
+    // This event itself is yet to be delivered.
+    this.#tell("caption.job.completed", "completed", () => describeJob(this.#require(), this.#now()));
   }
 
   /** Nothing is left of the chunks that nobody has, and no consumer will say so of them. */
@@ -317,7 +318,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const { webhook, secret } = terms ?? {};
     if (webhook === undefined || secret === undefined) return;
     await Promise.all(
-      this.#outbox.due(this.#now()).map(async ({ id, type, body }) => {
+      this.#outbox.due(this.#now()).map(async ({ id, body }) => {
         const outcome = await deliver(
           { id, url: webhook.url, secret, body },
           {
@@ -327,7 +328,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
           },
         );
         const delivery = this.#outbox.tried(id, outcome, this.#now());
-        if (type === "caption.job.completed") this.#save({ ...this.#require(), delivery });
+        if (delivery === "undelivered") this.#save({ ...this.#require(), delivery });
       }),
     );
   }
@@ -383,6 +384,6 @@ export class CaptionJob extends DurableObject<JobBindings> {
   }
 
   #job(options: { readonly withSecret?: boolean } = {}): Job {
-    return describeJob(this.#require(), this.#now(), options);
+    return describeJob(this.#require(), this.#now(), { ...options, isAllTold: this.#outbox.isEmpty() });
   }
 }

@@ -27,7 +27,8 @@ export interface JobState {
   finishedAt?: number;
   paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
   failure?: Failure;
-  delivery: "pending" | "delivered" | "undelivered";
+  /** `undelivered` once an event was given up. */
+  delivery: "pending" | "undelivered";
 }
 
 export function isRunning({ status }: JobState): boolean {
@@ -44,8 +45,15 @@ export function expiresAt({ createdAt, finishedAt }: JobState): number {
   return (finishedAt ?? createdAt + JOB_TIMEOUT_MS) + RESULTS_TTL_MS;
 }
 
-/** The job as its owner sees it at `now`; its webhook's secret only where it is asked for. */
-export function describeJob(state: JobState, now: number, { withSecret = false } = {}): Job {
+/**
+ * The job as its owner sees it at `now`; its webhook's secret only where it is asked for. `isAllTold`: no event waits to be
+ * delivered.
+ */
+export function describeJob(
+  state: JobState,
+  now: number,
+  { withSecret = false, isAllTold = false } = {},
+): Job {
   const { id, status, counts, createdAt, finishedAt, paused, failure, terms, delivery } = state;
   const iso = (time: number) => new Date(time).toISOString();
   const { webhook, secret } = terms ?? {};
@@ -65,7 +73,12 @@ export function describeJob(state: JobState, now: number, { withSecret = false }
     webhook:
       webhook === undefined
         ? null
-        : { url: webhook.url, delivery, ...(withSecret && secret !== undefined ? { secret } : {}) },
+        : {
+            url: webhook.url,
+            delivery:
+              delivery === "pending" && isAllTold && finishedAt !== undefined ? "delivered" : delivery,
+            ...(withSecret && secret !== undefined ? { secret } : {}),
+          },
   };
 }
 

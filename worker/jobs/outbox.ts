@@ -14,6 +14,7 @@ export interface Outbox {
   add(event: PendingEvent, due: number): void;
   /** Events to be tried at `now`, oldest first, as many as may be at once. */
   due(now: number): PendingEvent[];
+  isEmpty(): boolean;
   /** When the next one is to be tried, epoch milliseconds. */
   nextDue(): number | undefined;
   /** Notes what came of a try: done with, or tried again later until there are no more tries. */
@@ -37,6 +38,7 @@ export function createOutbox(sql: SqlStorage): Outbox {
           WEBHOOKS_AT_ONCE,
         )
         .toArray(),
+    isEmpty: () => sql.exec("SELECT 1 FROM events LIMIT 1").toArray().length === 0,
     nextDue: () =>
       sql.exec<{ due: number | null }>("SELECT min(due) AS due FROM events").one().due ?? undefined,
     tried(id, outcome, now) {

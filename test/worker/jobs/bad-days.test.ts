@@ -436,6 +436,24 @@ test("of a job that was cancelled, a webhook for chunks is told what was done, a
   expect(toldLines(received)).toEqual([3]);
 });
 
+test("a webhook that asks for chunks alone is delivered when they are, and undelivered where one of them was not", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const list = serve(30).map((picture) => ({ url: picture }));
+  const deliveryOf = async (events: readonly string[], statuses: number[]) => {
+    const { url } = receiver(() => new Response(null, { status: statuses.shift() ?? 204 }));
+    const job = await jobOf(await postJob(edge, { items: list, webhook: { url, events } }));
+    await ended(edge, job.id);
+    return vi.waitFor(async () => {
+      const { webhook } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+      expect(webhook?.delivery).not.toBe("pending");
+      return webhook?.delivery;
+    }, 20_000);
+  };
+  expect(await deliveryOf(["caption.job.chunk"], [])).toBe("delivered");
+  expect(await deliveryOf(["caption.job.chunk", "caption.job.completed"], [410])).toBe("undelivered");
+});
+
 test("a webhook that fails is tried again with the same id; one that redirects inwards is not called there", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
