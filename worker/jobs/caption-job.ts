@@ -11,13 +11,7 @@ import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
 import { describeJob, expiresAt, isRunning, type JobState, type JobTerms, timesOutAt } from "./job-state.ts";
 import { type Chunk, type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
-import {
-  CHUNK_TAKES,
-  CHUNKS_IN_FLIGHT,
-  ITEM_ATTEMPTS,
-  RECEIVE_TIMEOUT_MS,
-  RETRY_DELAY_MS,
-} from "./limits.ts";
+import { CHUNK_TAKES, CHUNKS_IN_FLIGHT, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
 import { createOutbox } from "./outbox.ts";
 import { failedOutcome, type ItemOutcome } from "./outcome.ts";
@@ -80,7 +74,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     this.#outbox.create();
     const counts = { total: 0, waiting: 0, cached: 0, generated: 0, failed: 0, cancelled: 0 };
     this.#save({ id, owner, createdAt: this.#now(), counts, status: "receiving", delivery: "pending" });
-    await this.#wake(this.#now() + RECEIVE_TIMEOUT_MS);
+    await this.#wake(this.#now() + this.#config.UPLOAD_TIMEOUT_MS + RECEIVE_GRACE_MS);
     return { kind: "new" };
   }
 

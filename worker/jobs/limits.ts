@@ -20,8 +20,8 @@ export const CHUNK_TAKES = 4;
 /** Pause after a failure that may pass and names no time of its own. */
 export const RETRY_DELAY_MS = 5_000;
 
-/** A request that is not wholly received by then is forgotten. */
-export const RECEIVE_TIMEOUT_MS = 10 * 60_000;
+/** A request that is not taken so long after its body had to be here is forgotten: whoever received it has ended. */
+export const RECEIVE_GRACE_MS = 30_000;
 const DAY_MS = 24 * 3_600_000;
 /** A job and its results are kept this long after its end. */
 export const RESULTS_TTL_MS = 7 * DAY_MS;

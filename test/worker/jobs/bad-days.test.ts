@@ -11,6 +11,7 @@ import { expect, test, vi } from "vitest";
 import { apiKeyStorageKey } from "../../../shared/api-key.ts";
 import { toCaption } from "../../../shared/caption.ts";
 import { toProblem } from "../../../shared/problem.ts";
+import { parseConfig } from "../../../worker/config.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
 import type { CaptionJob, TakenChunk } from "../../../worker/jobs/caption-job.ts";
@@ -507,6 +508,21 @@ test("a key that is revoked after the end changes nothing of a job", async () =>
   const stub = env.JOBS.getByName(job.id);
   await stub.fail({ code: "unauthorized", detail: "The key was revoked." });
   expect(await stub.look(edge.keyId)).toMatchObject({ status: "completed", problem: null });
+});
+
+test("a request whose receiver ended can be sent again as soon as the first cannot be coming any more", async () => {
+  const start = { id: `job_${"b".repeat(32)}`, owner: "somebody" };
+  const stub = env.JOBS.getByName(start.id);
+  const begunAt = Date.now();
+  expect(await stub.begin(start)).toEqual({ kind: "new" });
+  expect(await stub.begin(start)).toEqual({ kind: "receiving" });
+  const { UPLOAD_TIMEOUT_MS } = parseConfig(env);
+  const at = await runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
+  expect(at).toBeGreaterThan(begunAt + UPLOAD_TIMEOUT_MS);
+  expect(at).toBeLessThan(begunAt + 2 * UPLOAD_TIMEOUT_MS);
+  await alarmAt(start.id, at ?? 0);
+  expect(await stub.begin(start)).toEqual({ kind: "new" });
+  await stub.discard();
 });
 
 test("a request that comes again after it broke off has an alarm of its own", async () => {
