@@ -2,8 +2,8 @@
 
 import * as z from "zod/mini";
 import { Problem } from "../shared/problem.ts";
+import { retryAfterMs } from "../shared/retry-after.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
-import { retryAfterMs } from "./retry.ts";
 
 /** A problem of an API that may be newer than this client, and know more codes. */
 export const AnyProblem = z.extend(Problem, { code: z.string() });

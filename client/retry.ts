@@ -1,5 +1,7 @@
 /** When to ask again, and how long to wait before. No I/O but the wait that is passed in. */
 
+import { retryAfterMs } from "../shared/retry-after.ts";
+
 const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 503]);
 /** Of a request that was cut off, while the API waits for the rest of it; only a 409 that says when to come back is that. */
 const IN_PROGRESS = 409;
@@ -42,13 +44,4 @@ export async function withRetries(
     }
     await options.wait(delayMs, options.signal);
   }
-}
-
-/** Milliseconds until the moment that a `Retry-After` names; undefined where it names none. */
-export function retryAfterMs(value: string | null, now: number): number | undefined {
-  if (value === null) return undefined;
-  const seconds = Number(value);
-  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }

@@ -100,7 +100,7 @@ export const Job = z.object({
   ),
   paused: described(
     z.nullable(z.object({ reason: z.enum(PROBLEM_CODES), until: time() })),
-    "Why nothing is done just now, and until when: the quota is used up, the captioner is busy or away.",
+    "Why nothing is done just now, and until when: the quota is used up, the captioner is busy or away, or a host of pictures asks for it (`url-unreachable`).",
   ),
   problem: described(z.nullable(Problem), "Why the job failed."),
   webhook: z.nullable(

@@ -9,9 +9,10 @@ import type { Job, JobEvent } from "../../shared/jobs.ts";
 import type { Failure, ProblemCode } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
+import { areHostsHeeded, chunksAtOnce, slowDown, speedUp } from "./host-pace.ts";
 import { describeJob, expiresAt, isRunning, type JobState, type JobTerms, timesOutAt } from "./job-state.ts";
-import { type Chunk, type Counts, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
-import { CHUNK_TAKES, CHUNKS_IN_FLIGHT, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS } from "./limits.ts";
+import { type Chunk, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
+import { CHUNK_TAKES, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
 import { createOutbox } from "./outbox.ts";
 import { failedOutcome, type ItemOutcome } from "./outcome.ts";
@@ -46,12 +47,19 @@ export interface TakenChunk {
 /** What came of an item: its end, or a failure that may pass. */
 export type ItemReport =
   | { readonly index: number; readonly outcome: ItemOutcome }
-  | { readonly index: number; readonly failure: Failure };
+  | {
+      readonly index: number;
+      readonly failure: Failure;
+      /** The picture's host asks for a pause. */
+      readonly isHostBusy?: boolean;
+    };
 
 /** Why nothing more is begun for a while. */
 export interface Pause {
   readonly reason: ProblemCode;
   readonly ms: number;
+  /** A host of pictures asks for it, and not the service. */
+  readonly isHostBusy?: boolean;
 }
 
 const STATE = "state";
@@ -158,7 +166,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   async record(number: number, reports: readonly ItemReport[]): Promise<boolean> {
     const state = this.#state();
     if (state === undefined) return false;
-    for (const report of reports) this.#note(report, state.counts);
+    this.#noteAll(reports, state);
     const chunk = this.#ledger.chunk(number);
     // What it may end at next is another item than what it ended at before.
     const takes = Math.min(chunk?.takes ?? 0, 1);
@@ -171,10 +179,13 @@ export class CaptionJob extends DurableObject<JobBindings> {
   async close(number: number, reports: readonly ItemReport[], pause: Pause | undefined): Promise<void> {
     const state = this.#state();
     if (state === undefined) return;
-    for (const report of reports) this.#note(report, state.counts);
+    this.#noteAll(reports, state);
     const now = this.#now();
-    const paused = pause === undefined ? state.paused : { reason: pause.reason, until: now + pause.ms };
-    this.#release(number, { ...state, paused }, { due: now + (pause?.ms ?? RETRY_DELAY_MS), takes: 0 });
+    const heeded = pause?.isHostBusy && !areHostsHeeded(state) ? undefined : pause;
+    if (heeded?.isHostBusy) slowDown(state, now);
+    else speedUp(state);
+    const paused = heeded === undefined ? state.paused : { reason: heeded.reason, until: now + heeded.ms };
+    this.#release(number, { ...state, paused }, { due: now + (heeded?.ms ?? RETRY_DELAY_MS), takes: 0 });
     await this.#goOn();
   }
 
@@ -229,11 +240,19 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (isDone) this.#tellChunk(number);
   }
 
-  #note(report: ItemReport, counts: Counts): void {
+  /** Changes `state`, which the caller saves. */
+  #noteAll(reports: readonly ItemReport[], state: JobState): void {
+    if (reports.some((report) => "outcome" in report)) state.fruitlessHostPauses = 0;
+    for (const report of reports) this.#note(report, state);
+  }
+
+  #note(report: ItemReport, state: JobState): void {
+    const { counts } = state;
     if ("outcome" in report) {
       this.#ledger.finish(report.index, report.outcome, counts);
       return;
     }
+    if (report.isHostBusy && areHostsHeeded(state)) return;
     this.#ledger.attempted(report.index);
     const attempts = this.#ledger.attemptsOf(report.index);
     if (attempts >= ITEM_ATTEMPTS) this.#ledger.finish(report.index, failedOutcome(report.failure), counts);
@@ -251,7 +270,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   async #send(state: JobState): Promise<void> {
     const now = this.#now();
     if (state.paused !== undefined && state.paused.until > now) return;
-    const room = CHUNKS_IN_FLIGHT - this.#ledger.inFlight();
+    const room = chunksAtOnce(state) - this.#ledger.inFlight();
     const chunks = room > 0 ? this.#ledger.send(room, { now, due: this.#lease() }) : [];
     if (chunks.length === 0) return;
     try {
@@ -331,7 +350,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   async #schedule(): Promise<void> {
     const state = this.#require();
     const { lost, ready } = this.#ledger.nextDue();
-    const hasRoom = isRunning(state) && this.#ledger.inFlight() < CHUNKS_IN_FLIGHT;
+    const hasRoom = isRunning(state) && this.#ledger.inFlight() < chunksAtOnce(state);
     const sendable = hasRoom && ready !== undefined ? Math.max(ready, state.paused?.until ?? 0) : undefined;
     const times = [lost, sendable, this.#outbox.nextDue(), timesOutAt(state), expiresAt(state)];
     await this.#wake(Math.min(...times.filter((time) => time !== undefined)));

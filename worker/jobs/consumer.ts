@@ -12,13 +12,20 @@ import type { Caller } from "../access/caller.ts";
 import type { CaptionAnswer } from "../caching-captioner.ts";
 import { generationOptions } from "../intake/options.ts";
 import { toPicture } from "../intake/picture-request.ts";
+import { BusyHostError } from "../intake/url/fetch-picture.ts";
 import { logRequest } from "../request/log.ts";
 import { type Background, openScope, type RequestScope, withDeadline } from "../request/scope.ts";
 import type { Services } from "../services.ts";
 import { type ByteBudget, createByteBudget } from "./byte-budget.ts";
 import type { CaptionJob, ItemReport, Pause, TakenChunk } from "./caption-job.ts";
 import type { WaitingItem } from "./ledger.ts";
-import { HELD_PICTURE_BYTES, RESULTS_A_RECORD, RETRY_DELAY_MS } from "./limits.ts";
+import {
+  HELD_PICTURE_BYTES,
+  MAX_HOST_PAUSE_MS,
+  MIN_HOST_PAUSE_MS,
+  RESULTS_A_RECORD,
+  RETRY_DELAY_MS,
+} from "./limits.ts";
 import { JobMessage } from "./message.ts";
 import { failedOutcome } from "./outcome.ts";
 
@@ -164,13 +171,12 @@ async function captionItems(
       limit(async () => {
         if (!goesOn) return;
         const ended = await captionItem(item, work);
-        if ("pause" in ended) {
+        if (ended.pause !== undefined) {
           pause ??= ended.pause;
           goesOn = false;
-          return;
         }
-        reports.push(ended);
-        if (reports.length < full) return;
+        if (ended.report !== undefined) reports.push(ended.report);
+        if (reports.length < full || !goesOn) return;
         const record = reports;
         reports = [];
         goesOn = (await stub.record(number, record)) && goesOn;
@@ -180,22 +186,36 @@ async function captionItems(
   await stub.close(number, reports, pause);
 }
 
-async function captionItem(item: WaitingItem, work: Work): Promise<ItemReport | { readonly pause: Pause }> {
+/** What became of an item, and whether anything more is to be begun now. */
+interface EndedItem {
+  readonly report?: ItemReport;
+  readonly pause?: Pause;
+}
+
+async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
   const { index } = item;
   try {
-    return { index, outcome: await captionedOutcome(item, work) };
+    return { report: { index, outcome: await captionedOutcome(item, work) } };
   } catch (error) {
     const failure = failureOf(error, work.scope);
-    switch (PROBLEMS[failure.code].passesWith) {
+    const { code } = failure;
+    if (error instanceof BusyHostError) {
+      const ms = Math.min(
+        Math.max(error.retryAfterMs ?? RETRY_DELAY_MS, MIN_HOST_PAUSE_MS),
+        MAX_HOST_PAUSE_MS,
+      );
+      return { report: { index, failure, isHostBusy: true }, pause: { reason: code, ms, isHostBusy: true } };
+    }
+    switch (PROBLEMS[code].passesWith) {
       case "time": {
         const seconds = failure.retryAfterSeconds;
         const ms = seconds === undefined ? RETRY_DELAY_MS : seconds * 1000;
-        return { pause: { reason: failure.code, ms } };
+        return { pause: { reason: code, ms } };
       }
       case "item":
-        return { index, failure };
+        return { report: { index, failure } };
       case "nothing":
-        return { index, outcome: failedOutcome(failure) };
+        return { report: { index, outcome: failedOutcome(failure) } };
     }
   }
 }

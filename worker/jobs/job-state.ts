@@ -26,6 +26,10 @@ export interface JobState {
   startedAt?: number;
   finishedAt?: number;
   paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
+  /** Chunks under way at once, while the pictures' host wants fewer than all. */
+  width?: number | undefined;
+  /** Pauses that a host of pictures asked for, since an item was done. */
+  fruitlessHostPauses?: number;
   failure?: Failure;
   /** `undelivered` once an event was given up. */
   delivery: "pending" | "undelivered";

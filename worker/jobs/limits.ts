@@ -17,6 +17,11 @@ export const LINES_A_READ = 500;
 export const ITEM_ATTEMPTS = 3;
 /** Times that a chunk is begun and never ended before the item it always ends at is given up. */
 export const CHUNK_TAKES = 4;
+/** Pauses in a row that hosts of pictures ask for, nothing being done between them, before they cost items their tries. */
+export const FRUITLESS_HOST_PAUSES = 20;
+/** The pause that a host of pictures gets, whatever it asks for. */
+export const MIN_HOST_PAUSE_MS = 1_000;
+export const MAX_HOST_PAUSE_MS = 10 * 60_000;
 /** Pause after a failure that may pass and names no time of its own. */
 export const RETRY_DELAY_MS = 5_000;
 

@@ -15,6 +15,7 @@ import { parseConfig } from "../../../worker/config.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
 import type { CaptionJob, TakenChunk } from "../../../worker/jobs/caption-job.ts";
+import { FRUITLESS_HOST_PAUSES, ITEM_ATTEMPTS } from "../../../worker/jobs/limits.ts";
 import { problemOf, useFakeNetwork } from "../support/edge-test.ts";
 import {
   CAPTIONER_HOST,
@@ -131,6 +132,48 @@ test("a failure that may pass is tried three times, and then is the item's own",
     { status: "generated" },
     { problem: { code: "url-unreachable" } },
   ]);
+});
+
+test("a host that limits how often it is asked is waited for, and costs no item an attempt", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const [first = "", ...others] = serve(4);
+  const picture = network().pages.get(first);
+  let refusals = 0;
+  network().pages.set(first, () =>
+    refusals++ < 4
+      ? new Response("", { status: 429, headers: { "retry-after": "1" } })
+      : (picture?.() ?? Response.error()),
+  );
+  const job = await jobOf(await postJob(edge, items([first, ...others])));
+  const paused = await vi.waitFor(async () => {
+    const now = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    if (now.paused === null) throw new Error("not paused");
+    return now.paused;
+  }, 10_000);
+  expect(paused.reason).toBe("url-unreachable");
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 4, failed: 0 });
+});
+
+test("a host that refuses for good is given up, and its items fail after their tries", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  const stub = env.JOBS.getByName(job.id);
+  const failure = { code: "url-unreachable", detail: "It asks for a pause." } as const;
+  const refused = { index: 0, failure, isHostBusy: true };
+  const rounds = FRUITLESS_HOST_PAUSES + ITEM_ATTEMPTS;
+  for (let round = 1; round <= rounds; round++) {
+    const { counts } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    expect([round, counts.waiting]).toEqual([round, 1]);
+    await stub.close(0, [refused], { reason: failure.code, ms: -1, isHostBusy: true });
+  }
+  expect(await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).toMatchObject({
+    status: "completed",
+    counts: { failed: 1 },
+    paused: null,
+  });
 });
 
 test("when the day's quota is used up the job waits for the next one, and says so", async () => {

@@ -5,6 +5,7 @@
 
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
 import { FailureError, type ProblemCode } from "../../../shared/problem.ts";
+import { retryAfterMs } from "../../../shared/retry-after.ts";
 import { timeLimit } from "../../request/time-limit.ts";
 import { declaredLength, type HashedBytes, readHashed } from "../body.ts";
 import { refuseAddress } from "./address-policy.ts";
@@ -23,9 +24,20 @@ export interface FetchOptions {
   readonly hold?: ((bytes: number) => Promise<void>) | undefined;
 }
 
+/** `url-unreachable` of a host that asks for a pause: it may be in good health, and have had too many requests. */
+export class BusyHostError extends FailureError {
+  /** What the host asks for; undefined where it names no time. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(retryAfterMs: number | undefined) {
+    super(unreachable("its host asks for a pause").failure);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /**
  * The bytes behind `address`.
- * @throws {FailureError} `url-refused`, `url-unreachable` or `image-too-large`.
+ * @throws {FailureError} `url-refused`, `url-unreachable` (a BusyHostError too) or `image-too-large`.
  */
 export async function fetchPicture(address: string, options: FetchOptions): Promise<HashedBytes> {
   const limit = timeLimit(options.timeoutMs);
@@ -67,6 +79,7 @@ async function follow(start: URL, signal: AbortSignal, options: FetchOptions): P
       });
     if (response.ok) return response;
     await response.body?.cancel();
+    requireRoom(response);
     const location = response.headers.get("location");
     if (!REDIRECTS.has(response.status) || location === null)
       throw unreachable("it answered with no picture");
@@ -74,6 +87,12 @@ async function follow(start: URL, signal: AbortSignal, options: FetchOptions): P
     url = new URL(location, url);
   }
   throw unreachable(`it redirects more than ${MAX_REDIRECTS} times`);
+}
+
+/** @throws {BusyHostError} at 429, RFC 6585, and at a 503 that names a time, RFC 9110 section 15.6.4 */
+function requireRoom({ status, headers }: Response): void {
+  const askedMs = retryAfterMs(headers.get("retry-after"), Date.now());
+  if (status === 429 || (status === 503 && askedMs !== undefined)) throw new BusyHostError(askedMs);
 }
 
 function unreachable(reason: string, cause?: unknown): FailureError {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { MAX_IMAGE_BYTES } from "../../../../shared/limits.ts";
 import { FailureError } from "../../../../shared/problem.ts";
 import { refuseAddress } from "../../../../worker/intake/url/address-policy.ts";
-import { fetchPicture } from "../../../../worker/intake/url/fetch-picture.ts";
+import { BusyHostError, fetchPicture } from "../../../../worker/intake/url/fetch-picture.ts";
 import { type FakeNetwork, fakeNetwork } from "../../support/backends.ts";
 import { startEdge } from "../../support/edge.ts";
 import { newPicture } from "../../support/pictures.ts";
@@ -175,6 +175,29 @@ describe("fetchPicture", () => {
       });
     expect((await fetchHeld(0)).bytes).toEqual(picture);
     await expect(fetchHeld(600)).rejects.toThrow("it took too long");
+  });
+
+  test.each([
+    [429, { "retry-after": "7" }, 7000],
+    [429, {}, undefined],
+    [503, { "retry-after": "7" }, 7000],
+  ])("a host that asks for a pause by %i %j is told apart", async (status, headers, retryAfterMs) => {
+    const fetched = fetchPicture("https://a.example.com/", {
+      fetch: async () => new Response(null, { status, headers }),
+      allowedHosts: [],
+      timeoutMs: 200,
+    });
+    await expect(fetched).rejects.toBeInstanceOf(BusyHostError);
+    await expect(fetched).rejects.toMatchObject({ retryAfterMs, failure: { code: "url-unreachable" } });
+  });
+
+  test("a 503 that names no time is a failure as others are", async () => {
+    const fetched = fetchPicture("https://a.example.com/", {
+      fetch: async () => new Response(null, { status: 503 }),
+      allowedHosts: [],
+      timeoutMs: 200,
+    });
+    await expect(fetched).rejects.not.toBeInstanceOf(BusyHostError);
   });
 
   test.each([

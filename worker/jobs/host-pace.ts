@@ -1,0 +1,33 @@
+/**
+ * How much of a job is under way at once while its pictures' host limits how often it is asked: a quarter at each pause
+ * that it asks for, one chunk more for each that needed none. Additive increase, multiplicative decrease, as TCP does
+ * (Chiu and Jain, 1989).
+ */
+
+import type { JobState } from "./job-state.ts";
+import { CHUNKS_IN_FLIGHT, FRUITLESS_HOST_PAUSES } from "./limits.ts";
+
+const DECREASE = 4;
+
+export function chunksAtOnce({ width = CHUNKS_IN_FLIGHT }: JobState): number {
+  return width;
+}
+
+/** Whether hosts are waited for: they have given something since the last pauses. If not, a pause is a failure as others are. */
+export function areHostsHeeded({ fruitlessHostPauses = 0 }: JobState): boolean {
+  return fruitlessHostPauses < FRUITLESS_HOST_PAUSES;
+}
+
+/** Notes in `state` that a host asks for a pause. */
+export function slowDown(state: JobState, now: number): void {
+  // What was under way when a pause began meets it too, and says nothing new.
+  if (state.paused !== undefined && state.paused.until > now) return;
+  state.width = Math.max(1, Math.floor(chunksAtOnce(state) / DECREASE));
+  state.fruitlessHostPauses = (state.fruitlessHostPauses ?? 0) + 1;
+}
+
+/** Notes in `state` that a chunk was closed for which no host asked for a pause. */
+export function speedUp(state: JobState): void {
+  if (state.width === undefined) return;
+  state.width = state.width + 1 < CHUNKS_IN_FLIGHT ? state.width + 1 : undefined;
+}
