@@ -43,7 +43,7 @@ export const PROBLEMS = {
   "upload-timeout": row(408, "The body did not arrive in time"),
   "request-in-progress": row(409, "The same request is still being received"),
   "too-many-items": row(413, "The job has too many items"),
-  "image-too-large": row(413, "The picture has too many bytes", { follows: "bytes" }),
+  "image-too-large": row(413, "There are too many bytes", { follows: "bytes" }),
   "too-many-pixels": row(413, "The picture has too many pixels", { follows: "bytes" }),
   "unsupported-encoding": row(415, "The body's encoding is not supported"),
   "unsupported-image": row(415, "The picture's format is not supported", { follows: "bytes" }),

@@ -19,7 +19,7 @@ export const ADVICE: Readonly<Record<ProblemCode, string>> = {
   "upload-timeout": "Send it again over a faster connection, or a smaller file.",
   "request-in-progress": "Ask again after `Retry-After`: the first one is still being received.",
   "too-many-items": "Send several jobs.",
-  "image-too-large": "Make the file smaller: 20 MiB at most.",
+  "image-too-large": "Make the file smaller, or send fewer items: the detail says how much is taken.",
   "too-many-pixels": "Make the picture smaller.",
   "unsupported-encoding": "Send the body as it is, without `Content-Encoding`.",
   "unsupported-image": "Save it as JPEG, PNG or WebP.",
