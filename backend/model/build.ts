@@ -16,6 +16,7 @@ import { revisionOf } from "../bundle/revision.ts";
 import { type BlipConfig, readBlipConfig } from "./blip/config.ts";
 import { closeOutputLayer, openOutputLayer } from "./blip/output-layer.ts";
 import { type Preprocessing, readPreprocessing } from "./blip/preprocessing.ts";
+import { requireShapes } from "./blip/tensor-shapes.ts";
 import { readVocabulary } from "./blip/vocabulary.ts";
 import { replaceBundleFolder } from "./bundle-folder.ts";
 import { buildCaptionGraph } from "./caption-graph.ts";
@@ -140,6 +141,7 @@ export async function openMergedWeights(
   const { weights, ties } = await openOutputLayer(opened ? withBaseLayers(stored, opened) : stored, config);
   const merged = opened && mergeAdapter(weights, opened);
   const closed = closeOutputLayer(merged ?? weights, ties, merged?.changed ?? new Set());
+  requireShapes(closed, config);
   const { hidden_size: hidden } = config.vision_config;
   return finiteWeights(await withPictureHead(closed, { folder: base.folder, hidden }));
 }

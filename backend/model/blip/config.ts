@@ -6,6 +6,14 @@ import { readJsonFile } from "../../bundle/json-file.ts";
 import { WeightError } from "../weights/weights.ts";
 
 const Count = z.number().int().positive();
+const TokenId = z.number().int().nonnegative();
+
+interface Heads {
+  readonly hidden_size: number;
+  readonly num_attention_heads: number;
+}
+const headsFit = ({ hidden_size: hidden, num_attention_heads: heads }: Heads) => hidden % heads === 0;
+const HEADS_FIT = { path: ["num_attention_heads"], error: "expected a divisor of hidden_size" };
 
 /** The backbone in front of a hybrid model's patch embedding; transformers' BLIP has none. */
 const StemConfig = z.object({
@@ -31,35 +39,47 @@ const StemConfig = z.object({
 export type StemConfig = z.infer<typeof StemConfig>;
 
 /** Absent fields take the defaults of transformers' BlipVisionConfig. */
-const VisionConfig = z.object({
-  stem: StemConfig.optional(),
-  hidden_size: z.number().int().positive().default(768),
-  intermediate_size: z.number().int().positive().default(3072),
-  num_hidden_layers: z.number().int().positive().default(12),
-  num_attention_heads: z.number().int().positive().default(12),
-  image_size: z.number().int().positive().default(384),
-  patch_size: z.number().int().positive().default(16),
-  hidden_act: z.literal("gelu").default("gelu"),
-  layer_norm_eps: z.number().positive().default(1e-5),
-});
+const VisionConfig = z
+  .object({
+    stem: StemConfig.optional(),
+    hidden_size: Count.default(768),
+    intermediate_size: Count.default(3072),
+    num_hidden_layers: Count.default(12),
+    num_attention_heads: Count.default(12),
+    image_size: Count.default(384),
+    patch_size: Count.default(16),
+    hidden_act: z.literal("gelu").default("gelu"),
+    layer_norm_eps: z.number().positive().default(1e-5),
+  })
+  .refine(headsFit, HEADS_FIT);
 export type VisionConfig = z.infer<typeof VisionConfig>;
 
 /** Absent fields take the defaults of transformers' BlipTextConfig. */
-const TextConfig = z.object({
-  vocab_size: z.number().int().positive().default(30524),
-  hidden_size: z.number().int().positive().default(768),
-  intermediate_size: z.number().int().positive().default(3072),
-  num_hidden_layers: z.number().int().positive().default(12),
-  num_attention_heads: z.number().int().positive().default(8),
-  max_position_embeddings: z.number().int().positive().default(512),
-  hidden_act: z.literal("gelu").default("gelu"),
-  layer_norm_eps: z.number().positive().default(1e-12),
-  bos_token_id: z.number().int().nonnegative().default(30522),
-  pad_token_id: z.number().int().nonnegative().default(0),
-  /** What BLIP's generate ends a caption with; `eos_token_id` is not used for it. */
-  sep_token_id: z.number().int().nonnegative().default(102),
-  tie_word_embeddings: z.boolean().default(true),
-});
+const TextConfig = z
+  .object({
+    vocab_size: Count.default(30524),
+    hidden_size: Count.default(768),
+    intermediate_size: Count.default(3072),
+    num_hidden_layers: Count.default(12),
+    num_attention_heads: Count.default(8),
+    max_position_embeddings: Count.default(512),
+    hidden_act: z.literal("gelu").default("gelu"),
+    layer_norm_eps: z.number().positive().default(1e-12),
+    bos_token_id: TokenId.default(30522),
+    pad_token_id: TokenId.default(0),
+    /** What BLIP's generate ends a caption with; `eos_token_id` is not used for it. */
+    sep_token_id: TokenId.default(102),
+    tie_word_embeddings: z.boolean().default(true),
+  })
+  .refine(headsFit, HEADS_FIT)
+  .superRefine((config, context) => {
+    // One past the vocabulary has no embedding; a caption whose end token is one would never end.
+    for (const key of ["bos_token_id", "pad_token_id", "sep_token_id"] as const) {
+      if (config[key] < config.vocab_size) continue;
+      const message = `expected an id below vocab_size, ${config.vocab_size}; it is ${config[key]}`;
+      context.addIssue({ code: "custom", path: [key], message });
+    }
+  });
 export type TextConfig = z.infer<typeof TextConfig>;
 
 const BlipConfig = z.object({

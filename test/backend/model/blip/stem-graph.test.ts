@@ -94,7 +94,7 @@ test("a stem whose cells are no patches is refused", async () => {
   await cp(TINY_HYBRID.folder, folder, { recursive: true });
   const path = join(folder, "config.json");
   const config = JSON.parse(await readFile(path, "utf8"));
-  config.vision_config.patch_size = 16;
+  Object.assign(config.vision_config, { patch_size: 16, image_size: 2 * config.vision_config.image_size });
   await writeFile(path, JSON.stringify(config));
   const out = join(await temporaryFolder(), "bundle");
   await expect(buildBundle({ base: { id: "x", folder }, dtypes: ["fp32"], out })).rejects.toThrow(
