@@ -11,7 +11,8 @@ export interface Tokenizer {
   decode(tokenIds: readonly number[]): string;
 }
 
-const UNKNOWN = "[UNK]";
+/** Stands for what the vocabulary cannot spell. */
+export const UNKNOWN = "[UNK]";
 const CONTINUES = "##";
 /** BERT's, and BLIP's markers, which some tokenizers list and others leave out: no caption shows them. */
 export const SPECIAL_TOKENS: readonly string[] = [

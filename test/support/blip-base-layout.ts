@@ -72,7 +72,8 @@ function textShapes(): Shapes {
 
 /** Files of such a repository, weights in float16: about 450 MB. */
 export function blipBaseFiles(): Record<string, Buffer> {
-  const words = ["[PAD]", ...Array.from({ length: VOCABULARY - 3 }, (_, i) => `word${i}`), "[DEC]", "[ENC]"];
+  const plain = Array.from({ length: VOCABULARY - 4 }, (_, i) => `word${i}`);
+  const words = ["[PAD]", "[UNK]", ...plain, "[DEC]", "[ENC]"];
   const config = {
     architectures: ["BlipForConditionalGeneration"],
     model_type: "blip",

@@ -9,7 +9,7 @@ import * as z from "zod";
 import { VOCABULARY_FILE } from "../../bundle/bundle.ts";
 import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
-import { SPECIAL_TOKENS } from "../../bundle/tokenizer.ts";
+import { SPECIAL_TOKENS, UNKNOWN } from "../../bundle/tokenizer.ts";
 import { WeightError } from "../weights/weights.ts";
 import type { TextConfig } from "./config.ts";
 
@@ -62,14 +62,18 @@ export async function readVocabulary(folder: string, config: TextConfig): Promis
   const jsonPath = join(folder, "tokenizer.json");
   const fromText = (await fileExists(textPath)) ? await readTokens(textPath) : undefined;
   const fromJson = (await fileExists(jsonPath)) ? await readTokenizer(jsonPath) : undefined;
-  const tokens = fromText ?? fromJson?.tokens;
+  if (fromText && fromJson) requireSameTokens(folder, fromText, fromJson.tokens);
+  // Words that were added to a tokenizer are in tokenizer.json alone.
+  const [tokens] = [fromText, fromJson?.tokens]
+    .filter((tokens) => tokens !== undefined)
+    .sort((a, b) => b.length - a.length);
   if (tokens === undefined) {
     throw new WeightError(
       `${folder} has neither ${VOCABULARY_FILE} nor tokenizer.json: which word is which is not known.`,
     );
   }
-  if (fromText && fromJson) requireSameTokens(folder, fromText, fromJson.tokens);
   requireFit(folder, tokens, config);
+  requireWords(folder, tokens);
   const settings = await readTokenizerConfig(folder);
   const configured = settings.do_lower_case ?? undefined;
   const lowerCase = fromJson?.lowerCase ?? configured ?? true;
@@ -83,13 +87,21 @@ export async function readVocabulary(folder: string, config: TextConfig): Promis
 }
 
 async function readTokens(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8");
+  const text = decodeText(await readFile(path), path);
   const advice = gitLfsAdvice(path, text);
   if (advice !== undefined) throw new WeightError(advice);
-  return text
-    .replace(/^\uFEFF/, "")
-    .replace(/\r?\n$/, "")
-    .split(/\r?\n/);
+  return text.replace(/\r?\n$/, "").split(/\r?\n/);
+}
+
+/** The text without a byte order mark. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new WeightError(`${path} is not in UTF-8: an editor saved it otherwise. Fetch it again.`, {
+      cause,
+    });
+  }
 }
 
 async function readTokenizer(path: string): Promise<Vocabulary> {
@@ -127,6 +139,25 @@ function requireSameTokens(folder: string, text: readonly string[], json: readon
     `${folder}: ${VOCABULARY_FILE} and tokenizer.json are of different vocabularies: id ${where} is ` +
       `'${text[where] ?? "nothing"}' in one and '${json[where] ?? "nothing"}' in the other. Remove the one that is not the model's.`,
   );
+}
+
+/** What a tokenizer needs. Of a token with two ids it would lose one, and leave that word out of captions. */
+function requireWords(folder: string, tokens: readonly string[]): void {
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const twice = tokens.find((token, id) => ids.get(token) !== id);
+  if (twice !== undefined) {
+    throw new WeightError(
+      `${folder}: the vocabulary gives ids ${tokens.indexOf(twice)} and ${ids.get(twice)} to '${twice}'. Was it edited? Fetch it again.`,
+    );
+  }
+  // The bundle's vocabulary has one a line.
+  const broken = tokens.findIndex((token) => /[\r\n]/.test(token));
+  if (broken !== -1) throw new WeightError(`${folder}: the token with id ${broken} has a line end in it.`);
+  if (!ids.has(UNKNOWN)) {
+    throw new WeightError(
+      `${folder}: the vocabulary has no ${UNKNOWN}, which stands for what it cannot spell.`,
+    );
+  }
 }
 
 /** Every id that the model can say has a token, but for BLIP's markers, which come last and begin with its begin token. */

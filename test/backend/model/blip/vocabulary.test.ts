@@ -13,7 +13,7 @@ const TOKENIZER = fileURLToPath(
 const VOCABULARY = join(TINY_BASE.folder, "vocab.txt");
 const { text_config: CONFIG } = await readBlipConfig(TINY_BASE.folder);
 
-async function folderOf(files: Record<string, string>): Promise<string> {
+async function folderOf(files: Record<string, string | Uint8Array>): Promise<string> {
   const folder = await temporaryFolder();
   for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
   return folder;
@@ -52,6 +52,27 @@ describe("readVocabulary", () => {
     ["longer than the model's", `${text}${"extra\n".repeat(5)}`, /not of one model/],
   ])("a vocabulary that is %s is refused", async (_name, content, message) => {
     await expect(readVocabulary(await folderOf({ "vocab.txt": content }), CONFIG)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ["a token with two ids", text.replace("\ndog\n", "\ncat\n"), "gives ids 7 and 8 to 'cat'"],
+    ["no token for what it cannot spell", text.replace("[UNK]", "x"), "has no [UNK]"],
+    ["a line end in a token", text.replace("\ndog\n", "\ndo\rg\n"), "the token with id 7 has a line end"],
+    [
+      "other bytes than UTF-8",
+      Buffer.from(text.replace("\ndog\n", "\ndög\n"), "latin1"),
+      "vocab.txt is not in UTF-8",
+    ],
+  ])("a vocabulary with %s is refused by name", async (_name, content, message) => {
+    await expect(readVocabulary(await folderOf({ "vocab.txt": content }), CONFIG)).rejects.toThrow(message);
+  });
+
+  test("words that were added to a tokenizer are read where vocab.txt, which does not list them, lies beside it", async () => {
+    const added =
+      '{"id": 29, "content": "zebra", "special": false}, {"id": 30, "content": "lion", "special": false},';
+    const tokenizer = json.replace('"added_tokens": [', `"added_tokens": [${added}`);
+    const folder = await folderOf({ "vocab.txt": text, "tokenizer.json": tokenizer });
+    expect((await readVocabulary(folder, CONFIG)).tokens.slice(28)).toEqual(["-", "zebra", "lion"]);
   });
 
   test.each([
