@@ -34,7 +34,7 @@ export class LabelError extends Error {
  * @throws LabelError, and what the system says of a file that cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
-  const text = (await readFile(path, "utf8")).replace(/^\uFEFF/, "");
+  const text = decodeText(await readFile(path), path);
   const rows = text
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [readLine(line, path, i + 1)]));
@@ -46,6 +46,17 @@ export async function readLabels(path: string, split?: string): Promise<Labelled
       ? `${path} has no picture.`
       : `${path} has no picture of the split '${split}'; its splits are: ${splits || "none"}.`,
   );
+}
+
+/** The text without a byte order mark. */
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new LabelError(`${path} is not in UTF-8: save it so, as its words would be read as others.`, {
+      cause,
+    });
+  }
 }
 
 function eachOnce(rows: readonly LabelledImage[]): LabelledImage[] {

@@ -42,6 +42,12 @@ describe("readLabels", () => {
     await expect(reading).rejects.toThrow(message);
   });
 
+  test("labels in another encoding are refused, as their words would be others", async () => {
+    const path = join(await temporaryFolder(), "captions.jsonl");
+    await writeFile(path, DOG.replace("a dog", "a café"), "latin1");
+    await expect(readLabels(path)).rejects.toThrow(/captions\.jsonl is not in UTF-8/);
+  });
+
   test("a split that is not there is answered with those that are", async () => {
     await expect(readLabels(await file(`${DOG}\n${CAT}`), "dve")).rejects.toThrow(
       /'dve'; its splits are: dev, test/,
