@@ -1,5 +1,6 @@
 /** How every command begins and ends: options checked with clear errors, `--help`, errors in words, exit statuses. */
 
+import { constants } from "node:os";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -47,7 +48,7 @@ export interface Given<Options extends z.ZodObject, Arguments extends z.ZodType>
 
 interface RunOptions {
   readonly argv?: readonly string[];
-  /** The command has an end of its own at SIGINT and SIGTERM. */
+  /** The command has an end of its own at signals. */
   readonly keepsSignals?: boolean;
 }
 
@@ -139,8 +140,9 @@ function describe(error: unknown): string {
 
 /** By default a signal ends the process without a word to what is registered for its exit. */
 function endOnSignals(): void {
-  process.once("SIGINT", () => process.exit(128 + 2));
-  process.once("SIGTERM", () => process.exit(128 + 15));
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  }
 }
 
 /** Whoever reads has enough, as in `| head`; or the disk is full that standard output goes to, as in `> captions.txt`. */

@@ -173,7 +173,10 @@ test("a measurement says which package its Python lacks, or that there is no suc
   expect(gone.stderr).not.toMatch(/ {4}at /);
 });
 
-test("model:build leaves nothing behind at Ctrl-C", async () => {
+test.each([
+  ["Ctrl-C", "SIGINT", 130],
+  ["the end of its terminal", "SIGHUP", 129],
+] as const)("model:build leaves nothing behind at %s", async (_name, signal, status) => {
   const folder = await temporaryFolder();
   await mkdir(join(folder, "out"));
   const args = ["--base", EMBEDDED_BASE.folder, "--dtype", "fp32,fp16,int8", "--out", join(folder, "out")];
@@ -183,8 +186,8 @@ test("model:build leaves nothing behind at Ctrl-C", async () => {
     if (child.exitCode !== null) throw new Error("It had ended before it could be interrupted.");
     await new Promise((wake) => setTimeout(wake, 5));
   }
-  child.kill("SIGINT");
-  expect(await exited).toEqual([130, null]);
+  child.kill(signal);
+  expect(await exited).toEqual([status, null]);
   expect(await readdir(folder)).toEqual(["out"]);
   expect(await readdir(join(folder, "out"))).toEqual([]);
 });
