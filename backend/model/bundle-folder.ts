@@ -1,7 +1,7 @@
 /** Where a bundle is written: beside its place first, then moved there. Never replaces what is not a bundle. */
 
 import { existsSync, renameSync, rmSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
@@ -25,6 +25,11 @@ export async function requireReplaceable(folder: string): Promise<void> {
       cause,
     });
   }
+  if (await isMounted(folder)) {
+    throw new BundleError(
+      `${folder} is a mounted disk or volume, which cannot be replaced. Name a folder within it for the bundle.`,
+    );
+  }
   const foreign = names.filter((name) => !BUNDLE_FILE.test(name));
   const isBundle = names.includes(MANIFEST_FILE) && foreign.length === 0;
   if (names.length === 0 || isBundle) return;
@@ -32,6 +37,12 @@ export async function requireReplaceable(folder: string): Promise<void> {
   throw new BundleError(
     `${folder} is neither empty nor a bundle: it holds '${example}'. Nothing was changed; name another folder.`,
   );
+}
+
+async function isMounted(folder: string): Promise<boolean> {
+  const path = await realpath(folder);
+  const [own, parent] = await Promise.all([stat(path), stat(dirname(path))]);
+  return own.dev !== parent.dev;
 }
 
 /**

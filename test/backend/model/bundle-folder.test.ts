@@ -34,6 +34,10 @@ describe("a bundle's folder", () => {
     await expect(build(out)).rejects.toThrow(/'model.onnx'/);
   });
 
+  test("a mounted disk is refused before anything is written", async () => {
+    await expect(requireReplaceable("/dev")).rejects.toThrow(/\/dev is a mounted disk.*a folder within it/);
+  });
+
   test("an absent folder, an empty one, a bundle and a link to one are written", async () => {
     const folder = await temporaryFolder();
     const [absent, empty, link] = [join(folder, "absent"), join(folder, "empty"), join(folder, "link")];
