@@ -1,8 +1,19 @@
 /** Where a bundle is written: beside its place first, then moved there. Never replaces what is not a bundle. */
 
 import { existsSync, renameSync, rmSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
 /** Names of the files that make up a bundle. */
@@ -18,7 +29,16 @@ export async function requireReplaceable(folder: string): Promise<void> {
     names = await readdir(folder);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT") return;
+    if (code === "ENOENT") {
+      const isLink = await lstat(folder).then(
+        () => true,
+        () => false,
+      );
+      if (!isLink) return;
+      throw new BundleError(`${folder} is a link to what is not there. Make the folder that it leads to.`, {
+        cause,
+      });
+    }
     if (code === "ENOTDIR")
       throw new BundleError(`${folder} is a file. Name a folder for the bundle.`, { cause });
     throw new BundleError(`${folder} cannot be read (${code}). Name another folder for the bundle.`, {
@@ -56,6 +76,7 @@ export async function replaceBundleFolder<T>(
   await requireReplaceable(folder);
   const out = await realpath(folder).catch(() => resolve(folder));
   await mkdir(dirname(out), { recursive: true });
+  const before = await inodeOf(out);
   const partial = await mkdtemp(`${out}.partial-`);
   const replaced = `${partial}-replaced`;
   const putBack = () => {
@@ -69,20 +90,35 @@ export async function replaceBundleFolder<T>(
     await chmod(partial, 0o755);
     // Files may have come while the bundle was written.
     await requireReplaceable(out);
-    const existed = await rename(out, replaced).then(
-      () => true,
-      () => false,
-    );
-    try {
-      await rename(partial, out);
-    } catch (error) {
-      if (existed) await rename(replaced, out);
-      throw error;
-    }
+    await rename(partial, out).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      // Another process may have built the same meanwhile, and be reading it: taken away, it would be missed for a moment.
+      if ((await inodeOf(out)) !== before && (await haveSameManifest(partial, out))) return;
+      await rename(out, replaced);
+      await rename(partial, out).catch(async (error: unknown) => {
+        await rename(replaced, out);
+        throw error;
+      });
+    });
     return written;
   } finally {
     await rm(partial, { recursive: true, force: true });
     await rm(replaced, { recursive: true, force: true });
     process.off("exit", putBack);
   }
+}
+
+/** Which folder stands there; undefined for none. */
+function inodeOf(folder: string): Promise<number | undefined> {
+  return stat(folder).then(
+    ({ ino }) => ino,
+    () => undefined,
+  );
+}
+
+async function haveSameManifest(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all(
+    [one, other].map((folder) => readFile(join(folder, MANIFEST_FILE), "utf8").catch(() => undefined)),
+  );
+  return a !== undefined && a === b;
 }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBundle } from "../../../backend/bundle/bundle.ts";
@@ -47,6 +47,37 @@ describe("a bundle's folder", () => {
     await build(link);
     expect((await openBundle(link)).manifest.id).toBe(TINY_BASE.id);
     expect((await readdir(folder)).sort()).toEqual(["absent", "empty", "link"]);
+  });
+
+  test.each(["absent", "there"])(
+    "what another process has built meanwhile is not taken away from its readers: a bundle that was %s",
+    async (was) => {
+      const folder = await temporaryFolder();
+      const out = join(folder, "bundle");
+      if (was === "there") await build(out);
+      const built = await replaceBundleFolder(out, async (partial) => {
+        await build(out);
+        await cp(out, partial, { recursive: true });
+        return (await stat(out)).ino;
+      });
+      expect((await stat(out)).ino).toBe(built);
+      expect(await readdir(folder)).toEqual(["bundle"]);
+    },
+  );
+
+  test("the same bundle built again replaces the one that was there, whose files may be damaged", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    await build(out);
+    await writeFile(join(out, "model.onnx"), "half a graph");
+    await build(out);
+    expect((await stat(join(out, "model.onnx"))).size).toBeGreaterThan(1000);
+  });
+
+  test("a link to nowhere is refused, and stays", async () => {
+    const folder = await temporaryFolder();
+    await symlink(join(folder, "unplugged"), join(folder, "link"));
+    await expect(build(join(folder, "link"))).rejects.toThrow(/link is a link to what is not there/);
+    expect(await readdir(folder)).toEqual(["link"]);
   });
 
   test("a build that fails leaves the bundle that was there", async () => {
