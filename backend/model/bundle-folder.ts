@@ -3,6 +3,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import {
   chmod,
+  cp,
   lstat,
   mkdir,
   mkdtemp,
@@ -79,7 +80,9 @@ export async function replaceBundleFolder<T>(
   const before = await inodeOf(out);
   const partial = await mkdtemp(`${out}.partial-`);
   const replaced = `${partial}-replaced`;
+  let isHalfGone = false;
   const putBack = () => {
+    if (isHalfGone) rmSync(out, { recursive: true, force: true });
     if (!existsSync(out) && existsSync(replaced)) renameSync(replaced, out);
     for (const unfinished of [partial, replaced]) rmSync(unfinished, { recursive: true, force: true });
   };
@@ -94,16 +97,19 @@ export async function replaceBundleFolder<T>(
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
       // Another process may have built the same meanwhile, and be reading it: taken away, it would be missed for a moment.
       if ((await inodeOf(out)) !== before && (await haveSameManifest(partial, out))) return;
-      await rename(out, replaced);
-      await rename(partial, out).catch(async (error: unknown) => {
-        await rename(replaced, out);
-        throw error;
+      await rename(out, replaced).catch(async (error: NodeJS.ErrnoException) => {
+        // A folder out of a container's image cannot be renamed. https://docs.kernel.org/filesystems/overlayfs.html
+        if (error.code !== "EXDEV") throw error;
+        await cp(out, replaced, { recursive: true });
+        isHalfGone = true;
+        await rm(out, { recursive: true });
+        isHalfGone = false;
       });
+      await rename(partial, out);
     });
     return written;
   } finally {
-    await rm(partial, { recursive: true, force: true });
-    await rm(replaced, { recursive: true, force: true });
+    putBack();
     process.off("exit", putBack);
   }
 }

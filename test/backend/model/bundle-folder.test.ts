@@ -1,10 +1,12 @@
-import { cp, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { openBundle } from "../../../backend/bundle/bundle.ts";
 import { buildBundle } from "../../../backend/model/build.ts";
 import { replaceBundleFolder, requireReplaceable } from "../../../backend/model/bundle-folder.ts";
 import { TINY_BASE, temporaryFolder } from "../../support/tiny-blip.ts";
+
+vi.mock("node:fs/promises", { spy: true });
 
 const build = (out: string) => buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out });
 
@@ -71,6 +73,30 @@ describe("a bundle's folder", () => {
     await writeFile(join(out, "model.onnx"), "half a graph");
     await build(out);
     expect((await stat(join(out, "model.onnx"))).size).toBeGreaterThan(1000);
+  });
+
+  test.each([
+    ["is replaced", undefined],
+    ["stays where its place cannot be taken", "EIO"],
+  ])("a bundle out of a container's image, whose folder cannot be renamed, %s", async (_name, failure) => {
+    const folder = await temporaryFolder();
+    const out = join(folder, "bundle");
+    await build(out);
+    const { ino } = await stat(out);
+    const actual = await vi.importActual<typeof import("node:fs/promises")>("node:fs/promises");
+    vi.mocked(rename).mockImplementation(async (from, to) => {
+      if (from === out) throw Object.assign(new Error("cross-device link"), { code: "EXDEV" });
+      const isGone = !(await readdir(folder)).includes("bundle");
+      if (to === out && isGone && failure) throw Object.assign(new Error(failure), { code: failure });
+      return actual.rename(from, to);
+    });
+    onTestFinished(() => void vi.mocked(rename).mockRestore());
+    const building = build(out);
+    if (failure) await expect(building).rejects.toThrow(failure);
+    else await building;
+    expect((await stat(out)).ino).not.toBe(ino);
+    expect((await openBundle(out)).manifest.id).toBe(TINY_BASE.id);
+    expect(await readdir(folder)).toEqual(["bundle"]);
   });
 
   test("a link to nowhere is refused, and stays", async () => {
