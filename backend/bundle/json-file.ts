@@ -19,7 +19,8 @@ export function gitLfsAdvice(path: string, head: string): string | undefined {
 
 /** Writes `value` beside its place first and moves it there: whoever reads finds the old file or the new one. */
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
-  await rename(await writeBeside(path, value), path);
+  const partial = await writeBeside(path, value);
+  await removedOnFailure(partial, rename(partial, path));
 }
 
 /** As `writeJsonFile`, if there is no such file yet; resolves with whether there was none. */
@@ -41,8 +42,18 @@ export async function createJsonFile(path: string, value: unknown): Promise<bool
 async function writeBeside(path: string, value: unknown): Promise<string> {
   // Processes of two containers that share a folder have the same number, 1.
   const partial = `${path}.partial-${randomUUID()}`;
-  await writeFile(partial, `${JSON.stringify(value, null, 2)}\n`);
+  await removedOnFailure(partial, writeFile(partial, `${JSON.stringify(value, null, 2)}\n`));
   return partial;
+}
+
+/** Each try would leave another where the disk is full. */
+async function removedOnFailure(partial: string, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
 }
 
 /**

@@ -17,8 +17,9 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
-/** Names of the files that make up a bundle. */
-const BUNDLE_FILE = /^(bundle\.json|fastest-dtype\.json|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
+/** Names of the files that make up a bundle, and of what a process leaves that is killed while it writes one of them. */
+const BUNDLE_FILE =
+  /^((bundle|fastest-dtype)\.json(\.partial-[\w-]+)?|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
 
 /**
  * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before anything

@@ -99,6 +99,14 @@ describe("a bundle's folder", () => {
     expect(await readdir(folder)).toEqual(["bundle"]);
   });
 
+  test("a bundle is replaced with what a killed process has left in it", async () => {
+    const out = join(await temporaryFolder(), "bundle");
+    await build(out);
+    await writeFile(join(out, "fastest-dtype.json.partial-c7df79b8-a0f5-4927-9ea3-17c77609282d"), "{");
+    await build(out);
+    expect((await readdir(out)).sort()).toEqual(["bundle.json", "model.onnx", "vocab.txt"]);
+  });
+
   test("a link to nowhere is refused, and stays", async () => {
     const folder = await temporaryFolder();
     await symlink(join(folder, "unplugged"), join(folder, "link"));
