@@ -54,6 +54,35 @@ const VisionConfig = z
   .refine(headsFit, HEADS_FIT);
 export type VisionConfig = z.infer<typeof VisionConfig>;
 
+const plain = (value: number | boolean | null) =>
+  z.literal([value, null], {
+    error:
+      "a setting of generation that is not done here, by which transformers 4 captions and 5 mostly does not: take it out of config.json to caption without",
+  });
+
+/** What the configuration may say of generation: what changes nothing, as transformers 4 writes it out. */
+const PlainGeneration = z
+  .object({
+    bad_words_ids: plain(null),
+    begin_suppress_tokens: plain(null),
+    diversity_penalty: plain(0),
+    do_sample: plain(false),
+    early_stopping: plain(false),
+    encoder_no_repeat_ngram_size: plain(0),
+    exponential_decay_length_penalty: plain(null),
+    forced_bos_token_id: plain(null),
+    forced_eos_token_id: plain(null),
+    length_penalty: plain(1),
+    min_length: plain(0),
+    min_new_tokens: plain(0),
+    no_repeat_ngram_size: plain(0),
+    num_beam_groups: plain(1),
+    num_beams: plain(1),
+    repetition_penalty: plain(1),
+    suppress_tokens: plain(null),
+  })
+  .partial();
+
 /** Absent fields take the defaults of transformers' BlipTextConfig. */
 const TextConfig = z
   .object({
@@ -70,6 +99,7 @@ const TextConfig = z
     /** What BLIP's generate ends a caption with; `eos_token_id` is not used for it. */
     sep_token_id: TokenId.default(102),
     tie_word_embeddings: z.boolean().default(true),
+    ...PlainGeneration.shape,
   })
   .refine(headsFit, HEADS_FIT)
   .superRefine((config, context) => {

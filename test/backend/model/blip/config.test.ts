@@ -31,3 +31,37 @@ test.each(["bos_token_id", "pad_token_id", "sep_token_id"])(
     );
   },
 );
+
+test.each([
+  ["repetition_penalty", 1.5],
+  ["num_beams", 3],
+  ["no_repeat_ngram_size", 2],
+  ["suppress_tokens", [5]],
+  ["min_new_tokens", 8],
+])("generation by %s is refused: transformers 4 captions by it", async (key, value) => {
+  const folder = await configured("text_config", { [key]: value });
+  await expect(readBlipConfig(folder)).rejects.toThrow(
+    new RegExp(`a setting of generation that is not done here.*\\s+→ at text_config.${key}`),
+  );
+});
+
+test("what transformers 4 writes out of generation, which changes nothing, is taken", async () => {
+  const folder = await configured("text_config", {
+    bad_words_ids: null,
+    begin_suppress_tokens: null,
+    diversity_penalty: 0.0,
+    do_sample: false,
+    early_stopping: false,
+    encoder_no_repeat_ngram_size: 0,
+    forced_eos_token_id: null,
+    length_penalty: 1.0,
+    max_length: 20,
+    min_length: 0,
+    num_beam_groups: 1,
+    num_beams: 1,
+    repetition_penalty: 1.0,
+    temperature: 1.0,
+    top_k: 50,
+  });
+  await expect(readBlipConfig(folder)).resolves.toMatchObject({ text_config: { num_beams: 1 } });
+});
