@@ -17,7 +17,7 @@ import {
 import { readLabels } from "../evaluation/labels.ts";
 import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
-import { mean } from "../evaluation/scores/ngrams.ts";
+import { mean } from "../evaluation/statistics.ts";
 import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
 import { openApi } from "./captioners.ts";

@@ -1,6 +1,6 @@
 /** How far the model's own score of a caption says what people would say of it. */
 
-import { mean } from "./scores/ngrams.ts";
+import { areaUnderCurve, mean, rankCorrelation } from "./statistics.ts";
 
 /** One captioned picture. */
 export interface Judged {
@@ -48,24 +48,17 @@ const COVERAGES = 10;
 
 /** Pictures by score: in bins of equal width, and from the highest on. */
 export function calibrate(judged: readonly Judged[]): Calibration {
-  const scoreRanks = ranks(judged.map(({ score }) => score));
+  const scores = judged.map(({ score }) => score);
+  const ciders = judged.map(({ cider }) => cider);
   return {
     bins: Array.from({ length: BINS }, (_, i) => binOf(judged, i)),
     coverage: coverage(judged),
-    rank_correlation: rankCorrelation(
-      judged.map(({ score }) => score),
-      judged.map(({ cider }) => cider),
-    ),
+    rank_correlation: rankCorrelation(scores, ciders),
     area_under_curve: areaUnderCurve(
-      scoreRanks,
-      judged.map(({ cider }) => cider >= GOOD_CIDER),
+      scores,
+      ciders.map((cider) => cider >= GOOD_CIDER),
     ),
   };
-}
-
-/** Spearman's rank correlation, -1..1; 0 where one side does not vary. */
-export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
-  return correlation(ranks(a), ranks(b));
 }
 
 function binOf(judged: readonly Judged[], bin: number): Bin {
@@ -92,41 +85,4 @@ function coverage(judged: readonly Judged[]): Coverage[] {
       cider: mean(kept.map(({ cider }) => cider)),
     };
   });
-}
-
-/** Ranks from 0; equal values share the mean of theirs. */
-function ranks(values: readonly number[]): number[] {
-  const order = values.map((_, i) => i).sort((a, b) => (values[a] as number) - (values[b] as number));
-  const result = new Array<number>(values.length);
-  for (let start = 0; start < order.length; ) {
-    let end = start + 1;
-    while (end < order.length && values[order[end] as number] === values[order[start] as number]) end++;
-    for (let i = start; i < end; i++) result[order[i] as number] = (start + end - 1) / 2;
-    start = end;
-  }
-  return result;
-}
-
-/** From ranks, as Mann and Whitney's U. */
-function areaUnderCurve(scoreRanks: readonly number[], isGood: readonly boolean[]): number | null {
-  const good = scoreRanks.filter((_, i) => isGood[i]);
-  const others = scoreRanks.length - good.length;
-  if (good.length === 0 || others === 0) return null;
-  const sum = good.reduce((total, rank) => total + rank, 0);
-  return (sum - (good.length * (good.length - 1)) / 2) / (good.length * others);
-}
-
-/** Pearson's; 0 where one side does not vary. */
-function correlation(a: readonly number[], b: readonly number[]): number {
-  const [meanA, meanB] = [mean(a), mean(b)];
-  let both = 0;
-  let squaresA = 0;
-  let squaresB = 0;
-  a.forEach((value, i) => {
-    const [dA, dB] = [value - meanA, (b[i] as number) - meanB];
-    both += dA * dB;
-    squaresA += dA * dA;
-    squaresB += dB * dB;
-  });
-  return squaresA === 0 || squaresB === 0 ? 0 : both / Math.sqrt(squaresA * squaresB);
 }

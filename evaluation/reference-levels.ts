@@ -1,7 +1,8 @@
 /** What a labelled set makes of no model at all: the best sentence for every picture, and a person. */
 
-import { mean, words } from "./scores/ngrams.ts";
+import { words } from "./scores/ngrams.ts";
 import { rougeLOfOne } from "./scores/rouge.ts";
+import { mean } from "./statistics.ts";
 
 export interface ReferenceLevels {
   /** ROUGE-L of the one sentence of the set that fits best when said of every picture. */

@@ -5,7 +5,7 @@ import { html, raw } from "hono/html";
 import { recognizePicture, SUPPORTED_FORMATS } from "../shared/picture-format.ts";
 import { type Bin, type Coverage, GOOD_CIDER } from "./calibration.ts";
 import type { EvaluatedPicture, Evaluation } from "./evaluate.ts";
-import { mean } from "./scores/ngrams.ts";
+import { mean } from "./statistics.ts";
 
 const SHOWN = 12;
 const STYLE = new URL("../shared/page.css", import.meta.url);

@@ -10,7 +10,7 @@ import type { Review } from "../shared/schema.ts";
 import { createRandom, shuffled } from "./random.ts";
 import { type ReferenceLevels, referenceLevels } from "./reference-levels.ts";
 import { fitScore, type ProbableCaption } from "./score-fit.ts";
-import { mean } from "./scores/ngrams.ts";
+import { mean } from "./statistics.ts";
 
 /** One captioned picture. */
 export interface ScoredCaption {

@@ -7,9 +7,8 @@
 
 import { logProbability, type SaidCaption, weightedScore, wordsOf } from "../shared/review.ts";
 import type { ScoreWeights } from "../shared/schema.ts";
-import { rankCorrelation } from "./calibration.ts";
 import { createRandom, shuffled } from "./random.ts";
-import { mean } from "./scores/ngrams.ts";
+import { mean, rankCorrelation } from "./statistics.ts";
 
 /** One captioned picture; `score` is the geometric mean of the token probabilities. */
 export interface ProbableCaption extends SaidCaption {

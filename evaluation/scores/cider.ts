@@ -1,6 +1,7 @@
 /** CIDEr-D with document frequencies from the set's own references, as COCO's caption code. Vedantam et al. 2015. */
 
-import { mean, ngramCounts, type Scored } from "./ngrams.ts";
+import { mean } from "../statistics.ts";
+import { ngramCounts, type Scored } from "./ngrams.ts";
 
 const ORDERS = 4;
 const SIGMA = 6;

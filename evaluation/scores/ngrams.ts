@@ -26,7 +26,3 @@ export function ngramCounts(sentence: readonly string[], n: number): Map<string,
   }
   return counts;
 }
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}

@@ -1,6 +1,7 @@
 /** ROUGE-L with beta 1.2, best precision and best recall over the references, as COCO's caption code. Lin 2004. */
 
-import { mean, type Scored } from "./ngrams.ts";
+import { mean } from "../statistics.ts";
+import type { Scored } from "./ngrams.ts";
 
 const BETA_SQUARED = 1.2 ** 2;
 

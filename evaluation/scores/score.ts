@@ -1,8 +1,9 @@
 /** The scores of a captioned set: BLEU-1..4, ROUGE-L, CIDEr-D, lower case, without accents and punctuation. */
 
+import { mean } from "../statistics.ts";
 import { bleu } from "./bleu.ts";
 import { ciderD } from "./cider.ts";
-import { mean, type Scored, words } from "./ngrams.ts";
+import { type Scored, words } from "./ngrams.ts";
 import { rougeL, rougeLOfOne } from "./rouge.ts";
 
 export interface Scores {

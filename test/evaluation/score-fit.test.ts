@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { rankCorrelation } from "../../evaluation/calibration.ts";
 import { createRandom } from "../../evaluation/random.ts";
 import { fitScore, fitWeights, type ProbableCaption } from "../../evaluation/score-fit.ts";
+import { rankCorrelation } from "../../evaluation/statistics.ts";
 import { weightedScore } from "../../shared/review.ts";
 
 const WORDS = ["dog", "crowd", "boat", "tree", "street"];
