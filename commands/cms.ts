@@ -6,19 +6,19 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import { type Child, startChild } from "../local/child.ts";
-import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
+import { LOOPBACK } from "../local/port-holder.ts";
 import { inheritedEnvironment } from "../local/settings.ts";
 import { WebAddress } from "../shared/schema.ts";
 import { CommandError, runCommand } from "./command-line.ts";
+import { Port, requireFreePorts } from "./ports.ts";
 import { whileWaiting } from "./progress.ts";
+import { aborted, answersOk, whileAlive } from "./waiting.ts";
 
 const API_READY_WITHIN_MS = 180_000;
 const SITE_READY_WITHIN_MS = 60_000;
-const POLL_EVERY_MS = 200;
 const EDITOR = { email: "editor@example.org", password: "alt-text" };
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -33,7 +33,6 @@ const SAMPLES: readonly (readonly [string, string | undefined])[] = [
   ["rocket.jpg", "A rocket on its launch pad at dusk, words that a person wrote"],
 ];
 
-const Port = z.coerce.number().int().min(1).max(65_535);
 const Options = z.object({
   port: Port.default(3000).describe("Port of the admin panel."),
   api: z.optional(WebAddress).meta({
@@ -75,11 +74,10 @@ async function main({ options }: { options: z.output<typeof Options> }): Promise
 
 async function run(options: z.output<typeof Options>): Promise<void> {
   const { port, "api-port": apiPort, "backend-port": backendPort } = options;
-  await requireFree("--port", port);
-  if (options.api === undefined) {
-    await requireFree("--api-port", apiPort);
-    await requireFree("--backend-port", backendPort);
-  }
+  const { signal } = interruption;
+  const apiPorts = { "--api-port": apiPort, "--backend-port": backendPort };
+  // Before anything is installed or built.
+  await requireFreePorts("npm run cms", { "--port": port, ...(options.api === undefined && apiPorts) });
   const api = options.api ?? `http://${LOOPBACK}:${apiPort}`;
   const apiKey = options.api === undefined ? undefined : process.env.CAPTION_API_KEY;
   const environment = {
@@ -116,14 +114,16 @@ async function run(options: z.output<typeof Options>): Promise<void> {
       cwd: root,
       env: inheritedEnvironment(process.env),
     });
-    await whileWaiting("Starting the caption API", untilUp(service, `${api}/readyz`, API_READY_WITHIN_MS));
+    const isReady = answersOk(`${api}/readyz`, { withinMs: API_READY_WITHIN_MS, signal });
+    await whileWaiting("Starting the caption API", whileAlive(service, isReady, signal));
   }
   const address = `http://${LOOPBACK}:${port}`;
   const site = start("site", [next, "start", "dev", "-H", LOOPBACK, "-p", String(port)], {
     cwd: plugin,
     env: { ...environment, NODE_ENV: "production" },
   });
-  await whileWaiting("Starting the site", untilUp(site, `${address}/api/users/me`, SITE_READY_WITHIN_MS));
+  const isUp = answersOk(`${address}/api/users/me`, { withinMs: SITE_READY_WITHIN_MS, signal });
+  await whileWaiting("Starting the site", whileAlive(site, isUp, signal));
   await whileWaiting("Uploading the samples", uploadSamples(address));
   console.log(`
 Ready.
@@ -131,16 +131,7 @@ Ready.
   editor:      ${EDITOR.email}, password ${EDITOR.password}
   reader:      reader@example.org, password ${EDITOR.password}
 Ctrl-C stops it. Its pictures and database are in .cache/cms.`);
-  await Promise.race([...children].map((child) => alive(child, new Promise<never>(() => {}))));
-}
-
-/** Before anything is installed or built. */
-async function requireFree(option: string, port: number): Promise<void> {
-  if (await isPortFree(port)) return;
-  const holder = (await portHolder(port)) ?? "another process";
-  throw new CommandError(
-    `Port ${port} is held by ${holder}. End it, or take another: npm run cms -- ${option} N`,
-  );
+  await Promise.race([...children].map((child) => whileAlive(child, aborted(signal), signal)));
 }
 
 /** Whether what the lockfile names is there. */
@@ -172,7 +163,7 @@ async function finish(args: readonly string[], place: Place): Promise<void> {
   const child = startChild(args[0] ?? "", args, place);
   children.add(child);
   const output = Promise.all([text(child.stdout), text(child.stderr)]);
-  const ended = await alive(child, child.ended, "ends by itself");
+  const ended = await Promise.race([child.ended, aborted(interruption.signal)]);
   children.delete(child);
   if (child.hasFailed)
     throw new CommandError(`${(await output).join("")}\n${child.name} ended with ${ended}.`);
@@ -185,34 +176,6 @@ function start(name: string, args: readonly string[], place: Place): Child {
   child.stderr.pipe(process.stderr);
   children.add(child);
   return child;
-}
-
-/** What `work` gives, unless somebody interrupts, or the child dies that it needs. @throws CommandError naming the child */
-async function alive<T>(child: Child, work: Promise<T>, end?: "ends by itself"): Promise<T> {
-  const { signal } = interruption;
-  const interrupted = new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-  if (end !== undefined) return Promise.race([work, interrupted]);
-  const died = child.ended.then((how): never => {
-    throw new CommandError(`The ${child.name} ended with ${how}; its lines above say why.`);
-  });
-  return Promise.race([work, died, interrupted]);
-}
-
-async function untilUp(child: Child, url: string, withinMs: number): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  const isUp = () =>
-    fetch(url).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-  while (!(await isUp())) {
-    if (performance.now() > deadline)
-      throw new CommandError(`${url} was not ready within ${withinMs / 1000} s.`);
-    await alive(child, sleep(POLL_EVERY_MS));
-  }
 }
 
 const Login = z.object({ token: z.string() });

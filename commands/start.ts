@@ -13,7 +13,7 @@ import { type Bundle, openBundle } from "../backend/bundle/bundle.ts";
 import { graphBytes } from "../backend/bundle/graph-files.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { type Child, startChild } from "../local/child.ts";
-import { isPortFree, LOOPBACK, portHolder } from "../local/port-holder.ts";
+import { LOOPBACK } from "../local/port-holder.ts";
 import {
   envFile,
   ignoredSettings,
@@ -26,18 +26,17 @@ import {
 import { forwardOutput } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { ModelIdentity } from "../shared/schema.ts";
-import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
+import { runCommand, UsageError, userPath } from "./command-line.ts";
+import { Port, requireFreePorts } from "./ports.ts";
 import { formatBytes, printLines, progressLine, whileWaiting } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
+import { aborted, answersOk, whileAlive } from "./waiting.ts";
 
-const POLL_EVERY_MS = 150;
 const PARENT_POLL_MS = 250;
 /** Milliseconds for what the backend answered last to pass through the worker. */
 const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */
 const WORKER_READY_WITHIN_MS = 60_000;
-
-const Port = z.coerce.number().int().min(1).max(65_535);
 
 const Options = z.object({
   bundle: z.string().optional().meta({
@@ -83,7 +82,7 @@ async function main({ options }: { options: z.output<typeof Options> }): Promise
 async function run(options: z.output<typeof Options>): Promise<number> {
   const { port, "backend-port": backendPort } = options;
   if (port === backendPort) throw new UsageError(`--port and --backend-port are both ${port}`);
-  await requireFree({ "--port": port, "--backend-port": backendPort });
+  await requireFreePorts("npm start", { "--port": port, "--backend-port": backendPort });
   const settings = await readLocalSettings(resolve(root, SETTINGS_FILE));
   const ignored = ignoredSettings(process.env);
   if (ignored.length > 0) {
@@ -94,37 +93,20 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   const folder = options.bundle === undefined ? EMBEDDED_BUNDLE : userPath(options.bundle);
   const bundle = options.bundle === undefined ? await embedded() : await openBundle(folder);
 
+  const { signal } = interruption;
   const label = `Loading the model (${formatBytes(await graphBytes(bundle.graphPath))})`;
   const backend = startBackend(settings, { folder, port: backendPort });
-  await whileWaiting(label, alive(backend, answersOk(`http://${LOOPBACK}:${backendPort}/readyz`)));
+  const loaded = answersOk(`http://${LOOPBACK}:${backendPort}/readyz`, { signal });
+  await whileWaiting(label, whileAlive(backend, loaded, signal));
   const { id, revision } = await servedModel(backendPort, settings.backend.BACKEND_SECRET);
   console.log(printable(`Model ${id}, revision ${revision}`));
 
   const worker = await startWorker(settings, { port, backendPort });
-  const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, WORKER_READY_WITHIN_MS);
-  await whileWaiting("Starting the API", alive(worker, ready));
+  const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, { withinMs: WORKER_READY_WITHIN_MS, signal });
+  await whileWaiting("Starting the API", whileAlive(worker, ready, signal));
   printHowTo(`http://${LOOPBACK}:${port}`);
-  await Promise.race(children.map((child) => alive(child, interrupted())));
+  await Promise.race(children.map((child) => whileAlive(child, aborted(signal), signal)));
   return 0;
-}
-
-/** What `work` gives, unless `child` dies first. @throws CommandError naming the child */
-async function alive<T>(child: Child, work: Promise<T>): Promise<T> {
-  const died = child.ended.then((how) => {
-    if (interruption.signal.aborted) throw interruption.signal.reason;
-    throw new CommandError(`The ${child.name} ended with ${how}; its lines above say why.`);
-  });
-  return Promise.race([work, died, interrupted()]) as Promise<T>;
-}
-
-/** Rejects at the first signal. */
-function interrupted(): Promise<never> {
-  const { signal } = interruption;
-  return new Promise((_, reject) => {
-    const end = () => reject(signal.reason);
-    if (signal.aborted) end();
-    else signal.addEventListener("abort", end, { once: true });
-  });
 }
 
 /** Any way in which this process is told to end, or in which the one that started it has ended, is one of these. */
@@ -143,16 +125,6 @@ function endWithWhoeverStartedThis(): void {
   setInterval(() => {
     if (process.ppid !== parent && !interruption.signal.aborted) end();
   }, PARENT_POLL_MS).unref();
-}
-
-async function requireFree(ports: Readonly<Record<string, number>>): Promise<void> {
-  const taken: string[] = [];
-  for (const [option, port] of Object.entries(ports)) {
-    if (await isPortFree(port)) continue;
-    const holder = (await portHolder(port)) ?? "another process";
-    taken.push(`Port ${port} is held by ${holder}. End it, or take another: npm start -- ${option} N`);
-  }
-  if (taken.length > 0) throw new CommandError(taken.join("\n"));
 }
 
 function embedded(): Promise<Bundle> {
@@ -199,20 +171,6 @@ async function startWorker(
   forwardOutput(worker.stderr, (text) => printLines(process.stderr, text));
   children.push(worker);
   return worker;
-}
-
-/** Resolves once `url` answers with a good status. */
-async function answersOk(url: string, withinMs = Number.POSITIVE_INFINITY): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (performance.now() < deadline) {
-    const isOk = await fetch(url).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-    if (isOk) return;
-    await sleep(POLL_EVERY_MS, undefined, { signal: interruption.signal });
-  }
-  throw new CommandError(`${url} was not ready within ${withinMs / 1000} s; the lines above say why.`);
 }
 
 /** What the backend chose of the bundle's precisions, each of which has a revision of its own. */

@@ -1,0 +1,26 @@
+/** Ports of this machine that commands listen on: as an option, and whether they are free. */
+
+import * as z from "zod";
+import { isPortFree, portHolder } from "../local/port-holder.ts";
+import { CommandError } from "./command-line.ts";
+
+/** A port as an option chooses it. Not 0: what it stands for, any free port, nobody could be told. */
+export const Port = z.coerce.number().int().min(1).max(65_535);
+
+/**
+ * @param command as it is typed, e.g. `npm start`
+ * @param ports by the option that chooses each
+ * @throws CommandError that names every port that is taken, who holds it, and the option to take another by
+ */
+export async function requireFreePorts(
+  command: string,
+  ports: Readonly<Record<string, number>>,
+): Promise<void> {
+  const taken: string[] = [];
+  for (const [option, port] of Object.entries(ports)) {
+    if (await isPortFree(port)) continue;
+    const holder = (await portHolder(port)) ?? "another process";
+    taken.push(`Port ${port} is held by ${holder}. End it, or take another: ${command} -- ${option} N`);
+  }
+  if (taken.length > 0) throw new CommandError(taken.join("\n"));
+}
