@@ -2,19 +2,14 @@
 
 import { stat } from "node:fs/promises";
 import * as z from "zod";
-import { PICTURE_LIMITS } from "../backend/captioner/captioner.ts";
-import { openLocalCaptioner } from "../backend/local-captioner.ts";
-import { inspectPicture } from "../backend/picture/inspect.ts";
-import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
-import { type Caption, WebAddress } from "../shared/schema.ts";
+import { WebAddress } from "../shared/schema.ts";
 import { fill, type Gap } from "../site/gap.ts";
-import { pageNames, readPage, writePage } from "../site/pages.ts";
+import { type Page, pageNames, readPage, writePage } from "../site/pages.ts";
 import { patchOf } from "../site/patch.ts";
-import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pictures.ts";
-import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
-import { countLine, progressLine } from "./progress.ts";
+import { countLine } from "./progress.ts";
+import { openSiteCaptioner, type SiteCaptioner } from "./site-captioner.ts";
 import { type ReportRow, reportAtTheEnd } from "./site-report.ts";
 import { printableField } from "./terminal-text.ts";
 
@@ -45,9 +40,6 @@ const COMMAND = {
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
 } as const;
 
-/** In pixels; what has less shows nothing. */
-const SMALLEST_SIDE = 8;
-
 /** Of an address that holds the picture itself, enough to find it by. */
 const SHOWN_CHARACTERS = 200;
 
@@ -59,52 +51,31 @@ async function main({
   arguments: readonly [string];
 }): Promise<number> {
   const folder = userPath(given);
-  if (
-    !(await stat(folder).then(
-      (found) => found.isDirectory(),
-      () => false,
-    ))
-  ) {
-    throw new UsageError(`expected the folder of a site, got ${given}`);
-  }
+  const isFolder = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) throw new UsageError(`expected the folder of a site, got ${given}`);
   const rows: ReportRow[] = [];
-  const counts = { written: 0, review: 0, failed: 0, pages: 0 };
-  const fail = (page: string, problem: string) => {
-    counts.failed++;
-    rows.push({ page, problem });
-  };
-  const names = await pageNames(folder, (name, error) => fail(name, unreadable(name, error)));
+  const names = await pageNames(folder, (page, error) =>
+    rows.push({ page, problem: unreadable(page, error) }),
+  );
   if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
   if (options.report !== undefined) {
     await reportAtTheEnd(userPath(options.report), { rows, keepsEarlier: options.write });
   }
-  const captioner = await openCaptioner(options);
-  const captionOnce = once((source: string) => captionSource(captioner, folder, source));
+  const captioner = await openSiteCaptioner(folder, options);
   const progress = countLine("Read", names.length);
-
+  let pages = 0;
   for (const [index, name] of names.entries()) {
     const page = await readPage(folder, name).catch((error: unknown) => unreadable(name, error));
     if (page === undefined || typeof page === "string") {
-      fail(name, page ?? "The page is not UTF-8.");
+      rows.push({ page: name, problem: page ?? "The page is not UTF-8." });
       continue;
     }
-    const filled: { gap: Gap; alt: string }[] = [];
-    const lineOf = lineCounter(page.text);
-    for (const gap of page.gaps) {
-      const row = { page: name, line: lineOf(gap.at), picture: shown(gap.source) };
-      const answer = await captionOf(captioner, captionOnce, folder, name, gap).catch((error: unknown) => {
-        const hasWritten = options.write && counts.pages > 0;
-        throw error instanceof CommandError && hasWritten ? goesOn(error) : error;
-      });
-      if (typeof answer === "string") {
-        counts.failed++;
-        rows.push({ ...row, problem: answer });
-        continue;
-      }
-      filled.push({ gap, alt: answer.alt });
-      if (answer.needs_review) counts.review++;
-      rows.push({ ...row, alt: answer.alt, score: answer.score, needs_review: answer.needs_review });
-    }
+    const filled = await captionGaps(captioner, page, rows).catch((error: unknown) => {
+      throw error instanceof CommandError && options.write && pages > 0 ? goesOn(error) : error;
+    });
     if (filled.length > 0) {
       const text = fill(page.text, filled);
       progress.end();
@@ -112,22 +83,42 @@ async function main({
       if (options.write && !(await writePage(folder, page, text))) {
         throw new CommandError(`${name} was changed by somebody else meanwhile; run it again.`);
       }
-      counts.pages++;
-      counts.written += filled.length;
+      pages++;
     }
     progress.done(index + 1);
   }
   progress.end();
   await captioner.close();
-  for (const { page, line, picture, problem } of rows) {
-    if (problem !== undefined)
-      console.error([page, line, picture, problem].filter(Boolean).map(printableField).join(": "));
-  }
+  const failed = rows.filter(({ problem }) => problem !== undefined);
+  for (const { page, line, picture, problem } of failed)
+    console.error([page, line, picture, problem].filter(Boolean).map(printableField).join(": "));
   const verb = options.write ? "written" : "to write (--write does it)";
+  const review = rows.filter(({ needs_review }) => needs_review === true).length;
   console.error(
-    `${counts.written} texts ${verb} in ${counts.pages} of ${names.length} pages; ${counts.review} to be reviewed, ${counts.failed} failed.`,
+    `${rows.length - failed.length} texts ${verb} in ${pages} of ${names.length} pages; ${review} to be reviewed, ${failed.length} failed.`,
   );
-  return counts.failed > 0 ? 1 : 0;
+  return failed.length > 0 ? 1 : 0;
+}
+
+/** The gaps of a page that a text was found for; `rows` gets one for each gap, as soon as it is known. */
+async function captionGaps(
+  captioner: SiteCaptioner,
+  { name, text, gaps }: Page,
+  rows: ReportRow[],
+): Promise<{ readonly gap: Gap; readonly alt: string }[]> {
+  const filled: { gap: Gap; alt: string }[] = [];
+  const lineOf = lineCounter(text);
+  for (const gap of gaps) {
+    const row = { page: name, line: lineOf(gap.at), picture: shown(gap.source) };
+    const answer = await captioner.caption(name, gap);
+    if (typeof answer === "string") rows.push({ ...row, problem: answer });
+    else {
+      const { alt, score, needs_review } = answer;
+      filled.push({ gap, alt });
+      rows.push({ ...row, alt, score, needs_review });
+    }
+  }
+  return filled;
 }
 
 /** Why a page or a folder of them cannot be read. @throws `error` where it is none of the system's */
@@ -136,91 +127,6 @@ function unreadable(name: string, error: unknown): string {
   if (words === undefined) throw error;
   // A name is read as UTF-8, and then there is no such file.
   return name.includes("\uFFFD") ? "Its name is not UTF-8." : `It cannot be read: ${words}.`;
-}
-
-/** Asks for the picture of a file or an address; both remember nothing. */
-interface SiteCaptioner {
-  file(bytes: Uint8Array<ArrayBuffer>): Promise<Caption>;
-  address(url: string): Promise<Caption>;
-  /** Why it would caption no other picture either, after one that failed; undefined where it might. */
-  whyNoOther(error: unknown): string | undefined;
-  close(): Promise<void>;
-}
-
-async function openCaptioner(options: Options): Promise<SiteCaptioner> {
-  if (options.url !== undefined) {
-    const { client, whyNoOther } = openApi(options.url, options.key);
-    return {
-      async file(bytes) {
-        requireVisible(bytes);
-        return client.caption(bytes);
-      },
-      address: (url) => client.captionUrl(url),
-      whyNoOther,
-      async close() {},
-    };
-  }
-  const { captioner, engine } = await openLocalCaptioner(undefined, {
-    onProgress: progressLine("Building the embedded model"),
-  });
-  const file = async (bytes: Uint8Array<ArrayBuffer>): Promise<Caption> => {
-    requireVisible(bytes);
-    const result = await captionLocally(captioner, bytes);
-    if (!result.ok) throw new PictureError(result.failure.detail);
-    return result.value;
-  };
-  return {
-    file,
-    address: async (url) => file(await fetchPicture(url)),
-    whyNoOther: () => undefined,
-    close: () => engine.close(),
-  };
-}
-
-/** What each key gave the first time. */
-function once<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> {
-  const asked = new Map<string, Promise<T>>();
-  return (key) => {
-    const known = asked.get(key) ?? ask(key);
-    asked.set(key, known);
-    return known;
-  };
-}
-
-async function captionSource(captioner: SiteCaptioner, folder: string, key: string): Promise<Caption> {
-  return /^https?:/.test(key) ? captioner.address(key) : captioner.file(await readSiteFile(folder, key));
-}
-
-/** @throws PictureError for a spacer, a rule, or what counts visits: a model would see something in it all the same. */
-function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
-  const inspected = inspectPicture(bytes, PICTURE_LIMITS);
-  if (!inspected.ok) return; // whoever captions it says why
-  const { width, height } = inspected.value;
-  if (Math.min(width, height) >= SMALLEST_SIDE) return;
-  throw new PictureError(
-    `The picture has ${width} x ${height} pixels, too few to show something: write alt="" if it decorates.`,
-  );
-}
-
-/** The caption, or why there is none. */
-async function captionOf(
-  captioner: SiteCaptioner,
-  captionOnce: (key: string) => Promise<Caption>,
-  folder: string,
-  page: string,
-  gap: Gap,
-): Promise<Caption | string> {
-  try {
-    const source = sourceOf(folder, page, gap);
-    const caption = await captionOnce(source.kind === "file" ? source.path : source.url);
-    return caption.alt === "" ? "No text came back." : caption;
-  } catch (error) {
-    if (error instanceof PictureError) return error.message;
-    const end = error instanceof CaptionTransportError ? error.message : captioner.whyNoOther(error);
-    if (end !== undefined) throw new CommandError(end);
-    if (error instanceof CaptionApiError) return error.problem.detail;
-    throw error;
-  }
 }
 
 const goesOn = (error: CommandError) =>
