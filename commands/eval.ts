@@ -6,7 +6,7 @@ import * as z from "zod";
 import { writeReview } from "../backend/bundle/bundle.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { saveEmbeddedReview } from "../backend/model/embedded.ts";
-import { calibrate, GOOD_CIDER } from "../evaluation/calibration.ts";
+import { calibrate } from "../evaluation/calibration.ts";
 import {
   type CaptionSource,
   captionsOverHttp,
@@ -17,12 +17,12 @@ import {
 import { readLabels } from "../evaluation/labels.ts";
 import { renderReport } from "../evaluation/report.ts";
 import { calibrateReview, MIN_PICTURES, type ReviewCalibration } from "../evaluation/review-threshold.ts";
-import { mean } from "../evaluation/statistics.ts";
 import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
 import { openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
+import { fitNotice, printEvaluation, printEvaluationJson } from "./eval-output.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
@@ -67,15 +67,6 @@ const COMMAND = {
   examples: ["npm run -s eval -- --images flickr8k/images --captions flickr8k/captions.jsonl --split dev"],
 } as const;
 
-/** What has to be said of the score, by whether it was fitted to the set that it is judged on; null of an API, which does not tell. */
-const FIT_NOTICES: ReadonlyMap<boolean | null, string> = new Map([
-  [true, "The score was fitted to this set: on others it is worth less. --calibrate prints how much."],
-  [
-    null,
-    "Whether the score was fitted to this set, an API does not tell: if so, it is worth less on others.",
-  ],
-]);
-
 async function main({ options: given }: { options: Options }): Promise<number> {
   const options: Options = {
     ...given,
@@ -118,10 +109,10 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   const evaluation = calibrated ? judgedAnew(evaluated, calibrated) : evaluated;
   // What is judged anew is judged by scores that had not seen the picture.
   const isFitted = calibrated ? false : local ? local.fittedTo === nameOfSet(options) : null;
-  const notice = FIT_NOTICES.get(isFitted);
+  const notice = fitNotice(isFitted);
   // First: what took long is not lost where the report cannot be written.
-  if (options.json) printJson(evaluation, calibrated, isFitted);
-  else print(evaluation, calibrated, notice);
+  if (options.json) printEvaluationJson(evaluation, calibrated, isFitted);
+  else printEvaluation(evaluation, calibrated, notice);
   if (options.report) {
     const parts = { dataSet: nameOfSet(options), date: new Date(), notice };
     await writeFile(options.report, await renderReport(evaluation, parts));
@@ -194,64 +185,6 @@ async function inProcess(
     fittedTo: review?.weights ? review.measured_on : undefined,
     close: () => engine.close(),
   };
-}
-
-function printJson(
-  { pictures, ...evaluation }: Evaluation,
-  calibrated: ReviewCalibration | undefined,
-  isFitted: boolean | null,
-): void {
-  const counts = {
-    images: pictures.length,
-    distinct: distinctCaptions(pictures),
-    flagged: pictures.filter(({ needs_review }) => needs_review).length,
-  };
-  const fit = { score_fitted_to_this_set: isFitted };
-  console.log(
-    printable(JSON.stringify({ ...counts, ...evaluation, ...fit, ...(calibrated && { calibrated }) })),
-  );
-}
-
-const distinctCaptions = (pictures: Evaluation["pictures"]) =>
-  new Set(pictures.map(({ caption }) => caption)).size;
-
-function print(
-  evaluation: Evaluation,
-  calibrated: ReviewCalibration | undefined,
-  notice: string | undefined,
-): void {
-  const { pictures, model, failed, images_per_second, scores, calibration } = evaluation;
-  const flagged = pictures.filter(({ needs_review }) => needs_review);
-  const kept = pictures.filter(({ needs_review }) => !needs_review);
-  console.log(printable(`${model?.id} revision ${model?.revision}`));
-  console.log(`${pictures.length} pictures, ${failed} failed, ${images_per_second.toFixed(1)} pictures/s`);
-  for (const [name, value] of Object.entries(scores)) console.log(`${name.padEnd(8)} ${value.toFixed(4)}`);
-  console.log(`distinct captions: ${distinctCaptions(pictures)}`);
-  console.log(
-    `rank correlation of the model's score with CIDEr-D: ${calibration.rank_correlation.toFixed(3)}; area under the curve for a CIDEr-D of at least ${GOOD_CIDER}: ${calibration.area_under_curve?.toFixed(3) ?? "undefined"}`,
-  );
-  const quality = (some: typeof pictures) =>
-    some.length === 0 ? "none" : `ROUGE-L ${mean(some.map(({ rouge }) => rouge)).toFixed(4)}`;
-  console.log(`for review: ${flagged.length} (${quality(flagged)}); not: ${kept.length} (${quality(kept)})`);
-  if (notice !== undefined) console.log(notice);
-  if (calibrated) printCalibrated(calibrated);
-}
-
-function printCalibrated({ review, levels, wanted, held_out }: ReviewCalibration): void {
-  const weights = Object.keys(review.weights?.words ?? {}).length;
-  console.log(
-    review.weights
-      ? `score: a regression on the captions' probability and ${weights} words; what is printed above is of regressions that were fitted without the picture`
-      : "score: the geometric mean of the token probabilities, as no regression ordered unseen captions better",
-  );
-  const { constant, person } = levels;
-  const fixed = (value: number | null) => value?.toFixed(4) ?? "of nothing";
-  console.log(
-    `review below ${review.below}: also the least sure unflagged captions shall reach ROUGE-L ${wanted.toFixed(4)}, midway between the best constant caption (${constant.toFixed(4)}) and a person (${person.toFixed(4)})`,
-  );
-  console.log(
-    `set on one half and checked on the other, ${held_out.halves} times: ${(100 * held_out.flagged_share).toFixed(1)} % flagged, the rest ROUGE-L ${fixed(held_out.quality)}, the least sure of it ${fixed(held_out.least_sure)} (${held_out.all_flagged} halves flagged everything)`,
-  );
 }
 
 await runCommand(COMMAND, main);
