@@ -1,8 +1,8 @@
 /** Captions for the pictures of a site, each asked for once: of a running API, or of the embedded model on this machine. */
 
-import { PICTURE_LIMITS } from "../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { inspectPicture } from "../backend/picture/inspect.ts";
+import { PICTURE_LIMITS } from "../backend/picture/limits.ts";
 import { CaptionApiError, CaptionTransportError } from "../client/index.ts";
 import type { Caption } from "../shared/schema.ts";
 import type { Gap } from "../site/gap.ts";

@@ -14,10 +14,12 @@ import type { Bundle } from "../bundle/bundle.ts";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import type { DecodingOptions, Engine } from "../engines/engine.ts";
 import { blankPicture } from "../picture/blank-picture.ts";
-import type { PictureLimits, PixelFormat } from "../picture/decode.ts";
+import type { PixelFormat } from "../picture/decode.ts";
 import { createDecodeQueue, type DecodeCall, type DecodeQueue } from "../picture/decode-queue.ts";
 import type { Decoder } from "../picture/decoder.ts";
+import { inProcessDecoder } from "../picture/in-process-decoder.ts";
 import { inspectPicture } from "../picture/inspect.ts";
+import { PICTURE_LIMITS } from "../picture/limits.ts";
 import { createBatcher, type ForwardPass } from "./batcher.ts";
 import { createJoinedWork, LEFT } from "./joined-work.ts";
 
@@ -93,13 +95,6 @@ export interface CaptionCall {
 type Words = Pick<CaptionerAnswer, "caption" | "score" | "picture_score">;
 type Generated = Result<Words & { readonly timings: StageTimings }>;
 
-const MIB = 1024 * 1024;
-export const PICTURE_LIMITS: PictureLimits = {
-  maxPixels: MAX_IMAGE_PIXELS,
-  // The costliest kind, an AVIF, of 17 million pixels; more, and three large pictures would pass a gigabyte.
-  maxDecodeBytes: 320 * MIB,
-  decodeTimeoutSeconds: 4,
-};
 /** A hundred times what a photograph takes. */
 const DECODE_TURN_MS = 1_000;
 
@@ -115,7 +110,7 @@ export function createCaptioner({
   tokenizer,
   maxBatchSize = 8,
   decodeLanes = 2,
-  startDecoder = () => decoderInProcess(pixelFormat(engine.bundle)),
+  startDecoder = () => inProcessDecoder({ format: pixelFormat(engine.bundle), limits: PICTURE_LIMITS }),
   recentCaptions = 0,
   onForwardPass,
 }: CaptionerOptions): Captioner {
@@ -202,19 +197,6 @@ export function createCaptioner({
       return batcher.backlogSeconds;
     },
     close: () => decoders.close(),
-  };
-}
-
-/** For a command, whose user's own pictures these are. */
-function decoderInProcess(format: PixelFormat): Decoder {
-  return {
-    isFit: true,
-    async decode(picture) {
-      // A server, which brings decoders, shall not hold libvips too.
-      const { decodePicture } = await import("../picture/decode.ts");
-      return decodePicture(picture, format, PICTURE_LIMITS);
-    },
-    end() {},
   };
 }
 

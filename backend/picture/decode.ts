@@ -8,6 +8,7 @@ import sharp, { type Metadata, type Sharp } from "sharp";
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { ExtraSample } from "./containers/scanned-picture.ts";
 import type { InspectedPicture } from "./inspect.ts";
+import type { PictureLimits } from "./limits.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
 
 /** Past this a picture is first reduced by libvips, which streams: memory and the time on our thread stay bounded. */
@@ -36,15 +37,6 @@ if (isMainThread) {
       "VipsForeignLoadTiffBuffer",
     ],
   });
-}
-
-export interface PictureLimits {
-  /** Most width x height of a file. */
-  readonly maxPixels: number;
-  /** Most memory that decoding may take, beside the file. */
-  readonly maxDecodeBytes: number;
-  /** Whole seconds of one processor that decoding may take. */
-  readonly decodeTimeoutSeconds: number;
 }
 
 export interface PixelFormat {

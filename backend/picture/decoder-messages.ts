@@ -1,8 +1,9 @@
 /** What decoder.ts and decoder-process.ts say to each other. */
 
 import type { Result } from "../../shared/result.ts";
-import type { PictureLimits, PixelFormat } from "./decode.ts";
+import type { PixelFormat } from "./decode.ts";
 import type { InspectedPicture } from "./inspect.ts";
+import type { PictureLimits } from "./limits.ts";
 
 /** What every picture of a process has in common; the first message to it. */
 export interface DecoderSettings {

@@ -13,6 +13,7 @@ import { scanPng } from "./containers/png.ts";
 import type { ScannedPicture } from "./containers/scanned-picture.ts";
 import { scanTiff } from "./containers/tiff.ts";
 import { scanWebp } from "./containers/webp.ts";
+import type { PictureLimits } from "./limits.ts";
 
 /**
  * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took
@@ -31,13 +32,6 @@ const SCANNERS: Readonly<Record<PictureFormat, (bytes: Uint8Array<ArrayBuffer>) 
     TIFF: scanTiff,
   };
 
-export interface InspectionLimits {
-  /** Most width x height of a file. */
-  readonly maxPixels: number;
-  /** Most memory that decoding may take, beside the file. */
-  readonly maxDecodeBytes: number;
-}
-
 /** A picture whose container was read and found harmless. `bytes` are what a decoder may see of it. */
 export interface InspectedPicture extends ScannedPicture {
   readonly format: PictureFormat;
@@ -48,7 +42,7 @@ export interface InspectedPicture extends ScannedPicture {
  */
 export function inspectPicture(
   bytes: Uint8Array<ArrayBuffer>,
-  { maxPixels, maxDecodeBytes }: InspectionLimits,
+  { maxPixels, maxDecodeBytes }: Pick<PictureLimits, "maxPixels" | "maxDecodeBytes">,
 ): Result<InspectedPicture> {
   const format = pictureFormat(bytes);
   if (!format.ok) return format;

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { expect, onTestFinished, test } from "vitest";
-import { decodePicture, type PictureLimits } from "../../../backend/picture/decode.ts";
+import { decodePicture } from "../../../backend/picture/decode.ts";
 import { startDecoder } from "../../../backend/picture/decoder.ts";
 import { type InspectedPicture, inspectPicture } from "../../../backend/picture/inspect.ts";
+import type { PictureLimits } from "../../../backend/picture/limits.ts";
 import { jpegPicture, scanBomb, textBomb } from "../../support/pictures.ts";
 
 const settings = {
