@@ -5,8 +5,9 @@
 
 import type { JobItem } from "alt-text-edge-client";
 import * as z from "zod";
-import type { Failure, JobProgress } from "./captioner.ts";
+import type { JobProgress } from "./captioner.ts";
 import { type Referenced, referenceDocument, writeReferenced } from "./describe.ts";
+import type { Failure } from "./failure.ts";
 import { eachOf, type Id, type Library, outcomeOf, patiently, StoppedError } from "./library.ts";
 import { siteOf } from "./site.ts";
 

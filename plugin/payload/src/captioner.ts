@@ -1,15 +1,14 @@
-/** Asks the caption API for a picture's text, and says in our own words why there is none. */
+/** Asks the caption API for the texts of pictures: of one while its upload waits, of one in a job, of many through the API's jobs. */
 
 import {
   type Caption,
-  CaptionApiError,
   type CaptionClient,
-  CaptionTransportError,
   type ClientJob,
   createCaptionClient,
   type JobItem,
 } from "alt-text-edge-client";
-import { ALT_CHARACTERS, INLINE_PAUSE_MS, JOB_TIMEOUT_MS, MAX_RETRY_AFTER_MS } from "./limits.ts";
+import { AWAY, type Failure, failureOf, isGoneJob, noJobsReason, reasonOf } from "./failure.ts";
+import { ALT_CHARACTERS, INLINE_PAUSE_MS, JOB_TIMEOUT_MS } from "./limits.ts";
 import type { Settings } from "./options.ts";
 
 export type Described =
@@ -21,18 +20,6 @@ export type Described =
       readonly cached: boolean;
     }
   | Failure;
-
-export interface Failure {
-  readonly ok: false;
-  /** A sentence for the editor; never a word of what the server answered. */
-  readonly reason: string;
-  /** `picture`: this one only. `service`: every other picture would meet it too. */
-  readonly concerns: "picture" | "service";
-  /** Whether asking again later can help. */
-  readonly isPassing: boolean;
-  /** When the service said to come back, in milliseconds from now. */
-  readonly retryAfterMs?: number | undefined;
-}
 
 /** How the text is asked for. `num_beams` and `prompt` give other words for the same picture. */
 export interface Wording {
@@ -89,39 +76,7 @@ export interface Captioner {
   ): Promise<{ readonly ok: true; readonly answers: ReadonlyMap<number, JobAnswer> } | Failure>;
 }
 
-const AWAY: Pick<Failure, "ok" | "concerns" | "isPassing"> = {
-  ok: false,
-  concerns: "service",
-  isPassing: true,
-};
-
 const UNKNOWN_PAUSE = "The caption API waits for its captioner.";
-
-/** Of an API without such a route, or of a proxy that does not let it through. */
-const NO_ROUTE_STATUSES: ReadonlySet<number | undefined> = new Set([404, 405, 501]);
-
-/** Refusals that are over by themselves, as those from 500 on are: a body that came too slowly, or twice at once; too many requests. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 409, 429]);
-/** Refusals of one picture. */
-const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
-
-/** Sentences for codes of the API; what is passing is told from the status. */
-const REASONS: Readonly<Record<string, string>> = {
-  unauthorized: "The caption API does not accept the site's key.",
-  forbidden: "The site's key may not ask for captions.",
-  "quota-exceeded": "The caption API's daily quota is used up.",
-  "rate-limited": "The caption API is asked too often.",
-  overloaded: "The caption API is at capacity.",
-  "upload-timeout": "The picture took too long to arrive at the caption API.",
-  "empty-body": "The file is empty.",
-  "image-too-large": "The picture has too many bytes for the caption API.",
-  "too-many-pixels": "The picture has too many pixels for the caption API.",
-  "unsupported-image": "The caption API does not read this picture format.",
-  "not-an-image": "The file is not a picture.",
-  "unreadable-image": "The picture is damaged.",
-  "too-costly": "The picture costs too much to decode.",
-  "decode-timeout": "The picture takes too long to decode.",
-};
 
 /** Until when uploads don't ask, in epoch milliseconds, and why. */
 const NO_PAUSE = { until: 0, reason: "" };
@@ -250,47 +205,6 @@ function progressOf({ counts: { total, waiting }, paused }: ClientJob): JobProgr
     done: total - waiting,
     total,
     paused:
-      paused === null ? undefined : { reason: REASONS[paused.reason] ?? UNKNOWN_PAUSE, until: paused.until },
+      paused === null ? undefined : { reason: reasonOf(paused.reason) ?? UNKNOWN_PAUSE, until: paused.until },
   };
 }
-
-const hasCode = (error: unknown, code: string) =>
-  error instanceof CaptionApiError && error.problem.code === code;
-
-const isGoneJob = (error: unknown) => hasCode(error, "job-not-found");
-
-function statusOf(error: unknown): number | undefined {
-  if (error instanceof CaptionApiError) return error.problem.status;
-  return error instanceof CaptionTransportError ? error.status : undefined;
-}
-
-function noJobsReason(error: unknown): string | undefined {
-  if (hasCode(error, "forbidden")) return 'The site\'s key lacks the scope "jobs".';
-  return NO_ROUTE_STATUSES.has(statusOf(error)) ? "The caption API has no jobs." : undefined;
-}
-
-function failureOf(error: unknown, signal?: AbortSignal): Failure {
-  if (signal?.aborted) return { ...AWAY, reason: "The caption API did not answer in time." };
-  if (error instanceof CaptionTransportError) {
-    // Of a proxy that takes smaller files than the API does: others pass it.
-    if (error.status === 413) {
-      const reason = "Something before the caption API refuses files as large as this one.";
-      return { ok: false, reason, concerns: "picture", isPassing: false };
-    }
-    const reason =
-      error.status === undefined
-        ? "The caption API cannot be reached."
-        : `Something that is not the caption API answered with status ${error.status}.`;
-    return { ...AWAY, reason, retryAfterMs: cappedWait(error.retryAfterMs) };
-  }
-  if (!(error instanceof CaptionApiError)) throw error;
-  const { code, status } = error.problem;
-  const reason = REASONS[code] ?? `The caption API refused (status ${status}).`;
-  if (PASSING_STATUSES.has(status) || status >= 500)
-    return { ...AWAY, reason, retryAfterMs: cappedWait(error.retryAfterMs) };
-  const isOfPicture = PICTURE_STATUSES.has(status) || code === "empty-body";
-  return { ok: false, reason, concerns: isOfPicture ? "picture" : "service", isPassing: false };
-}
-
-const cappedWait = (ms: number | undefined) =>
-  ms === undefined ? undefined : Math.min(ms, MAX_RETRY_AFTER_MS);

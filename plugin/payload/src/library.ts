@@ -2,8 +2,8 @@
 
 import type { Payload } from "payload";
 import type { AltField } from "./alt-field.ts";
-import type { Failure } from "./captioner.ts";
 import type { Outcome } from "./describe.ts";
+import type { Failure } from "./failure.ts";
 import { RUN_STALL_DELAYS_MS, RUN_WIDTH } from "./limits.ts";
 
 export type Id = string | number;

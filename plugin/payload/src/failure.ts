@@ -1,0 +1,96 @@
+/** Why there is no text, in our own words: what the API's refusals and a lost connection mean to an editor and to a job. */
+
+import { CaptionApiError, CaptionTransportError } from "alt-text-edge-client";
+import { MAX_RETRY_AFTER_MS } from "./limits.ts";
+
+export interface Failure {
+  readonly ok: false;
+  /** A sentence for the editor; never a word of what the server answered. */
+  readonly reason: string;
+  /** `picture`: this one only. `service`: every other picture would meet it too. */
+  readonly concerns: "picture" | "service";
+  /** Whether asking again later can help. */
+  readonly isPassing: boolean;
+  /** When the service said to come back, in milliseconds from now. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Common to all failures that are over by themselves. */
+export const AWAY: Pick<Failure, "ok" | "concerns" | "isPassing"> = {
+  ok: false,
+  concerns: "service",
+  isPassing: true,
+};
+
+/** Of an API without such a route, or of a proxy that does not let it through. */
+const NO_ROUTE_STATUSES: ReadonlySet<number | undefined> = new Set([404, 405, 501]);
+
+/** Refusals that are over by themselves, as those from 500 on are: a body that came too slowly, or twice at once; too many requests. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 409, 429]);
+/** Refusals of one picture. */
+const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
+
+/** Sentences for codes of the API; what is passing is told from the status. */
+const REASONS: Readonly<Record<string, string>> = {
+  unauthorized: "The caption API does not accept the site's key.",
+  forbidden: "The site's key may not ask for captions.",
+  "quota-exceeded": "The caption API's daily quota is used up.",
+  "rate-limited": "The caption API is asked too often.",
+  overloaded: "The caption API is at capacity.",
+  "upload-timeout": "The picture took too long to arrive at the caption API.",
+  "empty-body": "The file is empty.",
+  "image-too-large": "The picture has too many bytes for the caption API.",
+  "too-many-pixels": "The picture has too many pixels for the caption API.",
+  "unsupported-image": "The caption API does not read this picture format.",
+  "not-an-image": "The file is not a picture.",
+  "unreadable-image": "The picture is damaged.",
+  "too-costly": "The picture costs too much to decode.",
+  "decode-timeout": "The picture takes too long to decode.",
+};
+
+/** The sentence for a code of the API; undefined where there is none of ours. */
+export const reasonOf = (code: string): string | undefined => REASONS[code];
+
+const hasCode = (error: unknown, code: string) =>
+  error instanceof CaptionApiError && error.problem.code === code;
+
+/** Whether the API has forgotten the job, or never had it. */
+export const isGoneJob = (error: unknown) => hasCode(error, "job-not-found");
+
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof CaptionApiError) return error.problem.status;
+  return error instanceof CaptionTransportError ? error.status : undefined;
+}
+
+/** Why pictures have to be asked for one by one, for an error of handing a job over; undefined where it is none of jobs. */
+export function noJobsReason(error: unknown): string | undefined {
+  if (hasCode(error, "forbidden")) return 'The site\'s key lacks the scope "jobs".';
+  return NO_ROUTE_STATUSES.has(statusOf(error)) ? "The caption API has no jobs." : undefined;
+}
+
+/** What an error of the client means to an editor. `signal` is that of our own deadline. @throws `error` where it is a bug */
+export function failureOf(error: unknown, signal?: AbortSignal): Failure {
+  if (signal?.aborted) return { ...AWAY, reason: "The caption API did not answer in time." };
+  if (error instanceof CaptionTransportError) {
+    // Of a proxy that takes smaller files than the API does: others pass it.
+    if (error.status === 413) {
+      const reason = "Something before the caption API refuses files as large as this one.";
+      return { ok: false, reason, concerns: "picture", isPassing: false };
+    }
+    const reason =
+      error.status === undefined
+        ? "The caption API cannot be reached."
+        : `Something that is not the caption API answered with status ${error.status}.`;
+    return { ...AWAY, reason, retryAfterMs: cappedWait(error.retryAfterMs) };
+  }
+  if (!(error instanceof CaptionApiError)) throw error;
+  const { code, status } = error.problem;
+  const reason = REASONS[code] ?? `The caption API refused (status ${status}).`;
+  if (PASSING_STATUSES.has(status) || status >= 500)
+    return { ...AWAY, reason, retryAfterMs: cappedWait(error.retryAfterMs) };
+  const isOfPicture = PICTURE_STATUSES.has(status) || code === "empty-body";
+  return { ok: false, reason, concerns: isOfPicture ? "picture" : "service", isPassing: false };
+}
+
+const cappedWait = (ms: number | undefined) =>
+  ms === undefined ? undefined : Math.min(ms, MAX_RETRY_AFTER_MS);
