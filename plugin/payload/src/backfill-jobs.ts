@@ -6,9 +6,9 @@
 import type { JobItem } from "alt-text-edge-client";
 import * as z from "zod";
 import type { JobProgress } from "./captioner.ts";
-import { type Referenced, referenceDocument, writeReferenced } from "./describe.ts";
+import { outcomeOf, type Referenced, referenceDocument, writeReferenced } from "./describe.ts";
 import type { Failure } from "./failure.ts";
-import { eachOf, type Id, type Library, outcomeOf, patiently, StoppedError } from "./library.ts";
+import { eachOf, type Id, type Library, patiently, StoppedError } from "./library.ts";
 import { siteOf } from "./site.ts";
 
 /** Progress of a job is told at about so many steps. */
@@ -98,7 +98,7 @@ async function describeByJob(
     if (answer === undefined || answer.sha256 !== item.picture.sha256) return;
     const target = { collection: slug, id: item.id };
     const work = writeReferenced(payload, target, item.file, answer.described);
-    count(item.id, await outcomeOf(library, item.id, work));
+    count(item.id, await outcomeOf(payload, target, work));
     described.add(item);
   });
   await payload.kv.delete(jobKey(slug));

@@ -8,8 +8,8 @@ import { parseArgs } from "node:util";
 import { type CollectionSlug, getPayload, type Payload, type SanitizedConfig } from "payload";
 import { missingWhere } from "./access.ts";
 import { awaitLeftJob, describeThroughJobs } from "./backfill-jobs.ts";
-import { describeDocument, type Outcome } from "./describe.ts";
-import { eachOf, type Id, type Library, outcomeOf, patiently, StoppedError } from "./library.ts";
+import { describeDocument, type Outcome, outcomeOf } from "./describe.ts";
+import { eachOf, type Id, type Library, patiently, StoppedError } from "./library.ts";
 import { BACKFILL_JOB_FROM, BACKFILL_JOB_PICTURES } from "./limits.ts";
 import { siteOf } from "./site.ts";
 
@@ -152,7 +152,8 @@ async function describeOneByOne(library: Library, ids: readonly Id[]): Promise<v
   const { payload, slug: collection, isDryRun, tell, count } = library;
   let done = 0;
   await eachOf(ids, async (id) => {
-    const ask = () => outcomeOf(library, id, describeDocument(payload, { collection, id, isDryRun }));
+    const target = { collection, id, isDryRun };
+    const ask = () => outcomeOf(payload, target, describeDocument(payload, target));
     const outcome = await patiently(ask, failureOf, library);
     count(id, outcome);
     done += 1;

@@ -74,6 +74,18 @@ export async function describeDocument(payload: Payload, target: Target): Promis
   return { kind: "failed", reason: described.reason, failure: described };
 }
 
+/** What comes of a document, also where the site cannot save it: one such document must not end the work on the others. */
+export async function outcomeOf(
+  { logger }: Payload,
+  { collection, id }: Target,
+  work: Promise<Outcome>,
+): Promise<Outcome> {
+  return work.catch((error: unknown): Outcome => {
+    logger.error({ err: error, msg: `altText: ${collection} ${id} could not be described` });
+    return { kind: "failed", reason: "The site could not save it; its log says why." };
+  });
+}
+
 /** A document whose picture is asked for by what names it, and may be answered much later. */
 export interface Referenced {
   readonly kind: "referenced";

@@ -55,15 +55,3 @@ export async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<
   await Promise.all(Array.from({ length: RUN_WIDTH }, worker));
   if (errors.length > 0) throw errors[0];
 }
-
-/** What came of a document, also where the site could not save it: one such document must not end a backfill. */
-export async function outcomeOf(
-  { payload, slug }: Library,
-  id: Id,
-  work: Promise<Outcome>,
-): Promise<Outcome> {
-  return work.catch((error: unknown): Outcome => {
-    payload.logger.error({ err: error, msg: `altText: ${slug} ${id} could not be described` });
-    return { kind: "failed", reason: "The site could not save it; its log says why." };
-  });
-}

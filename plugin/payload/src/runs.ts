@@ -1,13 +1,10 @@
 /**
- * A run describes many documents in the background, on behalf of a person. Its progress lies in a collection of its own,
- * so that it survives the tab and the process. The bookkeeping here is the system's; documents are read and written with
- * that person's rights.
+ * What is kept of a run, which describes many documents in the background on behalf of a person: its progress lies in a
+ * collection of its own, so that it survives the tab and the process. run-task.ts does the work.
  */
 
-import type { CollectionConfig, CollectionSlug, Payload, TaskConfig, TypedUser } from "payload";
+import type { CollectionConfig, CollectionSlug, Payload, TypedUser } from "payload";
 import * as z from "zod";
-import { describeDocument, type Outcome } from "./describe.ts";
-import { MAX_RUN_REASONS, RUN_SLICE_MS, RUN_STALL_DELAYS_MS, RUN_WIDTH } from "./limits.ts";
 import { RUN_QUEUE, RUN_STATUSES, RUN_TASK, RUNS_COLLECTION } from "./names.ts";
 
 const Reason = z.object({ id: z.union([z.string(), z.number()]), reason: z.string() });
@@ -37,7 +34,8 @@ export const Run = z.object({
 });
 export type Run = z.infer<typeof Run>;
 
-export const ownerOf = (user: TypedUser): string => `${user.collection}:${user.id}`;
+/** A person as a run names them. */
+const ownerOf = (user: TypedUser): string => `${user.collection}:${user.id}`;
 
 const counter = (name: string) => ({ name, type: "number", defaultValue: 0, required: true }) as const;
 
@@ -94,10 +92,11 @@ export async function startRun(
 
 /** Ends a run before its next pictures. */
 export async function cancelRun(payload: Payload, id: string | number): Promise<void> {
-  await save(payload, id, { status: "cancelled", finishedAt: new Date().toISOString() });
+  await saveRun(payload, id, { status: "cancelled", finishedAt: new Date().toISOString() });
 }
 
-async function queueRun(payload: Payload, id: string | number, waitMs = 0): Promise<void> {
+/** Has a run gone on with, in `waitMs` at the soonest. */
+export async function queueRun(payload: Payload, id: string | number, waitMs = 0): Promise<void> {
   await payload.jobs.queue({
     task: RUN_TASK as never,
     queue: RUN_QUEUE,
@@ -106,7 +105,8 @@ async function queueRun(payload: Payload, id: string | number, waitMs = 0): Prom
   });
 }
 
-async function save(payload: Payload, id: string | number, data: Partial<Run>): Promise<void> {
+/** Notes what has become of a run. */
+export async function saveRun(payload: Payload, id: string | number, data: Partial<Run>): Promise<void> {
   await payload.update({
     collection: RUNS_COLLECTION as CollectionSlug,
     id,
@@ -116,7 +116,8 @@ async function save(payload: Payload, id: string | number, data: Partial<Run>): 
   });
 }
 
-async function load(payload: Payload, id: string | number): Promise<Run | undefined> {
+/** A run with what remains of it; undefined where it was deleted. */
+export async function loadRun(payload: Payload, id: string | number): Promise<Run | undefined> {
   const found = await payload.findByID({
     collection: RUNS_COLLECTION as CollectionSlug,
     id,
@@ -128,7 +129,8 @@ async function load(payload: Payload, id: string | number): Promise<Run | undefi
   return found === null ? undefined : Run.parse(found);
 }
 
-async function loadOwner(payload: Payload, owner: string): Promise<TypedUser | undefined> {
+/** The person whose run it is; undefined where they are gone. */
+export async function loadOwner(payload: Payload, owner: string): Promise<TypedUser | undefined> {
   const [collection = "", ...rest] = owner.split(":");
   const user = await payload
     .findByID({
@@ -141,122 +143,4 @@ async function loadOwner(payload: Payload, owner: string): Promise<TypedUser | u
     })
     .catch(() => null);
   return user === null ? undefined : ({ ...user, collection } as TypedUser);
-}
-
-const Input = z.object({ run: z.string() });
-
-export const runTask: TaskConfig<{ input: z.infer<typeof Input>; output: object }> = {
-  slug: RUN_TASK,
-  retries: { attempts: 2, backoff: { type: "exponential", delay: 1000 } },
-  inputSchema: [{ name: "run", type: "text", required: true }],
-  handler: async ({ input, req: { payload } }) => {
-    const { run } = Input.parse(input);
-    await continueRun(payload, payload.db.defaultIDType === "number" ? Number(run) : run);
-    return { output: {} };
-  },
-};
-
-/** Works on a run for one slice of time, then hands over to a next job. */
-export async function continueRun(
-  payload: Payload,
-  id: string | number,
-  sliceMs = RUN_SLICE_MS,
-): Promise<void> {
-  const endsAt = Date.now() + sliceMs;
-  let run = await load(payload, id);
-  if (run === undefined || run.status !== "running") return;
-  const user = await loadOwner(payload, run.owner);
-  if (user === undefined) {
-    await finish(payload, run, { status: "failed", message: "The person who started it is gone." });
-    return;
-  }
-  while (run.remaining.length > 0) {
-    const ids: readonly (string | number)[] = run.remaining.slice(0, RUN_WIDTH);
-    const target = run.target;
-    const outcomes = await Promise.all(
-      ids.map((document) =>
-        describeDocument(payload, { collection: target, id: document, user }).catch(
-          (error: unknown): Outcome => {
-            payload.logger.error({
-              err: error,
-              msg: `altText: ${target} ${document} could not be described`,
-            });
-            return { kind: "failed", reason: "The site could not save it; its log says why." };
-          },
-        ),
-      ),
-    );
-    const now = await load(payload, id);
-    if (now === undefined) return;
-    const { run: counted, stopped } = count(run, ids, outcomes);
-    run = counted;
-    const progress = {
-      generated: run.generated,
-      cached: run.cached,
-      skipped: run.skipped,
-      failed: run.failed,
-      reasons: run.reasons,
-      remaining: run.remaining,
-    };
-    if (now.status !== "running") {
-      await save(payload, id, progress);
-      return;
-    }
-    if (stopped !== undefined) {
-      const delayMs = stopped.isPassing ? RUN_STALL_DELAYS_MS[run.stalls] : undefined;
-      if (delayMs === undefined) {
-        await finish(payload, run, { ...progress, status: "failed", message: stopped.reason });
-        return;
-      }
-      await save(payload, id, {
-        ...progress,
-        stalls: run.stalls + 1,
-        message: `${stopped.reason} It is asked again.`,
-      });
-      await queueRun(payload, id, Math.max(delayMs, stopped.retryAfterMs ?? 0));
-      return;
-    }
-    run = { ...run, stalls: 0 };
-    await save(payload, id, { ...progress, stalls: 0, message: null });
-    if (run.remaining.length > 0 && Date.now() >= endsAt) {
-      await queueRun(payload, id);
-      return;
-    }
-  }
-  await finish(payload, run, { status: "completed", message: null });
-}
-
-async function finish(payload: Payload, run: Run, data: Partial<Run>): Promise<void> {
-  await save(payload, run.id, { ...data, finishedAt: new Date().toISOString() });
-}
-
-interface Stopped {
-  readonly reason: string;
-  readonly isPassing: boolean;
-  readonly retryAfterMs?: number | undefined;
-}
-
-/** The run with these outcomes counted; what met a failure of the service itself stays to be done. */
-function count(
-  run: Run,
-  ids: readonly (string | number)[],
-  outcomes: readonly Outcome[],
-): { readonly run: Run; readonly stopped: Stopped | undefined } {
-  const next = { ...run, reasons: [...run.reasons] };
-  const again: (string | number)[] = [];
-  let stopped: Stopped | undefined;
-  outcomes.forEach((outcome, index) => {
-    const id = ids[index] as string | number;
-    if (outcome.kind === "failed" && outcome.failure?.concerns === "service") {
-      stopped = outcome.failure;
-      again.push(id);
-      return;
-    }
-    next[outcome.kind] += 1;
-    if (outcome.kind === "failed" && next.reasons.length < MAX_RUN_REASONS) {
-      next.reasons.push({ id, reason: outcome.reason });
-    }
-  });
-  next.remaining = [...again, ...run.remaining.slice(ids.length)];
-  return { run: next, stopped };
 }
