@@ -12,13 +12,14 @@ import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.t
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { decode, perSecond, runEngine, type Work } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";
+import { bundleFolder, mostTokens } from "./options.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
 const PICTURES = 64;
 
 export const Options = z.object({
-  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  bundle: bundleFolder,
   device: Device.default("cpu").describe("Where both compute."),
   batch: z.coerce
     .number()
@@ -34,12 +35,7 @@ export const Options = z.object({
     .positive()
     .default(3)
     .describe("Turns that each side has, one after the other."),
-  tokens: z.coerce
-    .number()
-    .int()
-    .positive()
-    .default(12)
-    .describe("Most tokens of a caption; random weights never end one by themselves."),
+  tokens: mostTokens,
 });
 type Options = z.infer<typeof Options>;
 

@@ -10,6 +10,8 @@ import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface WorkerBundle {
+  /** Of its wrangler.toml. */
+  readonly compatibilityDate: string;
   readonly modules: { type: "ESModule" | "Text"; path: string; contents: string }[];
   readonly kib: number;
   readonly gzippedKib: number;
@@ -48,6 +50,7 @@ export async function bundleWorker(
   modules.sort((a, b) => Number(b.type === "ESModule") - Number(a.type === "ESModule"));
   const all = modules.map(({ contents }) => contents).join("");
   return {
+    compatibilityDate: await compatibilityDateOf(config),
     modules,
     kib: kibOf(Buffer.byteLength(all)),
     gzippedKib: kibOf(gzipSync(all).length),
@@ -55,5 +58,11 @@ export async function bundleWorker(
 }
 
 const mainModule = (script: string) => `${path.basename(script, ".ts")}.js`;
+
+async function compatibilityDateOf(config: string): Promise<string> {
+  const date = /^compatibility_date = "(.+)"$/m.exec(await readFile(path.join(ROOT, config), "utf8"))?.[1];
+  if (date === undefined) throw new Error(`${config} has no compatibility_date.`);
+  return date;
+}
 
 const kibOf = (bytes: number) => Math.round((bytes / 1024) * 10) / 10;

@@ -7,7 +7,6 @@ import type { WorkerBundle } from "./edge-bundle.ts";
 import { runLoad } from "./load.ts";
 import { median, percentile, type Report } from "./report.ts";
 
-const COMPATIBILITY_DATE = "2026-11-01";
 const CLOCK_TICKS_A_SECOND = 100;
 const CAPTION = "a brown dog runs along the beach";
 
@@ -23,6 +22,7 @@ export interface Turn {
   readonly cpuUs: number | undefined;
 }
 
+/** Variables and stores of the edge. @param tiers as CACHE_TIERS has them */
 export function edgeSettings(backendUrl: string, tiers: string) {
   return {
     // Log lines would be measured too: they are written by workerd to this process.
@@ -31,17 +31,20 @@ export function edgeSettings(backendUrl: string, tiers: string) {
   };
 }
 
-export function worker(name: string, { modules }: WorkerBundle, settings: object) {
+/** A bundled worker as Miniflare takes it, with a socket of its own. */
+export function worker(name: string, { modules, compatibilityDate }: WorkerBundle, settings: object) {
   const unsafeDirectSockets = [{ host: "127.0.0.1", port: 0 }];
-  return { name, modules, compatibilityDate: COMPATIBILITY_DATE, unsafeDirectSockets, ...settings };
+  return { name, modules, compatibilityDate, unsafeDirectSockets, ...settings };
 }
 
+/** A request as it goes over the wire; a body is called a PNG. */
 export function httpRequest(method: string, url: URL, body: Buffer | undefined): Buffer {
   const length = body === undefined ? "" : `content-type: image/png\r\ncontent-length: ${body.length}\r\n`;
   const head = `${method} ${url.pathname} HTTP/1.1\r\nhost: ${url.host}\r\n${length}\r\n`;
   return Buffer.concat([Buffer.from(head), body ?? Buffer.alloc(0)]);
 }
 
+/** What is reported of a case: the median of its turns, and percentiles over all requests. */
 export function figures(turns: readonly Turn[]): Report {
   const ms = turns.flatMap((turn) => turn.ms);
   const cpu = turns.flatMap(({ cpuUs }) => cpuUs ?? []);
@@ -138,6 +141,7 @@ export async function startCaptioner(): Promise<{ url: string; close(): void }> 
   return { url: `http://127.0.0.1:${address.port}`, close: () => server.close() };
 }
 
+/** For a report: so many digits after the point. */
 export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }

@@ -17,7 +17,6 @@ import { median, percentile, type Report } from "./report.ts";
 
 const BACKENDS = 3;
 const PHOTOGRAPHS = 16;
-const COMPATIBILITY_DATE = "2026-11-01";
 /** The worker leaves a backend that failed alone for five seconds. */
 const BACK_AGAIN_MS = 6_000;
 
@@ -52,11 +51,14 @@ export async function run({ clients, seconds, duplicates }: z.infer<typeof Optio
   const start = (port = "0") => startBackend({ PORT: port, BUNDLE: EMBEDDED_BUNDLE, THREADS: "1" });
   const backends = await Promise.all(Array.from({ length: BACKENDS }, () => start()));
   try {
-    const { modules } = await bundleWorker("worker/index.ts", { config: "wrangler.toml", folder: scratch });
+    const { modules, compatibilityDate } = await bundleWorker("worker/index.ts", {
+      config: "wrangler.toml",
+      folder: scratch,
+    });
     const workerd = new Miniflare(
       convertV4MiniflareOptions({
         modules,
-        compatibilityDate: COMPATIBILITY_DATE,
+        compatibilityDate,
         bindings: {
           BACKEND_URLS: backends.map(({ url }) => url).join(","),
           ACCESS: "open",

@@ -17,6 +17,7 @@ import { type RunningEdge, startEdge } from "../test/e2e/edge-support.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { decode, perSecond, runEngine } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";
+import { bundleFolder, mostTokens } from "./options.ts";
 import { median, percentile, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
@@ -26,16 +27,11 @@ const SAMPLE_EVERY_MS = 500;
 const MIB = 1024 * 1024;
 
 export const Options = z.object({
-  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  bundle: bundleFolder,
   items: z.coerce.number().int().positive().max(10_000).default(1_000).describe("Of each job."),
   turns: z.coerce.number().int().positive().default(3).describe("Of engine and job, one after the other."),
   singles: z.coerce.number().int().positive().default(200).describe("Single requests before the job."),
-  tokens: z.coerce
-    .number()
-    .int()
-    .positive()
-    .default(12)
-    .describe("Most tokens of a caption; random weights never end one by themselves."),
+  tokens: mostTokens,
 });
 
 export async function run(options: z.infer<typeof Options>): Promise<Report> {

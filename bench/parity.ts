@@ -9,6 +9,7 @@ import * as z from "zod";
 import { Device } from "../backend/bundle/bundle.ts";
 import { readJsonFile } from "../backend/bundle/json-file.ts";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
+import { bundleFolder } from "./options.ts";
 import { MeasurementError, type Report } from "./report.ts";
 
 const BATCH = 8;
@@ -16,7 +17,7 @@ const BATCH = 8;
 export const Options = z.object({
   reference: z.string().meta({ description: "What reference/dev.py wrote.", value: "DIR" }),
   images: z.string().meta({ description: "Folder of the pictures.", value: "DIR" }),
-  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  bundle: bundleFolder,
   device: Device.default("cpu").describe("What computes."),
 });
 

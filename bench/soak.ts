@@ -7,6 +7,7 @@ import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { runLoad } from "./load.ts";
+import { bundleFolder } from "./options.ts";
 import { percentile, type Report } from "./report.ts";
 
 const PICTURES = 64;
@@ -16,7 +17,7 @@ const SAMPLES = 20;
 const BACK_OFF_MS = 250;
 
 export const Options = z.object({
-  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  bundle: bundleFolder,
   requests: z.coerce
     .number()
     .int()

@@ -8,6 +8,7 @@ import * as z from "zod";
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { createRandom } from "../evaluation/random.ts";
 import { judgeCaption } from "../shared/review.ts";
+import { bundleFolder } from "./options.ts";
 import type { Report } from "./report.ts";
 
 const WIDTH = 640;
@@ -16,7 +17,7 @@ const EACH_KIND = 8;
 const SEED = 7;
 
 export const Options = z.object({
-  bundle: z.string().optional().describe("Folder of a bundle; the embedded model where absent."),
+  bundle: bundleFolder,
 });
 
 type Random = () => number;

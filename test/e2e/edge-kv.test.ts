@@ -41,13 +41,13 @@ test.each([
 ])(
   "KV that %s: captions are made, and found again in the nearer tiers",
   async (_name, behaviour) => {
-    const compatibilityDate = "2026-11-01";
+    const { modules, compatibilityDate } = bundle;
     const workerd = new Miniflare(
       convertV4MiniflareOptions({
         workers: [
           {
             name: "edge",
-            modules: bundle.modules,
+            modules,
             compatibilityDate,
             bindings: { BACKEND_URLS: backend.url, ACCESS: "open", LOG_LEVEL: "error", KV_TIMEOUT_MS: "100" },
             kvNamespaces: ["KEYS"],
