@@ -15,24 +15,19 @@ import { captionLibrary } from "./caption-library.ts";
 import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
+import { apiKey, bundleFolder } from "./options.ts";
 import { type PictureFile, pictureFiles } from "./picture-files.ts";
 import { countLine, progressLine } from "./progress.ts";
 import { printable, printableField } from "./terminal-text.ts";
 
 const Options = z.object({
   json: z.boolean().default(false).describe("Print every field of the API's answer, a JSON object a line."),
-  bundle: z.string().optional().meta({
-    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
-    value: "DIR",
-  }),
+  bundle: bundleFolder,
   url: z.optional(WebAddress).meta({
     description: "A running API that captions instead of this process; with --csv.",
     value: "API",
   }),
-  key: z.string().optional().meta({
-    description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
-    value: "KEY",
-  }),
+  key: apiKey,
   csv: z.string().optional().meta({
     description:
       "With --url: the table to write. One that is there is gone on with: nothing is captioned twice.",

@@ -23,6 +23,7 @@ import { openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { fitNotice, printEvaluation, printEvaluationJson } from "./eval-output.ts";
+import { apiKey, bundleFolder } from "./options.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
@@ -37,14 +38,8 @@ const Options = z.object({
     description: "Score a running API instead of a bundle in this process.",
     value: "API",
   }),
-  key: z.string().optional().meta({
-    description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
-    value: "KEY",
-  }),
-  bundle: z.string().optional().meta({
-    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
-    value: "DIR",
-  }),
+  key: apiKey,
+  bundle: bundleFolder,
   calibrate: z
     .boolean()
     .default(false)

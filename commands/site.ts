@@ -8,6 +8,7 @@ import { type Page, pageNames, readPage, writePage } from "../site/pages.ts";
 import { patchOf } from "../site/patch.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
+import { apiKey } from "./options.ts";
 import { countLine } from "./progress.ts";
 import { openSiteCaptioner, type SiteCaptioner } from "./site-captioner.ts";
 import { type ReportRow, reportAtTheEnd } from "./site-report.ts";
@@ -22,7 +23,7 @@ const Options = z.object({
     description: "A caption API to ask; the embedded model on this machine where absent.",
     value: "URL",
   }),
-  key: z.string().optional().describe("Key of the API; CAPTION_API_KEY of the environment where absent."),
+  key: apiKey,
   report: z.string().optional().meta({
     description:
       "A CSV file for editors: each picture with its page, line, text and whether it needs review. With --write what it holds of earlier runs stays.",

@@ -27,6 +27,7 @@ import { forwardOutput } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { ModelIdentity } from "../shared/schema.ts";
 import { runCommand, UsageError, userPath } from "./command-line.ts";
+import { bundleFolder } from "./options.ts";
 import { Port, requireFreePorts } from "./ports.ts";
 import { formatBytes, printLines, progressLine, whileWaiting } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
@@ -39,10 +40,7 @@ const HAND_ON_MS = 200;
 const WORKER_READY_WITHIN_MS = 60_000;
 
 const Options = z.object({
-  bundle: z.string().optional().meta({
-    description: "A bundle of 'npm run model:build'; the embedded model where absent.",
-    value: "DIR",
-  }),
+  bundle: bundleFolder,
   port: Port.default(8787).describe("Port of the API and its pages."),
   "backend-port": Port.default(8788).describe("Port of the captioner behind it."),
 });
