@@ -7,7 +7,7 @@ import { CommandError, userPath } from "./command-line.ts";
 
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
 
-export const STANDARD_INPUT = "-";
+const STANDARD_INPUT = "-";
 
 export interface PictureFile {
   /** As it was named, for what is printed. */

@@ -68,7 +68,7 @@ export type JobRequest = z.infer<typeof JobRequest>;
 /** Options of a job as its query gives them, beside NDJSON. */
 export const JobQuery = z.extend(CaptionQuery, { webhook: z.optional(WebhookUrl) });
 
-export const JOB_STATUSES = ["queued", "running", "completed", "cancelled", "failed"] as const;
+const JOB_STATUSES = ["queued", "running", "completed", "cancelled", "failed"] as const;
 
 const count = () => z.int().check(z.gte(0));
 const time = () => z.iso.datetime();

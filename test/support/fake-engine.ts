@@ -7,7 +7,7 @@ import type { DecodingOptions, Engine, TokenSequence } from "../../backend/engin
 const SIZE = 16;
 const END_TOKEN = 2;
 
-export const fakeManifest: BundleManifest = {
+const fakeManifest: BundleManifest = {
   format: 2,
   graph_version: GRAPH_VERSION,
   id: "test/fake",

@@ -51,11 +51,11 @@ export type Saved =
   | { readonly kind: "describe"; readonly stored: Stored }
   | { readonly kind: "refuse"; readonly message: string };
 
-export const DECORATIVE_REFUSAL =
+const DECORATIVE_REFUSAL =
   "A person wrote alt text for this picture. Delete the text to mark the picture as decorative.";
 
 /** The stored text is the model's and no person has saved it: only such a text may be replaced without a person. */
-export function isUnreadMachineText({ alt, state, source, generated }: Stored): boolean {
+function isUnreadMachineText({ alt, state, source, generated }: Stored): boolean {
   return (
     alt !== "" &&
     source === "generated" &&

@@ -10,7 +10,7 @@ const Input = z.object({ collection: z.string(), id: z.string(), attempt: z.numb
 type Input = z.infer<typeof Input>;
 
 /** The id as the database has it; a job's input is text. */
-export function idOf(payload: Payload, collection: string, text: string): number | string {
+function idOf(payload: Payload, collection: string, text: string): number | string {
   const type = payload.collections[collection as never]?.customIDType ?? payload.db.defaultIDType;
   return type === "number" ? Number(text) : text;
 }
