@@ -11,6 +11,7 @@ export function fieldExpectation(issue: z.core.$ZodIssue): string {
   return `${field === "" ? "" : `${field}: `}${expectation(issue)}`;
 }
 
+/** Without the field, e.g. `expected at most 50`; begins in small letters and has no full stop. */
 export function expectation(issue: z.core.$ZodIssue): string {
   if (!ZODS_OWN.test(issue.message)) return issue.message;
   switch (issue.code) {

@@ -61,6 +61,7 @@ interface Entry extends Submission {
   readonly settle: PromiseWithResolvers<Result<BatchedSequence>>;
 }
 
+/** Calls `engine` as often at once as its `concurrency` says: whoever calls it too would be one too many. */
 export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
   let queue: Entry[] = [];
   /** Memory of batches that are done. */

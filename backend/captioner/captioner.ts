@@ -105,6 +105,7 @@ export function pixelFormat({ manifest }: Bundle): PixelFormat {
 
 const NEVER = new AbortController().signal;
 
+/** A captioner over `engine`, which stays its caller's to close. The model is cold until `warmUp`. */
 export function createCaptioner({
   engine,
   tokenizer,

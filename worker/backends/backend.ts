@@ -103,6 +103,7 @@ export interface BackendOptions {
   readonly fetch: typeof fetch;
 }
 
+/** A captioner at `url`. Whatever it does is an answer: neither `caption` nor the others reject. */
 export function createBackend(options: BackendOptions): Backend {
   const { url, secret, accessHeaders, hostedModel } = options;
   const authorization: Record<string, string> =

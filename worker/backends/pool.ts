@@ -40,6 +40,7 @@ export interface PoolRequest {
   readonly scope: RequestScope;
 }
 
+/** A captioner that failed is asked last for five seconds, by each isolate for itself. */
 export function createBackendPool(
   captioners: readonly Backend[],
   options: {

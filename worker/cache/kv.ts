@@ -26,6 +26,7 @@ export interface KvTier {
   delete(key: string): Promise<void>;
 }
 
+/** Rejects with what `namespace` throws: the cache over the tiers makes a miss of it. */
 export function createKvTier(namespace: KVNamespace): KvTier {
   return {
     async read(key) {

@@ -11,6 +11,7 @@ export interface TimeLimit {
   end(): void;
 }
 
+/** Begins to count `ms` milliseconds; the signal's reason is then a `TimeoutError`, as of `AbortSignal.timeout`. */
 export function timeLimit(ms: number): TimeLimit {
   const controller = new AbortController();
   const start = (leftMs: number) => ({

@@ -26,6 +26,7 @@ export interface DeviceOptions {
  */
 const SPIN_MICROSECONDS = "100";
 
+/** Options of `InferenceSession.create` for a device. */
 export function sessionOptions({
   device,
   deviceId,

@@ -16,6 +16,7 @@ const TRANSPARENT_FRAME = Uint8Array.of(
   ...[FRAME, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0],
 );
 
+/** Fails with `unreadable-image`. */
 export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   if (bytes.length < SCREEN_BYTES) return unreadable("GIF");
   const view = viewOf(bytes);

@@ -29,6 +29,7 @@ const SEQUENCE_BRANDS: ReadonlySet<string> = new Set(["avis", "msf1"]);
 const STILL_BRAND = Uint8Array.from("avif", (letter) => letter.charCodeAt(0));
 const FREE = Uint8Array.from("free", (letter) => letter.charCodeAt(0));
 
+/** Fails with `unreadable-image`, `unsupported-image` or `too-costly`. */
 export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const top = boxesOf(bytes, 0, bytes.length, { mayEndAnyhow: true });
   const meta = top?.find(({ type }) => type === "meta");

@@ -70,6 +70,7 @@ const BITS_A_SAMPLE = 8;
 const BLOCK = 64;
 const BLOCK_EDGE = 8;
 
+/** Fails with `unreadable-image`, `unsupported-image` or `too-costly`. */
 export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const view = viewOf(bytes);
   const kept = new KeptPieces(bytes);

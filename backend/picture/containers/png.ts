@@ -41,6 +41,7 @@ const MAX_CHUNK_BYTES: Readonly<Record<string, number>> = {
 const BYTES_A_PIXEL = 2.7;
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
+/** Fails with `unreadable-image`. */
 export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const view = viewOf(bytes);
   const isHeader =

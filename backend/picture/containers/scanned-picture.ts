@@ -41,6 +41,7 @@ export function tooCostly(what: string): Result<never> {
   return failure("too-costly", what);
 }
 
+/** Of these bytes alone: they may be a part of a larger buffer. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

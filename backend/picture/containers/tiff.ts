@@ -64,6 +64,7 @@ const BYTES_A_SAMPLE = 0.9;
 /** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
 const COPIES = 2;
 
+/** Fails with `unreadable-image`, `unsupported-image` or `too-costly`. */
 export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const extraSamples = judgeTiffPixels(bytes);
   if (!extraSamples.ok) return extraSamples;

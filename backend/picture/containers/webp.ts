@@ -36,6 +36,7 @@ interface Size {
   readonly height: number;
 }
 
+/** Fails with `unreadable-image`. */
 export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const view = viewOf(bytes);
   const kept = new KeptPieces(bytes);
