@@ -6,14 +6,17 @@
 import type { RequestScope } from "../request/scope.ts";
 import { timed } from "../request/scope.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
-import type { ColoTier } from "./colo.ts";
+import { COLO_TTL_SECONDS, type ColoTier } from "./colo.ts";
 import type { CacheEntry } from "./entry.ts";
-import type { KvTier } from "./kv.ts";
-import type { MemoryTier } from "./memory.ts";
+import { type KvTier, READ_CACHE_SECONDS } from "./kv.ts";
+import { MEMORY_TTL_SECONDS, type MemoryTier } from "./memory.ts";
 import { CACHE_TIER_NAMES, type CacheTierName } from "./tier-names.ts";
 
 /** A write, delete or list goes to the store itself, wherever that is, and nobody's answer waits for a write. */
 const STORE_TIMEOUT_MS = 10_000;
+
+/** How long other locations may go on with what was forgotten: each tier may have taken it from the farther one at the last moment. */
+export const FORGOTTEN_EVERYWHERE_SECONDS = READ_CACHE_SECONDS + COLO_TTL_SECONDS + MEMORY_TTL_SECONDS;
 
 export interface CacheHit {
   readonly entry: CacheEntry;

@@ -8,7 +8,8 @@
 
 import { type CacheEntry, parseEntry } from "./entry.ts";
 
-const READ_CACHE_SECONDS = 60;
+/** How long a location may read what was there before. */
+export const READ_CACHE_SECONDS = 60;
 
 /** Entries of replaced revisions must go one day; those still asked for are made again then. */
 const CAPTION_TTL_SECONDS = 365 * 24 * 3600;

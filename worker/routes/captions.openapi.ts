@@ -2,6 +2,7 @@
 
 import * as z from "zod/mini";
 import { CaptionJsonRequest, CaptionQuery, Sha256 } from "../../shared/schema.ts";
+import { FORGOTTEN_EVERYWHERE_SECONDS } from "../cache/caption-cache.ts";
 import { CAPTION_REQUESTS, EXAMPLE_SHA256, KNOWN_CAPTION, NEW_CAPTION } from "../docs/examples.ts";
 import {
   ANSWER_HEADERS,
@@ -71,7 +72,8 @@ export const deleteCaptionRoute = {
   summary: "Have a picture's captions forgotten",
   description:
     "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
-    "21 minutes at most. The key needs the scope `delete`.",
+    `${FORGOTTEN_EVERYWHERE_SECONDS / 60} minutes at most. ` +
+    "The key needs the scope `delete`.",
   requestParams: { path: Sha256Path, query: CaptionQuery },
   responses: {
     204: { description: "There is none any more, or there was none.", headers: ANSWER_HEADERS },
