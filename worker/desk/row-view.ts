@@ -1,7 +1,7 @@
 /** One row of the desk as elements, and what a person does with it. Holds no state but what is on the page. */
 
 import { hiddenText, make } from "./elements.ts";
-import { ADVISED_CHARACTERS, type Decision, lengthOf, type Row, verdictOf } from "./worklist.ts";
+import { type Decision, excessOf, lengthOf, type Row, verdictOf } from "./worklist.ts";
 
 export interface RowActions {
   edit(id: string, text: string): void;
@@ -136,7 +136,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     verdict.className =
       row.state.kind === "failed" && isOpen ? "problem" : row.needsReview && isOpen ? "review" : "";
     length.textContent = lengthOf(row.text);
-    length.classList.toggle("over", row.text.trim().length > ADVISED_CHARACTERS);
+    length.classList.toggle("over", excessOf(row.text) > 0);
     const isEdited = row.original !== undefined && row.text.trim() !== row.original;
     original.hidden = !isEdited;
     original.textContent = isEdited ? `The model said: ${row.original}` : "";

@@ -1,5 +1,7 @@
 /** What is to be done on the desk: a row a picture, in what state it is, and what a person decided. No DOM, no network. */
 
+import { DEFAULT_ALT_CHARACTERS } from "../../shared/limits.ts";
+
 /** Where a row's caption is. */
 export type RowState =
   | { readonly kind: "waiting" }
@@ -50,9 +52,6 @@ export interface Worklist {
   /** Told of each row that has changed. What is only added is as it was kept: another window may have changed it since. */
   onChange(listener: (row: Row) => void): void;
 }
-
-/** Screen readers read alt text in one breath up to about this length. */
-export const ADVISED_CHARACTERS = 125;
 
 export function createWorklist(): Worklist {
   let rows: readonly Row[] = [];
@@ -166,11 +165,14 @@ export function verdictOf({ state, needsReview, decision, text, original }: Row)
   }
 }
 
+/** How many characters a text has beyond those that a screen reader reads in one breath; 0 or less where it has none. */
+export function excessOf(text: string): number {
+  return text.trim().length - DEFAULT_ALT_CHARACTERS;
+}
+
 /** How long a text is, in words. */
 export function lengthOf(text: string): string {
-  const { length } = text.trim();
-  const over = length - ADVISED_CHARACTERS;
-  return over > 0
-    ? `${length} of ${ADVISED_CHARACTERS} characters: ${over} too many`
-    : `${length} of ${ADVISED_CHARACTERS} characters`;
+  const excess = excessOf(text);
+  const length = `${text.trim().length} of ${DEFAULT_ALT_CHARACTERS} characters`;
+  return excess > 0 ? `${length}: ${excess} too many` : length;
 }
