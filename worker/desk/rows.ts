@@ -227,11 +227,10 @@ function snippetSource(row: Row | undefined): SnippetSource {
 
 function snippetsOf(id: string): Record<string, string> {
   const row = worklist.get(id);
-  const query = new URLSearchParams(givenOptions());
   const parts = {
     origin: location.origin,
     source: snippetSource(row),
-    query: query.size > 0 ? `?${query}` : "",
+    options: givenOptions(),
     hasKey: givenKey() !== "",
   };
   return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };

@@ -1,4 +1,4 @@
-/** The same request from elsewhere, ready to copy. No DOM. */
+/** The same request from elsewhere, ready to copy, with the same options. No DOM. */
 
 import { shellWord } from "../../shared/shell-word.ts";
 
@@ -12,11 +12,14 @@ export interface SnippetParts {
   /** Where the API is. */
   readonly origin: string;
   readonly source: SnippetSource;
-  readonly query: string;
+  /** As a query has them, each a text; all but the prompt are numbers. */
+  readonly options: Readonly<Record<string, string>>;
   readonly hasKey: boolean;
 }
 
-export function curlLine({ origin, source, query, hasKey }: SnippetParts): string {
+/** One line of a POSIX shell; a key is taken from `$API_KEY`. */
+export function curlLine({ origin, source, options, hasKey }: SnippetParts): string {
+  const query = queryOf(options);
   const key = hasKey ? ' -H "Authorization: Bearer $API_KEY"' : "";
   const captions = `${origin}/v1/captions`;
   if ("sha256" in source) return `curl${key} ${shellWord(`${captions}/${source.sha256}${query}`)}`;
@@ -26,25 +29,32 @@ export function curlLine({ origin, source, query, hasKey }: SnippetParts): strin
   return `curl${key} -H "Content-Type: application/json" -d ${body} ${target}`;
 }
 
-export function typescriptLines({ origin, source, hasKey }: SnippetParts): string {
+/** A module of Node, by the client; a key is taken from its environment. */
+export function typescriptLines({ origin, source, options, hasKey }: SnippetParts): string {
   const key = hasKey ? ", apiKey: process.env.API_KEY" : "";
   return [
     ...("file" in source ? ['import { readFile } from "node:fs/promises";'] : []),
     'import { createCaptionClient } from "alt-text-edge-client";',
     "",
     `const client = createCaptionClient({ baseUrl: ${JSON.stringify(origin)}${key} });`,
-    `const answer = await ${typescriptCall(source)};`,
+    `const answer = await ${typescriptCall(source, options)};`,
     "console.log(answer?.alt, answer?.needs_review);",
   ].join("\n");
 }
 
-function typescriptCall(source: SnippetSource): string {
-  if ("file" in source) return `client.caption(await readFile(${JSON.stringify(source.file)}))`;
-  if ("url" in source) return `client.captionUrl(${JSON.stringify(source.url)})`;
-  return `client.find(${JSON.stringify(source.sha256)})`;
+function typescriptCall(source: SnippetSource, options: SnippetParts["options"]): string {
+  const fields = Object.entries(options).map(
+    ([name, value]) => `${name}: ${name === "prompt" ? JSON.stringify(value) : value}`,
+  );
+  const call = fields.length === 0 ? "" : `, { ${fields.join(", ")} }`;
+  if ("file" in source) return `client.caption(await readFile(${JSON.stringify(source.file)})${call})`;
+  if ("url" in source) return `client.captionUrl(${JSON.stringify(source.url)}${call})`;
+  return `client.find(${JSON.stringify(source.sha256)}${call})`;
 }
 
-export function pythonLines({ origin, source, query, hasKey }: SnippetParts): string {
+/** A script with `requests`; a key is taken from its environment. */
+export function pythonLines({ origin, source, options, hasKey }: SnippetParts): string {
+  const query = queryOf(options);
   const headers = hasKey ? ', headers={"Authorization": f"Bearer {os.environ[\'API_KEY\']}"}' : "";
   const captions = `${origin}/v1/captions`;
   const call =
@@ -58,4 +68,9 @@ export function pythonLines({ origin, source, query, hasKey }: SnippetParts): st
     `answer = requests.${call}${headers})`,
     'print(answer.json()["alt"])',
   ].join("\n");
+}
+
+function queryOf(options: SnippetParts["options"]): string {
+  const query = new URLSearchParams(options);
+  return query.size > 0 ? `?${query}` : "";
 }
