@@ -13,10 +13,10 @@ import {
   MODEL_REVISION_HEADER,
   PICTURE_SCORE_HEADER,
 } from "../../shared/backend-protocol.ts";
-import { wantsObject } from "../../shared/intake/image-to-text.ts";
+import { type ImageToText, wantsObject } from "../../shared/intake/image-to-text.ts";
 import { givenFields, parseWith } from "../../shared/intake/options.ts";
 import { type Failure, FailureError, problemResponse } from "../../shared/problem.ts";
-import { failure, type Result, success } from "../../shared/result.ts";
+import { failed, failure, type Result, success } from "../../shared/result.ts";
 import { GenerationOptions, type ImageToTextOutput } from "../../shared/schema.ts";
 import type { Captioner, CaptionerAnswer } from "../captioner/captioner.ts";
 import type { Metrics, Outcome } from "../telemetry/metrics.ts";
@@ -93,7 +93,7 @@ async function captionWithPermit(
   c: Context<Scope>,
   { captioner, admission, requestTimeoutMs, isDraining }: CaptionRouteOptions,
 ): Promise<Result<CaptionerAnswer>> {
-  if (isDraining()) return { ok: false, failure: SHUTTING_DOWN };
+  if (isDraining()) return failed(SHUTTING_DOWN);
   const isBackground = c.req.header(CAPTION_PRIORITY_HEADER) === "background";
   const permit = admission.tryEnter({ isBackground });
   if (permit === undefined) {
@@ -116,7 +116,7 @@ async function captionWithPermit(
       onBytesInUse: (until) => permit.holdBytesUntil(until),
     });
   } catch (error) {
-    if (error instanceof FailureError) return { ok: false, failure: error.failure };
+    if (error instanceof FailureError) return failed(error.failure);
     throw error;
   } finally {
     permit.release();
@@ -136,7 +136,11 @@ function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<nu
 }
 
 /** The picture and its options: those of a JSON body go before those of the query. */
-async function readRequest(c: Context<Scope>, permit: Permit, signal: AbortSignal) {
+async function readRequest(
+  c: Context<Scope>,
+  permit: Permit,
+  signal: AbortSignal,
+): Promise<Result<ImageToText>> {
   const given = givenFields(new URL(c.req.url).searchParams);
   if (!given.ok) return given;
   const query = parseWith(GenerationOptions, given.value, "bad-options");

@@ -2,16 +2,10 @@
 
 import { imageTooLarge } from "../../shared/intake/base64.ts";
 import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
-import { parseImageToText } from "../../shared/intake/image-to-text.ts";
+import { type ImageToText, parseImageToText } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
-import type { GenerationOptions } from "../../shared/schema.ts";
 import type { Permit } from "./admission.ts";
-
-export interface PictureRequest {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly options: GenerationOptions;
-}
 
 /**
  * The picture and the options of a Hugging Face image-to-text request: raw bytes, or JSON with base64.
@@ -22,7 +16,7 @@ export async function readPictureRequest(
   request: Request,
   permit: Permit,
   signal: AbortSignal,
-): Promise<Result<PictureRequest>> {
+): Promise<Result<ImageToText>> {
   const uncoded = requireUncoded(request);
   if (!uncoded.ok) return uncoded;
   const isJson = isJsonType(mediaType(request));
