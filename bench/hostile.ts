@@ -12,11 +12,11 @@ import {
   animationBomb,
   commentBomb,
   directoryBomb,
-  jpegPicture,
   pngBomb,
   scanBomb,
   textBomb,
-} from "../test/support/pictures.ts";
+} from "../test/support/bombs.ts";
+import { jpegPicture } from "../test/support/pictures.ts";
 import { type BackendProcess, distinct, photograph, startBackend } from "./backend-process.ts";
 import { attackEdge } from "./edge-attacks.ts";
 import type { Report } from "./report.ts";

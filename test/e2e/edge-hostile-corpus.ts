@@ -3,7 +3,8 @@
 import { deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import type { ProblemCode } from "../../shared/problem.ts";
-import { acceptedPictures, pngChunk, refusedPictures } from "../support/pictures.ts";
+import { pngChunk } from "../support/bombs.ts";
+import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
 
 export interface HostileRequest {
   readonly name: string;

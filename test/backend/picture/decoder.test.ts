@@ -4,7 +4,8 @@ import { decodePicture } from "../../../backend/picture/decode.ts";
 import { startDecoder } from "../../../backend/picture/decoder.ts";
 import { type InspectedPicture, inspectPicture } from "../../../backend/picture/inspect.ts";
 import type { PictureLimits } from "../../../backend/picture/limits.ts";
-import { jpegPicture, scanBomb, textBomb } from "../../support/pictures.ts";
+import { scanBomb, textBomb } from "../../support/bombs.ts";
+import { jpegPicture } from "../../support/pictures.ts";
 
 const settings = {
   format: { size: 16, filter: "bicubic" },
