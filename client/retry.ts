@@ -3,7 +3,7 @@
 import { retryAfterMs } from "../shared/retry-after.ts";
 
 const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 503]);
-/** Of a request that was cut off, while the API waits for the rest of it; only a 409 that says when to come back is that. */
+/** With a `Retry-After`: the API still waits for the rest of an earlier try that was cut off. Without, any other conflict. */
 const IN_PROGRESS = 409;
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
@@ -21,7 +21,8 @@ export interface RetryOptions {
 }
 
 /**
- * Repeats `send` while it answers 429 or 503, or says that it is still receiving the same, or cannot connect. The last answer, or the last error, is the result.
+ * Repeats `send` while it answers 429, 503, or 409 with a `Retry-After`, or cannot connect. The last answer, or the last
+ * error, is the result.
  * `Retry-After` (seconds or a date, RFC 9110 section 10.2.3) is honoured; without it the wait doubles.
  */
 export async function withRetries(

@@ -18,9 +18,9 @@ import { useProxyOfEnvironment } from "./proxy.ts";
 export interface Api {
   readonly client: CaptionClient;
   /**
-   * In words for whoever runs a command: why no other picture would be captioned either; undefined where one might. To be
-   * asked once for each picture that failed. A service without room or captioner may have been asked for a picture that
-   * takes it too long: it is given up at the second picture, where nothing was captioned between the two.
+   * In words for whoever runs a command: why no other picture would be captioned either; undefined where one might. Ask
+   * once for each picture that failed, as failures are counted: a service at capacity, or without a captioner, may only
+   * have met a picture that takes it too long, so it is given up at the second such failure with no new caption between.
    */
   whyNoOther(error: unknown): string | undefined;
 }

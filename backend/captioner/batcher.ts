@@ -1,8 +1,8 @@
 /**
  * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
- * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background, and
- * are not held up by sharing a pass with them, nor by a long one before theirs; of several passes at once one is left to
- * them. No HTTP, no pictures' files, no ONNX.
+ * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background and
+ * share no pass with them; while people are about, passes of the background are short, and leave one of several places
+ * free. No HTTP, no pictures' files, no ONNX.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";

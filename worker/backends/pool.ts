@@ -1,6 +1,6 @@
 /**
- * All captioners as one: the picture's own first, then the others by rendezvous order, then those for when these do not
- * caption; one that has just failed comes last until it has had time to restart.
+ * All captioners as one: the picture's own first, then the others by rendezvous order, then the fallbacks; one that has
+ * just failed comes last until it has had time to restart.
  */
 
 import { failed, type Result, success } from "../../shared/result.ts";
@@ -16,6 +16,7 @@ const RETRY_AFTER_SECONDS = 5;
 /** Why one captioner gave no caption, though another may. */
 type Shortfall = Exclude<BackendAnswer, { kind: "caption" | "refused" }>;
 
+/** From the one after which the same request is most likely to succeed soon. */
 const HOPE: readonly Shortfall["kind"][] = ["busy", "broken", "misconfigured", "takes-no-options"];
 
 export type PoolCaption = Pick<
@@ -25,7 +26,7 @@ export type PoolCaption = Pick<
 
 export interface BackendPool {
   caption(request: PoolRequest): Promise<Result<PoolCaption>>;
-  /** The model of the first captioner, in configured order, that says what it serves. A fallback says nothing of theirs. */
+  /** The model of the first captioner, in configured order, that says what it serves. Fallbacks are not asked: theirs may be another one. */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
   /** Whether any captioner is ready, and what keeps the others from it. */
   ready(timeoutMs: number): Promise<{ readonly isReady: boolean; readonly warnings: readonly string[] }>;

@@ -49,7 +49,10 @@ export interface Worklist {
   /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
   next(id: string, order: readonly Row[]): Row | undefined;
   progress(): Progress;
-  /** Told of each row that has changed. What is only added is as it was kept: another window may have changed it since. */
+  /**
+   * Told of each row that changes, and not of one that is added: that is as the store has it, or older, where another window
+   * has changed it since.
+   */
   onChange(listener: (row: Row) => void): void;
 }
 

@@ -23,7 +23,7 @@ export interface RequestScope {
   readonly outliving: Promise<unknown>[];
   /** Milliseconds spent on each leg, in the order of the legs. */
   readonly timings: Map<string, number>;
-  /** Of whatever is answered; those that an answer was made with are no longer here. */
+  /** Headers of the answer to come. An answer that is made with them takes them out: see `takeHeaders`. */
   readonly headers: Map<string, string>;
   /** Fields of this request's log line; `tier` is the cache tier that answered, or `none`. */
   readonly log: { tier?: string; keyId?: string; bytes?: number; warnings: string[] };
