@@ -16,11 +16,11 @@ import {
 } from "payload";
 import { type AltField, REFUSED_BY_SITE } from "./alt-field.ts";
 import type { Described } from "./captioner.ts";
-import { ChangedMeanwhileError, machineContext } from "./hooks.ts";
 import { FIELD } from "./names.ts";
 import { type Document, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, type PictureReference, storedPictures, storedReference } from "./pictures.ts";
 import { mayDescribe, NOTHING_STORED, type Stored } from "./provenance.ts";
+import { ChangedMeanwhileError, machineContext } from "./save-intent.ts";
 import { localeOf, siteOf } from "./site.ts";
 import { stateFieldsOf, storedOf } from "./stored.ts";
 

@@ -1,0 +1,213 @@
+/** What a save makes of the text: what is kept, refused or set, or described while an upload waits. */
+
+import {
+  type CollectionBeforeValidateHook,
+  type CollectionSlug,
+  isolateObjectProperty,
+  type PayloadRequest,
+  ValidationError,
+} from "payload";
+import { type AltField, REFUSED_BY_SITE, type Validated } from "./alt-field.ts";
+import { FIELD } from "./names.ts";
+import { type Document, valueAt, withValueAt } from "./paths.ts";
+import { isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
+import { type Saved, type Stored, saveOf } from "./provenance.ts";
+import { intentIn, withoutIntent } from "./save-intent.ts";
+import { siteOf } from "./site.ts";
+import { letThrough, stateFieldsOf, storedOf } from "./stored.ts";
+
+/** The hook that puts text and state into the data of a save, by what was sent and what is stored. */
+export function decideText(alt: AltField): CollectionBeforeValidateHook {
+  return async ({ data: given, originalDoc, operation, collection, req }) => {
+    const intent = given && intentIn(given);
+    // A copy and a version that is restored bring their own fields; a write of our own has decided already.
+    if (given === undefined || intent?.kind !== "sent") return given;
+    const data = withoutIntent(given);
+    const bytes = await uploadedBytes(req);
+    const hash = bytes === undefined ? undefined : sha256Of(bytes);
+    const isNewFile = isReplaced({ data, originalDoc, hash, isCreate: operation === "create" });
+    const inLocale = isWrittenLocale(req, alt);
+    const before = await storedBefore(req, collection.slug, alt, originalDoc, inLocale || !isNewFile);
+    const sent = letThrough(intent.sent, data, before, alt.path, siteOf(req.payload).locale);
+    const saved = saveOf({
+      before,
+      sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },
+      isPicture: isPicture(data.mimeType ?? originalDoc?.mimeType),
+      isNewFile,
+    });
+    // An old form sends the hash of the file that it was opened with.
+    const known = valueAt(originalDoc, FIELD.hash) ?? null;
+    const marked = { ...data, [FIELD.hash]: isNewFile && hash !== undefined ? hash : known };
+    const result = await carryOut({
+      saved,
+      data: marked,
+      before,
+      alt,
+      req,
+      bytes,
+      inLocale,
+      originalDoc,
+      collection: collection.slug,
+    });
+    delete result[FIELD.suggestion];
+    return result;
+  };
+}
+
+/** A new file: not a focal point that moved, nor the same bytes once more. */
+function isReplaced({
+  data,
+  originalDoc,
+  hash,
+  isCreate,
+}: {
+  data: Document;
+  originalDoc: Document | undefined;
+  hash: string | undefined;
+  isCreate: boolean;
+}): boolean {
+  if (isCreate) return valueAt(originalDoc, "filename") === undefined;
+  if (hash === undefined) return false;
+  const known = valueAt(originalDoc, FIELD.hash);
+  if (typeof known === "string") return known !== hash;
+  return data.filesize !== originalDoc?.filesize || data.filename !== originalDoc?.filename;
+}
+
+/** What is stored; for a save in another locale, of the locale that is described. */
+async function storedBefore(
+  req: PayloadRequest,
+  collection: string,
+  alt: AltField,
+  originalDoc: Document | undefined,
+  isAtHand: boolean,
+): Promise<Stored | undefined> {
+  if (originalDoc === undefined || Object.keys(originalDoc).length === 0) return undefined;
+  const { locale } = siteOf(req.payload);
+  if (isAtHand || locale === undefined) return storedOf(originalDoc, alt.path, locale);
+  const id = originalDoc.id as number | string;
+  const read = await req.payload.findByID({
+    collection: collection as CollectionSlug,
+    id,
+    locale: locale as never,
+    fallbackLocale: false,
+    depth: 0,
+    draft: true,
+    disableErrors: true,
+    overrideAccess: true,
+    // The call sets the request's locale; the save that is under way keeps its own.
+    req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
+  });
+  return storedOf(read ?? originalDoc, alt.path, locale);
+}
+
+async function carryOut({
+  saved,
+  data,
+  before,
+  alt,
+  req,
+  bytes,
+  inLocale,
+  originalDoc,
+  collection,
+}: {
+  saved: Saved;
+  data: Document;
+  before: Stored | undefined;
+  alt: AltField;
+  req: PayloadRequest;
+  bytes: Uint8Array<ArrayBuffer> | undefined;
+  inLocale: boolean;
+  originalDoc: Document | undefined;
+  collection: string;
+}): Promise<Document> {
+  if (saved.kind === "refuse") {
+    throw new ValidationError({ errors: [{ path: FIELD.decorative, message: saved.message }], req }, req.t);
+  }
+  if (saved.kind === "keep") return keep(data, alt, originalDoc, before, inLocale, req);
+  const put = (stored: Stored) => {
+    const result = { ...data, ...stateFieldsOf(stored) };
+    // The text field holds another locale otherwise: it is that editor's, and stays.
+    return inLocale ? withValueAt(result, textPath(alt, req), stored.alt) : result;
+  };
+  if (saved.kind === "set") return put(saved.stored);
+  const operation = before === undefined ? "create" : "update";
+  const of = { req, collection, document: { ...originalDoc, ...data }, operation } as const;
+  return put(await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale }));
+}
+
+/** The description, asked for while the upload waits; or the state in which a job takes it over. */
+async function describedNow({
+  saved,
+  data,
+  alt,
+  of,
+  bytes,
+  inLocale,
+}: {
+  saved: Stored;
+  data: Document;
+  alt: AltField;
+  of: Validated;
+  bytes: Uint8Array<ArrayBuffer> | undefined;
+  inLocale: boolean;
+}): Promise<Stored> {
+  const { req } = of;
+  const { captioner, settings } = siteOf(req.payload);
+  const later = (reason: string | null): Stored => ({ ...saved, state: "pending", reason });
+  if (bytes === undefined || !inLocale || settings.inlineTimeoutMs === 0) return later(null);
+  const described = await captioner.describeNow(await uploadedPictures(req, data, bytes), alt.maxLength);
+  const failed = (reason: string): Stored => ({
+    ...saved,
+    state: saved.alt === "" ? "failed" : "stale",
+    reason,
+  });
+  if (described.ok) {
+    const { text, score, needsReview } = described;
+    // Saved, it would fail the upload.
+    if (!(await alt.accepts(text, of))) return failed(REFUSED_BY_SITE);
+    return {
+      alt: text,
+      state: needsReview ? "review" : "generated",
+      source: "generated",
+      score,
+      reason: null,
+      generated: text,
+      decorative: false,
+    };
+  }
+  if (described.isPassing) return later(described.reason);
+  return failed(described.reason);
+}
+
+/** Nothing of ours changes, whatever an old form sends. */
+function keep(
+  data: Document,
+  alt: AltField,
+  originalDoc: Document | undefined,
+  before: Stored | undefined,
+  inLocale: boolean,
+  req: PayloadRequest,
+): Document {
+  const kept = Object.fromEntries(
+    [FIELD.state, FIELD.source, FIELD.score, FIELD.reason, FIELD.generated, FIELD.hash].map((name) => [
+      name,
+      valueAt(originalDoc, name) ?? null,
+    ]),
+  );
+  const result = { ...data, ...kept };
+  if (!inLocale || before === undefined) return result;
+  const path = textPath(alt, req);
+  return (valueAt(data, path) ?? "") === before.alt ? result : withValueAt(result, path, before.alt);
+}
+
+/** Where the text stands in the data of this request, which may hold all locales at once. */
+function textPath(alt: AltField, req: PayloadRequest): string {
+  const { locale } = siteOf(req.payload);
+  return alt.isLocalized && req.locale === "all" && locale !== undefined ? `${alt.path}.${locale}` : alt.path;
+}
+
+const isWrittenLocale = (req: PayloadRequest, alt: AltField) => {
+  const { locale } = siteOf(req.payload);
+  return !alt.isLocalized || req.locale === locale || req.locale === "all";
+};
