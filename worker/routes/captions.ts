@@ -1,6 +1,6 @@
 /** `POST /v1/captions`, and `GET` and `DELETE /v1/captions/{sha256}`. */
 
-import type { Handler } from "hono";
+import type { Handler, HonoRequest } from "hono";
 import { SHA256_HEX } from "../../shared/content-hash.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { captionResponse, revalidated } from "../answer.ts";
@@ -54,8 +54,8 @@ export function getCaption(parts: {
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
     const { scope, caller } = context.var;
-    if (context.req.path === BATCH_PATH.route) return context.notFound();
-    const sha256 = requireSha256(context.req.param("sha256"));
+    const sha256 = hashInPath(context.req);
+    if (sha256 === undefined) return context.notFound();
     const options = parseOptions(queryOf(context.req.raw));
     const outcome = await parts.captioner.lookUp({
       sha256,
@@ -76,8 +76,8 @@ export function deleteCaption(parts: {
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
   return async (context) => {
     const { scope, caller } = context.var;
-    if (context.req.path === BATCH_PATH.route) return context.notFound();
-    const sha256 = requireSha256(context.req.param("sha256"));
+    const sha256 = hashInPath(context.req);
+    if (sha256 === undefined) return context.notFound();
     const options = generationOptions(parseOptions(queryOf(context.req.raw)));
     if (await parts.captioner.forget({ sha256, options, caller, scope })) {
       return new Response(null, { status: 204 });
@@ -90,8 +90,14 @@ export function deleteCaption(parts: {
   };
 }
 
-function requireSha256(text: string): string {
-  if (SHA256_HEX.test(text)) return text;
+/**
+ * The hash that a path names; undefined for the batch's path, which the router takes for one.
+ * @throws {FailureError} `bad-request` where it is no hash
+ */
+function hashInPath(req: HonoRequest<typeof CAPTION_PATH.route>): string | undefined {
+  if (req.path === BATCH_PATH.route) return undefined;
+  const sha256 = req.param("sha256");
+  if (SHA256_HEX.test(sha256)) return sha256;
   throw new FailureError({
     code: "bad-request",
     detail: "Expected a SHA-256 as 64 lower-case hexadecimal digits.",
