@@ -131,16 +131,19 @@ export async function attackEdge(onRow: (row: AttackRow) => void): Promise<reado
       return { cameOfIt: codes, isMet: codes === "7 caption, 1 bad-request" };
     });
 
-    await attack("1,000 look-ups in ten batches", async () => {
+    await attack("2,000 look-ups in twenty batches", async () => {
       const lines: BatchLine[] = [];
-      for (let count = 0; count < 10; count++) {
+      const startedAt = Date.now();
+      for (let count = 0; count < 20; count++) {
         const items = Array.from({ length: 100 }, () => ({ sha256: randomBytes(32).toString("hex") }));
         lines.push(...(await batch(edge, hasty, JSON.stringify({ items }))));
       }
       const answered = lines.filter(
         (line) => line.status === "error" && line.problem.code === "not-captioned",
       ).length;
-      return { cameOfIt: tally(lines), isMet: answered <= 600 && answered > 0 };
+      // The limit of wrangler.toml is of a minute by the clock, and one may have begun meanwhile.
+      const minutes = 1 + Math.floor(Date.now() / 60_000) - Math.floor(startedAt / 60_000);
+      return { cameOfIt: tally(lines), isMet: answered <= 600 * minutes && answered > 0 };
     });
 
     await attack(`${BOGUS_KEYS} keys that do not exist`, async () => {

@@ -34,6 +34,7 @@ export function openApi(url: string, key: string | undefined): Api {
   const apiKey = key ?? process.env.CAPTION_API_KEY;
   const client = createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
   let failures = 0;
+  const counted = new WeakSet<Error>();
   const noted = async (captioned: Promise<Caption>) => {
     const caption = await captioned;
     // What was cached says nothing of captioners.
@@ -55,7 +56,9 @@ export function openApi(url: string, key: string | undefined): Api {
       if (code === "forbidden" || code === "quota-exceeded") return error.message;
       // The client has waited and asked again, as often as it does.
       const mayPass = Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
-      if (!mayPass) return undefined;
+      // A picture that stands on several pages fails once.
+      if (!mayPass || counted.has(error)) return undefined;
+      counted.add(error);
       failures += 1;
       return failures >= MAX_FAILURES ? error.message : undefined;
     },

@@ -9,6 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../../local/wrangler.ts";
 
+const MAX_STARTS = 3;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface RunningEdge {
@@ -33,6 +34,17 @@ export async function startEdge(
   leftState?: string,
 ): Promise<RunningEdge> {
   const state = leftState ?? (await mkdtemp(path.join(tmpdir(), "edge-")));
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOver(state, variables);
+    } catch (error) {
+      // Found free a moment ago, by us or by wrangler for itself, a port may be somebody else's now.
+      if (tries === MAX_STARTS || !String(error).includes("Address already in use")) throw error;
+    }
+  }
+}
+
+async function startOver(state: string, variables: Readonly<Record<string, string>>): Promise<RunningEdge> {
   const [port, inspectorPort] = [await freePort(), await freePort()];
   const child = spawn(
     process.execPath,
