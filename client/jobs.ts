@@ -1,7 +1,7 @@
 /** Jobs of the caption API: made, followed, read and cancelled. */
 
 import * as z from "zod/mini";
-import { toHex } from "../shared/content-hash.ts";
+import { randomHex } from "../shared/hex.ts";
 import { Job, type JobItem, JobLine, type JobWebhook } from "../shared/jobs.ts";
 import { BatchError, type CaptionQuery } from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
@@ -9,6 +9,7 @@ import { CaptionTransportError } from "./errors.ts";
 import { linesOf } from "./lines.ts";
 
 const POLL_EVERY_MS = 1_000;
+const IDEMPOTENCY_KEY_BYTES = 16;
 
 export interface JobCallOptions {
   readonly signal?: AbortSignal;
@@ -82,7 +83,7 @@ export function createJobsClient(parts: {
   }
 
   return {
-    create(items, { signal, idempotencyKey = randomKey(), ...terms } = {}) {
+    create(items, { signal, idempotencyKey = randomHex(IDEMPOTENCY_KEY_BYTES), ...terms } = {}) {
       const headers = { "content-type": "application/json", "idempotency-key": idempotencyKey };
       const body = JSON.stringify({ items, ...terms });
       return jobFrom("/v1/jobs", { method: "POST", body, headers }, signal === undefined ? {} : { signal });
@@ -108,9 +109,4 @@ export function createJobsClient(parts: {
       return last;
     },
   };
-}
-
-/** 128 random bits. `crypto.randomUUID` is not there for a page that came over plain http. */
-function randomKey(): string {
-  return toHex(crypto.getRandomValues(new Uint8Array(16)).buffer);
 }

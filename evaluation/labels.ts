@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
 import * as z from "zod";
+import { decodeUtf8 } from "../shared/utf8.ts";
 import { words } from "./scores/ngrams.ts";
 
 export const LabelledImage = z.object({
@@ -34,7 +35,10 @@ export class LabelError extends Error {
  * @throws LabelError, and what the system says of a file that cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
-  const text = decodeText(await readFile(path), path);
+  const text = decodeUtf8(await readFile(path));
+  if (text === undefined) {
+    throw new LabelError(`${path} is not in UTF-8: save it so, as its words would be read as others.`);
+  }
   const rows = text
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [readLine(line, path, i + 1)]));
@@ -46,17 +50,6 @@ export async function readLabels(path: string, split?: string): Promise<Labelled
       ? `${path} has no picture.`
       : `${path} has no picture of the split '${split}'; its splits are: ${splits || "none"}.`,
   );
-}
-
-/** The text without a byte order mark. */
-function decodeText(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new LabelError(`${path} is not in UTF-8: save it so, as its words would be read as others.`, {
-      cause,
-    });
-  }
 }
 
 function eachOnce(rows: readonly LabelledImage[]): LabelledImage[] {

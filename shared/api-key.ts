@@ -4,7 +4,8 @@
  */
 
 import * as z from "zod/mini";
-import { SHA256_HEX, toHex } from "./content-hash.ts";
+import { SHA256_HEX } from "./content-hash.ts";
+import { randomHex, toHex } from "./hex.ts";
 
 /**
  * `read`: captions already made. `caption`: new ones. `batch`: many at once. `jobs`: whole libraries in the
@@ -66,8 +67,4 @@ export function parseApiKey(key: string): { readonly id: string; readonly secret
 /** SHA-256 is enough of a password hash where the password is 256 random bits. */
 export function hashSecret(secret: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(secret));
-}
-
-function randomHex(bytes: number): string {
-  return toHex(crypto.getRandomValues(new Uint8Array(bytes)).buffer);
 }

@@ -1,5 +1,7 @@
 /** The identity of a picture: SHA-256 (FIPS 180-4) of its bytes. Web Crypto only, so it runs in both runtimes. */
 
+import { toHex } from "./hex.ts";
+
 export const SHA256_HEX = /^[0-9a-f]{64}$/;
 
 /** SHA-256 of `bytes` as 64 lower-case hexadecimal digits. */
@@ -9,8 +11,3 @@ export async function contentHash(bytes: Uint8Array<ArrayBuffer>): Promise<strin
 
 /** Browsers withhold Web Crypto's digests from pages of plain http, this machine's own apart: W3C Web Cryptography, 13. */
 export const canHash = (): boolean => "subtle" in crypto;
-
-/** Lower-case hexadecimal of a digest. */
-export function toHex(digest: ArrayBuffer): string {
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

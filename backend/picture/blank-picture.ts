@@ -14,11 +14,16 @@ export function blankPicture(size: number): Uint8Array<ArrayBuffer> {
   const rows = Buffer.alloc(size * (1 + size), WHITE);
   // Each row begins with its filter, of which 0 is none.
   for (let row = 0; row < size; row++) rows[row * (1 + size)] = 0;
-  const chunks = [chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))];
+  const chunks = [
+    pngChunk("IHDR", header),
+    pngChunk("IDAT", deflateSync(rows)),
+    pngChunk("IEND", Buffer.alloc(0)),
+  ];
   return Uint8Array.from(Buffer.concat([SIGNATURE, ...chunks]));
 }
 
-function chunk(type: string, data: Buffer): Buffer {
+/** A chunk with its length and checksum: PNG, third edition, section 5.3. */
+export function pngChunk(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
   const framed = Buffer.alloc(body.length + 8);
   framed.writeUInt32BE(data.length, 0);

@@ -2,8 +2,8 @@
 
 import { deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
+import { pngChunk } from "../../backend/picture/blank-picture.ts";
 import type { ProblemCode } from "../../shared/problem.ts";
-import { pngChunk } from "../support/bombs.ts";
 import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
 
 export interface HostileRequest {

@@ -1,7 +1,8 @@
-/** Picture files made to exhaust a decoder, few bytes for what they cost, and the chunks of a PNG that they are made of. */
+/** Picture files made to exhaust a decoder, few bytes for what they cost. */
 
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
 import sharp from "sharp";
+import { pngChunk } from "../../backend/picture/blank-picture.ts";
 
 const copy = (buffer: Uint8Array): Uint8Array<ArrayBuffer> => Uint8Array.from(buffer);
 
@@ -20,15 +21,6 @@ export function pngBomb(width: number, height: number, rows = height): Uint8Arra
       pngChunk("IEND", Buffer.alloc(0)),
     ]),
   );
-}
-
-export function pngChunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
-  const chunk = Buffer.alloc(body.length + 8);
-  chunk.writeUInt32BE(data.length, 0);
-  body.copy(chunk, 4);
-  chunk.writeUInt32BE(crc32(body), body.length + 4);
-  return chunk;
 }
 
 /** `png` with chunks of these types and contents before its data. */

@@ -53,11 +53,15 @@ export function createBackendPool(
 ): BackendPool {
   const { fallbacks, attemptTimeoutMs, now } = options;
   const backends = [...captioners, ...fallbacks];
+  const byUrl = new Map(backends.map((backend) => [backend.url, backend]));
+  const groups = [captioners, fallbacks].map((group) => [...new Set(group.map(({ url }) => url))]);
   const coolingUntil = new Map<string, number>();
 
   function order(sha256: string): Backend[] {
     const time = now();
-    const ranked = [captioners, fallbacks].flatMap((group) => ranking(group, sha256));
+    const ranked = groups
+      .flatMap((urls) => rendezvousOrder(urls, sha256))
+      .flatMap((url) => byUrl.get(url) ?? []);
     const isCooling = ({ url }: Backend) => (coolingUntil.get(url) ?? 0) > time;
     return [...ranked.filter((backend) => !isCooling(backend)), ...ranked.filter(isCooling)];
   }
@@ -106,11 +110,6 @@ export function createBackendPool(
       return { isReady: warnings.length < backends.length, warnings };
     },
   };
-}
-
-function ranking(backends: readonly Backend[], sha256: string): Backend[] {
-  const byUrl = new Map(backends.map((backend) => [backend.url, backend]));
-  return rendezvousOrder([...byUrl.keys()], sha256).flatMap((url) => byUrl.get(url) ?? []);
 }
 
 /** As the log may name it: a path could hold what is nobody else's business. */

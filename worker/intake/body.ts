@@ -1,6 +1,7 @@
 /** Reads a body into memory, never more of it than allowed, and hashes it on the way where that saves time. */
 
-import { contentHash, toHex } from "../../shared/content-hash.ts";
+import { contentHash } from "../../shared/content-hash.ts";
+import { toHex } from "../../shared/hex.ts";
 import { type Failure, FailureError } from "../../shared/problem.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
 

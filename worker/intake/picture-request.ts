@@ -15,6 +15,7 @@ import { MAX_FORM_BYTES, MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/li
 import { recognizePicture, SUPPORTED_FORMATS } from "../../shared/picture-format.ts";
 import { FailureError } from "../../shared/problem.ts";
 import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts";
+import { decodeUtf8 } from "../../shared/utf8.ts";
 import type { Picture } from "../picture.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
 import { multipartParts } from "./multipart.ts";
@@ -176,14 +177,12 @@ function isPictureField(name: string): boolean {
 
 /** @throws {FailureError} where it is no text */
 function fieldText(name: string, bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
-  } catch {
-    throw new FailureError({
-      code: isPictureField(name) ? "bad-request" : "bad-options",
-      detail: `${name.slice(0, 40)}: expected text in UTF-8.`,
-    });
-  }
+  const text = decodeUtf8(bytes);
+  if (text !== undefined) return text;
+  throw new FailureError({
+    code: isPictureField(name) ? "bad-request" : "bad-options",
+    detail: `${name.slice(0, 40)}: expected text in UTF-8.`,
+  });
 }
 
 /** @throws {FailureError} where an option came as a file: it would be passed over without a word */
@@ -197,12 +196,8 @@ function requireFileField(name: string): void {
 
 /** Fields of an urlencoded form; undefined where the bytes are none. */
 function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
-  } catch {
-    return undefined;
-  }
+  const text = decodeUtf8(bytes);
+  if (text === undefined) return undefined;
   const fields = [...new URLSearchParams(text)].map(([name, value]): Named<string> => {
     // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
     return [name, isFileField(name) ? value.trim().replaceAll(" ", "+") : value];

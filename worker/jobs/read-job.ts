@@ -4,7 +4,8 @@
  */
 
 import * as z from "zod/mini";
-import { contentHash, toHex } from "../../shared/content-hash.ts";
+import { contentHash } from "../../shared/content-hash.ts";
+import { toHex } from "../../shared/hex.ts";
 import { mediaType, parseJsonBody, requireUncoded, withoutNulls } from "../../shared/intake/body.ts";
 import { JobItem, JobQuery, JobRequest, type JobWebhook } from "../../shared/jobs.ts";
 import { MAX_JOB_BYTES, MAX_JOB_ITEMS } from "../../shared/limits.ts";

@@ -1,6 +1,7 @@
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
+import { pngChunk } from "../../../backend/picture/blank-picture.ts";
 import { decodePicture } from "../../../backend/picture/decode.ts";
 import { inspectPicture } from "../../../backend/picture/inspect.ts";
 import {
@@ -8,7 +9,6 @@ import {
   commentBomb,
   directoryBomb,
   pngBomb,
-  pngChunk,
   pngWith,
   scanBomb,
   textBomb,
