@@ -13,7 +13,7 @@ export const MANIFEST_FILE = "bundle.json";
 export const DTYPE_FILE = "fastest-dtype.json";
 
 /** Of what writes graphs: those of an older one caption as well, slower. In int8, whose rounding has changed, a word may differ. */
-export const GRAPH_VERSION = 2;
+export const GRAPH_VERSION = 3;
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
 export type Dtype = z.infer<typeof Dtype>;

@@ -43,41 +43,94 @@ export function linear(graph: GraphBuilder, x: Value, module: string, factor = 1
   );
 }
 
-/** Several linears of the same input in one matrix product. @returns one [..., out] each */
+/** Several linears of the same input; their bias, where there is one here, the next operator adds. */
+export interface Projections<Count extends number> {
+  /** One [..., out] each. */
+  readonly products: Values<Count>;
+  /** Of all of them, one after the other. */
+  readonly bias?: Value;
+}
+
+/** Several linears of the same input in one matrix product. */
 export function linears<const Modules extends readonly string[]>(
   graph: GraphBuilder,
   x: Value,
   modules: Modules,
-): Values<Modules["length"]> {
+): Projections<Modules["length"]> {
   const weight = graph.matrix(modules.map((module) => `${module}.weight`));
-  const all = affine(graph, x, weight, graph.vector(modules.map((module) => `${module}.bias`)));
+  const bias = graph.vector(modules.map((module) => `${module}.bias`));
   const count: Modules["length"] = modules.length;
-  return graph.ops("Split", count, [all], { axis: graph.forGpu ? 2 : 1, num_outputs: count });
+  const split = (all: Value, axis: number) => graph.ops("Split", count, [all], { axis, num_outputs: count });
+  return graph.forGpu
+    ? { products: split(gpuProduct(graph, x, weight), 2), bias }
+    : { products: split(product(graph, x, weight, bias), 1) };
 }
 
-/** A linear in equal parts, as one that gives query, key and value. @returns one [..., out / count] each */
-export function linearInParts<const Count extends number>(
+/**
+ * A linear whose result is the keys or the values of an attention. On a GPU, where adding a bias is a pass over memory, it has
+ * none: a key's adds the same to every score of a query, which the softmax takes out again, and a value's comes out whole,
+ * since weights sum to one, so `projectAttended` adds it there.
+ * @returns [..., out]
+ */
+export function keysOrValues(graph: GraphBuilder, x: Value, module: string): Value {
+  const weight = graph.matrix([`${module}.weight`]);
+  return graph.forGpu
+    ? gpuProduct(graph, x, weight)
+    : product(graph, x, weight, graph.weight(`${module}.bias`));
+}
+
+/** Query, keys and values of one linear that gives all three, as `keysOrValues` does. @returns [..., out / 3] each */
+export function queryKeysValues(
   graph: GraphBuilder,
   x: Value,
   module: string,
-  count: Count,
-): Values<Count> {
+): { query: Value; key: Value; value: Value; readValueBias: () => Promise<Float32Array> } {
   // A product for each: with many rows, splitting costs more than a wider product saves.
   const weight = graph.matrix([`${module}.weight`]);
+  const bias = graph.matrix([`${module}.bias`]);
   const [outputs, inputs] = weight.shape;
-  const size = outputs / count;
-  const parts = Array.from({ length: count }, (_, i) => {
-    const bias = graph.computed(`${module}.bias.${i}`, [size], async () =>
-      (await graph.matrix([`${module}.bias`]).read()).subarray(i * size, (i + 1) * size),
-    );
-    const part: Matrix = {
-      name: `${weight.name}.${i}`,
-      shape: [size, inputs],
-      read: async () => (await weight.read()).subarray(i * size * inputs, (i + 1) * size * inputs),
-    };
-    return affine(graph, x, part, bias);
+  const size = outputs / 3;
+  const partOf = async ({ read }: Matrix, i: number, rowSize: number) =>
+    (await read()).subarray(i * size * rowSize, (i + 1) * size * rowSize);
+  const matrix = (i: number): Matrix => ({
+    name: `${weight.name}.${i}`,
+    shape: [size, inputs],
+    read: () => partOf(weight, i, inputs),
   });
-  return parts as Values<Count>;
+  const withBias = (i: number) =>
+    affine(
+      graph,
+      x,
+      matrix(i),
+      graph.computed(`${module}.bias.${i}`, [size], () => partOf(bias, i, 1)),
+    );
+  const rest = (i: number) => (graph.forGpu ? gpuProduct(graph, x, matrix(i)) : withBias(i));
+  return { query: withBias(0), key: rest(1), value: rest(2), readValueBias: () => partOf(bias, 2, 1) };
+}
+
+/**
+ * The linear behind an attention, with what `keysOrValues` left out of the values: their bias, as its weight turns it.
+ * @param context [..., in]
+ */
+export function projectAttended(
+  graph: GraphBuilder,
+  context: Value,
+  module: string,
+  readValueBias: () => Promise<Float32Array>,
+): Projection {
+  if (!graph.forGpu) return project(graph, context, module);
+  const weight = graph.matrix([`${module}.weight`]);
+  const bias = graph.computed(`${module}.bias + weight x value bias`, [weight.shape[0]], async () => {
+    const [matrix, own, ofValues] = await Promise.all([
+      weight.read(),
+      graph.matrix([`${module}.bias`]).read(),
+      readValueBias(),
+    ]);
+    return own.map((sum, row) =>
+      ofValues.reduce((sum, x, column) => sum + x * (matrix[row * ofValues.length + column] as number), sum),
+    );
+  });
+  return { product: gpuProduct(graph, context, weight), bias };
 }
 
 /** x W^T + b, where nothing behind it could add b in its own pass. @returns [..., out] */

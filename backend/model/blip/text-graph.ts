@@ -7,12 +7,14 @@ import {
   attention,
   feedForward,
   gelu,
+  keysOrValues,
   layerNorm,
   linear,
   linears,
   type Projection,
   product,
   project,
+  projectAttended,
 } from "./layers.ts";
 import { OUTPUT_BIAS, OUTPUT_MATRIX, WORD_EMBEDDING } from "./output-layer.ts";
 
@@ -43,16 +45,11 @@ export function addCrossKeyValues(
     graph.op("Transpose", [graph.op("Reshape", [x, split])], { perm });
   return Array.from({ length: config.num_hidden_layers }, (_, i) => {
     const parent = `${LAYER}.${i}.crossattention.self`;
-    if (graph.forGpu) {
-      return {
-        key: linear(graph, encoded, `${parent}.key`),
-        value: linear(graph, encoded, `${parent}.value`),
-      };
-    }
-    return {
-      key: byHead(linear(graph, encoded, `${parent}.key`), [0, 2, 3, 1]),
-      value: byHead(linear(graph, encoded, `${parent}.value`), [0, 2, 1, 3]),
+    const read = (name: "key" | "value", perm: readonly number[]) => {
+      const x = keysOrValues(graph, encoded, `${parent}.${name}`);
+      return graph.forGpu ? x : byHead(x, perm);
     };
+    return { key: read("key", [0, 2, 3, 1]), value: read("value", [0, 2, 1, 3]) };
   });
 }
 
@@ -99,25 +96,32 @@ export function addDecoderStep(
     const layer = `${LAYER}.${i}`;
     const closeBranch = (branch: Projection, norm: string) =>
       addAndNorm(graph, [branch, { product: x }], norm, epsilon).normed;
-    const closeAttention = (context: Value, module: string) =>
-      closeBranch(project(graph, context, `${module}.output.dense`), `${module}.output.LayerNorm`);
 
     const own = `${layer}.attention.self`;
-    const qkv = linears(graph, x, [`${own}.query`, `${own}.key`, `${own}.value`]);
+    const { products, bias = "" } = linears(graph, x, [`${own}.query`, `${own}.key`, `${own}.value`]);
     const [context, key, value] = graph.ops(
       "com.microsoft:MultiHeadAttention",
       3,
-      [...(graph.forGpu ? qkv : qkv.map(asStep)), "", "", "", past.key, past.value],
+      [...(graph.forGpu ? products : products.map(asStep)), bias, "", "", past.key, past.value],
       { num_heads: heads },
     );
-    x = closeAttention(graph.forGpu ? context : asRows(context), `${layer}.attention`);
+    const said = graph.forGpu ? context : asRows(context);
+    x = closeBranch(
+      project(graph, said, `${layer}.attention.output.dense`),
+      `${layer}.attention.output.LayerNorm`,
+    );
 
+    const across = `${layer}.crossattention`;
     const seen = addCrossAttention(graph, config, x, {
-      module: `${layer}.crossattention.self`,
+      module: `${across}.self`,
       pictures: cross[i] as KeyValue,
       rowsPerPicture,
     });
-    x = closeAttention(seen, `${layer}.crossattention`);
+    const valueBias = graph.matrix([`${across}.self.value.bias`]);
+    x = closeBranch(
+      projectAttended(graph, seen, `${across}.output.dense`, valueBias.read),
+      `${across}.output.LayerNorm`,
+    );
 
     const fed = feedForward(graph, x, `${layer}.intermediate.dense`, `${layer}.output.dense`);
     x = closeBranch(fed, `${layer}.output.LayerNorm`);

@@ -3,7 +3,15 @@
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
 import type { VisionConfig } from "./config.ts";
-import { addAndNorm, affine, attention, feedForward, layerNorm, linearInParts, project } from "./layers.ts";
+import {
+  addAndNorm,
+  affine,
+  attention,
+  feedForward,
+  layerNorm,
+  projectAttended,
+  queryKeysValues,
+} from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import { addStem, stemStride } from "./stem-graph.ts";
@@ -32,11 +40,11 @@ export function addEncoderLayers(
   let normed = layerNorm(graph, sum, `${layerName(0)}.layer_norm1`, epsilon);
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = layerName(i);
-    const [query, key, value] = linearInParts(graph, normed, `${layer}.self_attn.qkv`, 3);
+    const { query, key, value, readValueBias } = queryKeysValues(graph, normed, `${layer}.self_attn.qkv`);
     const context = asRows(
       attention(graph, { query: byPicture(query), key: byPicture(key), value: byPicture(value), heads }),
     );
-    const attended = project(graph, context, `${layer}.self_attn.projection`);
+    const attended = projectAttended(graph, context, `${layer}.self_attn.projection`, readValueBias);
     ({ sum, normed } = addAndNorm(graph, [{ product: sum }, attended], `${layer}.layer_norm2`, epsilon));
     const fed = feedForward(graph, normed, `${layer}.mlp.fc1`, `${layer}.mlp.fc2`);
     const isLast = i === config.num_hidden_layers - 1;

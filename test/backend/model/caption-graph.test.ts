@@ -59,9 +59,9 @@ test("graphs that are written otherwise have another version: raise GRAPH_VERSIO
     ),
   );
   expect([GRAPH_VERSION, ...bundles.map(({ manifest }) => manifest.revision)]).toEqual([
-    2,
+    3,
     "f51d9c297c29b26b",
     "a3c09fe34a5786b9",
-    "32f5d40c8a8df2f9",
+    "31ed40235d210c98",
   ]);
 });

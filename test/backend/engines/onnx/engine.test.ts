@@ -59,20 +59,23 @@ describe("createOnnxEngine", () => {
       const exact = await tinyEngine({ ...options, dtype: "fp32" });
       const { pixels, shape, prompt_ids } = expected;
       const mean = (logs: readonly number[]) => logs.reduce((sum, log) => sum + log, 0) / logs.length;
+      const isSame: boolean[] = [];
       for (const numBeams of [1, 2, 3]) {
         for (const promptIds of [[], prompt_ids]) {
           const decoding = { ...greedy, numBeams, promptIds };
           const rows = await engine.generate(pixels, shape[0], decoding);
           const wanted = await exact.generate(pixels, shape[0], decoding);
-          const difference = (i: number) =>
-            Math.abs(mean(rows[i]?.logProbabilities ?? []) - mean(wanted[i]?.logProbabilities ?? []));
-          rows.forEach((row, i) => {
-            // Of two beams nearly as likely, rounding may choose the other.
-            if (numBeams === 1) expect(row.tokenIds).toEqual(wanted[i]?.tokenIds);
-            expect(difference(i)).toBeLessThan(numBeams === 1 ? 0.03 : 0.1);
+          wanted.forEach(({ tokenIds, logProbabilities }, i) => {
+            const row = rows[i];
+            if (numBeams === 1) expect(row?.tokenIds).toEqual(tokenIds);
+            isSame.push(row?.tokenIds.join() === tokenIds.join());
+            if (!isSame.at(-1)) return;
+            expect(Math.abs(mean(row?.logProbabilities ?? []) - mean(logProbabilities))).toBeLessThan(0.03);
           });
         }
       }
+      // Of two beams nearly as likely, rounding may drop the other, with all that would have come behind it.
+      expect(isSame.filter(Boolean).length / isSame.length).toBeGreaterThan(0.75);
     },
   );
 
