@@ -13,6 +13,7 @@ import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
 import type { DecodingOptions, Engine } from "../engines/engine.ts";
+import { warmUp } from "../engines/warm-up.ts";
 import { blankPicture } from "../picture/blank-picture.ts";
 import type { PixelFormat } from "../picture/decode.ts";
 import { createDecodeQueue, type DecodeCall, type DecodeQueue } from "../picture/decode-queue.ts";
@@ -179,17 +180,13 @@ export function createCaptioner({
       return success(joined ? { ...words, source: "joined" } : { ...words, source: "generated", timings });
     },
     async warmUp() {
-      const { size } = engine.bundle.manifest.image;
-      const picture = blankPicture(size);
+      const picture = blankPicture(engine.bundle.manifest.image.size);
       const warming = { signal: NEVER, isBackground: false };
       const decodings = Array.from({ length: decodeLanes }, () => decode(picture, warming));
       for (const decoded of await Promise.all(decodings)) {
         if (!decoded.ok) throw new FailureError(decoded.failure);
       }
-      const decoding = { maxNewTokens: 2, numBeams: 1, promptIds: [] };
-      for (const batch of new Set(engine.buckets ?? [1, maxBatchSize])) {
-        await engine.generate(new Uint8Array(batch * 3 * size * size), batch, decoding);
-      }
+      await warmUp(engine, new Set(engine.buckets ?? [1, maxBatchSize]));
     },
     get queueDepth() {
       return batcher.queueDepth;

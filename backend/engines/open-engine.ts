@@ -3,7 +3,8 @@
 import { type Failure, FailureError } from "../../shared/problem.ts";
 import type { Bundle, Device } from "../bundle/bundle.ts";
 import type { Engine } from "./engine.ts";
-import { createCpuEngine } from "./onnx/lanes.ts";
+import { createCpuEngine } from "./onnx/cpu-engine.ts";
+import { createCudaEngine } from "./onnx/cuda-engine.ts";
 import { createThreadedOnnxEngine } from "./onnx/threaded.ts";
 import { createTritonEngine } from "./triton/engine.ts";
 import { TritonError } from "./triton/triton-error.ts";
@@ -39,7 +40,14 @@ export async function openEngine(config: EngineConfig, bundle: Bundle): Promise<
   }
   const { DEVICE: device, DEVICE_ID: deviceId, THREADS: threads, MAX_BATCH_SIZE: maxBatchSize } = config;
   const options = { bundle, device, deviceId, threads, maxBatchSize };
-  return device === "cpu" ? createCpuEngine(options) : createThreadedOnnxEngine(options);
+  switch (device) {
+    case "cpu":
+      return createCpuEngine(options);
+    case "cuda":
+      return createCudaEngine(options);
+    default:
+      return createThreadedOnnxEngine(options);
+  }
 }
 
 /** Failures that pass, or that another server may not have, are told to the caller as such; the rest are bugs. */

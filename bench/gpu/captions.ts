@@ -11,6 +11,7 @@ import { type Bundle, Device, openBundle } from "../../backend/bundle/bundle.ts"
 import { pixelFormat } from "../../backend/captioner/captioner.ts";
 import type { Engine } from "../../backend/engines/engine.ts";
 import { createOnnxEngine } from "../../backend/engines/onnx/engine.ts";
+import { createThreadedOnnxEngine } from "../../backend/engines/onnx/threaded.ts";
 import { readBlipConfig } from "../../backend/model/blip/config.ts";
 import { readPreprocessing } from "../../backend/model/blip/preprocessing.ts";
 import { buildBundle } from "../../backend/model/build.ts";
@@ -79,7 +80,12 @@ export async function run({
         : Rate.parse(await script("bench/gpu/matrix_rate.py", ["--device", torchDevice]))
             .operations_per_second;
     const { encoderOperations, stepOperations } = captionCost(await readBlipConfig(model), size);
-    const engine = await createOnnxEngine({ bundle, device, maxBatchSize: Math.max(...batches) });
+    const maxBatchSize = Math.max(...batches);
+    const engine = await createOnnxEngine({ bundle, device, maxBatchSize });
+    // As backend/engines/onnx/cuda-engine.ts has them once there is a crowd.
+    const two = await Promise.all(
+      [1, 2].map(() => createThreadedOnnxEngine({ bundle, device, maxBatchSize })),
+    );
     const peer = startTransformers({
       python,
       base: model,
@@ -103,6 +109,7 @@ export async function run({
           ms_a_further_token: (whole - first) / (NEW_TOKENS - 1),
           caption_ms: whole,
           captions_per_second: (1000 * batch) / whole,
+          captions_per_second_two_at_once: await rateOfBoth(two, { batch, size, passes: repeats }),
           transformers: anchor?.variant ?? null,
           transformers_ms: anchor?.ms ?? null,
           times_as_fast: anchor === undefined ? null : anchor.ms / whole,
@@ -113,7 +120,7 @@ export async function run({
       }
     } finally {
       peer.stop();
-      await engine.close();
+      await Promise.all([engine, ...two].map((each) => each.close()));
     }
     return {
       device,
@@ -121,7 +128,7 @@ export async function run({
       dtype: bundle.manifest.dtype,
       matrix_operations_per_second: matrixRate,
       decoded_pictures_per_second: await decodeRate(bundle),
-      http: await timeHttp({ bundle: out, device, batch: Math.max(...batches) }),
+      http: await timeHttp({ bundle: out, device, batch: maxBatchSize }),
       rows,
     };
   } finally {
@@ -149,9 +156,35 @@ async function timeCaptions(
   engine: Engine,
   { batch, size, tokens, repeats }: { batch: number; size: number; tokens: number; repeats: number },
 ): Promise<number> {
-  const pixels = Uint8Array.from({ length: batch * 3 * size * size }, (_, i) => (i * 7919) % 256);
+  const pixels = noise(batch, size);
   const work = () => engine.generate(pixels, batch, { maxNewTokens: tokens, numBeams: 1, promptIds: [] });
   return median(await timeMs(work, { warmUps: WARM_UPS, repeats }));
+}
+
+/** Captions a second of engines that run at once, each one pass after the other. */
+async function rateOfBoth(
+  engines: readonly Engine[],
+  { batch, size, passes }: { batch: number; size: number; passes: number },
+): Promise<number> {
+  // Where the engine's thread reads them, as the server's batches lie.
+  const pixels = noise(batch, size);
+  const decoding = { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] };
+  async function runAll(passes: number): Promise<void> {
+    async function run(engine: Engine): Promise<void> {
+      for (let pass = 0; pass < passes; pass++) await engine.generate(pixels, batch, decoding);
+    }
+    await Promise.all(engines.map(run));
+  }
+  await runAll(WARM_UPS);
+  const [ms] = await timeMs(() => runAll(passes), { warmUps: 0, repeats: 1 });
+  return (1000 * engines.length * passes * batch) / (ms as number);
+}
+
+/** @returns uint8 [batch, 3, size, size], in memory that threads share */
+function noise(batch: number, size: number): Uint8Array {
+  const pixels = new Uint8Array(new SharedArrayBuffer(batch * 3 * size * size));
+  for (let i = 0; i < pixels.length; i++) pixels[i] = (i * 7919) % 256;
+  return pixels;
 }
 
 /** Pictures a second, a decoder on every core. */

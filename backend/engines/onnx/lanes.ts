@@ -1,45 +1,17 @@
-/**
- * The CPU for a lone picture and for a crowd. One forward pass on all cores answers a lone one soonest; but its threads
- * wait for each other at every step, spinning, and the more so where decoding or other work takes one of their cores. So
- * once there is a crowd, batches go through lanes: passes of fewer threads beside each other, which caption more a second.
- */
+/** Forward passes beside each other, once there is a crowd. */
 
-import { graphBytes } from "../../bundle/graph-files.ts";
 import { checkRevision } from "../../bundle/revision.ts";
 import type { Engine } from "../engine.ts";
+import { warmUp } from "../warm-up.ts";
 import type { OnnxEngineOptions } from "./engine.ts";
 import { createThreadedOnnxEngine } from "./threaded.ts";
 
-/** Each lane holds the weights once more: past this they are not worth it. */
-const MAX_WEIGHT_BYTES = 128 * 1024 * 1024;
-const MAX_LANES = 4;
-
-type Options = OnnxEngineOptions & Required<Pick<OnnxEngineOptions, "threads" | "maxBatchSize">>;
-
-/** An engine for the CPU: with lanes, where there are cores for them and the weights are small. Rejects as `createThreadedOnnxEngine`. */
-export async function createCpuEngine(options: Options): Promise<Engine> {
-  const { threads, maxBatchSize, bundle } = options;
-  const count = Math.min(threads, MAX_LANES);
-  const whole = await createThreadedOnnxEngine(options);
-  if (count < 2 || (await graphBytes(bundle.graphPath)) > MAX_WEIGHT_BYTES) return whole;
-  const ofLane = { ...options, threads: Math.floor(threads / count) };
-  async function openLanes(): Promise<Engine[]> {
-    const lanes = await Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(ofLane)));
-    try {
-      // Another bundle may have been written there since the start: its captions would be kept as this one's.
-      await checkRevision(bundle);
-      return lanes;
-    } catch (error) {
-      await Promise.all(lanes.map((lane) => lane.close()));
-      throw error;
-    }
-  }
-  return withLanes({ whole, openLanes, maxBatchSize });
-}
+export type EngineOptions = OnnxEngineOptions & Required<Pick<OnnxEngineOptions, "threads" | "maxBatchSize">>;
 
 /**
  * `whole` alone until two full batches come one after the other. Then the lanes are opened, since they take memory, and
- * `whole` keeps the small batches that come while nothing runs.
+ * small batches that come while nothing runs still go to `whole`, which may be one of the lanes.
+ * @param options.openLanes where it rejects, `whole` goes on alone
  */
 export function withLanes({
   whole,
@@ -50,19 +22,23 @@ export function withLanes({
   readonly openLanes: () => Promise<readonly Engine[]>;
   readonly maxBatchSize: number;
 }): Engine {
+  const busy = new Set<Engine>();
   let lanes: readonly Engine[] = [];
-  let free: Engine[] = [];
   let opened: Promise<void> | undefined;
-  let running = 0;
   let wasFull = false;
 
   async function open(): Promise<void> {
     try {
       lanes = await openLanes();
-      free = [...lanes];
     } catch {
       // No memory for them, say, or another bundle in the folder: `whole` goes on as it did.
     }
+  }
+
+  function choose(batch: number): Engine {
+    const isAlone = busy.size === 0 && batch <= Math.max(1, maxBatchSize / 2);
+    const free = isAlone ? undefined : lanes.findLast((lane) => !busy.has(lane));
+    return free ?? whole;
   }
 
   return {
@@ -70,23 +46,36 @@ export function withLanes({
     get concurrency() {
       return Math.max(1, lanes.length);
     },
+    ...(whole.buckets && { buckets: whole.buckets }),
     async generate(pixels, batch, ...call) {
       const isFull = batch === maxBatchSize;
       if (isFull && wasFull) opened ??= open();
       wasFull = isFull;
-      const isAlone = running === 0 && batch <= Math.max(1, maxBatchSize / 2);
-      const lane = isAlone ? undefined : free.pop();
-      running += 1;
+      const engine = choose(batch);
+      busy.add(engine);
       try {
-        return await (lane ?? whole).generate(pixels, batch, ...call);
+        return await engine.generate(pixels, batch, ...call);
       } finally {
-        running -= 1;
-        if (lane !== undefined) free.push(lane);
+        busy.delete(engine);
       }
     },
     async close() {
       await opened;
-      await Promise.all([whole, ...lanes].map((engine) => engine.close()));
+      await Promise.all([...new Set([whole, ...lanes])].map((engine) => engine.close()));
     },
   };
+}
+
+/** Engines of a bundle that is served already, warm. @throws BundleError where its files are no longer those */
+export async function openLanes(count: number, options: EngineOptions): Promise<Engine[]> {
+  const lanes = await Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(options)));
+  try {
+    // Another bundle may have been written there since the start: its captions would be kept as this one's.
+    await checkRevision(options.bundle);
+    for (const lane of lanes) await warmUp(lane, lane.buckets ?? []);
+    return lanes;
+  } catch (error) {
+    await Promise.all(lanes.map((lane) => lane.close()));
+    throw error;
+  }
 }

@@ -66,73 +66,6 @@ export function linears<const Modules extends readonly string[]>(
     : { products: split(product(graph, x, weight, bias), 1) };
 }
 
-/**
- * A linear whose result is the keys or the values of an attention. On a GPU, where adding a bias is a pass over memory, it has
- * none: a key's adds the same to every score of a query, which the softmax takes out again, and a value's comes out whole,
- * since weights sum to one, so `projectAttended` adds it there.
- * @returns [..., out]
- */
-export function keysOrValues(graph: GraphBuilder, x: Value, module: string): Value {
-  const weight = graph.matrix([`${module}.weight`]);
-  return graph.forGpu
-    ? gpuProduct(graph, x, weight)
-    : product(graph, x, weight, graph.weight(`${module}.bias`));
-}
-
-/** Query, keys and values of one linear that gives all three, as `keysOrValues` does. @returns [..., out / 3] each */
-export function queryKeysValues(
-  graph: GraphBuilder,
-  x: Value,
-  module: string,
-): { query: Value; key: Value; value: Value; readValueBias: () => Promise<Float32Array> } {
-  // A product for each: with many rows, splitting costs more than a wider product saves.
-  const weight = graph.matrix([`${module}.weight`]);
-  const bias = graph.matrix([`${module}.bias`]);
-  const [outputs, inputs] = weight.shape;
-  const size = outputs / 3;
-  const partOf = async ({ read }: Matrix, i: number, rowSize: number) =>
-    (await read()).subarray(i * size * rowSize, (i + 1) * size * rowSize);
-  const matrix = (i: number): Matrix => ({
-    name: `${weight.name}.${i}`,
-    shape: [size, inputs],
-    read: () => partOf(weight, i, inputs),
-  });
-  const withBias = (i: number) =>
-    affine(
-      graph,
-      x,
-      matrix(i),
-      graph.computed(`${module}.bias.${i}`, [size], () => partOf(bias, i, 1)),
-    );
-  const rest = (i: number) => (graph.forGpu ? gpuProduct(graph, x, matrix(i)) : withBias(i));
-  return { query: withBias(0), key: rest(1), value: rest(2), readValueBias: () => partOf(bias, 2, 1) };
-}
-
-/**
- * The linear behind an attention, with what `keysOrValues` left out of the values: their bias, as its weight turns it.
- * @param context [..., in]
- */
-export function projectAttended(
-  graph: GraphBuilder,
-  context: Value,
-  module: string,
-  readValueBias: () => Promise<Float32Array>,
-): Projection {
-  if (!graph.forGpu) return project(graph, context, module);
-  const weight = graph.matrix([`${module}.weight`]);
-  const bias = graph.computed(`${module}.bias + weight x value bias`, [weight.shape[0]], async () => {
-    const [matrix, own, ofValues] = await Promise.all([
-      weight.read(),
-      graph.matrix([`${module}.bias`]).read(),
-      readValueBias(),
-    ]);
-    return own.map((sum, row) =>
-      ofValues.reduce((sum, x, column) => sum + x * (matrix[row * ofValues.length + column] as number), sum),
-    );
-  });
-  return { product: gpuProduct(graph, context, weight), bias };
-}
-
 /** x W^T + b, where nothing behind it could add b in its own pass. @returns [..., out] */
 export function affine(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
   return graph.forGpu
@@ -160,7 +93,11 @@ export function product(
  * again; ONNX Runtime makes a Gemm of a product of two matrices and a bias behind it, but not of a batch.
  * @param x [batch, length, in]
  */
-function gpuProduct(graph: GraphBuilder, x: Value, { name, shape: [outputs, inputs], read }: Matrix): Value {
+export function gpuProduct(
+  graph: GraphBuilder,
+  x: Value,
+  { name, shape: [outputs, inputs], read }: Matrix,
+): Value {
   const transposed = graph.computed(`${name}.transposed`, [inputs, outputs], async () =>
     transpose(await read(), inputs),
   );
@@ -213,17 +150,4 @@ const LEAST_GELU = -0.17;
 /** Linear, GELU, linear. */
 export function feedForward(graph: GraphBuilder, x: Value, first: string, second: string): Projection {
   return project(graph, gelu(graph, project(graph, x, first)), second, { least: LEAST_GELU });
-}
-
-/**
- * softmax(Q K^T / sqrt(d)) V over the heads, as one operator. Vaswani et al. 2017, arXiv:1706.03762.
- * @param query [batch, queries, hidden]
- * @param key, value [batch, keys, hidden] or, already split, [batch, heads, keys, hidden / heads]
- * @returns [batch, queries, hidden]
- */
-export function attention(
-  graph: GraphBuilder,
-  { query, key, value, heads }: { query: Value; key: Value; value: Value; heads: number },
-): Value {
-  return graph.op("com.microsoft:MultiHeadAttention", [query, key, value], { num_heads: heads });
 }

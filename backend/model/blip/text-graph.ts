@@ -1,20 +1,18 @@
 /** BLIP's text decoder, a BERT with cross-attention, as pieces of an ONNX graph. Li et al. 2022, arXiv:2201.12086. */
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
+import { attention, keysOrValues, projectAttended } from "./attention.ts";
 import type { TextConfig } from "./config.ts";
 import {
   addAndNorm,
-  attention,
   feedForward,
   gelu,
-  keysOrValues,
   layerNorm,
   linear,
   linears,
   type Projection,
   product,
   project,
-  projectAttended,
 } from "./layers.ts";
 import { OUTPUT_BIAS, OUTPUT_MATRIX, WORD_EMBEDDING } from "./output-layer.ts";
 

@@ -2,16 +2,9 @@
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
+import { attention, projectAttended, queryKeysValues } from "./attention.ts";
 import type { VisionConfig } from "./config.ts";
-import {
-  addAndNorm,
-  affine,
-  attention,
-  feedForward,
-  layerNorm,
-  projectAttended,
-  queryKeysValues,
-} from "./layers.ts";
+import { addAndNorm, affine, feedForward, layerNorm } from "./layers.ts";
 import { interpolatePositions } from "./position-embedding.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import { addStem, stemStride } from "./stem-graph.ts";

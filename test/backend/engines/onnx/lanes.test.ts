@@ -1,11 +1,7 @@
-import { copyFile, truncate, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Engine } from "../../../../backend/engines/engine.ts";
-import { createCpuEngine, withLanes } from "../../../../backend/engines/onnx/lanes.ts";
-import { createThreadedOnnxEngine } from "../../../../backend/engines/onnx/threaded.ts";
+import { withLanes } from "../../../../backend/engines/onnx/lanes.ts";
 import { createFakeEngine } from "../../../support/fake-engine.ts";
-import { temporaryFolder, tinyBundle } from "../../../support/tiny-blip.ts";
 
 const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
 const pixels = (batch: number) => new Uint8Array(batch * 3 * 16 * 16);
@@ -83,47 +79,35 @@ test("closes all of them", async () => {
   expect([whole, ...lanes].map(({ closed }) => closed)).toEqual([true, true, true]);
 });
 
-test("lanes answer what one engine answers", async () => {
-  const bundle = await tinyBundle();
-  const { size } = bundle.manifest.image;
-  const [cpu, one] = await Promise.all([
-    createCpuEngine({ bundle, threads: 3, maxBatchSize: 4 }),
-    createThreadedOnnxEngine({ bundle, threads: 2 }),
+test("where the whole is a lane too, it is never asked twice at once", async () => {
+  const [whole, second] = [createFakeEngine(), createFakeEngine()];
+  const opened = Promise.withResolvers<readonly Engine[]>();
+  const engine = withLanes({ whole, openLanes: () => opened.promise, maxBatchSize: 8 });
+  const generate = (batch: number) => engine.generate(pixels(batch), batch, GREEDY);
+  await generate(8);
+  whole.hold();
+  const first = generate(8);
+  opened.resolve([whole, second]);
+  await vi.waitFor(() => expect(engine.concurrency).toBe(2));
+  await generate(8);
+  await generate(2);
+  expect([whole, second].map(({ passes }) => passes.map(({ batch }) => batch))).toEqual([
+    [8, 8],
+    [8, 2],
   ]);
-  onTestFinished(async () => {
-    await Promise.all([cpu.close(), one.close()]);
-  });
-  const noise = (batch: number) =>
-    new Uint8Array(batch * 3 * size * size).map((_, i) => ((i + batch) * 7919) % 251);
-  for (let pass = 0; pass < 2; pass++) await cpu.generate(noise(4), 4, GREEDY);
-  await vi.waitFor(() => expect(cpu.concurrency).toBe(3), 10_000);
-  const batches = [4, 3, 4];
-  const together = await Promise.all(batches.map((batch) => cpu.generate(noise(batch), batch, GREEDY)));
-  for (const [i, batch] of batches.entries()) {
-    expect(together[i]).toEqual(await one.generate(noise(batch), batch, GREEDY));
-  }
+  whole.release();
+  await first;
+  second.hold();
+  const other = generate(8);
+  await generate(8);
+  expect(whole.passes).toHaveLength(3);
+  second.release();
+  await other;
+  await engine.close();
+  expect([whole, second].map(({ closed }) => closed)).toEqual([true, true]);
 });
 
-test("a bundle that was written over the one it serves does not answer in its name", async () => {
-  const [bundle, other] = [await tinyBundle(), await tinyBundle({ adapted: true })];
-  const { size } = bundle.manifest.image;
-  const engine = await createCpuEngine({ bundle, threads: 2, maxBatchSize: 1 });
-  await copyFile(other.graphPath, bundle.graphPath);
-  for (let pass = 0; pass < 2; pass++) await engine.generate(new Uint8Array(3 * size * size), 1, GREEDY);
-  // Lanes that are being opened are waited for.
-  await engine.close();
-  expect(engine.concurrency).toBe(1);
-});
-
-test("weights that are large are held once", async () => {
-  const bundle = await tinyBundle();
-  const { size } = bundle.manifest.image;
-  const graphPath = path.join(await temporaryFolder(), "model.onnx");
-  await copyFile(bundle.graphPath, graphPath);
-  await writeFile(`${graphPath}.data`, "");
-  await truncate(`${graphPath}.data`, 200 * 1024 * 1024);
-  const engine = await createCpuEngine({ bundle: { ...bundle, graphPath }, threads: 2, maxBatchSize: 1 });
-  for (let pass = 0; pass < 3; pass++) await engine.generate(new Uint8Array(3 * size * size), 1, GREEDY);
-  await engine.close();
-  expect(engine.concurrency).toBe(1);
+test("batch sizes are those of the whole", () => {
+  const whole = { ...createFakeEngine(), buckets: [1, 2, 4] };
+  expect(withLanes({ whole, openLanes: async () => [], maxBatchSize: 4 }).buckets).toEqual([1, 2, 4]);
 });
