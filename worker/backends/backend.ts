@@ -53,6 +53,8 @@ export type BackendAnswer =
   | { readonly kind: "busy"; readonly retryAfterSeconds: number }
   /** It does not let us in, or does not know the route: a matter of configuration. */
   | { readonly kind: "misconfigured"; readonly reason: string }
+  /** It has the picture, and gave no answer in time. */
+  | { readonly kind: "late"; readonly reason: string }
   | { readonly kind: "broken"; readonly reason: string };
 
 export interface Backend {
@@ -168,7 +170,7 @@ export function createBackend(options: BackendOptions): Backend {
         };
       } catch (error) {
         if (error instanceof Judged) return error.answer;
-        return { kind: "broken", reason: silence(error) };
+        return { kind: isTimeout(error) ? "late" : "broken", reason: silence(error) };
       } finally {
         end();
       }
@@ -210,9 +212,11 @@ function refusal(status: number): string {
 
 /** Why there is no answer. What the platform says of it may hold the address. */
 function silence(error: unknown): string {
-  return error instanceof Error && error.name === "TimeoutError"
-    ? "no answer in time"
-    : "no connection, or it broke off";
+  return isTimeout(error) ? "no answer in time" : "no connection, or it broke off";
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === "TimeoutError";
 }
 
 function withOptions(url: string, options: GenerationOptions): string {
@@ -260,6 +264,7 @@ async function judgeError(response: Response): Promise<BackendAnswer> {
     return { kind: "busy", retryAfterSeconds: retryAfterSeconds(response) };
   }
   if (REFUSALS.has(response.status)) return { kind: "misconfigured", reason: refusal(response.status) };
+  if (problem?.code === "deadline-exceeded") return { kind: "late", reason: problem.code };
   const reason = problem?.code ?? `status ${response.status}`;
   return response.status < 500 ? { kind: "misconfigured", reason } : { kind: "broken", reason };
 }

@@ -3,21 +3,29 @@
  * just failed comes last until it has had time to restart.
  */
 
+import type { Failure } from "../../shared/problem.ts";
 import { failed, type Result, success } from "../../shared/result.ts";
 import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
 import type { RequestScope } from "../request/scope.ts";
-import type { Backend, BackendAnswer } from "./backend.ts";
+import type { Backend, BackendAnswer, BackendRequest } from "./backend.ts";
+import { newProbePicture } from "./probe-picture.ts";
 import { rendezvousOrder } from "./rendezvous.ts";
 
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
+/** The picture's own: another was captioned in the time that it was given. */
+const TOO_SLOW: Failure = {
+  code: "deadline-exceeded",
+  detail: "The captioner did not caption this picture in time, and captioned another one right after.",
+};
+
 /** Why one captioner gave no caption, though another may. */
 type Shortfall = Exclude<BackendAnswer, { kind: "caption" | "refused" }>;
 
 /** From the one after which the same request is most likely to succeed soon. */
-const HOPE: readonly Shortfall["kind"][] = ["busy", "broken", "misconfigured", "takes-no-options"];
+const HOPE: readonly Shortfall["kind"][] = ["busy", "late", "broken", "misconfigured", "takes-no-options"];
 
 export type PoolCaption = Pick<
   Extract<BackendAnswer, { kind: "caption" }>,
@@ -69,6 +77,7 @@ export function createBackendPool(
   return {
     async caption({ sha256, picture, options: generation, owner, scope }) {
       let shortfall: Shortfall | undefined;
+      let late: { readonly backend: Backend; readonly request: BackendRequest } | undefined;
       const candidates = order(sha256);
       for (const [index, backend] of candidates.entries()) {
         const remainingMs = scope.deadline - now();
@@ -78,19 +87,31 @@ export function createBackendPool(
           continue;
         const isLast = index === candidates.length - 1;
         const timeoutMs = isLast ? remainingMs : Math.min(attemptTimeoutMs, remainingMs);
-        const answer = await backend.caption({ picture, options: generation, owner, timeoutMs, scope });
+        const request = { picture, options: generation, owner, timeoutMs, scope };
+        const answer = await backend.caption(request);
         switch (answer.kind) {
           case "caption":
             coolingUntil.delete(backend.url);
             return success(answer);
           case "refused":
             return failed(answer.failure);
+          case "late":
           case "broken":
           case "misconfigured":
             coolingUntil.set(backend.url, now() + COOLDOWN_MS);
             scope.log.warnings.push(`captioner ${hostOf(backend)}: ${answer.kind}, ${answer.reason}`);
         }
         shortfall = moreHopeful(shortfall, answer);
+        late = answer.kind === "late" ? { backend, request } : undefined;
+      }
+      // Who waits is not kept waiting for it.
+      if (shortfall?.kind === "late" && late !== undefined && scope.priority === "background") {
+        const { backend, request } = late;
+        const other = await backend.caption({ ...request, picture: newProbePicture() });
+        if (other.kind === "caption") {
+          coolingUntil.delete(backend.url);
+          return failed(TOO_SLOW);
+        }
       }
       return failed(exhausted(shortfall));
     },
@@ -139,6 +160,7 @@ function exhausted(shortfall: Shortfall | undefined) {
       } as const;
     case "misconfigured":
       return { code: "backend-error", detail: "The captioner did not accept the request." } as const;
+    case "late":
     case "broken":
     case undefined:
       return {

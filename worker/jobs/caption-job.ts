@@ -9,7 +9,7 @@ import type { Job, JobEvent } from "../../shared/jobs.ts";
 import type { Failure, ProblemCode } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
-import { areHostsHeeded, chunksAtOnce, slowDown, speedUp } from "./host-pace.ts";
+import { areHostsHeeded, chunksAtOnce, narrow, slowDown, speedUp } from "./host-pace.ts";
 import { describeJob, expiresAt, isRunning, type JobState, type JobTerms, timesOutAt } from "./job-state.ts";
 import { type Chunk, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
 import { CHUNK_TAKES, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS } from "./limits.ts";
@@ -52,6 +52,8 @@ export type ItemReport =
       readonly failure: Failure;
       /** The picture's host asks for a pause. */
       readonly isHostBusy?: boolean;
+      /** The captioner was late with it, of its chunk the only one just then, and captioned another picture right after. */
+      readonly isLate?: boolean;
     };
 
 /** Why nothing more is begun for a while. */
@@ -60,6 +62,8 @@ export interface Pause {
   readonly ms: number;
   /** A host of pictures asks for it, and not the service. */
   readonly isHostBusy?: boolean;
+  /** The captioner captions, but was late: it may have been asked for too much at once. */
+  readonly isLate?: boolean;
 }
 
 const STATE = "state";
@@ -183,9 +187,12 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const now = this.#now();
     const heeded = pause?.isHostBusy && !areHostsHeeded(state) ? undefined : pause;
     if (heeded?.isHostBusy) slowDown(state, now);
+    else if (heeded?.isLate) narrow(state, now);
     else speedUp(state);
     const paused = heeded === undefined ? state.paused : { reason: heeded.reason, until: now + heeded.ms };
-    this.#release(number, { ...state, paused }, { due: now + (heeded?.ms ?? RETRY_DELAY_MS), takes: 0 });
+    // Item by item the next time, where one was late: whether it always is shows when it is asked for alone.
+    const again = { due: now + (heeded?.ms ?? RETRY_DELAY_MS), takes: heeded?.isLate ? 1 : 0 };
+    this.#release(number, { ...state, paused }, again);
     await this.#goOn();
   }
 
@@ -253,6 +260,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
       return;
     }
     if (report.isHostBusy && areHostsHeeded(state)) return;
+    if (report.isLate && this.#ledger.inFlight() > 1) return;
     this.#ledger.attempted(report.index);
     const attempts = this.#ledger.attemptsOf(report.index);
     if (attempts >= ITEM_ATTEMPTS) this.#ledger.finish(report.index, failedOutcome(report.failure), counts);

@@ -46,6 +46,7 @@ interface Work extends ConsumerParts {
   readonly caller: Caller;
   readonly options: CaptionOptions;
   readonly budget: ByteBudget;
+  readonly isSerial: boolean;
 }
 
 /**
@@ -146,11 +147,11 @@ async function workOn(
     await stub.close(number, [], undefined);
     return;
   }
-  const { options } = chunk;
-  const work: Work = { ...parts, caller, options };
+  const { options, isSerial } = chunk;
+  const work: Work = { ...parts, caller, options, isSerial };
   const sha256s = chunk.items.flatMap(({ sha256 }) => sha256 ?? []);
   await services.captioner.warm({ sha256s, options: generationOptions(options), caller }, scope);
-  const limit = chunk.isSerial ? pLimit(1) : parts.limit;
+  const limit = isSerial ? pLimit(1) : parts.limit;
   const captioned = captionItems(stub, number, { chunk, work, limit });
   // First come, first served: it gets its turn after the chunk's last item. One that goes item by item holds nobody up.
   void parts.limit(onBegun);
@@ -205,6 +206,10 @@ async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
         MAX_HOST_PAUSE_MS,
       );
       return { report: { index, failure, isHostBusy: true }, pause: { reason: code, ms, isHostBusy: true } };
+    }
+    if (code === "deadline-exceeded") {
+      const pause = { reason: "overloaded", ms: RETRY_DELAY_MS, isLate: true } as const;
+      return work.isSerial ? { report: { index, failure, isLate: true }, pause } : { pause };
     }
     switch (PROBLEMS[code].passesWith) {
       case "time": {

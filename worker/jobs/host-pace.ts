@@ -1,6 +1,6 @@
 /**
- * How much of a job is under way at once while its pictures' host limits how often it is asked: a quarter at each pause
- * that it asks for, one chunk more for each that needed none. Additive increase, multiplicative decrease, as TCP does
+ * How much of a job is under way at once while its pictures' host limits how often it is asked, or the captioner is late: a
+ * quarter at each pause for that, one chunk more for each that needed none. Additive increase, multiplicative decrease, as TCP does
  * (Chiu and Jain, 1989).
  */
 
@@ -20,13 +20,17 @@ export function areHostsHeeded({ fruitlessHostPauses = 0 }: JobState): boolean {
 
 /** Notes in `state` that a host asks for a pause. */
 export function slowDown(state: JobState, now: number): void {
-  // What was under way when a pause began meets it too, and says nothing new.
-  if (state.paused !== undefined && state.paused.until > now) return;
-  state.width = Math.max(1, Math.floor(chunksAtOnce(state) / DECREASE));
-  state.fruitlessHostPauses = (state.fruitlessHostPauses ?? 0) + 1;
+  if (narrow(state, now)) state.fruitlessHostPauses = (state.fruitlessHostPauses ?? 0) + 1;
 }
 
-/** Notes in `state` that a chunk was closed for which no host asked for a pause. */
+/** Notes in `state` that less is to be under way. False during a pause: what was under way when it began says nothing new. */
+export function narrow(state: JobState, now: number): boolean {
+  if (state.paused !== undefined && state.paused.until > now) return false;
+  state.width = Math.max(1, Math.floor(chunksAtOnce(state) / DECREASE));
+  return true;
+}
+
+/** Notes in `state` that a chunk was closed for which neither was asked. */
 export function speedUp(state: JobState): void {
   if (state.width === undefined) return;
   state.width = state.width + 1 < CHUNKS_IN_FLIGHT ? state.width + 1 : undefined;

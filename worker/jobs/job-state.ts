@@ -26,7 +26,7 @@ export interface JobState {
   startedAt?: number;
   finishedAt?: number;
   paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
-  /** Chunks under way at once, while the pictures' host wants fewer than all. */
+  /** Chunks under way at once, while the pictures' host or the captioner wants fewer than all. */
   width?: number | undefined;
   /** Pauses that a host of pictures asked for, since an item was done. */
   fruitlessHostPauses?: number;

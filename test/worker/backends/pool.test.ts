@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
+import { toProblem } from "../../../shared/problem.ts";
 import { Caption } from "../../../shared/schema.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import { openScope } from "../../../worker/request/scope.ts";
@@ -8,6 +9,16 @@ import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
+
+const scopeOf = (priority: "background" | "interactive") =>
+  openScope({
+    requestId: undefined,
+    traceparent: () => undefined,
+    timeoutMs: 5000,
+    priority,
+    background: { waitUntil: () => {} },
+    now: Date.now,
+  });
 
 describe("several captioners", () => {
   const URLS = "http://backend-a.test,http://backend-b.test";
@@ -140,14 +151,7 @@ describe("a fallback", () => {
     const own = network().backend("backend-a.test");
     hostedEndpoint();
     const { pool } = createServices({ ...workerEnv, ...variables } as Bindings);
-    const scope = openScope({
-      requestId: undefined,
-      traceparent: () => undefined,
-      timeoutMs: 5000,
-      priority: "background",
-      background: { waitUntil: () => {} },
-      now: Date.now,
-    });
+    const scope = scopeOf("background");
     const ask = async () => {
       const bytes = newPicture();
       const [picture, sha256] = [{ bytes, type: "image/png" }, await hashOf(bytes)];
@@ -158,6 +162,28 @@ describe("a fallback", () => {
     own.dead = true;
     expect(await ask()).toMatchObject({ ok: true, value: { generated: { caption: "a hosted dog" } } });
   });
+});
+
+test("one that is late with work of jobs is asked for a picture that it has not seen: whoever waits is not kept for that", async () => {
+  const own = network().backend("backend-a.test");
+  const late = Response.json(toProblem({ code: "deadline-exceeded", detail: "" }), { status: 504 });
+  let captionsOthers = true;
+  own.answer = async (request) =>
+    captionsOthers && (request.headers.get("content-type") ?? "") === "image/gif"
+      ? Response.json([{ generated_text: "a wall" }])
+      : late.clone();
+  const { pool } = createServices({ ...workerEnv, BACKEND_URLS: "http://backend-a.test" } as Bindings);
+  const ask = async (priority: "background" | "interactive") => {
+    const bytes = newPicture();
+    const [picture, sha256] = [{ bytes, type: "image/png" }, await hashOf(bytes)];
+    return pool.caption({ sha256, picture, options: {}, owner: undefined, scope: scopeOf(priority) });
+  };
+  expect(await ask("background")).toMatchObject({ ok: false, failure: { code: "deadline-exceeded" } });
+  const before = own.requests.length;
+  expect(await ask("interactive")).toMatchObject({ ok: false, failure: { code: "unavailable" } });
+  expect(own.requests).toHaveLength(before + 1);
+  captionsOthers = false;
+  expect(await ask("background")).toMatchObject({ ok: false, failure: { code: "unavailable" } });
 });
 
 test("one that is full and one that is set up wrongly: the caller is asked to come back", async () => {

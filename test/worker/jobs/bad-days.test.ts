@@ -115,6 +115,71 @@ test("a captioner that is dead for a while is waited for", async () => {
   expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 3, failed: 0 });
 });
 
+const late = () =>
+  Response.json(toProblem({ code: "deadline-exceeded", detail: "Not in time." }), { status: 504 });
+
+test("a picture that is always too slow for a captioner that captions others is given up after three tries of its own", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  const [slow = "", ...others] = serve(3);
+  const bytes = await network().pages.get(slow)?.().bytes();
+  backend.answer = async (request) => {
+    const isSlow = Buffer.compare(await request.bytes(), bytes ?? new Uint8Array()) === 0;
+    return isSlow ? late() : captioned();
+  };
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items([slow, ...others])));
+  expect((await ended(edge, job.id, 50_000)).counts).toMatchObject({ generated: 2, failed: 1 });
+  expect(await linesOf(edge, job.id)).toMatchObject([
+    { problem: { code: "deadline-exceeded" } },
+    { status: "generated" },
+    { status: "generated" },
+  ]);
+}, 60_000);
+
+test("what is late beside others may only have waited for them: it counts once nothing else of the job is under way", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(30))));
+  const stub = env.JOBS.getByName(job.id);
+  const pause = { reason: "overloaded", ms: -1, isLate: true } as const;
+  const failure = { code: "deadline-exceeded", detail: "" } as const;
+  const report = { index: 0, failure, isLate: true };
+  const first = (await stub.take(0, false)) as TakenChunk;
+  expect(first.isSerial).toBe(false);
+  await stub.take(1, false);
+  await stub.close(0, [], pause);
+  expect(((await stub.take(0, false)) as TakenChunk).isSerial).toBe(true);
+  for (let count = 0; count <= ITEM_ATTEMPTS; count++) await stub.close(0, [report], pause);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 0, waiting: 30 });
+  await runInDurableObject(stub, (_instance, { storage }) => {
+    storage.sql.exec("UPDATE chunks SET state = 'done' WHERE n = 1");
+  });
+  for (let count = 0; count < ITEM_ATTEMPTS; count++) await stub.close(0, [report], pause);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 1, waiting: 29 });
+});
+
+test("a captioner that captions nothing in time is waited for, and costs no item an attempt", async () => {
+  const backend = network().backend(CAPTIONER_HOST);
+  let isSlow = true;
+  backend.answer = () => (isSlow ? late() : captioned());
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  const stub = env.JOBS.getByName(job.id);
+  await vi.waitFor(() => expect(backend.requests.length).toBeGreaterThan(1), 10_000);
+  const attempts = () =>
+    runInDurableObject(stub, (_instance, { storage }) =>
+      storage.sql.exec<{ attempts: number }>("SELECT attempts FROM items").one(),
+    );
+  await vi.waitFor(async () => {
+    const { paused } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    expect(paused?.reason).toBe("unavailable");
+  }, 10_000);
+  expect(await attempts()).toEqual({ attempts: 0 });
+  isSlow = false;
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 1, failed: 0 });
+});
+
 test("a failure that may pass is tried three times, and then is the item's own", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const [good = "", bad = ""] = serve(2);

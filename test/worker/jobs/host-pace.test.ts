@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { areHostsHeeded, chunksAtOnce, slowDown, speedUp } from "../../../worker/jobs/host-pace.ts";
+import { areHostsHeeded, chunksAtOnce, narrow, slowDown, speedUp } from "../../../worker/jobs/host-pace.ts";
 import type { JobState } from "../../../worker/jobs/job-state.ts";
 import { CHUNKS_IN_FLIGHT, FRUITLESS_HOST_PAUSES } from "../../../worker/jobs/limits.ts";
 
@@ -31,6 +31,13 @@ test("what was under way when a pause began slows down nothing further", () => {
   job.paused = { reason: "url-unreachable", until: 2000 };
   for (let count = 0; count < 50; count++) slowDown(job, 1500);
   expect(chunksAtOnce(job)).toBe(CHUNKS_IN_FLIGHT / 4);
+  expect(areHostsHeeded(job)).toBe(true);
+});
+
+test("a captioner that is late leaves a quarter as well, and says nothing of hosts", () => {
+  const job = state();
+  for (let count = 0; count <= FRUITLESS_HOST_PAUSES; count++) narrow(job, count * 1000);
+  expect(chunksAtOnce(job)).toBe(1);
   expect(areHostsHeeded(job)).toBe(true);
 });
 
