@@ -78,6 +78,7 @@ async function readJson(
   }
   const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(json), "bad-request");
   const fromQuery = termsOf(query);
+  if (webhook !== undefined && fromQuery.webhook !== undefined) throw twoWebhooks();
   if (items.length > MAX_JOB_ITEMS) throw tooMany();
   for (const [index, item] of items.entries()) await sink.push(toItem(item, `item ${index}`));
   const digest = createDigest(request, query);
@@ -261,6 +262,11 @@ function createDigest(request: Request, query: Query): Digest {
       return toHex(await stream.digest);
     },
   };
+}
+
+function twoWebhooks(): FailureError {
+  const detail = "webhook: expected one value, got one in the query and one in the body.";
+  return new FailureError({ code: "bad-options", detail });
 }
 
 function tooMany(): FailureError {

@@ -185,6 +185,13 @@ test.each([
   ["a key with spaces", ndjson([{}]), { headers: { "idempotency-key": "a b" } }, 400, "bad-request"],
   ["a coded body", "x", { headers: { "content-encoding": "gzip" } }, 415, "unsupported-encoding"],
   ["a private webhook", ndjson([{}]), { query: "?webhook=http%3A%2F%2F10.0.0.1%2F" }, 403, "url-refused"],
+  [
+    "two webhooks, of which one would be told nothing",
+    { items: [{ sha256: "0".repeat(64) }], webhook: "https://a.example.com/" },
+    { query: "?webhook=https%3A%2F%2Fb.example.com%2F" },
+    400,
+    "bad-options",
+  ],
 ])("refuses %s and keeps nothing", async (_what, body, init, status, code) => {
   const response = await postJob(await startKeyedEdge(), body, init);
   expect([response.status, (await problemOf(response)).code]).toEqual([status, code]);
