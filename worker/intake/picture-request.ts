@@ -41,6 +41,8 @@ export interface IntakeParts {
 
 /** A form's fields that may hold the picture, as upload widgets and other services call them. */
 const FILE_FIELDS = ["image", "file", "data"] as const;
+/** Of a form whose fields may all have other names: that is what its sender has to be told. */
+const BEGIN_OF_FORM = /^[\w-]{1,40}=/;
 
 /**
  * Reads the picture and the options of a request; options of the body go before those of the query.
@@ -112,21 +114,22 @@ async function fromFields(
   parts: IntakeParts,
 ): Promise<PictureRequest> {
   const { url, image, file: fileText, data, ...beside } = texts;
+  const base64 = image ?? fileText ?? data;
+  // Before its options: what is no option may have been meant as the picture.
+  if (file === undefined && base64 === undefined && url === undefined) {
+    throw new FailureError({
+      code: "empty-body",
+      detail: `The form has no picture: send a file in the field "${FILE_FIELDS[0]}", or an address in "url".`,
+    });
+  }
   const options = { ...parseOptions(query), ...parseOptions(beside) };
   if (file !== undefined) {
     if (file.length > MAX_IMAGE_BYTES) orThrow(imageTooLarge());
     return { ...toPicture({ bytes: file, sha256: await contentHash(file) }), options };
   }
-  const base64 = image ?? fileText ?? data;
   if (base64 !== undefined) return { ...(await pictureFromBase64(base64)), options };
-  if (url !== undefined) {
-    const { url: address } = parseWith(CaptionJsonRequest, { url }, "bad-request");
-    return { ...toPicture(await parts.fetchPicture(address ?? url)), options };
-  }
-  throw new FailureError({
-    code: "empty-body",
-    detail: `The form has no picture: send a file in the field "${FILE_FIELDS[0]}", or an address in "url".`,
-  });
+  const { url: address = "" } = parseWith(CaptionJsonRequest, { url }, "bad-request");
+  return { ...toPicture(await parts.fetchPicture(address)), options };
 }
 
 type Named<Value> = readonly [name: string, value: Value];
@@ -202,5 +205,6 @@ function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
     // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
     return [name, isFileField(name) ? value.trim().replaceAll(" ", "+") : value];
   });
-  return fields.some(([name]) => isPictureField(name)) ? formFields([], fields) : undefined;
+  const isForm = BEGIN_OF_FORM.test(text) || fields.some(([name]) => isPictureField(name));
+  return isForm ? formFields([], fields) : undefined;
 }

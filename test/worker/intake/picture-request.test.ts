@@ -125,6 +125,15 @@ describe("forms", () => {
     expect(Caption.parse(await (await send(form, FORM)).json()).sha256).toBe(await hashOf(picture));
   });
 
+  test("whose fields all have other names is told which of them holds the picture; other text is no form", async () => {
+    const answer = async (body: string) => problemOf(await send(body, "application/x-www-form-urlencoded"));
+    for (const body of ["uri=https%3A%2F%2Fpictures.example.org%2Fa.png", "prompt=a+dog"]) {
+      const detail = expect.stringMatching(/The form has no picture: .*"image".*"url"/);
+      expect(await answer(body)).toMatchObject({ code: "empty-body", detail });
+    }
+    expect(await answer("hello")).toMatchObject({ code: "not-an-image" });
+  });
+
   test("text that is base64 in the picture's field, urlencoded or not", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();
