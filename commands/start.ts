@@ -23,10 +23,10 @@ import {
   SETTINGS_FILE,
   SettingsError,
 } from "../local/settings.ts";
-import { forwardOutput } from "../local/worker-output.ts";
+import { forwardOutput, tellsOfCrash } from "../local/worker-output.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import { ModelIdentity } from "../shared/schema.ts";
-import { runCommand, UsageError, userPath } from "./command-line.ts";
+import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { bundleFolder } from "./options.ts";
 import { Port, requireFreePorts } from "./ports.ts";
 import { formatBytes, printLines, progressLine, whileWaiting } from "./progress.ts";
@@ -38,6 +38,8 @@ const PARENT_POLL_MS = 250;
 const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */
 const WORKER_READY_WITHIN_MS = 60_000;
+/** For a worker whose runtime crashed; wrangler starts it again within a second. */
+const WORKER_BACK_WITHIN_MS = 10_000;
 
 const Options = z.object({
   bundle: bundleFolder,
@@ -99,11 +101,11 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   const { id, revision } = await servedModel(backendPort, settings.backend.BACKEND_SECRET);
   console.log(printable(`Model ${id}, revision ${revision}`));
 
-  const worker = await startWorker(settings, { port, backendPort });
+  const { worker, lost } = await startWorker(settings, { port, backendPort });
   const ready = answersOk(`http://${LOOPBACK}:${port}/readyz`, { withinMs: WORKER_READY_WITHIN_MS, signal });
   await whileWaiting("Starting the API", whileAlive(worker, ready, signal));
   printHowTo(`http://${LOOPBACK}:${port}`);
-  await Promise.race(children.map((child) => whileAlive(child, aborted(signal), signal)));
+  await Promise.race([lost, ...children.map((child) => whileAlive(child, aborted(signal), signal))]);
   return 0;
 }
 
@@ -150,10 +152,11 @@ function startBackend(
   return backend;
 }
 
+/** The worker, and what rejects once its runtime has crashed and not come back. */
 async function startWorker(
   settings: LocalSettings,
   { port, backendPort }: { readonly port: number; readonly backendPort: number },
-): Promise<Child> {
+): Promise<{ readonly worker: Child; readonly lost: Promise<never> }> {
   const variables = resolve(root, `.wrangler/start-${port}.env`);
   await mkdir(resolve(root, ".wrangler"), { recursive: true });
   const given = { ...settings.worker, BACKEND_URLS: `http://${LOOPBACK}:${backendPort}` };
@@ -165,10 +168,26 @@ async function startWorker(
     [WRANGLER_SCRIPT, "dev", ...files, "--port", String(port), "--log-level", "warn"],
     { cwd: root, env: { ...inheritedEnvironment(process.env), ...QUIET_WRANGLER } },
   );
-  forwardOutput(worker.stdout, (text) => printLines(process.stdout, text));
-  forwardOutput(worker.stderr, (text) => printLines(process.stderr, text));
+  const { promise: lost, reject } = Promise.withResolvers<never>();
+  lost.catch(() => {});
+  const forward = (to: NodeJS.WritableStream) => (text: string) => {
+    printLines(to, text);
+    if (tellsOfCrash(text)) requireBack(`http://${LOOPBACK}:${port}/healthz`).catch(reject);
+  };
+  forwardOutput(worker.stdout, forward(process.stdout));
+  forwardOutput(worker.stderr, forward(process.stderr));
   children.push(worker);
-  return worker;
+  return { worker, lost };
+}
+
+/** wrangler does not set up anew the runtime that stands before the worker's own: that one takes requests and answers none. */
+async function requireBack(url: string): Promise<void> {
+  const { signal } = interruption;
+  try {
+    await answersOk(url, { withinMs: WORKER_BACK_WITHIN_MS, signal });
+  } catch (cause) {
+    throw new CommandError("The worker's runtime crashed and did not come back: start it again.", { cause });
+  }
 }
 
 /** What the backend chose of the bundle's precisions, each of which has a revision of its own. */

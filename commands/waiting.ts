@@ -33,8 +33,10 @@ export async function answersOk(
   }: { readonly withinMs?: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const deadline = performance.now() + withinMs;
+  // A connection may be taken and never answered.
+  const limit = Number.isFinite(withinMs) ? AbortSignal.any([signal, AbortSignal.timeout(withinMs)]) : signal;
   while (performance.now() < deadline) {
-    const isOk = await fetch(url).then(
+    const isOk = await fetch(url, { signal: limit }).then(
       ({ ok }) => ok,
       () => false,
     );

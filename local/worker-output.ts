@@ -12,6 +12,14 @@ const MESSAGE_BEGINS = /(?<=\n)(?=(?:\u001b\[\d+m)*[✘▲⎔🪵])/u;
  */
 const FAILED_FETCH = /sentryErrorContext = jsgInternalError/;
 
+/** wrangler says so of a runtime that ended by itself, and starts it again. */
+const CRASH = /The Workers runtime crashed/;
+
+/** Whether wrangler says in `text` that the runtime crashed. */
+export function tellsOfCrash(text: string): boolean {
+  return CRASH.test(text);
+}
+
 /** Passes on to `write` what whoever runs the worker can use. */
 export function forwardOutput(from: Readable, write: (text: string) => void): void {
   let kept = "";

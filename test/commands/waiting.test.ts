@@ -41,3 +41,11 @@ test("a service is waited for until it answers well; one that does not in time i
   expect(asked).toBe(3);
   await expect(answersOk(url, { withinMs: 0, signal: NEVER })).rejects.toThrow(`${url} was not ready`);
 });
+
+test("one that takes the connection and never answers is not waited for any longer", async () => {
+  const server = createServer(() => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/readyz`;
+  await expect(answersOk(url, { withinMs: 100, signal: NEVER })).rejects.toThrow(`${url} was not ready`);
+});

@@ -213,6 +213,16 @@ describe("npm start ends", () => {
     expect(service.output()).toMatch(/The backend ended with signal SIGKILL/);
     await expectGone(service);
   }, 60_000);
+
+  test("when the runtime in front of its worker dies, and says so", async () => {
+    const service = await startForTest();
+    await service.printed(READY);
+    const [runtime] = await service.pids("workerd serve");
+    process.kill(runtime ?? 0, "SIGKILL");
+    expect(await service.status()).toBe(1);
+    expect(service.output()).toMatch(/The worker's runtime crashed and did not come back/);
+    await expectGone(service);
+  }, 60_000);
 });
 
 describe("npm start refuses", () => {
