@@ -1,10 +1,12 @@
 /** A captioner in this process with no server around it, for commands and measurements. */
 
-import { type Device, openBundle } from "./bundle/bundle.ts";
+import { availableParallelism } from "node:os";
+import type { Device } from "./bundle/bundle.ts";
 import { checkRevision } from "./bundle/revision.ts";
 import { createTokenizer } from "./bundle/tokenizer.ts";
 import { type Captioner, createCaptioner } from "./captioner/captioner.ts";
 import type { Engine } from "./engines/engine.ts";
+import { openFastest } from "./engines/measured-dtype.ts";
 import { createOnnxEngine } from "./engines/onnx/engine.ts";
 import type { BuildOptions } from "./model/build.ts";
 import { openEmbeddedBundle } from "./model/embedded.ts";
@@ -15,12 +17,13 @@ export interface LocalCaptioner {
   readonly engine: Engine;
 }
 
-/** Opens the bundle in `folder`, or the embedded one, which is built first where it is missing. */
+/** Opens the bundle in `folder`, in the precision that a server on this machine takes by default, or the embedded one, which is built first where it is missing. */
 export async function openLocalCaptioner(
   folder: string | undefined,
   { device = "cpu", onProgress }: { device?: Device; onProgress?: BuildOptions["onProgress"] } = {},
 ): Promise<LocalCaptioner> {
-  const bundle = folder ? await openBundle(folder, { device }) : await openEmbeddedBundle(onProgress);
+  const here = { device, threads: availableParallelism() };
+  const bundle = folder ? (await openFastest(folder, here)).bundle : await openEmbeddedBundle(onProgress);
   await checkRevision(bundle);
   const engine = await createOnnxEngine({ bundle, device });
   return { captioner: createCaptioner({ engine, tokenizer: await createTokenizer(bundle) }), engine };
