@@ -5,13 +5,15 @@ import { resolve, sep } from "node:path";
 import * as z from "zod";
 import { DTYPES_BY_DEVICE, Dtype, openBundle, variantsOf } from "../backend/bundle/bundle.ts";
 import { TRITON_MODEL } from "../backend/bundle/triton-models.ts";
+import { readPreprocessing } from "../backend/model/blip/preprocessing.ts";
 import { buildBundle } from "../backend/model/build.ts";
 import { requireReplaceable } from "../backend/model/bundle-folder.ts";
 import { parseHubConfig } from "../backend/model/hub/config.ts";
 import { fetchModel } from "../backend/model/hub/fetch-model.ts";
 import { type ModelRole, parseRepository } from "../backend/model/hub/repository.ts";
-import { writeTritonRepository } from "../backend/model/triton/repository.ts";
+import { requireSamePorts, writeTritonRepository } from "../backend/model/triton/repository.ts";
 import { folderId, type ModelFolder } from "../backend/model/weights/model-folder.ts";
+import { hasPictureHead } from "../backend/model/weights/picture-head.ts";
 import { shellWord } from "../shared/shell-word.ts";
 import { runCommand, UsageError, userPath } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
@@ -77,8 +79,15 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   if (options.triton !== undefined) requireForTriton(options.triton, options);
   await requireReplaceable(options.out);
   const startedAt = performance.now();
+  const base = await modelFolder(options.base, "base");
+  if (options.triton !== undefined) {
+    const size = options["image-size"] ?? (await readPreprocessing(base.folder)).size;
+    const shapes = { image: { size }, picture_head: await hasPictureHead(base.folder) };
+    // Now, as the bundle would take the place of another that is served.
+    await requireSamePorts({ folder: options.triton, model: TRITON_MODEL }, shapes);
+  }
   const manifest = await buildBundle({
-    base: await modelFolder(options.base, "base"),
+    base,
     ...(options.adapter === undefined ? {} : { adapter: await modelFolder(options.adapter, "adapter") }),
     dtypes: options.dtype,
     ...(options["image-size"] === undefined ? {} : { imageSize: options["image-size"] }),

@@ -3,7 +3,6 @@
  * that serve one graph. Types and names only: no files, no gRPC.
  */
 
-import type { BundleManifest } from "./bundle.ts";
 import { PORTS } from "./ports.ts";
 
 /** A tensor in KServe's terms; -1 is any size. */
@@ -26,6 +25,12 @@ export interface ServedModels {
   readonly unbatched: ServedModel;
 }
 
+/** What of a bundle decides which ports its models have. */
+export interface PortShapes {
+  readonly image: { readonly size: number };
+  readonly picture_head: boolean;
+}
+
 /** What the batched model is called where nobody names it. */
 export const TRITON_MODEL = "caption";
 
@@ -36,10 +41,7 @@ export const MAX_BATCHED_ROWS = 32;
 export const ROW_MAX_NEW_TOKENS = "row_max_new_tokens";
 
 /** @param name of the batched model, and what the other's begins with */
-export function servedModels(
-  name: string,
-  { image, picture_head }: Pick<BundleManifest, "image" | "picture_head">,
-): ServedModels {
+export function servedModels(name: string, { image, picture_head }: PortShapes): ServedModels {
   const pixels: ServedPort = {
     name: PORTS.pixels,
     datatype: "UINT8",

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -63,6 +63,17 @@ describe("npm run model:build", () => {
     expect(stdout).toContain(`--bundle '${out}' --images`);
     expect(stdout).toMatch(/int8, revision .*fp16, revision .*model 'caption' for Triton, fp16/s);
     expect(readFileSync(join(triton, "caption/config.pbtxt"), "utf8")).toMatch(/dynamic_batching/);
+  });
+
+  test("a repository for Triton with another picture size is refused before anything is written", async () => {
+    const folder = await temporaryFolder();
+    const [out, triton] = [join(folder, "bundle"), join(folder, "triton")];
+    const args = ["--base", TINY_BASE.folder, "--triton", triton, "--dtype", "fp16", "--out"];
+    expect(await runCommand("model-build", [...args, out])).toMatchObject({ status: 0 });
+    const other = join(folder, "other");
+    const { stderr, status } = await runCommand("model-build", [...args, other, "--image-size", "64"]);
+    expect(stderr).toMatch(/^\S+caption holds version \d+ with another picture size/);
+    expect([status, existsSync(other)]).toEqual([1, false]);
   });
 
   test.each([

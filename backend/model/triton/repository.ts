@@ -12,6 +12,7 @@ import { PORTS } from "../../bundle/ports.ts";
 import {
   MAX_BATCHED_ROWS,
   modelVersion,
+  type PortShapes,
   ROW_MAX_NEW_TOKENS,
   type ServedModel,
   type ServedPort,
@@ -57,9 +58,7 @@ const WARM_UP_FOLDER = "warmup";
 export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
   const { bundle, folder, model } = options;
   const { batched, unbatched } = servedModels(model, bundle.manifest);
-  const version = modelVersion(bundle.manifest.revision);
-  await requireSamePorts(join(folder, batched.name), version, batchedPorts(batched));
-  await requireSamePorts(join(folder, unbatched.name), version, unbatchedPorts(unbatched));
+  await requireSamePorts({ folder, model }, bundle.manifest, modelVersion(bundle.manifest.revision));
   await writeModel(options, batched, batchedConfig(batched), (path) =>
     writeBatchableGraph(bundle.graphPath, path),
   );
@@ -68,7 +67,23 @@ export async function writeTritonRepository(options: TritonRepositoryOptions): P
   );
 }
 
-async function requireSamePorts(modelFolder: string, version: string, wanted: string): Promise<void> {
+/**
+ * Whether models of these shapes may be written into a repository, which is known before there is a bundle. `version`: one
+ * that would be replaced.
+ *
+ * @throws BundleError where it holds a version with other ports
+ */
+export async function requireSamePorts(
+  { folder, model }: Pick<TritonRepositoryOptions, "folder" | "model">,
+  shapes: PortShapes,
+  version?: string,
+): Promise<void> {
+  const { batched, unbatched } = servedModels(model, shapes);
+  await requirePorts(join(folder, batched.name), version, batchedPorts(batched));
+  await requirePorts(join(folder, unbatched.name), version, unbatchedPorts(unbatched));
+}
+
+async function requirePorts(modelFolder: string, version: string | undefined, wanted: string): Promise<void> {
   const config = join(modelFolder, CONFIG_FILE);
   if (!(await fileExists(config)) || (await readFile(config, "utf8")).includes(wanted)) return;
   const others = (await readdir(modelFolder)).filter((name) => /^\d+$/.test(name) && name !== version);
