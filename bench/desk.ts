@@ -11,7 +11,8 @@ import type { Browser, CDPSession, Page } from "playwright-core";
 import sharp from "sharp";
 import * as z from "zod";
 import { launchBrowser, requireChromium } from "../local/chromium.ts";
-import { startBackend, startEdge } from "../test/e2e/edge-support.ts";
+import { startEdge } from "../local/edge.ts";
+import { startBackend } from "../test/e2e/edge-support.ts";
 import { distinct } from "./backend-process.ts";
 import { median, percentile, type Report } from "./report.ts";
 

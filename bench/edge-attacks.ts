@@ -8,10 +8,12 @@ import { randomBytes } from "node:crypto";
 import { request } from "node:http";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
+import { type RunningEdge, startEdge } from "../local/edge.ts";
+import { startServer } from "../local/local-server.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { Problem } from "../shared/problem.ts";
 import { BatchLine } from "../shared/schema.ts";
-import { type RunningEdge, startBackend, startEdge, startServer } from "../test/e2e/edge-support.ts";
+import { startBackend } from "../test/e2e/edge-support.ts";
 import { jpegPicture } from "../test/support/pictures.ts";
 
 export interface AttackRow {

@@ -11,7 +11,7 @@ import { openBundle } from "../backend/bundle/bundle.ts";
 import { createOnnxEngine } from "../backend/engines/onnx/engine.ts";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { createCaptionClient } from "../client/index.ts";
-import { startEdge } from "../test/e2e/edge-support.ts";
+import { startEdge } from "../local/edge.ts";
 import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { decode, perSecond, runEngine } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import * as z from "zod";
-import type { RunningEdge } from "../test/e2e/edge-support.ts";
+import type { RunningEdge } from "../local/edge.ts";
 
 const SAMPLE_EVERY_MS = 500;
 const MIB = 1024 * 1024;

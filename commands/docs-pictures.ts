@@ -7,7 +7,7 @@ import * as z from "zod";
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../backend/model/embedded.ts";
 import { startBackend } from "../bench/backend-process.ts";
 import { launchBrowser, requireChromium } from "../local/chromium.ts";
-import { startEdge } from "../test/e2e/edge-support.ts";
+import { startEdge } from "../local/edge.ts";
 import { runCommand } from "./command-line.ts";
 
 /** Pixels around what is shown. */

@@ -48,7 +48,7 @@ const IMPORT =
 
 /** Every module of ours and the modules it imports, paths from the repository's root. */
 const IMPORTS: ReadonlyMap<string, readonly string[]> = new Map(
-  globSync("{shared,client,worker,backend,evaluation,site,commands,bench}/**/*.ts", { cwd: ROOT })
+  globSync("{shared,client,worker,backend,evaluation,site,commands,local,bench}/**/*.ts", { cwd: ROOT })
     .filter((file) => !file.endsWith(".d.ts"))
     .map((file) => {
       const text = readFileSync(join(ROOT, file), "utf8");

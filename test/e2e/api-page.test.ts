@@ -8,10 +8,11 @@ import { promisify } from "node:util";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { BatchLine, Caption } from "../../shared/schema.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { APPEARANCES, appearAs, axeViolations, sidewaysScroll } from "./browser-support.ts";
-import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 describe.skipIf(CHROMIUM === undefined)("the API's page", () => {
   let edge: RunningEdge;

@@ -10,9 +10,9 @@ import { fileURLToPath } from "node:url";
 import { afterEach, expect, onTestFinished, test } from "vitest";
 import { buildBundle } from "../../backend/model/build.ts";
 import { EMBEDDED_BUNDLE } from "../../backend/model/embedded.ts";
+import { freePort } from "../../local/local-server.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
-import { freePort } from "./edge-support.ts";
 
 /** Linux has a file whose disk is always full. */
 const FULL_DISK = "/dev/full";

@@ -5,11 +5,12 @@ import { once } from "node:events";
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
-import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 const PICTURES = 12;
 let edge: RunningEdge;

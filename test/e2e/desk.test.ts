@@ -8,19 +8,13 @@ import { buffer } from "node:stream/consumers";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
+import { type LocalServer, startServer } from "../../local/local-server.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { APPEARANCES, appearAs, axeViolations, sidewaysScroll } from "./browser-support.ts";
-import {
-  keys,
-  type RubbishServer,
-  type RunningBackend,
-  type RunningEdge,
-  startBackend,
-  startEdge,
-  startServer,
-} from "./edge-support.ts";
+import { keys, type RunningBackend, startBackend } from "./edge-support.ts";
 
 describe.skipIf(CHROMIUM === undefined)("the desk", () => {
   let edge: RunningEdge;
@@ -631,7 +625,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
 async function inFrontOf(
   edge: RunningEdge,
   refuse: (response: ServerResponse) => boolean,
-): Promise<RubbishServer> {
+): Promise<LocalServer> {
   return startServer(async (request, response) => {
     const body = await buffer(request);
     if (request.method === "POST" && refuse(response)) return;

@@ -1,18 +1,13 @@
 /** The running edge on bad days: what the client sees when captioners die, stall or lie. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
+import { freePort, startServer } from "../../local/local-server.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { jpegPicture } from "../support/pictures.ts";
-import {
-  freePort,
-  type RunningBackend,
-  type RunningEdge,
-  startBackend,
-  startEdge,
-  startServer,
-} from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 const post = (edge: RunningEdge, body: Uint8Array<ArrayBuffer>) =>
   fetch(`${edge.url}/v1/captions`, { method: "POST", body });

@@ -3,8 +3,9 @@
 import { InferenceClient } from "@huggingface/inference";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CaptionApiError, createCaptionClient } from "../../client/index.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { jpegPicture } from "../support/pictures.ts";
-import { keys, type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { keys, type RunningBackend, startBackend } from "./edge-support.ts";
 
 let edge: RunningEdge;
 let backend: RunningBackend;

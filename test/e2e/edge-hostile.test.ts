@@ -1,11 +1,12 @@
 /** The running edge with a real decoder behind it, under hostile input: every request gets its own answer, and both live on. */
 
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { type HostileRequest, hostileCorpus } from "./edge-hostile-corpus.ts";
-import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 const MIXED_REQUESTS = 2_000;
 const CLIENTS = 32;

@@ -2,15 +2,11 @@
 
 import { afterEach, expect, test, vi } from "vitest";
 import { createCaptionClient } from "../../client/index.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
+import { startServer } from "../../local/local-server.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { jpegPicture } from "../support/pictures.ts";
-import {
-  type RunningBackend,
-  type RunningEdge,
-  startBackend,
-  startEdge,
-  startServer,
-} from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 /** Slow enough that a job of some hundred items is met in the middle. */
 const ANSWER_AFTER_MS = 150;

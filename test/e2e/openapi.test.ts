@@ -3,7 +3,7 @@
 import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
-import { type RunningEdge, startEdge } from "./edge-support.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 
 const Content = z.record(z.string(), z.object({ examples: z.record(z.string(), z.unknown()).optional() }));
 const Operation = z.object({

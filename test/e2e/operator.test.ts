@@ -10,11 +10,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { EMBEDDED_BUNDLE } from "../../backend/model/embedded.ts";
 import { type BackendProcess, startBackend } from "../../bench/backend-process.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
+import { freePort } from "../../local/local-server.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { runCommand } from "../support/run-command.ts";
 import { tinyBundle } from "../support/tiny-blip.ts";
-import { freePort, type RunningEdge, startEdge } from "./edge-support.ts";
 
 const SECRET = "a-secret-of-enough-length";
 const PHOTO = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));

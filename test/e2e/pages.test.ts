@@ -1,8 +1,8 @@
 /** The pages as wrangler serves them, beside the worker: headers, links, caching. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { Problem } from "../../shared/problem.ts";
-import { type RunningEdge, startEdge } from "./edge-support.ts";
 
 let edge: RunningEdge;
 beforeAll(async () => {

@@ -6,15 +6,16 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { EMBEDDED_BUNDLE } from "../../backend/model/embedded.ts";
 import { type BackendProcess, startBackend } from "../../bench/backend-process.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
+import { type LocalServer, startServer } from "../../local/local-server.ts";
 import { readCsvTable } from "../../shared/csv.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
-import { type RubbishServer, type RunningEdge, startEdge, startServer } from "./edge-support.ts";
 
 const CAT = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));
 
 let backend: BackendProcess;
-let media: RubbishServer;
+let media: LocalServer;
 let fetched: string[];
 let edge: RunningEdge;
 let folder: string;

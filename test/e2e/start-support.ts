@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { freePort } from "./edge-support.ts";
+import { freePort } from "../../local/local-server.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 

@@ -9,10 +9,10 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openFastest } from "../../backend/engines/measured-dtype.ts";
 import { buildBundle } from "../../backend/model/build.ts";
+import { freePort } from "../../local/local-server.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
-import { freePort } from "./edge-support.ts";
 import { type StartedService, startService } from "./start-support.ts";
 
 const PHOTO = fileURLToPath(new URL("../../examples/astronaut.jpg", import.meta.url));

@@ -9,8 +9,9 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod/mini";
 import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
+import { type RunningEdge, startEdge } from "../../local/edge.ts";
 import { BatchLine, Caption } from "../../shared/schema.ts";
-import { type RunningBackend, type RunningEdge, startBackend, startEdge } from "./edge-support.ts";
+import { type RunningBackend, startBackend } from "./edge-support.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CLIENT = fileURLToPath(new URL("../../client/index.ts", import.meta.url));

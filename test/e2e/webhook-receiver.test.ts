@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { Webhook } from "standardwebhooks";
 import { expect, onTestFinished, test } from "vitest";
-import { freePort } from "./edge-support.ts";
+import { freePort } from "../../local/local-server.ts";
 
 const RECEIVER = fileURLToPath(new URL("../../examples/webhook-receiver.ts", import.meta.url));
 const SECRET = `whsec_${Buffer.from("0123456789abcdef0123456789abcdef").toString("base64")}`;

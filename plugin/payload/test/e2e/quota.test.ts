@@ -3,7 +3,7 @@
 import { readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { type RunningEdge, startEdge } from "../../../../test/e2e/edge-support.ts";
+import { type RunningEdge, startEdge } from "../../../../local/edge.ts";
 import { startSite, type TestSite } from "../site.ts";
 import { type RealApi, startRealApi } from "./real-api.ts";
 

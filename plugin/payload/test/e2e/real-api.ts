@@ -2,7 +2,7 @@
 
 import { EMBEDDED_BUNDLE, openEmbeddedBundle } from "../../../../backend/model/embedded.ts";
 import { type BackendProcess, startBackend } from "../../../../bench/backend-process.ts";
-import { type RunningEdge, startEdge } from "../../../../test/e2e/edge-support.ts";
+import { type RunningEdge, startEdge } from "../../../../local/edge.ts";
 import { runCommand } from "../../../../test/support/run-command.ts";
 
 export interface RealApi {
