@@ -17,6 +17,7 @@ import {
   REQUEST_ID_HEADER,
 } from "../../shared/backend-protocol.ts";
 import { type Failure, PROBLEMS, Problem } from "../../shared/problem.ts";
+import { retryAfterMs } from "../../shared/retry-after.ts";
 import {
   BackendModel,
   type GeneratedCaption,
@@ -70,7 +71,7 @@ export interface Backend {
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** Room for the words of a calibrated model's score. */
 const MAX_MODEL_BYTES = 1024 * 1024;
-const DEFAULT_RETRY_SECONDS = 1;
+const MIN_RETRY_SECONDS = 1;
 /** A caption is one line, whatever a hosted model says, and text that every database takes. */
 const LINE_BREAKERS = /[\s\p{Cc}]+/gu;
 
@@ -278,8 +279,8 @@ async function readProblem(response: Response): Promise<Problem | undefined> {
   }
 }
 
-/** Seconds form of `Retry-After`, RFC 9110 section 10.2.3; our backend never sends a date. */
+/** Whole seconds, one at least. */
 function retryAfterSeconds(response: Response): number {
-  const seconds = Number(response.headers.get("retry-after"));
-  return Number.isInteger(seconds) && seconds > 0 ? seconds : DEFAULT_RETRY_SECONDS;
+  const ms = retryAfterMs(response.headers.get("retry-after"), Date.now()) ?? 0;
+  return Math.max(MIN_RETRY_SECONDS, Math.ceil(ms / 1000));
 }

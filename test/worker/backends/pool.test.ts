@@ -247,4 +247,13 @@ describe("no captioner", () => {
     expect(response.status).toBe(429);
     expect(response.headers.get("retry-after")).toBe("7");
   });
+
+  test("one that is full and names a date, as what stands before a hosted one may: the seconds until then", async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    network().backend("backend-a.test").answer = () =>
+      new Response("", { status: 429, headers: { "retry-after": date } });
+    const response = await startEdge().fetch("/v1/captions", post(newPicture()));
+    const seconds = Number(response.headers.get("retry-after"));
+    expect([seconds > 3_000, seconds <= 3_600]).toEqual([true, true]);
+  });
 });
