@@ -32,6 +32,8 @@ const COMMENT = 0xfe;
 const APPLICATION = 0xe0;
 /** "Exif", a zero and a byte of padding, EXIF section 4.7.2. */
 const EXIF_MARK_BYTES = 6;
+/** Name, version, two flags, and how colours are coded. */
+const ADOBE_BYTES = 12;
 
 interface Frame {
   readonly width: number;
@@ -79,6 +81,7 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   let frame: Frame | undefined;
   let scans = 0;
   let hasEnd = false;
+  let furtherAdobe: Uint8Array | undefined;
   let interval = 0;
   /** Of the scan that was met last. */
   let restarts = { wanted: 0, from: bytes.length };
@@ -116,12 +119,15 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
     }
     if (code === RESTART_INTERVAL) interval = length >= 4 ? view.getUint16(codeAt + 3) : 0;
     if (code === START_OF_SCAN) {
+      // Of several the last before the pixels says how colours are coded.
+      if (scans === 0 && furtherAdobe !== undefined) kept.insert(furtherAdobe);
       if (++scans > MAX_SCANS) return tooCostly(`The JPEG has more than ${MAX_SCANS} scans.`);
       const scan = bytes.subarray(codeAt + 3, end);
       progress.note(scan);
       if (frame !== undefined) restarts = { wanted: restartsIn(scan, frame, interval), from: end };
     }
     if (wants(code, codeAt + 3, end)) kept.keep(at, end);
+    else if (isAdobe(bytes, code, codeAt + 3, end)) furtherAdobe = bytes.subarray(codeAt - 1, end);
     at = end;
   }
   if (frame === undefined || scans === 0) return unreadable("JPEG");
@@ -257,16 +263,15 @@ function readFrame(data: Uint8Array, code: number): Frame | undefined {
 }
 
 /**
- * Which segments stay: all that is no application's and no comment, and of those the first JFIF, EXIF and Adobe segment
- * and a colour profile.
+ * Which segments stay where they are: all that is no application's and no comment, and of those the first JFIF, EXIF and
+ * Adobe segment and a colour profile.
  */
 function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, end: number) => boolean {
   const seen = new Set<string>();
   let profileBytes = 0;
   const once = (name: string) => !seen.has(name) && seen.add(name) !== undefined;
   return (code, start, end) => {
-    const begins = (text: string) =>
-      end - start >= text.length && [...text].every((letter, i) => bytes[start + i] === letter.charCodeAt(0));
+    const begins = (text: string) => beginsWith(bytes.subarray(start, end), text);
     switch (code) {
       case COMMENT:
         return false;
@@ -282,9 +287,20 @@ function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, e
         profileBytes += end - start;
         return profileBytes <= MAX_PROFILE_BYTES;
       case APPLICATION + 14:
-        return begins("Adobe") && once("Adobe");
+        return isAdobe(bytes, code, start, end) && once("Adobe");
       default:
         return code < APPLICATION || code > APPLICATION + 15;
     }
   };
+}
+
+/** What libjpeg takes for one; a shorter one says nothing. */
+function isAdobe(bytes: Uint8Array, code: number, start: number, end: number): boolean {
+  return (
+    code === APPLICATION + 14 && end - start >= ADOBE_BYTES && beginsWith(bytes.subarray(start, end), "Adobe")
+  );
+}
+
+function beginsWith(bytes: Uint8Array, text: string): boolean {
+  return bytes.length >= text.length && [...text].every((letter, i) => bytes[i] === letter.charCodeAt(0));
 }

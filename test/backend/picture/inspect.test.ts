@@ -119,6 +119,29 @@ describe("what is left out", () => {
     expect(await decodePicture(inspected(bomb), FORMAT, LIMITS)).toEqual(await decodeWhole(jpeg));
   });
 
+  test("Adobe segments of a JPEG but the first and the last before its pixels, which says how colours are coded", async () => {
+    const jpeg = await jpegPicture(3);
+    // With a JFIF segment no other would be asked.
+    expect(Buffer.from(jpeg).includes("JFIF")).toBe(false);
+    const adobe = (transform: number) =>
+      Buffer.concat([
+        Buffer.of(0xff, 0xee, 0, 14),
+        Buffer.from("Adobe"),
+        Buffer.of(0, 100, 0, 0, 0, 0, transform),
+      ]);
+    const short = Buffer.concat([Buffer.of(0xff, 0xee, 0, 7), Buffer.from("Adobe")]);
+    const jpegWith = (...segments: readonly Buffer[]) =>
+      Uint8Array.from(Buffer.concat([Buffer.of(0xff, 0xd8), ...segments, jpeg.subarray(2)]));
+    const decoded = async (bytes: Uint8Array<ArrayBuffer>) => decodePicture(inspected(bytes), FORMAT, LIMITS);
+    const [ofRgb, ofLuma] = [await decoded(jpegWith(adobe(0))), await decoded(jpegWith(adobe(1)))];
+    expect(ofRgb).not.toEqual(ofLuma);
+    expect(await decoded(jpegWith(adobe(0), adobe(1)))).toEqual(ofLuma);
+    expect(await decoded(jpegWith(adobe(1), adobe(0), short))).toEqual(ofRgb);
+    const many = jpegWith(...Array.from({ length: 10_000 }, (_, i) => adobe(i % 2)));
+    expect(inspected(many).bytes.length).toBeLessThan(jpeg.length + 100);
+    expect(await decoded(many)).toEqual(ofLuma);
+  });
+
   test("all directories of a TIFF but the first, and tags that name the same megabytes", async () => {
     const bomb = await directoryBomb(50_000);
     const metadata = await sharp(inspected(bomb).bytes).metadata();
