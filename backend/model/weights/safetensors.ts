@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { fileExists } from "../../bundle/file-exists.ts";
@@ -111,7 +111,10 @@ async function weightFiles(folder: string, stem: string): Promise<string[]> {
   if (await fileExists(join(folder, single))) return [single];
   const index = await readIndex(folder, stem);
   if (index) return [...new Set(Object.values(index.weight_map))].sort();
-  if (await fileExists(join(folder, stem === "model" ? "pytorch_model.bin" : `${stem}.bin`))) {
+  // Of a base in several files each has its number in its name.
+  const pickled = stem === "model" ? "pytorch_model" : stem;
+  const files = await readdir(folder);
+  if (files.some((name) => name.startsWith(pickled) && name.endsWith(".bin"))) {
     throw new WeightError(
       `${folder} has its weights only as a pickled .bin file, which can run code when opened and is not read here. ` +
         `Convert it once with transformers: save_pretrained(..., safe_serialization=True).`,

@@ -76,9 +76,13 @@ describe("openWeightFolder", () => {
     await expect(openWeightFolder(folder, "model")).rejects.toThrow(/'lost'/);
   });
 
-  test("refuses pickled weights and says what to do", async () => {
+  test.each([
+    ["model", "pytorch_model.bin"],
+    ["model", "pytorch_model-00001-of-00002.bin"],
+    ["adapter_model", "adapter_model.bin"],
+  ])("refuses pickled weights and says what to do: %s in %s", async (stem, name) => {
     const folder = await temporaryFolder();
-    await writeFile(join(folder, "pytorch_model.bin"), "");
-    await expect(openWeightFolder(folder, "model")).rejects.toThrow(/safe_serialization/);
+    await writeFile(join(folder, name), "");
+    await expect(openWeightFolder(folder, stem)).rejects.toThrow(/pickled .*safe_serialization/);
   });
 });
