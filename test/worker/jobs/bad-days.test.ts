@@ -307,6 +307,28 @@ test("a key that is revoked while its job runs ends the job", async () => {
   });
 });
 
+test("a key that is revoked while its job waits for its quota ends the job when the wait is over", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(30))));
+  const stub = env.JOBS.getByName(job.id);
+  await stub.take(0, false);
+  await stub.close(0, [], { reason: "quota-exceeded", ms: DAY_MS });
+  await env.KEYS.delete(apiKeyStorageKey(edge.keyId));
+  const sent = vi.spyOn(env.JOB_QUEUE, "sendBatch");
+  const tomorrow = Date.now() + DAY_MS + 1;
+  await alarmAt(job.id, tomorrow);
+  expect(sent).toHaveBeenCalledWith(expect.arrayContaining([{ body: { job: job.id, chunk: 0 } }]));
+  vi.spyOn(Date, "now").mockReturnValue(tomorrow);
+  const batch = createMessageBatch("caption-jobs", [
+    { id: "1", timestamp: new Date(), attempts: 1, body: { job: job.id, chunk: 0 } },
+  ]);
+  const fresh = { ...env, ACCESS: "keys", LOG_LEVEL: "error", BACKEND_URLS: "http://127.0.0.1:8788" };
+  await worker.queue(batch, fresh as Bindings, createExecutionContext());
+  expect(await stub.look(edge.keyId)).toMatchObject({ status: "failed", counts: { cancelled: 30 } });
+});
+
 test("another key's job is not found", async () => {
   network().backend(CAPTIONER_HOST);
   const [edge, other] = [await startKeyedEdge(), await startKeyedEdge()];
