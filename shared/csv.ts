@@ -6,12 +6,12 @@ import Papa from "papaparse";
 const BYTE_ORDER_MARK = "\uFEFF";
 const LINE_END = "\r\n";
 /**
- * What a spreadsheet would take for a formula: written behind an apostrophe. OWASP, CSV Injection. Papa's own pattern
- * passes over a formula with a line end in it.
+ * What a spreadsheet would take for a formula: written behind an apostrophe, or one more where it has some already. OWASP, CSV
+ * Injection, with the wide signs that spreadsheets of East Asia read alike. Papa's own pattern passes over a formula with a
+ * line end in it.
  */
-const FORMULA = /^[=+\-@\t\r]/;
-const withoutEscape = (text: string) =>
-  text.startsWith("'") && FORMULA.test(text.slice(1)) ? text.slice(1) : text;
+const FORMULA = /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/;
+const withoutEscape = (text: string) => (text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text);
 
 /** The line with the names of the columns, with the mark that a file begins with. */
 export function csvHead(columns: readonly string[]): string {
