@@ -21,7 +21,7 @@ import { type Document, withValueAt } from "./paths.ts";
 import { fileMark, isPicture, type PictureReference, storedPictures, storedReference } from "./pictures.ts";
 import { mayDescribe, NOTHING_STORED, type Stored } from "./provenance.ts";
 import { ChangedMeanwhileError, machineContext } from "./save-intent.ts";
-import { localeOf, siteOf } from "./site.ts";
+import { type InLocale, localeOf, localesOf, siteOf, withoutFallback } from "./site.ts";
 import { stateFieldsOf, storedOf } from "./stored.ts";
 
 export type Outcome =
@@ -173,15 +173,16 @@ async function writeFailure(payload: Payload, target: Target, reason: string, re
 async function requestFor(
   payload: Payload,
   { user }: Target,
-  alt: AltField,
+  inLocale: InLocale,
   context: RequestContext = {},
 ): Promise<PayloadRequest> {
   const who = user === undefined ? {} : { user };
-  return createLocalReq({ ...who, ...localeOf(payload, alt), context }, payload);
+  return createLocalReq({ ...who, ...inLocale, context }, payload);
 }
 
 async function readTarget(payload: Payload, target: Target, alt: AltField): Promise<Read | undefined> {
-  const req = await requestFor(payload, target, alt);
+  const inLocale = localeOf(payload, alt);
+  const req = await requestFor(payload, target, inLocale);
   const document = (await payload.findByID({
     collection: target.collection as CollectionSlug,
     id: target.id,
@@ -190,20 +191,43 @@ async function readTarget(payload: Payload, target: Target, alt: AltField): Prom
     depth: 0,
     disableErrors: true,
     overrideAccess: target.user === undefined,
-    ...localeOf(payload, alt),
+    ...inLocale,
     req,
   })) as Document | null;
   if (document === null) return undefined;
   return { req, document, alt, stored: storedOf(document, alt.path, siteOf(payload).locale) };
 }
 
-/** Writes what is to be stored; what stands in the way otherwise. */
+/**
+ * Writes what is to be stored; what stands in the way otherwise. Payload validates a document in the locale that it is written
+ * in, and one may be filled in some only: what is one for all locales is written in the first where the document is valid.
+ */
 async function write(
+  payload: Payload,
+  target: Target,
+  read: Read,
+  stored: Stored,
+): Promise<Outcome | undefined> {
+  const [first, ...others] = localesOf(payload, read.alt);
+  const isOfOneLocale = read.alt.isLocalized && stored.alt !== read.stored.alt;
+  for (const locale of isOfOneLocale ? [first] : [first, ...others]) {
+    const outcome = await writeIn(payload, target, read, stored, withoutFallback(locale));
+    if (outcome !== "invalid") return outcome;
+  }
+  const where = isOfOneLocale ? ` in the locale "${first}"` : "";
+  const reason = `The document does not pass the site's own validation${where}: complete it, then generate its text again.`;
+  // The state is one for all locales: another one may take it.
+  if (isOfOneLocale) await writeFailure(payload, target, reason, read);
+  return { kind: "failed", reason };
+}
+
+async function writeIn(
   payload: Payload,
   target: Target,
   { document, stored: before, alt }: Read,
   stored: Stored,
-): Promise<Outcome | undefined> {
+  inLocale: InLocale,
+): Promise<Outcome | "invalid" | undefined> {
   const context = machineContext({
     collection: target.collection,
     id: target.id,
@@ -211,7 +235,7 @@ async function write(
     expectedFile: fileMark(document),
     isNewText: stored.alt !== before.alt,
   });
-  const req = await requestFor(payload, target, alt, context);
+  const req = await requestFor(payload, target, inLocale, context);
   const isOwn = await initTransaction(req);
   try {
     if (req.transactionID !== undefined && req.transactionID !== null) await lockRow(req, target);
@@ -223,7 +247,7 @@ async function write(
       draft: document._status === "draft",
       depth: 0,
       overrideAccess: target.user === undefined,
-      ...localeOf(payload, alt),
+      ...inLocale,
       req,
     });
     if (isOwn) await commitTransaction(req);
@@ -233,12 +257,7 @@ async function write(
     if (error instanceof ChangedMeanwhileError) return CHANGED;
     if (error instanceof NotFound) return { kind: "skipped", reason: "gone" };
     if (error instanceof Forbidden) return { kind: "failed", reason: "You may not change this document." };
-    if (error instanceof ValidationError) {
-      return {
-        kind: "failed",
-        reason: "The document does not pass the site's own validation; open it and save it.",
-      };
-    }
+    if (error instanceof ValidationError) return "invalid";
     throw error;
   }
 }

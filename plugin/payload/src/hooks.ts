@@ -7,6 +7,7 @@ import {
   type CollectionConfig,
   type CollectionSlug,
   Forbidden,
+  isolateObjectProperty,
   type PayloadRequest,
 } from "payload";
 import type { AltField } from "./alt-field.ts";
@@ -85,7 +86,8 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
       disableErrors: true,
       overrideAccess: true,
       ...localeOf(req.payload, alt),
-      req,
+      // The call sets the request's locale; the save that is under way keeps its own.
+      req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
     });
     const stored = storedOf(now, alt.path, locale);
     const isSame = stored.alt === write.expectedAlt && fileMark(now) === write.expectedFile;

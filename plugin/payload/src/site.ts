@@ -20,16 +20,34 @@ const KEY = "altTextEdge";
 
 export const siteAsCustom = (site: Site) => ({ [KEY]: site });
 
+/** A locale as Payload's calls take it: without one, each would fall back to the site's default locale. */
+export interface InLocale {
+  readonly fallbackLocale: false;
+  readonly locale?: never;
+}
+
+export const withoutFallback = (locale: string | undefined): InLocale => ({
+  fallbackLocale: false,
+  ...(locale !== undefined && { locale: locale as never }),
+});
+
 /**
- * In which locale the text is read and written, to be said with every call: each would fall back to the site's default locale.
- * A text that has one for all is written there, where the document's other texts are.
+ * In which locale the text is read and written, to be said with every call. A text that has one for all is written in the
+ * site's default locale, where the document's other texts are.
  */
-export function localeOf(
+export function localeOf(payload: Payload, { isLocalized }: Pick<AltField, "isLocalized">): InLocale {
+  return withoutFallback(isLocalized ? siteOf(payload).locale : undefined);
+}
+
+/** All locales in which a document can be written, that of `localeOf` first; one undefined on a site without locales. */
+export function localesOf(
   payload: Payload,
-  { isLocalized }: Pick<AltField, "isLocalized">,
-): { fallbackLocale: false; locale?: never } {
-  const { locale } = siteOf(payload);
-  return { fallbackLocale: false, ...(isLocalized && locale !== undefined && { locale: locale as never }) };
+  alt: Pick<AltField, "isLocalized">,
+): readonly (string | undefined)[] {
+  const { localization } = payload.config;
+  if (!localization) return [undefined];
+  const first = localeOf(payload, alt).locale ?? localization.defaultLocale;
+  return [first, ...localization.localeCodes.filter((code) => code !== first)];
 }
 
 /** @throws Error where the plugin is not in the site's config */

@@ -204,6 +204,51 @@ test("a text that has one for all locales is written beside the document's other
   });
 });
 
+test("a text that has one for all locales is written where the document is valid, in whichever locale that is", async () => {
+  const fields: Field[] = [
+    { name: "alt", type: "text" },
+    { name: "title", type: "text", localized: true, required: true },
+  ];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ title: "My dog" }, { locale: "en" });
+    api.answer = caption();
+    await site.runJobs();
+    const read = await site.read(id, { locale: "all" });
+    expect(read).toMatchObject({ alt: "A dog on grass", altState: "generated", altReason: null });
+    expect(read.title).toEqual({ en: "My dog" });
+  });
+});
+
+test("a text whose locale lacks what the site requires there says so, until the document is complete", async () => {
+  const fields: Field[] = [
+    { name: "alt", type: "text", localized: true },
+    { name: "title", type: "text", localized: true, required: true },
+  ];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    const { id } = await site.upload({ title: "Mein Hund", alt: "Ein Hund" }, { locale: "de" });
+    await site.runJobs();
+    const failed = await site.read(id, { locale: "all" });
+    expect([failed.title, failed.alt]).toEqual([{ de: "Mein Hund" }, { de: "Ein Hund" }]);
+    expect(failed).toMatchObject({
+      altState: "failed",
+      altReason:
+        'The document does not pass the site\'s own validation in the locale "en": complete it, then generate its text again.',
+    });
+    await site.update(id, { title: "My dog" }, { locale: "en" });
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ missing: true });
+    await site.request("/alt-text/media/runs", { method: "POST", body, headers });
+    await site.runJobs();
+    expect(await site.read(id, { locale: "all" })).toMatchObject({
+      alt: { en: "A dog on grass" },
+      altState: "generated",
+    });
+  });
+});
+
 test("a text that is marked localized on a site without locales is one for all", async () => {
   await withSite({ fields: [{ ...alt, localized: true } as Field] }, {}, async (site) => {
     const send = async (fields: object) => {
