@@ -25,9 +25,12 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     const data = withoutIntent(given);
     const bytes = await uploadedBytes(req);
     const hash = bytes === undefined ? undefined : sha256Of(bytes);
-    const isNewFile = isReplaced({ data, originalDoc, hash, isCreate: operation === "create" });
+    const isCreate = operation === "create";
+    const isNewFile = isReplaced({ data, originalDoc, hash, isCreate });
     const inLocale = isWrittenLocale(req, alt);
-    const before = await storedBefore(req, collection.slug, alt, originalDoc, inLocale || !isNewFile);
+    // Payload has put empty groups into the original of a document that is none yet.
+    const original = isCreate && isNewFile ? undefined : originalDoc;
+    const before = await storedBefore(req, collection.slug, alt, original, inLocale || !isNewFile);
     const sent = letThrough(intent.sent, data, before, alt.path, siteOf(req.payload).locale);
     const saved = saveOf({
       before,
@@ -81,7 +84,7 @@ async function storedBefore(
   originalDoc: Document | undefined,
   isAtHand: boolean,
 ): Promise<Stored | undefined> {
-  if (originalDoc === undefined || Object.keys(originalDoc).length === 0) return undefined;
+  if (originalDoc === undefined) return undefined;
   const { locale } = siteOf(req.payload);
   if (isAtHand || locale === undefined) return storedOf(originalDoc, alt.path, locale);
   const id = originalDoc.id as number | string;

@@ -182,6 +182,20 @@ test("of several locales the English one is written, and nothing else is touched
   });
 });
 
+test("a first upload in another locale than the written one is saved, also beside sizes and groups", async () => {
+  const fields: Field[] = [
+    { ...alt, localized: true } as Field,
+    { name: "seo", type: "group", fields: [{ name: "title", type: "text" }] },
+  ];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    const { id } = await site.upload({ alt: "Ein Hund" }, { locale: "de" });
+    await site.runJobs();
+    const both = { alt: { de: "Ein Hund", en: "A dog on grass" }, altState: "generated" };
+    expect(await site.read(id, { locale: "all" })).toMatchObject(both);
+  });
+});
+
 test("a text that has one for all locales is written beside the document's other texts", async () => {
   const fields: Field[] = [
     { name: "alt", type: "text" },
