@@ -30,8 +30,14 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     const inLocale = isWrittenLocale(req, alt);
     // Payload has put empty groups into the original of a document that is none yet.
     const original = isCreate && isNewFile ? undefined : originalDoc;
-    const before = await storedBefore(req, collection.slug, alt, original, inLocale || !isNewFile);
+    const before = await storedBefore(req, collection.slug, alt, original, inLocale);
     const sent = letThrough(intent.sent, data, before, alt.path, siteOf(req.payload).locale);
+    // The save writes its own locale only, and could not empty the text.
+    if (!inLocale && sent.decorative === true && before?.alt)
+      throw markRefused(
+        req,
+        `There is alt text in the locale "${siteOf(req.payload).locale}": mark it there.`,
+      );
     const saved = saveOf({
       before,
       sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },
@@ -82,12 +88,13 @@ async function storedBefore(
   collection: string,
   alt: AltField,
   originalDoc: Document | undefined,
-  isAtHand: boolean,
+  inLocale: boolean,
 ): Promise<Stored | undefined> {
   if (originalDoc === undefined) return undefined;
   const { locale } = siteOf(req.payload);
-  if (isAtHand || locale === undefined) return storedOf(originalDoc, alt.path, locale);
-  const id = originalDoc.id as number | string;
+  const id = originalDoc.id as number | string | undefined;
+  // What is copied from another document has no id.
+  if (inLocale || locale === undefined || id === undefined) return storedOf(originalDoc, alt.path, locale);
   const read = await req.payload.findByID({
     collection: collection as CollectionSlug,
     id,
@@ -124,9 +131,7 @@ async function carryOut({
   originalDoc: Document | undefined;
   collection: string;
 }): Promise<Document> {
-  if (saved.kind === "refuse") {
-    throw new ValidationError({ errors: [{ path: FIELD.decorative, message: saved.message }], req }, req.t);
-  }
+  if (saved.kind === "refuse") throw markRefused(req, saved.message);
   if (saved.kind === "keep") return keep(data, alt, originalDoc, before, inLocale, req);
   const put = (stored: Stored) => {
     const result = { ...data, ...stateFieldsOf(stored) };
@@ -138,6 +143,9 @@ async function carryOut({
   const of = { req, collection, document: { ...originalDoc, ...data }, operation } as const;
   return put(await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale }));
 }
+
+const markRefused = (req: PayloadRequest, message: string) =>
+  new ValidationError({ errors: [{ path: FIELD.decorative, message }], req }, req.t);
 
 /** The description, asked for while the upload waits; or the state in which a job takes it over. */
 async function describedNow({

@@ -196,6 +196,27 @@ test("a first upload in another locale than the written one is saved, also besid
   });
 });
 
+test("the decorative mark in another locale is about the words of the written one", async () => {
+  const fields: Field[] = [{ ...alt, localized: true, required: false } as Field];
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  await withSite({ fields }, { localization }, async (site) => {
+    const mark = (id: number) => site.update(id, { altDecorative: true }, { locale: "de" });
+    const { id: written } = await site.upload({ alt: "My dog" }, { locale: "en" });
+    await expect(mark(written)).rejects.toThrow(/decorative/i);
+    const { id: generated } = await site.upload({}, { locale: "en" });
+    await expect(mark(generated)).rejects.toThrow(/decorative/i);
+    await site.update(generated, { altDecorative: true }, { locale: "en" });
+    expect(await site.read(generated, { locale: "en" })).toMatchObject({ alt: "", altState: "decorative" });
+    await site.update(generated, { altDecorative: false, alt: "Ein Hund" }, { locale: "de" });
+    expect(await site.read(generated, { locale: "de" })).toMatchObject({
+      alt: "Ein Hund",
+      altState: "missing",
+    });
+    await mark(generated);
+    expect(await site.read(generated)).toMatchObject({ altState: "decorative", altDecorative: true });
+  });
+});
+
 test("a text that has one for all locales is written beside the document's other texts", async () => {
   const fields: Field[] = [
     { name: "alt", type: "text" },
