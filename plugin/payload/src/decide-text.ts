@@ -20,8 +20,10 @@ import { letThrough, stateFieldsOf, storedOf } from "./stored.ts";
 export function decideText(alt: AltField): CollectionBeforeValidateHook {
   return async ({ data: given, originalDoc, operation, collection, req }) => {
     const intent = given && intentIn(given);
+    if (given === undefined) return given;
     // A copy and a version that is restored bring their own fields; a write of our own has decided already.
-    if (given === undefined || intent?.kind !== "sent") return given;
+    if (intent === undefined && operation === "update") return restored(given, originalDoc);
+    if (intent?.kind !== "sent") return given;
     const data = withoutIntent(given);
     const bytes = await uploadedBytes(req);
     const hash = bytes === undefined ? undefined : sha256Of(bytes);
@@ -61,6 +63,18 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     delete result[FIELD.suggestion];
     return result;
   };
+}
+
+/** States of a text that is there, and says what the picture shows. */
+const OF_PICTURE: ReadonlySet<unknown> = new Set(["generated", "review", "described"]);
+
+/** A version that is restored; where the person's rights leave the file as it is, its words may be of another one. */
+function restored(data: Document, originalDoc: Document | undefined): Document {
+  const hash = valueAt(originalDoc, FIELD.hash);
+  const isOtherFile = data.filename !== originalDoc?.filename || data.filesize !== originalDoc?.filesize;
+  if (isOtherFile || typeof hash !== "string" || data[FIELD.hash] === hash) return data;
+  const state = OF_PICTURE.has(data[FIELD.state]) ? "stale" : data[FIELD.state];
+  return { ...data, [FIELD.hash]: hash, [FIELD.state]: state };
 }
 
 /** A new file: not a focal point that moved, nor the same bytes once more. */

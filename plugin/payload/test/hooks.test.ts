@@ -5,6 +5,7 @@ import {
   type CollectionBeforeChangeHook,
   type CollectionBeforeValidateHook,
   type CollectionConfig,
+  type CollectionSlug,
   createLocalReq,
 } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -460,6 +461,33 @@ describe("drafts", () => {
     const { docs } = await site.payload.findVersions({ collection: "media" as never, sort: "createdAt" });
     await site.payload.restoreVersion({ collection: "media" as never, id: docs[0]?.id as never });
     expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
+  });
+
+  test("a version that is restored without its file says that its words are of another one", async () => {
+    const { payload, editor: user } = site;
+    // As the admin panel does it, which leaves the file as it is.
+    const restoreFirst = async (id: number) => {
+      const collection = "media" as CollectionSlug;
+      const where = { parent: { equals: id } };
+      const { docs } = await payload.findVersions({ collection, where, sort: "createdAt" });
+      await payload.restoreVersion({ collection, id: docs[0]?.id as string, overrideAccess: false, user });
+      return site.read(id);
+    };
+    const replace = async (id: number) => site.update(id, {}, { file: { data: await picture(80) } });
+    const { id: written } = await site.upload({ alt: "My dog" });
+    await replace(written);
+    await site.update(written, { alt: "My cat" });
+    expect(await restoreFirst(written)).toMatchObject({ alt: "My dog", altState: "stale", width: 80 });
+
+    const { id: generated } = await site.upload();
+    api.answer = caption({ alt: "A cat on grass" });
+    const { altHash } = await replace(generated);
+    const restored = { alt: "A dog on grass", altState: "stale", altHash, width: 80 };
+    expect(await restoreFirst(generated)).toMatchObject(restored);
+
+    const { id: same } = await site.upload({ alt: "First words" });
+    await site.update(same, { alt: "Second words" });
+    expect(await restoreFirst(same)).toMatchObject({ alt: "First words", altState: "described" });
   });
 
   test("a version from when the picture waited is described anew", async () => {
