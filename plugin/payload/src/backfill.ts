@@ -159,8 +159,10 @@ async function describeOneByOne(library: Library, ids: readonly Id[]): Promise<v
     done += 1;
     if (done % TELL_EVERY === 0 && done < ids.length && !isDryRun) tell(`${done} of ${ids.length}`);
     const failure = failureOf(outcome);
-    if (failure?.concerns === "service") throw new StoppedError(failure.reason);
+    if (failure !== undefined) throw new StoppedError(failure.reason);
   });
 }
 
-const failureOf = (outcome: Outcome) => (outcome.kind === "failed" ? outcome.failure : undefined);
+/** The service's own failure: for that of one picture nobody waits. */
+const failureOf = (outcome: Outcome) =>
+  outcome.kind === "failed" && outcome.failure?.concerns === "service" ? outcome.failure : undefined;

@@ -38,6 +38,8 @@ export interface Target {
   readonly user?: TypedUser | undefined;
   /** Says what would happen, and asks and writes nothing. */
   readonly isDryRun?: boolean;
+  /** A failure that can pass is not written: whoever asked asks again. */
+  readonly isAskedAgain?: boolean;
 }
 
 interface Read {
@@ -50,8 +52,8 @@ interface Read {
 type Skipped = Outcome & { readonly kind: "skipped" };
 
 /**
- * Describes the picture if nothing stands there that a person wrote. A failure that can pass is only reported; others
- * are written to the document as well, with their reason.
+ * Describes the picture if nothing stands there that a person wrote. A failure of the service is only reported; one of
+ * the picture is written to the document as well, with its reason.
  */
 export async function describeDocument(payload: Payload, target: Target): Promise<Outcome> {
   const read = await readToDescribe(payload, target);
@@ -67,10 +69,12 @@ export async function describeDocument(payload: Payload, target: Target): Promis
       err: error,
       msg: `altText: cannot read the file of ${target.collection} ${target.id}`,
     });
-    described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: false };
+    // A storage can be away, and some get a file only after the database has its document.
+    described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: true };
   }
   if (described.ok) return writeText(payload, target, read, described);
-  if (described.concerns === "picture") await writeFailure(payload, target, described.reason, read);
+  const isWritten = described.concerns === "picture" && !(described.isPassing && target.isAskedAgain);
+  if (isWritten) await writeFailure(payload, target, described.reason, read);
   return { kind: "failed", reason: described.reason, failure: described };
 }
 

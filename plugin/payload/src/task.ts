@@ -26,7 +26,9 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
   ],
   handler: async ({ input, req: { payload } }) => {
     const { collection, id: text, attempt } = Input.parse(input);
-    const target = { collection, id: idOf(payload, collection, text) };
+    const delayMs = RETRY_DELAYS_MS[attempt];
+    const isAskedAgain = delayMs !== undefined;
+    const target = { collection, id: idOf(payload, collection, text), isAskedAgain };
     const outcome = await describeDocument(payload, target).catch((error: unknown) => {
       // Payload's own line is not written, as the runner is silent.
       payload.logger.error({ err: error, msg: `altText: ${collection} ${text} could not be described` });
@@ -38,7 +40,6 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
       return { output: {} };
     }
     const { isPassing, retryAfterMs = 0, reason } = outcome.failure;
-    const delayMs = RETRY_DELAYS_MS[attempt];
     if (isPassing && delayMs !== undefined) {
       await payload.jobs.queue({
         task: DESCRIBE_TASK as never,

@@ -1,6 +1,6 @@
 /** Where the text field stands: tabs, rows, groups, locales, required; and what a wrong config is told. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type {
@@ -15,7 +15,7 @@ import type {
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { altText } from "../src/index.ts";
-import { MAX_PICTURE_BYTES } from "../src/limits.ts";
+import { MAX_PICTURE_BYTES, RETRY_DELAYS_MS } from "../src/limits.ts";
 import { valueAt } from "../src/paths.ts";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -438,15 +438,32 @@ test("a file that Payload keeps in a temporary file is read from there", async (
   await rm(folder, { recursive: true });
 });
 
-test("a file that is gone is a failure with its reason", async () => {
+test("a file that its storage does not have yet is asked for again, and one that is gone is a failure with its reason", async () => {
   await withSite({}, {}, async (site) => {
     api.answer = problem(503, "unavailable");
     const { id, filename } = await site.upload();
-    await rm(path.join(site.folder, "media", String(filename)));
+    const gone = await site.upload();
+    api.answer = caption();
+    const file = path.join(site.folder, "media", String(filename));
+    await rename(file, `${file}.late`);
+    await rm(path.join(site.folder, "media", String(gone.filename)));
     await site.runJobs();
-    expect(await site.read(id)).toMatchObject({ altState: "failed", altReason: "The file cannot be read." });
+    expect(await site.read(id)).toMatchObject({ altState: "pending" });
+    await rename(`${file}.late`, file);
+    await makeJobsDue(site);
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+    for (let attempt = 2; attempt <= RETRY_DELAYS_MS.length; attempt++) await makeJobsDue(site);
+    const failed = { altState: "failed", altReason: "The file cannot be read." };
+    expect(await site.read(gone.id)).toMatchObject(failed);
+    expect(await site.payload.count({ collection: "payload-jobs" })).toMatchObject({ totalDocs: 0 });
   });
 });
+
+/** Runs the plugin's jobs that wait. */
+async function makeJobsDue(site: TestSite): Promise<void> {
+  await site.payload.db.updateJobs({ data: { waitUntil: null } as never, where: {}, returning: false });
+  await site.runJobs();
+}
 
 const base = { collections: [{ slug: "media", upload: true, fields: [] }], secret: "x", db: {} as never };
 test.each([
