@@ -10,6 +10,9 @@ import sharp from "sharp";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const data = path.resolve(/* turbopackIgnore: true */ process.env.SITE_DATA ?? path.join(here, "data"));
 
+/** Codes with commas between them, the first one the default; none on a site without locales. */
+const locales = process.env.SITE_LOCALES?.split(",") ?? [];
+
 const isEditor = ({ req }: { req: PayloadRequest }) =>
   (req.user as { role?: string } | null)?.role === "editor";
 const isLoggedIn = ({ req }: { req: PayloadRequest }) => Boolean(req.user);
@@ -43,7 +46,12 @@ export default buildConfig({
       },
       access: { read: isLoggedIn, create: isEditor, update: isEditor, delete: isEditor },
       admin: { defaultColumns: ["filename", "alt", "altState"] },
-      fields: [{ name: "credit", type: "text" }],
+      fields: [
+        { name: "credit", type: "text" },
+        ...(locales.length === 0
+          ? []
+          : [{ name: "alt", type: "textarea", label: "Alt text", localized: true } as const]),
+      ],
     },
   ],
   db: sqliteAdapter({
@@ -51,6 +59,7 @@ export default buildConfig({
     wal: true,
     busyTimeout: 5000,
   }),
+  ...(locales[0] === undefined ? {} : { localization: { locales, defaultLocale: locales[0] } }),
   plugins: [
     altText({
       endpoint: process.env.CAPTION_API ?? "http://127.0.0.1:8787",

@@ -39,7 +39,7 @@ export function AltTools({ altPath, slug, writtenLocale, readOnly = false }: Alt
   const decorative = useFormFields(([fields]) => fields[FIELD.decorative]?.value === true);
   const isOtherLocale = writtenLocale !== undefined && code !== writtenLocale;
   const mayChange = hasSavePermission !== false && !readOnly;
-  usePendingDescription(slug, altPath, writtenLocale);
+  usePendingDescription(slug, altPath, code);
   if (isOtherLocale) return null;
   return (
     <div className="alt-text-tools" style={{ display: "grid", gap: "0.5rem", marginTop: "0.5rem" }}>
@@ -174,7 +174,7 @@ function formOf(file: File): FormData {
 
 /**
  * While the description is on its way, looks for it: an untouched field takes it over, so that saving does not meet a
- * document that changed meanwhile. Words that are being typed stay.
+ * document that changed meanwhile. Words that are being typed stay. `locale` is that of the form.
  */
 function usePendingDescription(slug: string, altPath: string, locale: string | undefined): void {
   const { id, data, setData } = useDocumentInfo();

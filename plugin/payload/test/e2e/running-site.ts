@@ -35,8 +35,11 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Starts the site that `next build dev` has made. */
-export async function startRunningSite(captionApi: string): Promise<RunningSite> {
+/** Starts the site that `next build dev` has made, with these locales where there are any. */
+export async function startRunningSite(
+  captionApi: string,
+  locales: readonly string[] = [],
+): Promise<RunningSite> {
   const folder = await mkdtemp(path.join(tmpdir(), "site-"));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -44,6 +47,7 @@ export async function startRunningSite(captionApi: string): Promise<RunningSite>
     ...process.env,
     SITE_DATA: folder,
     CAPTION_API: captionApi,
+    ...(locales.length > 0 && { SITE_LOCALES: locales.join(",") }),
     PAYLOAD_CONFIG_PATH: path.join(PACKAGE, "dev/payload.config.ts"),
     NEXT_TELEMETRY_DISABLED: "1",
   };
