@@ -8,7 +8,7 @@ import {
   ValidationError,
 } from "payload";
 import { type AltField, REFUSED_BY_SITE, type Validated } from "./alt-field.ts";
-import { FIELD } from "./names.ts";
+import { DECORATIVE_LABEL, FIELD } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
 import { type Saved, type Stored, saveOf } from "./provenance.ts";
@@ -158,8 +158,11 @@ async function carryOut({
   return put(await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale }));
 }
 
-const markRefused = (req: PayloadRequest, message: string) =>
-  new ValidationError({ errors: [{ path: FIELD.decorative, message }], req }, req.t);
+/** Where Payload saves by itself, and in bulk, it shows of an error its label only. */
+function markRefused(req: PayloadRequest, message: string): ValidationError {
+  const label = `${DECORATIVE_LABEL} (${message})`;
+  return new ValidationError({ errors: [{ path: FIELD.decorative, label, message }], req }, req.t);
+}
 
 /** The description, asked for while the upload waits; or the state in which a job takes it over. */
 async function describedNow({

@@ -2,7 +2,7 @@
 
 import type { Field } from "payload";
 import type { AltField } from "./alt-field.ts";
-import { FIELD, PACKAGE, SOURCE_LABELS, SOURCES, STATE_LABELS, STATES } from "./names.ts";
+import { DECORATIVE_LABEL, FIELD, PACKAGE, SOURCE_LABELS, SOURCES, STATE_LABELS, STATES } from "./names.ts";
 
 const HIDDEN = {
   hidden: true,
@@ -25,7 +25,7 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
     {
       name: FIELD.decorative,
       type: "checkbox",
-      label: "Decorative picture",
+      label: DECORATIVE_LABEL,
       ...(access === undefined ? {} : { access: writeAccess(access) }),
       admin: {
         position: "sidebar",

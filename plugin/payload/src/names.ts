@@ -42,6 +42,8 @@ export const SOURCE_LABELS: Readonly<Record<Source, string>> = {
   edited: "Generated, then edited",
 };
 
+export const DECORATIVE_LABEL = "Decorative picture";
+
 /** Fields that the plugin adds to an upload collection, all at its top level. */
 export const FIELD = {
   state: "altState",

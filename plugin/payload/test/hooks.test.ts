@@ -319,7 +319,9 @@ describe("a person's words survive", () => {
 
   test("the decorative mark is refused over them, and clears only the machine's", async () => {
     const { id } = await site.upload({ alt: "Words of a person" });
-    await expect(site.update(id, { altDecorative: true })).rejects.toThrow(/Decorative/);
+    await expect(site.update(id, { altDecorative: true })).rejects.toThrow(
+      "Decorative picture (A person wrote alt text for this picture.",
+    );
     expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altDecorative: false });
     const machine = await site.upload();
     await site.update(machine.id, { altDecorative: true });
