@@ -132,19 +132,25 @@ async function describeLibrary(library: Library, mayHaveJobs: boolean): Promise<
   return hasJobs;
 }
 
+/** Without text as published, or in their newest drafts, which of a document may be all that there is. */
 async function missingIds({ payload, slug, alt }: Library): Promise<readonly Id[]> {
   const { locale } = siteOf(payload);
-  const { docs }: { docs: { id: Id }[] } = await payload.find({
-    collection: slug as CollectionSlug,
-    where: missingWhere(alt),
-    select: {} as never,
-    pagination: false,
-    sort: "id",
-    depth: 0,
-    overrideAccess: true,
-    ...(locale === undefined ? {} : { locale: locale as never }),
-  });
-  return docs.map(({ id }) => id);
+  const ids = new Set<Id>();
+  for (const draft of [false, true]) {
+    const { docs }: { docs: { id: Id }[] } = await payload.find({
+      collection: slug as CollectionSlug,
+      where: missingWhere(alt),
+      draft,
+      select: {} as never,
+      pagination: false,
+      sort: "id",
+      depth: 0,
+      overrideAccess: true,
+      ...(locale === undefined ? {} : { locale: locale as never }),
+    });
+    for (const { id } of docs) ids.add(id);
+  }
+  return [...ids];
 }
 
 /** Asks for each by hash, and sends it where that is not known. @throws StoppedError */

@@ -130,11 +130,12 @@ async function start(req: PayloadRequest) {
   const parsed = RunRequest.safeParse(req.data);
   if (!parsed.success) throw badRequest('Expected one of "ids", "where" and "missing".');
   const { locale } = siteOf(req.payload);
-  const ids: (string | number)[] = [];
-  for (const chosen of chosenBy(parsed.data, alt)) {
+  const ids = new Set<string | number>();
+  for (const { where, draft } of chosenBy(parsed.data, alt)) {
     const { docs, totalDocs } = await req.payload.find({
       collection: slug,
-      where: both(allowed, chosen),
+      where: both(allowed, where),
+      draft,
       select: {} as never,
       limit: MAX_RUN_DOCUMENTS,
       sort: "id",
@@ -149,21 +150,23 @@ async function start(req: PayloadRequest) {
         `A run takes at most ${MAX_RUN_DOCUMENTS} documents, these are ${totalDocs}: narrow the filter.`,
       );
     }
-    ids.push(...docs.map(({ id }) => id));
+    for (const { id } of docs) ids.add(id);
   }
-  if (ids.length === 0) throw badRequest("There is nothing to describe.");
-  const run = await startRun(req.payload, { target: slug, user, ids });
+  if (ids.size === 0) throw badRequest("There is nothing to describe.");
+  const run = await startRun(req.payload, { target: slug, user, ids: [...ids] });
   return { status: 202, body: { run: { ...run, remaining: undefined } } };
 }
 
-/** What is asked for as filters, whose documents are apart: one alone, but for ids as many as a question takes. */
-function chosenBy(asked: z.output<typeof RunRequest>, alt: AltField): Where[] {
-  if ("where" in asked) return [asked.where as Where];
-  if ("missing" in asked) return [missingWhere(alt)];
+/** What is asked for as filters: one alone, but for ids as many as a question takes. */
+function chosenBy(asked: z.output<typeof RunRequest>, alt: AltField): { where: Where; draft: boolean }[] {
+  // A filter is meant as in the list, which shows the newest drafts.
+  if ("where" in asked) return [{ where: asked.where as Where, draft: true }];
+  if ("missing" in asked) return [false, true].map((draft) => ({ where: missingWhere(alt), draft }));
   const ids = [...new Set(asked.ids)];
   const questions = Math.ceil(ids.length / MAX_IDS_A_QUESTION);
   return Array.from({ length: questions }, (_, index) => ({
-    id: { in: ids.slice(index * MAX_IDS_A_QUESTION, (index + 1) * MAX_IDS_A_QUESTION) },
+    where: { id: { in: ids.slice(index * MAX_IDS_A_QUESTION, (index + 1) * MAX_IDS_A_QUESTION) } },
+    draft: false,
   }));
 }
 

@@ -7,8 +7,11 @@ import {
   type CollectionConfig,
   type CollectionSlug,
   createLocalReq,
+  type WidgetServerProps,
 } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { backfill } from "../src/backfill.ts";
+import { AltTextWidget } from "../src/rsc/widget.tsx";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -436,6 +439,35 @@ describe("drafts", () => {
       credit: "unfinished",
       alt: "Words of the machine",
     });
+  });
+
+  test("a picture that stands in a draft only is found by runs, the backfill and the dashboard, as the list shows it", async () => {
+    const { payload } = site;
+    // As autosave makes it: the document first, then its file.
+    const { id } = await site.upload({}, { file: null, draft: true });
+    api.answer = problem(422, "unreadable-image");
+    await site.update(id, {}, { draft: true, file: { data: await picture() } });
+    expect(await site.read(id, { draft: true })).toMatchObject({ altState: "failed" });
+    expect(await site.read(id)).not.toHaveProperty("mimeType", "image/png");
+
+    const req = await createLocalReq({ user: site.editor }, payload);
+    const widget = JSON.stringify(await AltTextWidget({ req } as WidgetServerProps));
+    expect(widget).toContain("Media without alt text: 1");
+    expect(widget).toContain("Media that could not be described: 1");
+    const lines: string[] = [];
+    await backfill(payload, { isDryRun: true, print: (line) => lines.push(line) });
+    expect(lines[0]).toContain("media: 1 without alt text");
+
+    api.answer = caption();
+    for (const body of [{ missing: true }, { where: { altState: { equals: "failed" } } }]) {
+      const headers = { "content-type": "application/json" };
+      const init = { method: "POST", body: JSON.stringify(body), headers };
+      const answer = await site.request("/alt-text/media/runs", init);
+      expect(await answer.json()).toMatchObject({ run: { total: 1 } });
+    }
+    await site.runJobs();
+    const described = { alt: "A dog on grass", altState: "generated", _status: "draft" };
+    expect(await site.read(id, { draft: true })).toMatchObject(described);
   });
 
   test("words that autosave keeps are a person's", async () => {

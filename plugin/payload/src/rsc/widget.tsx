@@ -61,9 +61,14 @@ async function line(
 ): Promise<Line | undefined> {
   const { altFields, locale } = siteOf(req.payload);
   const counted = await req.payload
-    .count({
+    .find({
       collection: slug as CollectionSlug,
       where,
+      // As the list that it leads to.
+      draft: true,
+      select: {} as never,
+      limit: 1,
+      depth: 0,
       overrideAccess: false,
       req,
       ...(locale === undefined ? {} : { locale: locale as never }),
