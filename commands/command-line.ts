@@ -120,8 +120,11 @@ export function parseCommandLine<Options extends z.ZodObject, Arguments extends 
 /**
  * A path as the user wrote it: npm runs scripts in the project's folder and keeps in INIT_CWD where the user stands.
  * https://docs.npmjs.com/cli/commands/npm-run
+ * @throws UsageError for an empty one, as a variable of the shell without a value leaves it: it would be the folder where the
+ * user stands, with all that is in it
  */
 export function userPath(path: string): string {
+  if (path === "") throw new UsageError("a path is empty: expected the name of a file or folder");
   const startedByNpm = resolve(process.cwd()) === resolve(ROOT) && process.env.INIT_CWD !== undefined;
   return resolve(startedByNpm ? (process.env.INIT_CWD ?? "") : "", path);
 }

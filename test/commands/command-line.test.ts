@@ -101,6 +101,26 @@ test.each([
   expect(status).toBe(2);
 });
 
+test.each([
+  ["site", ["", "--write"]],
+  ["caption", [""]],
+  ["caption", ["examples", ""]],
+  ["caption", ["examples", "--url", "http://127.0.0.1:1", "--csv", ""]],
+  ["eval", ["--images", "", "--captions", "b"]],
+  ["model-build", ["--base", "", "--out", "a"]],
+  ["start", ["--bundle", ""]],
+])("%s %j: an empty path is not the folder where the user stands", async (command, args) => {
+  const { stdout, stderr, status } = await runCommand(command, args, { INIT_CWD: await temporaryFolder() });
+  expect(stderr).toMatch(/^a path is empty: expected the name of a file or folder\n/);
+  expect({ stdout, status }).toEqual({ stdout: "", status: 2 });
+});
+
+test.each([[[]], [["no-such"]]])("bench %j: says which measurements there are", async (args) => {
+  const { stderr, status } = await runCommand("bench", args);
+  expect(stderr).toMatch(/^expected a NAME: backend, desk, edge/);
+  expect(status).toBe(2);
+});
+
 const HAS_CUDA = existsSync(
   join(ROOT, "node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so"),
 );
