@@ -80,6 +80,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   },
 };
 
+const EXPECTED = `expected a NAME: ${Object.keys(BENCHES).join(", ")}`;
+
 const LIST = {
   invocation: "npm run -s bench -- NAME",
   summary: `Runs one measurement and prints what it found as JSON. NAME is one of:\n\n${Object.entries(
@@ -87,7 +89,7 @@ const LIST = {
   )
     .map(([name, { summary }]) => `  ${name.padEnd(14)} ${summary}`)
     .join("\n")}`,
-  arguments: z.tuple([z.enum(Object.keys(BENCHES), `expected a NAME: ${Object.keys(BENCHES).join(", ")}`)]),
+  arguments: z.tuple([z.enum(Object.keys(BENCHES), EXPECTED)], EXPECTED),
   options: z.object({}),
   examples: ["npm run -s bench -- edge", "npm run -s bench -- backend --help"],
   notes: "Each measurement has options of its own: npm run -s bench -- NAME --help",
