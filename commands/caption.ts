@@ -98,9 +98,14 @@ async function captionToTable(
   files: readonly PictureFile[],
   options: Options & { readonly url: string; readonly csv: string },
 ): Promise<number> {
+  if (files.some(({ path }) => path === undefined)) {
+    throw new UsageError(
+      "--csv takes files and folders: a row is found again by the name of its file, and - has none",
+    );
+  }
   const progress = countLine("Captioned", files.length);
   const { captioned, cached, failed, kept, needsReview } = await captionLibrary({
-    files: files.filter(({ path }) => path !== undefined),
+    files,
     api: openApi(options.url, options.key),
     options: captionQuery(options),
     csv: userPath(options.csv),

@@ -87,6 +87,20 @@ describe("npm run caption", () => {
     expect(status).toBe(0);
   });
 
+  test("- has no row in a table: it is refused, not passed over", async () => {
+    const folder = await temporaryFolder();
+    const args = ["-", "--url", "http://127.0.0.1:1", "--csv", join(folder, "out.csv")];
+    const { stdout, stderr, status } = await runCommand(
+      "caption",
+      args,
+      {},
+      await readFile("examples/cat.jpg"),
+    );
+    expect(stderr).toMatch(/^--csv takes files and folders/);
+    expect({ stdout, status }).toEqual({ stdout: "", status: 2 });
+    expect(await readdir(folder)).toEqual([]);
+  });
+
   test("a file that is not there is said in words", async () => {
     const { stdout, stderr, status } = await runCommand("caption", ["gone.jpg"]);
     expect({ stdout, stderr, status }).toEqual({
