@@ -20,6 +20,7 @@ import {
   openVariants,
 } from "../bundle/bundle.ts";
 import { createJsonFile, readJsonFile, writeJsonFile } from "../bundle/json-file.ts";
+import { checkRevision } from "../bundle/revision.ts";
 import type { OnnxEngineOptions } from "./onnx/engine.ts";
 
 /** A precision takes the place of a better known one only if it is faster by this: noise shall choose no revision. */
@@ -132,6 +133,8 @@ function machineName(device: Device, threads: number | undefined): string {
 const ChildReply = z.union([z.object({ ms: z.number() }), z.object({ error: z.string() })]);
 
 async function measureInChild(options: OnnxEngineOptions): Promise<number> {
+  // Of a copy that broke off the engine says what its parser met, not what to do.
+  await checkRevision(options.bundle);
   const child = fork(fileURLToPath(new URL("./measure-process.ts", import.meta.url)), {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });

@@ -1,4 +1,4 @@
-import { chmod, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DTYPE_FILE, type Dtype } from "../../../backend/bundle/bundle.ts";
@@ -131,9 +131,12 @@ describe("openFastest", () => {
     expect(Object.values(measured?.ms_a_picture ?? {}).map((ms) => ms > 0)).toEqual([true, true]);
   });
 
-  test("a graph that cannot be opened says why", async () => {
+  test("a graph whose copy broke off, or is not there, is refused with what to do", async () => {
     const bundle = await build(["fp32", "int8"]);
-    await writeFile(join(bundle, "model.onnx"), "rubbish");
-    await expect(openFastest(bundle, HERE)).rejects.toThrow(/model\.onnx|protobuf/i);
+    const graph = join(bundle, "model.onnx");
+    await truncate(graph, 100_000);
+    await expect(openFastest(bundle, HERE)).rejects.toThrow(/A copy broke off.*copy it again, whole/);
+    await rm(graph);
+    await expect(openFastest(bundle, HERE)).rejects.toThrow(/lacks model\.onnx: copy the bundle again/);
   });
 });
