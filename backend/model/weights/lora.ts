@@ -91,7 +91,7 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   for (const [target, pair] of pairs) requireFit(base, target, pair, weights);
   for (const [target, name] of whole) requireSameShape(base, target, name, weights);
   for (const [target, { name }] of biases) requireSameShape(base, target, name, weights);
-  requireEveryTarget(base, config, pairs);
+  requireTargets(base, config, pairs);
   requireEverySavedModule(base, config, whole);
 
   const bottom = replace(base, weights, whole);
@@ -243,27 +243,39 @@ function requireSameShape(base: WeightSource, target: string, name: string, weig
   }
 }
 
-/** @throws WeightError naming a module that the configuration targets by name and the adapter has no matrices for */
-function requireEveryTarget(
+/**
+ * @throws WeightError naming a module that the configuration targets by name and the adapter has no matrices for, or one that
+ * it has matrices for and the configuration does not target
+ */
+function requireTargets(
   base: WeightSource,
   config: AdapterConfig,
   pairs: ReadonlyMap<string, LowRankPair>,
 ): void {
-  const { target_modules: targets, exclude_modules: excluded } = config;
+  const { target_modules: targets } = config;
   // Which modules count is then peft's to say; the pairs themselves have been checked.
   if (!targets || targets === "all-linear") return;
   for (const [name, { shape }] of base.tensors) {
     if (shape.length < 2 || !name.endsWith(".weight") || pairs.has(name)) continue;
     const module = name.slice(0, -".weight".length);
-    const isExcluded = excluded && namesModule(excluded, module);
-    // A path that is named in full counts in every layer.
-    const isTarget = [targets].flat().includes(module) || isInTransformedLayer(config, module);
-    if (!namesModule(targets, module) || !isTarget || isExcluded || isSavedWhole(config, module)) continue;
+    if (!isTargeted(config, targets, module)) continue;
     throw new WeightError(
       `adapter_config.json targets '${module}', but adapter_model holds no lora_A and lora_B for it. ` +
         "The adapter was made for another model or was not saved whole.",
     );
   }
+  for (const [target, { a }] of pairs) {
+    const module = target.slice(0, -".weight".length);
+    if (!isTargeted(config, targets, module)) throw contradiction(a, `that it targets '${module}'`);
+  }
+}
+
+/** PEFT's rule; a path that is named in full counts in every layer. */
+function isTargeted(config: AdapterConfig, targets: string | readonly string[], module: string): boolean {
+  const { exclude_modules: excluded } = config;
+  if ((excluded && namesModule(excluded, module)) || isSavedWhole(config, module)) return false;
+  const isNamedInFull = [targets].flat().includes(module);
+  return isNamedInFull || (namesModule(targets, module) && isInTransformedLayer(config, module));
 }
 
 /** @throws WeightError naming a tensor of a module that was trained whole and that the adapter does not hold */

@@ -140,6 +140,19 @@ describe("mergeAdapter", () => {
     },
   );
 
+  test.each([
+    [{ target_modules: ["0.query"] }],
+    [{ target_modules: "layer\\.0\\..*" }],
+    [{ exclude_modules: ["1.query"] }],
+    [{ layers_to_transform: [0], layers_pattern: "layer" }],
+  ])("names a tensor of a module that the configuration does not target: %j", async (config) => {
+    const adapter = await adapterOf(config, BOTH);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow(
+      /layer\.1\.query\.lora_A\.weight', but .* does not say that it targets 'layer\.1\.query'/,
+    );
+  });
+
   test("takes targets by pattern", async () => {
     const one = {
       "base_model.model.layer.0.query.lora_A.default.weight": A,
