@@ -15,7 +15,7 @@ import { captionLibrary } from "./caption-library.ts";
 import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
-import { apiKey, bundleFolder } from "./options.ts";
+import { apiKey, bundleFolder, requireOneCaptioner } from "./options.ts";
 import { type PictureFile, pictureFiles } from "./picture-files.ts";
 import { countLine, progressLine } from "./progress.ts";
 import { printable, printableField } from "./terminal-text.ts";
@@ -63,8 +63,10 @@ async function main({
   options: Options;
   arguments: readonly string[];
 }): Promise<number> {
-  const files = await pictureFiles(given);
   const { url, csv } = options;
+  requireOneCaptioner(options);
+  if (csv !== undefined && options.json) throw new UsageError("expected one of --csv and --json");
+  const files = await pictureFiles(given);
   if (url !== undefined && csv !== undefined) return captionToTable(files, { ...options, url, csv });
   if (url !== undefined || csv !== undefined) throw new UsageError("expected --url and --csv together");
   const bundle = options.bundle === undefined ? undefined : userPath(options.bundle);

@@ -23,7 +23,7 @@ import { openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 import { fitNotice, printEvaluation, printEvaluationJson } from "./eval-output.ts";
-import { apiKey, bundleFolder } from "./options.ts";
+import { apiKey, bundleFolder, requireOneCaptioner } from "./options.ts";
 import { progressLine } from "./progress.ts";
 import { printable } from "./terminal-text.ts";
 
@@ -73,6 +73,7 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   if (options.calibrate && options.url !== undefined) {
     throw new UsageError(`--calibrate writes into a bundle; name it with --bundle in place of --url.`);
   }
+  requireOneCaptioner(options);
   const set = await readLabels(options.captions, options.split);
   if (options.calibrate)
     requireEnough(

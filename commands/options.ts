@@ -1,6 +1,7 @@
 /** Options that several commands take, described once. */
 
 import * as z from "zod";
+import { UsageError } from "./command-line.ts";
 
 /** The bundle that captions are made with. */
 export const bundleFolder = z.string().optional().meta({
@@ -13,3 +14,12 @@ export const apiKey = z.string().optional().meta({
   description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
   value: "KEY",
 });
+
+/** @throws UsageError where the captions of one captioner would pass for those of the other */
+export function requireOneCaptioner(options: {
+  readonly url?: string | undefined;
+  readonly bundle?: string | undefined;
+}): void {
+  if (options.url === undefined || options.bundle === undefined) return;
+  throw new UsageError("expected one of --url and --bundle: the API at --url captions with its own model");
+}

@@ -134,4 +134,16 @@ describe("npm run caption", () => {
     expect(stderr).toMatch(message);
     expect(status).not.toBe(0);
   });
+
+  test.each([
+    [["--bundle", "models"], "one of --url and --bundle"],
+    [["--json"], "one of --csv and --json"],
+  ])("%j beside --url and --csv is refused, as it would say nothing", async (more, why) => {
+    const args = ["examples/cat.jpg", "--url", "http://127.0.0.1:1", "--csv", "/tmp/never.csv", ...more];
+    expect(await runCommand("caption", args)).toMatchObject({
+      status: 2,
+      stdout: "",
+      stderr: expect.stringContaining(why),
+    });
+  });
 });

@@ -142,6 +142,15 @@ describe("npm run eval", () => {
     expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({ status: 2 });
   });
 
+  test("a bundle beside an API is refused: its model would answer for it", async () => {
+    const captions = await labels(LABELLED);
+    const args = ["--images", "examples", "--captions", captions, "--bundle", "models"];
+    expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("one of --url and --bundle"),
+    });
+  });
+
   describe("says whether the score was fitted to the very set that it is judged on", () => {
     const FITTED = /The score was fitted to this set: on others it is worth less/;
 
