@@ -7,9 +7,14 @@ import { gapsInHtml } from "./html.ts";
 import { withoutTemplateCode } from "./template.ts";
 
 const MARK_CHARACTERS = "![".length;
+const BYTE_ORDER_MARK = "\uFEFF";
 
 /** Gaps of a page, in their order. */
 export function gapsInMarkdown(page: string): Gap[] {
+  // The parser passes over it, and counts from behind it.
+  if (page.startsWith(BYTE_ORDER_MARK)) {
+    return gapsInMarkdown(page.slice(1)).map((gap) => ({ ...gap, at: gap.at + 1 }));
+  }
   const markdown = withoutTemplateCode(page);
   const tree = fromMarkdown(markdown);
   const definitions = new Map<string, string>();
@@ -22,7 +27,9 @@ export function gapsInMarkdown(page: string): Gap[] {
     if (start === undefined || end === undefined) return;
     if (node.type === "html") {
       const html = withoutQuoteMarks(markdown.slice(start, end), quotes);
-      for (const gap of gapsInHtml(html)) gaps.push({ ...gap, at: start + gap.at });
+      for (const gap of gapsInHtml(html)) {
+        gaps.push({ ...gap, at: start + gap.at, insertion: (alt) => inHtml(gap.insertion(alt)) });
+      }
     }
     if ((node.type !== "image" && node.type !== "imageReference") || (node.alt ?? "").trim() !== "") return;
     const source = node.type === "image" ? node.url : definitions.get(node.identifier);
@@ -30,11 +37,20 @@ export function gapsInMarkdown(page: string): Gap[] {
     gaps.push({
       source,
       at: start + MARK_CHARACTERS,
-      insertion: (alt) => alt.replaceAll(/[\\[\]]/g, "\\$&"),
+      insertion: escaped,
     });
   });
   return gaps;
 }
+
+/** Neither emphasis, code nor a template's; of the rest not every Markdown takes a backslash for what it is. */
+const escaped = (text: string) =>
+  text.replaceAll(/[\\[\]*_`{]/g, "\\$&").replaceAll(/[<|~$]|&(?=[#\w])/g, reference);
+
+/** In HTML too a bar may part the cells of a table, and a grave accent end code. */
+const inHtml = (html: string) => html.replaceAll(/[|`]/g, reference);
+
+const reference = (character: string) => `&#${character.charCodeAt(0)};`;
 
 /** The first definition of a name counts. https://spec.commonmark.org/0.31.2/#matches */
 function noteDefinition(definitions: Map<string, string>, { identifier, url }: Definition): void {

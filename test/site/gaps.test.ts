@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { fromMarkdown } from "mdast-util-from-markdown";
+import { parseFragment } from "parse5";
+import { describe, expect, test } from "vitest";
 import { fill, type Gap } from "../../site/gap.ts";
 import { gapsInHtml, gapsInXhtml } from "../../site/html.ts";
 import { gapsInMarkdown } from "../../site/markdown.ts";
@@ -52,10 +54,15 @@ test.each([
   ["---\nintro: \"<img src='a'>\"\n---\n<p>"],
   ["+++\r\nintro = \"<img src='a'>\"\r\n+++"],
   ["{{ \"<img src='a'>\" | safe }}"],
+  ["{% set x = \"100% <img src='a'>\" %}"],
+  ["<%= \"<img src='a'>\" %>"],
   ["{% set x = \"<img src='a'>\" %}"],
   ['<img src=a {% if x %}alt="{{ x }}"{% endif %}>'],
   ['<img src=a {{#x}}alt="{{ x }}"{{/x}}>'],
+  ['<img src=a {% if x > 1 %}alt="{{ x }}"{% endif %}>'],
+  ['<img src=a <% if (x > 1) { %>alt="<%= x %>"<% } %>>'],
   ["<img src=a {{ attributes }}>"],
+  ["<img src=a <%= attributes %>><img src=a <%- attributes %>>"],
   ["<img src=a :alt=x><img src=a v-bind:alt=x><img src=a [alt]=x><img src=a [attr.alt]=x>"],
 ])("%s stays", (page) => {
   expect(html(page)).toBe(page);
@@ -71,6 +78,8 @@ test.each([
   ["> <p>\n> <img\n>  src=a>\n> </p>", '> <p>\n> <img alt="of a"\n>  src=a>\n> </p>'],
   ["1. text <img\n   src=a>", '1. text <img alt="of a"\n   src=a>'],
   ["---\ntitle: x\n---\n\n![](a)\r\n", "---\ntitle: x\n---\n\n![of a](a)\r\n"],
+  ["\uFEFF![](a) ![](b)\n\n<img src=c>", '\uFEFF![of a](a) ![of b](b)\n\n<img alt="of c" src=c>'],
+  ["---\nx: 1\n...\n![](a)\n", "---\nx: 1\n...\n![of a](a)\n"],
   ["---\n\nA line ![](a)\n\n---\n", "---\n\nA line ![of a](a)\n\n---\n"],
   ["{% if x %}![](a){% endif %}", "{% if x %}![of a](a){% endif %}"],
 ])("in the Markdown %j a text is put in", (page, expected) => {
@@ -86,24 +95,46 @@ test.each([
   ['> <p><img src=a\n> alt="My cat"></p>'],
   ["\uFEFF---\r\ncover: ![](a.jpg)\r\nintro: \"<img src='a'>\"\r\n---\r\n"],
   ['---\n# c\nx: "![](a)"\n---'],
+  ['---\n標題: "![](a)"\n---'],
+  ["---\nx: \"<img src='a'>\"\n...\n"],
   ["{{ \"![](a) <img src='a'>\" | markdownify }}"],
 ])("the Markdown %j stays", (page) => {
   expect(markdown(page)).toBe(page);
 });
 
-test("a text is escaped for its place, and a second look finds nothing", () => {
-  const alt = `A "sign" <b> & [x] \\`;
-  const put = (page: string, find: (text: string) => Gap[]) =>
-    fill(
+describe("a text is escaped for its place, and a second look finds nothing", () => {
+  const ALT = 'A "sign" <b> & &amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }}';
+  const put = (page: string, find: (text: string) => Gap[]) => {
+    const filled = fill(
       page,
-      find(page).map((gap) => ({ gap, alt })),
+      find(page).map((gap) => ({ gap, alt: ALT })),
     );
-  const inHtml = put("<img src=a>", gapsInHtml);
-  expect(inHtml).toBe('<img alt="A &quot;sign&quot; &lt;b> &amp; [x] \\" src=a>');
-  expect(gapsInHtml(inHtml)).toEqual([]);
-  const inMarkdown = put("![](a)", gapsInMarkdown);
-  expect(inMarkdown).toBe('![A "sign" <b> & \\[x\\] \\\\](a)');
-  expect(gapsInMarkdown(inMarkdown)).toEqual([]);
+    expect(find(filled)).toEqual([]);
+    return filled;
+  };
+
+  test("in HTML", () => {
+    expect(put("<img src=a>", gapsInHtml)).toBe(
+      '<img alt="A &quot;sign&quot; &lt;b> &amp; &amp;amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }}" src=a>',
+    );
+  });
+
+  test("in Markdown", () => {
+    expect(put("![](a)", gapsInMarkdown)).toBe(
+      '![A "sign" &#60;b> & &#38;amp; \\[x\\] \\\\ &#124; \\`y\\` \\*z\\* \\_z\\_ &#126;&#126;z&#126;&#126; &#36;1 \\{\\{ x }}](a)',
+    );
+    expect(fromMarkdown(put("![](a)", gapsInMarkdown))).toMatchObject({
+      children: [{ children: [{ type: "image", alt: ALT }] }],
+    });
+  });
+
+  test("in the HTML of Markdown, which may lie in a table", () => {
+    const filled = put("| <img src=a> |", gapsInMarkdown);
+    expect(filled.match(/[|`]/g)).toEqual(["|", "|"]);
+    expect(parseFragment(filled)).toMatchObject({
+      childNodes: [{}, { attrs: [{ name: "alt", value: ALT }, {}] }, {}],
+    });
+  });
 });
 
 test("what XHTML closes at once ends there, and not at an end tag that never comes", () => {
