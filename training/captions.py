@@ -29,8 +29,14 @@ def clean(caption: str) -> str:
 
 def read_rows(path: Path) -> list[dict]:
     """JSON lines; a byte order mark and blank lines are passed over, as `npm run eval` does."""
+    rows = []
     with path.open(encoding="utf-8-sig") as file:
-        return [json.loads(line) for line in file if line.strip()]
+        for number, line in enumerate(file, 1):
+            try:
+                rows += [json.loads(line)] if line.strip() else []
+            except json.JSONDecodeError as error:
+                raise SystemExit(f"{path}, line {number} is not JSON: {error}") from error
+    return rows
 
 
 def read_captions(path: Path, split: str) -> list[LabelledImage]:

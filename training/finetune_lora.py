@@ -8,10 +8,12 @@ loss.csv, loss.svg and samples.html: pictures of the held-out set with what was 
 import argparse
 import csv
 import html
+import json
 import random
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image, ImageOps
@@ -25,9 +27,25 @@ SAMPLES = 24
 FIXED = ("base", "captions", "image_size", "batch", "lr", "rank", "alpha", "dropout", "seed")
 
 
+def read_images(path: Path) -> list[LabelledImage]:
+    """Each picture once, as `npm run eval` reads them: lines that name the same one, each with a caption, are one."""
+    images: dict[str, LabelledImage] = {}
+    for row in read_rows(path):
+        name, captions = row.get("image"), row.get("captions")
+        # Of a string each letter would be a caption.
+        if not (name and isinstance(captions, list) and captions and all(isinstance(c, str) for c in captions)):
+            raise SystemExit(f'{path}: expected {{"image": "NAME.jpg", "captions": ["...", ...]}}, got {json.dumps(row)[:200]}')
+        image = images.setdefault(name, LabelledImage(name, row.get("split") or "", []))
+        image.captions.extend(filter(None, map(clean, captions)))
+    without = next((name for name, image in images.items() if not image.captions), None)
+    if without is not None:
+        raise SystemExit(f"{path}: the captions of {without} have no words")
+    return list(images.values())
+
+
 def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Training and held-out pictures: by the file's own splits, else 80/10/10 by seed (the last tenth stays unseen)."""
-    images = [LabelledImage(r["image"], r.get("split", ""), [clean(c) for c in r["captions"]]) for r in read_rows(path)]
+    images = read_images(path)
     if any(i.split for i in images):
         return [i for i in images if i.split == "train"], [i for i in images if i.split in ("dev", "val", "validation")]
     random.Random(seed).shuffle(images)
@@ -39,6 +57,11 @@ def open_picture(path: Path) -> Image.Image:
     """RGB as the server makes it: turned as its EXIF says, transparency white."""
     try:
         picture = ImageOps.exif_transpose(Image.open(path))
+        if picture.mode.startswith("I;16"):
+            # Of these Pillow's own conversion makes what is brighter than 255 of 65,535 white.
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if picture.mode in ("I", "F"):
+            raise SystemExit(f"{path} has pixels of 32 bits, which the server refuses as well: convert it to JPEG or PNG")
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -88,6 +111,9 @@ def main() -> None:
     train, held_out = read_split(args.captions, args.seed)
     if not train:
         parser.error(f"{args.captions} has no picture to train on: where it names splits, those of the split 'train' are")
+    missing = [image.name for image in train + held_out if not (args.images / image.name).is_file()]
+    if missing:
+        parser.error(f"{args.images} lacks {len(missing)} of the pictures, such as {missing[0]}")
     args.out.mkdir(parents=True, exist_ok=True)
     # A pair is one picture with one of its captions, as the card counts its epochs.
     pairs = [(image.name, caption) for image in train for caption in image.captions]
