@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image, ImageOps
-from transformers import BlipForConditionalGeneration, BertTokenizerFast
+from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from captions import LabelledImage, clean, read_rows
@@ -114,13 +114,20 @@ def main() -> None:
     missing = [image.name for image in train + held_out if not (args.images / image.name).is_file()]
     if missing:
         parser.error(f"{args.images} lacks {len(missing)} of the pictures, such as {missing[0]}")
+    vision = BlipConfig.from_pretrained(args.base).vision_config
+    if hasattr(vision, "stem"):
+        parser.error(f"{args.base} is a hybrid, which transformers has not: train_adapter.py makes adapters of those")
+    if args.image_size % vision.patch_size:
+        parser.error(f"--image-size {args.image_size} is not a multiple of the model's patch size, {vision.patch_size}")
     args.out.mkdir(parents=True, exist_ok=True)
     # A pair is one picture with one of its captions, as the card counts its epochs.
     pairs = [(image.name, caption) for image in train for caption in image.captions]
-    processor = BlipImageProcessorPil(size={"height": args.image_size, "width": args.image_size})
+    processor = BlipImageProcessorPil.from_pretrained(
+        args.base, size={"height": args.image_size, "width": args.image_size}
+    )
     tokenizer = BertTokenizerFast.from_pretrained(args.base)
     model = BlipForConditionalGeneration.from_pretrained(args.base, dtype=torch.float32)
-    interpolate = args.image_size != model.config.vision_config.image_size
+    interpolate = args.image_size != vision.image_size
     text = model.config.text_config
 
     def pixels_of(names: list[str]) -> torch.Tensor:
