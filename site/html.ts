@@ -23,8 +23,8 @@ export function gapsInHtml(html: string): Gap[] {
   return base === undefined ? gaps : gaps.map((gap) => ({ ...gap, base }));
 }
 
-/** Elements that hold text alone: to HTML they go on to their end tag, also where XML has closed them at once. */
-const CLOSED_AT_ONCE = /<(?:script|style|title|textarea|iframe|noscript|noframes|noembed|xmp)\b[^<>]*\/>/g;
+/** What XML closes at once, but for what is looked for. To HTML such an element is open still, some to the end of the page. */
+const CLOSED_AT_ONCE = /<(?!(?:img|base)\b)[a-z][^<>]*\/>/gi;
 
 /** The same of XHTML. */
 export function gapsInXhtml(xhtml: string): Gap[] {

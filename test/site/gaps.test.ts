@@ -142,6 +142,13 @@ test("what XHTML closes at once ends there, and not at an end tag that never com
   expect(filledBy(gapsInXhtml)(page)).toBe(page.replace("<img", '<img alt="of a"'));
 });
 
+test("what XHTML closes at once is not open for the rest of the page: each paragraph had all of it anew", () => {
+  const paragraphs = Array.from({ length: 5_000 }, (_, i) => `<p><i id="p${i}"/>x</p>`).join("");
+  expect(gapsInXhtml(`<html><body>${paragraphs}<img src="a"/></body></html>`)).toMatchObject([
+    { source: "a" },
+  ]);
+});
+
 test("a page nested deeper than calls can be is read to its end", () => {
   expect(gapsInHtml(`${"<div>".repeat(20_000)}<img src=a>`)).toMatchObject([{ source: "a" }]);
 });
