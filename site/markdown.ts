@@ -43,9 +43,9 @@ export function gapsInMarkdown(page: string): Gap[] {
   return gaps;
 }
 
-/** Neither emphasis, code nor a template's; of the rest not every Markdown takes a backslash for what it is. */
+/** Of what else would be read as a sign, not every Markdown takes a backslash; and it does not keep an accent from ending code. */
 const escaped = (text: string) =>
-  text.replaceAll(/[\\[\]*_`{]/g, "\\$&").replaceAll(/[<|~$]|&(?=[#\w])/g, reference);
+  text.replaceAll(/[\\[\]*_{]/g, "\\$&").replaceAll(/[`<|~$]|&(?=[#\w])/g, reference);
 
 /** In HTML too a bar may part the cells of a table, and a grave accent end code. */
 const inHtml = (html: string) => html.replaceAll(/[|`]/g, reference);

@@ -121,7 +121,7 @@ describe("a text is escaped for its place, and a second look finds nothing", () 
 
   test("in Markdown", () => {
     expect(put("![](a)", gapsInMarkdown)).toBe(
-      '![A "sign" &#60;b> & &#38;amp; \\[x\\] \\\\ &#124; \\`y\\` \\*z\\* \\_z\\_ &#126;&#126;z&#126;&#126; &#36;1 \\{\\{ x }}](a)',
+      '![A "sign" &#60;b> & &#38;amp; \\[x\\] \\\\ &#124; &#96;y&#96; \\*z\\* \\_z\\_ &#126;&#126;z&#126;&#126; &#36;1 \\{\\{ x }}](a)',
     );
     expect(fromMarkdown(put("![](a)", gapsInMarkdown))).toMatchObject({
       children: [{ children: [{ type: "image", alt: ALT }] }],
