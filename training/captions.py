@@ -29,13 +29,16 @@ def clean(caption: str) -> str:
 
 def read_rows(path: Path) -> list[dict]:
     """JSON lines; a byte order mark and blank lines are passed over, as `npm run eval` does."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{path} is not in UTF-8: save it so") from error
     rows = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                rows += [json.loads(line)] if line.strip() else []
-            except json.JSONDecodeError as error:
-                raise SystemExit(f"{path}, line {number} is not JSON: {error}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise SystemExit(f"{path}, line {number} is not JSON: {error}") from error
     return rows
 
 
