@@ -68,6 +68,12 @@ async function main({
   const captioner = await openSiteCaptioner(folder, options);
   const progress = countLine("Read", names.length);
   let pages = 0;
+  // As in `| head`. Of a patch that is only shown the rest is of no use then; of pages it is the work.
+  process.stdout.prependListener("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code !== "EPIPE" || !options.write) return;
+    console.error(goesOn(new CommandError("Nobody reads the patch, and not every page is written.")).message);
+    process.exit(1);
+  });
   for (const [index, name] of names.entries()) {
     const page = await readPage(folder, name).catch((error: unknown) => unreadable(name, error));
     if (page === undefined || typeof page === "string") {

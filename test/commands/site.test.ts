@@ -89,6 +89,18 @@ test("a page that cannot be written whole stays as it was, with nothing beside i
   ]);
 });
 
+test("a reader of the patch who has enough does not end --write as if all was written", async () => {
+  // More than a pipe holds.
+  const large = `<img src=img/cat.jpg>${"x".repeat(100_000)}\n`;
+  const folder = await newSite({ "a.html": large, "b.html": large, "c.html": large });
+  const command = 'set -o pipefail; "$0" commands/site.ts "$1" --write | head -c 1';
+  const ended = promisify(execFile)("bash", ["-c", command, process.execPath, folder]);
+  await expect(ended).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("not every page is written. What is written stays"),
+  });
+});
+
 test("a page or a folder whose name is not UTF-8 is named, and the others are gone on with", async () => {
   const folder = await newSite();
   const latin1 = (end: string) => Buffer.from(`${folder}/caf\xE9${end}`, "latin1");
