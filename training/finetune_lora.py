@@ -7,6 +7,7 @@ loss.csv, loss.svg and samples.html: pictures of the held-out set with what was 
 
 import argparse
 import csv
+import hashlib
 import html
 import json
 import random
@@ -151,6 +152,7 @@ def main() -> None:
     before = captions_of(model, samples)
     adapter, state_path = args.out / "adapter", args.out / "state.pt"
     settings = {name: str(getattr(args, name)) for name in FIXED}
+    captions_hash = hashlib.sha256(args.captions.read_bytes()).hexdigest()
     step, losses = 0, []
     if state_path.exists():
         state = torch.load(state_path, weights_only=False)
@@ -158,6 +160,8 @@ def main() -> None:
         if changed:
             options = ", ".join(f"--{name.replace('_', '-')} {state['settings'][name]}" for name in changed)
             parser.error(f"{args.out} was begun with {options}; go on with that, or take another --out")
+        if state.get("captions_hash", captions_hash) != captions_hash:
+            parser.error(f"{args.captions} is not what it was when {args.out} was begun; take another --out")
         step, losses = state["step"], state["losses"]
         peft_model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
     else:
@@ -176,7 +180,8 @@ def main() -> None:
 
     def checkpoint() -> None:
         peft_model.save_pretrained(adapter)
-        state = {"step": step, "losses": losses, "optimizer": optimizer.state_dict(), "settings": settings}
+        state = {"step": step, "losses": losses, "optimizer": optimizer.state_dict()}
+        state |= {"settings": settings, "captions_hash": captions_hash}
         torch.save(state, args.out / "state.partial")
         (args.out / "state.partial").rename(state_path)
 
