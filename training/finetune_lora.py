@@ -9,6 +9,7 @@ import argparse
 import csv
 import hashlib
 import html
+import io
 import json
 import random
 import time
@@ -17,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from captions import LabelledImage, clean, read_rows
 
 SAMPLES = 24
+SRGB = ImageCms.createProfile("sRGB")
 # What a run cannot go on with another value of: batches, optimizer and adapter would no longer be those of the steps before.
 FIXED = ("base", "captions", "image_size", "batch", "lr", "rank", "alpha", "dropout", "seed")
 
@@ -54,8 +56,20 @@ def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[Labelle
     return images[:train_end], images[train_end:dev_end]
 
 
+def in_srgb(picture: Image.Image) -> Image.Image:
+    """In sRGB's colours by the picture's profile, such as a telephone's Display P3; as it is with none that can be used."""
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
+        return picture
+    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+    try:
+        return ImageCms.profileToProfile(picture, io.BytesIO(profile), SRGB, outputMode=mode)
+    except ImageCms.PyCMSError:
+        return picture
+
+
 def open_picture(path: Path) -> Image.Image:
-    """RGB as the server makes it: turned as its EXIF says, transparency white."""
+    """RGB as the server makes it: turned as its EXIF says, in sRGB, transparency white."""
     try:
         picture = ImageOps.exif_transpose(Image.open(path))
         if picture.mode.startswith("I;16"):
@@ -63,6 +77,7 @@ def open_picture(path: Path) -> Image.Image:
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         if picture.mode in ("I", "F"):
             raise SystemExit(f"{path} has pixels of 32 bits, which the server refuses as well: convert it to JPEG or PNG")
+        picture = in_srgb(picture.convert("RGBA") if picture.mode == "P" else picture)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
