@@ -392,6 +392,26 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
   });
 
+  test("two windows of one browser are one desk: older words are not written over newer ones, and what is removed stays away", async () => {
+    await add(await files(2));
+    await captioned("photo 0.jpg");
+    await captioned("photo 1.jpg");
+    await textOf("photo 1.jpg").press("Enter");
+    const other = await page.context().newPage();
+    await other.goto(edge.url);
+    await other.getByText("As you left it. 1 of 2 done.").waitFor();
+    const there = other.getByLabel("Alt text of photo 0.jpg");
+    await textOf("photo 0.jpg").fill("Written in the first window");
+    await expect.poll(() => there.inputValue()).toBe("Written in the first window");
+    await there.press("Enter");
+    await status().filter({ hasText: "2 of 2 done." }).waitFor();
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.getByRole("button", { name: "Empty the desk" }).click();
+    await expect.poll(() => other.locator("#rows > li").count()).toBe(0);
+    await other.reload();
+    expect(await other.locator("#work").isVisible()).toBe(false);
+  });
+
   test("what has the focus is never under the status, and a text begins on the side that it is read from", async () => {
     await page.setViewportSize({ width: 1000, height: 500 });
     await add(await files(4));

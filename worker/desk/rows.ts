@@ -21,9 +21,24 @@ const MOST_ALTERNATIVES = 3;
 const ROWS_AT_ONCE = 20;
 
 const worklist = createWorklist();
-const store = createRowStore((isKept) => {
-  at("unkept", "p").hidden = isKept;
-});
+const store = createRowStore(
+  (isKept) => {
+    at("unkept", "p").hidden = isKept;
+  },
+  {
+    kept(theirs) {
+      worklist.adopt(theirs);
+      const row = worklist.get(theirs.id);
+      if (row === undefined) return;
+      views.get(row.id)?.update(row);
+      sayProgress();
+    },
+    removed(ids) {
+      takeOff(ids);
+      sayProgress();
+    },
+  },
+);
 const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */
@@ -238,19 +253,22 @@ function snippetsOf(id: string): Record<string, string> {
 
 /** Brings back the rows that were left on the desk. */
 export async function resume(): Promise<void> {
-  for (const [i, row] of (await store.load()).entries()) {
+  const left = await store.load();
+  // All at once: what another window changes from now on is met here.
+  for (const row of left) {
+    const isSettled = row.state.kind === "captioned" || row.decision !== "open";
+    worklist.add({ ...row, state: isSettled ? row.state : { kind: "lost" } });
+  }
+  for (const [i, { id }] of left.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
-    const isMade = row.state.kind === "captioned";
-    worklist.add({ ...row, state: isMade || row.decision !== "open" ? row.state : { kind: "lost" } });
+    const row = worklist.get(id);
+    if (row === undefined) continue;
     addView(row);
-    const picture: Picture | undefined = row.url !== undefined ? { url: row.url } : undefined;
-    if (picture !== undefined) {
-      pictures.set(row.id, picture);
-      showThumbnail(row.id, picture);
-      if (!isMade && row.decision === "open") void caption(row.id);
-    }
-    const shown = worklist.get(row.id);
-    if (shown !== undefined) views.get(row.id)?.update(shown);
+    if (row.url === undefined) continue;
+    const picture: Picture = { url: row.url };
+    pictures.set(id, picture);
+    showThumbnail(id, picture);
+    if (row.state.kind !== "captioned" && row.decision === "open") void caption(id);
   }
   // Firefox fills a form in again when its page is loaded anew.
   if (at("review-first", "input").checked) arrange();
@@ -279,11 +297,18 @@ export function undo(): void {
 export function clear(): void {
   captioning.cancel();
   thumbnails.clear();
-  void store.remove(worklist.rows.map(({ id }) => id));
-  worklist.clear();
-  views.clear();
-  pictures.clear();
-  withoutFile.clear();
-  at("rows", "ol").replaceChildren();
+  const ids = worklist.rows.map(({ id }) => id);
+  void store.remove(ids);
+  takeOff(ids);
   sayProgress("The desk is empty.");
+}
+
+function takeOff(ids: readonly string[]): void {
+  worklist.remove(ids);
+  for (const id of ids) {
+    views.get(id)?.element.remove();
+    views.delete(id);
+    pictures.delete(id);
+    withoutFile.delete(id);
+  }
 }

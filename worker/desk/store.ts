@@ -4,8 +4,9 @@ import { createStore, delMany, setMany, values } from "idb-keyval";
 import * as z from "zod/mini";
 import type { Row } from "./worklist.ts";
 
+const NAME = "alt-text-desk";
 /** Under each row's id, which sorts as the rows were added. */
-const rowsOf = createStore("alt-text-desk", "rows");
+const rowsOf = createStore(NAME, "rows");
 const SAVE_AFTER_MS = 300;
 
 /** Another version of this page may have left something else. */
@@ -27,6 +28,15 @@ const StoredRow: z.ZodMiniType<Row> = z.object({
   decision: z.enum(["open", "accepted", "decorative", "skipped"]),
 });
 
+const News = z.object({ kept: z.array(z.unknown()), removed: z.array(z.string()) });
+
+/** Told of what another window of this browser has done. */
+export interface Elsewhere {
+  /** This row is kept as it is here: older words are not to be written over it. */
+  kept(row: Row): void;
+  removed(ids: readonly string[]): void;
+}
+
 export interface Store {
   load(): Promise<readonly Row[]>;
   /** Saves a row a little later, with what else has changed by then: typing is one small write. */
@@ -36,14 +46,25 @@ export interface Store {
   remove(ids: readonly string[]): Promise<void>;
 }
 
+const rowsAmong = (found: readonly unknown[]): Row[] =>
+  found.flatMap((row) => StoredRow.safeParse(row).data ?? []);
+
 /**
  * Where the browser forbids it (private windows) or has no room, nothing is remembered and all else works.
  *
  * @param onSaved told after each write whether all is kept
  */
-export function createRowStore(onSaved: (isKept: boolean) => void): Store {
+export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: Elsewhere): Store {
   const changed = new Map<string, Row>();
+  const windows = new BroadcastChannel(NAME);
   let timer: ReturnType<typeof setTimeout> | undefined;
+
+  windows.addEventListener("message", ({ data }) => {
+    const { kept = [], removed = [] } = News.safeParse(data).data ?? {};
+    for (const row of rowsAmong(kept)) if (!changed.has(row.id)) elsewhere.kept(row);
+    for (const id of removed) changed.delete(id);
+    if (removed.length > 0) elsewhere.removed(removed);
+  });
 
   async function flush(): Promise<void> {
     clearTimeout(timer);
@@ -54,6 +75,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void): Store {
       await setMany(rows, rowsOf);
       // What has changed since, or was removed, is left as it is.
       for (const [id, row] of rows) if (changed.get(id) === row) changed.delete(id);
+      windows.postMessage({ kept: rows.map(([, row]) => row), removed: [] });
       onSaved(true);
     } catch {
       onSaved(false);
@@ -63,7 +85,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void): Store {
   return {
     async load() {
       const stored = await values<unknown>(rowsOf).catch(() => []);
-      return stored.flatMap((row) => StoredRow.safeParse(row).data ?? []);
+      return rowsAmong(stored);
     },
     save(row) {
       changed.set(row.id, row);
@@ -72,6 +94,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void): Store {
     flush,
     async remove(ids) {
       for (const id of ids) changed.delete(id);
+      windows.postMessage({ kept: [], removed: ids });
       await delMany([...ids], rowsOf).catch(() => {});
     },
   };

@@ -39,12 +39,14 @@ export interface Worklist {
   readonly rows: readonly Row[];
   add(row: Pick<Row, "id" | "name" | "url"> & Partial<Row>): void;
   change(id: string, changes: Partial<Omit<Row, "id">>): void;
+  /** Another window has changed it, and keeps it: nobody is told. Where a picture is under way there, it is none of ours. */
+  adopt(row: Row): void;
   /** A caption has come. A text that a person has begun is theirs, and stays. */
   caption(id: string, caption: { sha256: string; alt: string; needs_review: boolean; cached: boolean }): void;
   decide(id: string, decision: Decision): void;
   /** Takes the last decision back; the row it was about. */
   undo(): string | undefined;
-  clear(): void;
+  remove(ids: readonly string[]): void;
   get(id: string): Row | undefined;
   /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
   next(id: string, order: readonly Row[]): Row | undefined;
@@ -58,7 +60,7 @@ export interface Worklist {
 
 export function createWorklist(): Worklist {
   let rows: readonly Row[] = [];
-  const past: { readonly id: string; readonly decision: Decision }[] = [];
+  let past: readonly { readonly id: string; readonly decision: Decision }[] = [];
   const listeners: ((row: Row) => void)[] = [];
   const tell = (row: Row) => {
     for (const listener of listeners) listener(row);
@@ -94,6 +96,12 @@ export function createWorklist(): Worklist {
       rows = [...rows, added];
     },
     change,
+    adopt(theirs) {
+      const isUnderWay = theirs.state.kind === "waiting" || theirs.state.kind === "asking";
+      rows = rows.map((row) =>
+        row.id === theirs.id ? { ...theirs, state: isUnderWay ? row.state : theirs.state } : row,
+      );
+    },
     caption(id, { sha256, alt, needs_review, cached }) {
       const row = get(id);
       if (row === undefined) return;
@@ -109,17 +117,19 @@ export function createWorklist(): Worklist {
     decide(id, decision) {
       const row = get(id);
       if (row === undefined) return;
-      past.push({ id, decision: row.decision });
+      past = [...past, { id, decision: row.decision }];
       change(id, { decision });
     },
     undo() {
-      const last = past.pop();
+      const last = past.at(-1);
+      past = past.slice(0, -1);
       if (last !== undefined) change(last.id, { decision: last.decision });
       return last?.id;
     },
-    clear() {
-      rows = [];
-      past.length = 0;
+    remove(ids) {
+      const gone = new Set(ids);
+      rows = rows.filter(({ id }) => !gone.has(id));
+      past = past.filter(({ id }) => !gone.has(id));
     },
     next(id, order) {
       const at = order.findIndex((row) => row.id === id);
