@@ -392,6 +392,17 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
   });
 
+  test("words that were typed the moment before a reload are kept", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    for (const words of ["Typed", "Typed again", "And once more"]) {
+      await textOf("photo 0.jpg").fill(words);
+      await page.reload();
+      await status().filter({ hasText: "As you left it." }).waitFor();
+      expect(await textOf("photo 0.jpg").inputValue()).toBe(words);
+    }
+  });
+
   test("two windows of one browser are one desk: older words are not written over newer ones, and what is removed stays away", async () => {
     await add(await files(2));
     await captioned("photo 0.jpg");

@@ -1,6 +1,6 @@
 /** What the desk remembers over a reload: rows with their texts and hashes, never a picture. In this browser only. */
 
-import { createStore, delMany, setMany, values } from "idb-keyval";
+import { createStore, delMany, promisifyRequest, values } from "idb-keyval";
 import * as z from "zod/mini";
 import type { Row } from "./worklist.ts";
 
@@ -46,6 +46,14 @@ export interface Store {
   remove(ids: readonly string[]): Promise<void>;
 }
 
+/** Committed by itself: the write of a page that is being left is given up otherwise. */
+const keep = (rows: readonly (readonly [string, Row])[]): Promise<void> =>
+  rowsOf("readwrite", (store) => {
+    for (const [id, row] of rows) store.put(row, id);
+    store.transaction.commit();
+    return promisifyRequest(store.transaction);
+  });
+
 const rowsAmong = (found: readonly unknown[]): Row[] =>
   found.flatMap((row) => StoredRow.safeParse(row).data ?? []);
 
@@ -72,7 +80,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     const rows = [...changed];
     if (rows.length === 0) return;
     try {
-      await setMany(rows, rowsOf);
+      await keep(rows);
       // What has changed since, or was removed, is left as it is.
       for (const [id, row] of rows) if (changed.get(id) === row) changed.delete(id);
       windows.postMessage({ kept: rows.map(([, row]) => row), removed: [] });
