@@ -488,6 +488,39 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await textOf("photo 0.jpg").inputValue()).toMatch(/\d/);
   });
 
+  test("another caption that is used can be taken back by Ctrl-Z, and is no longer offered once it is accepted", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").fill("My own words");
+    await row("photo 0.jpg").getByRole("button", { name: "Other captions" }).click();
+    const uses = row("photo 0.jpg").getByRole("button", { name: /^Use: / });
+    await uses.first().click();
+    const other = await textOf("photo 0.jpg").inputValue();
+    expect(other).not.toBe("My own words");
+    await page.keyboard.press("Control+z");
+    expect(await textOf("photo 0.jpg").inputValue()).toBe("My own words");
+    await uses.first().click();
+    expect(await textOf("photo 0.jpg").inputValue()).toBe(other);
+    await page.keyboard.press("Enter");
+    await row("photo 0.jpg").getByText("Accepted").waitFor();
+    expect(await uses.count()).toBe(0);
+  });
+
+  test("where other captions cannot be had, the row says why", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const more = row("photo 0.jpg").getByRole("button", { name: "Other captions" });
+    const answer = { status: 500, body: "<html>" };
+    await page.route("**/v1/captions/*", (route) => route.fulfill(answer));
+    await more.click();
+    await row("photo 0.jpg").getByText("Something between here and the service answered with 500.").waitFor();
+    await page.unrouteAll();
+    await page.reload();
+    await captioned("photo 0.jpg");
+    await more.click();
+    await row("photo 0.jpg").getByText("Add its file again to have other captions of it.").waitFor();
+  });
+
   test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
     await add([await file("my photo.jpg")]);
     await captioned("my photo.jpg");

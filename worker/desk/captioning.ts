@@ -195,7 +195,8 @@ function isFinal(code: string): boolean {
   return known === "url-refused" || (known !== undefined && PROBLEMS[known].follows === "bytes");
 }
 
-function failureOf(error: unknown): CaptionOutcome {
+/** What a person is told of an error of the client, or of a file that cannot be read. */
+export function failureOf(error: unknown): Extract<CaptionOutcome, { kind: "failed" }> {
   if (error instanceof CaptionApiError) {
     const { code, title, detail } = error.problem;
     return {

@@ -3,12 +3,17 @@
 import { hiddenText, make } from "./elements.ts";
 import { type Decision, excessOf, lengthOf, type Row, verdictOf } from "./worklist.ts";
 
+/** Other captions of a picture; where there are none, why. */
+export interface Offers {
+  readonly offers: readonly string[];
+  readonly whyNone: string;
+}
+
 export interface RowActions {
   edit(id: string, text: string): void;
   decide(id: string, decision: Decision): void;
   retry(id: string): void;
-  /** Other captions of the picture; empty where there are none. */
-  alternatives(id: string): Promise<readonly string[]>;
+  alternatives(id: string): Promise<Offers>;
   copy(text: string, what: string): void;
   /** The request from elsewhere, by the name of the language. */
   snippets(id: string): Readonly<Record<string, string>>;
@@ -109,19 +114,18 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     if (more.ariaDisabled === "true") return;
     more.ariaDisabled = "true";
     suggestions.replaceChildren(make("p", {}, "Asking for other captions…"));
-    const others = await actions.alternatives(id);
-    const offers = others.map((other) => {
+    const { offers, whyNone } = await actions.alternatives(id);
+    const uses = offers.map((other) => {
       const use = make("button", { type: "button", class: "plain" }, hiddenText("Use: "), other);
       use.addEventListener("click", () => {
-        text.value = other;
-        actions.edit(id, other);
         text.focus();
+        text.select();
+        // As if it were typed, so that Ctrl-Z brings the person's own words back. It tells of the input too.
+        document.execCommand("insertText", false, other);
       });
       return use;
     });
-    suggestions.replaceChildren(
-      ...(offers.length > 0 ? offers : [make("p", {}, "The model has no other caption of it.")]),
-    );
+    suggestions.replaceChildren(...(uses.length > 0 ? uses : [make("p", {}, whyNone)]));
     more.ariaDisabled = "false";
   }
 
@@ -147,6 +151,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     reopen.hidden = isOpen;
     retry.hidden = !(isOpen && row.state.kind === "failed" && row.state.canRetry);
     more.hidden = !(isOpen && row.state.kind === "captioned");
+    suggestions.hidden = more.hidden;
     copy.hidden = !hasText || row.text === "";
   }
 

@@ -3,10 +3,10 @@
 import { contentHash } from "../../shared/content-hash.ts";
 import { otherCaptions } from "./alternatives.ts";
 import type { NamedFile } from "./brought.ts";
-import { createCaptioning, type Picture } from "./captioning.ts";
+import { createCaptioning, failureOf, type Picture } from "./captioning.ts";
 import { at } from "./elements.ts";
 import { askForKey, client, givenKey, givenOptions } from "./options.ts";
-import { createRowView, type RowView } from "./row-view.ts";
+import { createRowView, type Offers, type RowView } from "./row-view.ts";
 import { curlLine, pythonLines, type SnippetSource, typescriptLines } from "./snippets.ts";
 import { copy, hasWaitEnded, say, showPause } from "./status.ts";
 import { createRowStore } from "./store.ts";
@@ -222,15 +222,21 @@ function atEnd(): HTMLElement {
   return download.disabled ? at("work-title", "h2") : download;
 }
 
-async function alternatives(id: string): Promise<readonly string[]> {
-  const row = worklist.get(id);
-  const picture = pictures.get(id);
-  if (row === undefined || picture === undefined) return [];
-  const { original = "", text } = row;
-  const others = await otherCaptions(client(), picture, givenOptions());
-  return [...new Set([original, ...others])]
+async function alternatives(id: string): Promise<Offers> {
+  const { original = "", text = "", sha256 = "" } = worklist.get(id) ?? {};
+  const picture = pictures.get(id) ?? { sha256 };
+  let whyNone =
+    "sha256" in picture
+      ? "Add its file again to have other captions of it."
+      : "The model has no other caption of it.";
+  const others = await otherCaptions(client(), picture, givenOptions()).catch((error) => {
+    whyNone = failureOf(error).reason;
+    return [];
+  });
+  const offers = [...new Set([original, ...others])]
     .filter((alt) => alt !== text && alt !== "")
     .slice(0, MOST_ALTERNATIVES);
+  return { offers, whyNone };
 }
 
 function snippetSource(row: Row | undefined): SnippetSource {
