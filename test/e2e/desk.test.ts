@@ -539,6 +539,29 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await other.context().close();
   });
 
+  test("a link to a caption that nobody has brings one row, which its file is added to", async () => {
+    const unseen = await file("unseen.jpg");
+    const sha256 = await contentHash(new Uint8Array(unseen.buffer));
+    await page.goto(`${edge.url}/#caption=${sha256}`);
+    await page.reload();
+    const name = `Picture ${sha256.slice(0, 12)}…`;
+    await row(name).getByText("Add its file again to have it captioned").waitFor();
+    await textOf(name).fill("Mine");
+    await page.reload();
+    await row(name).getByText("Add its file again to have it captioned").waitFor();
+    expect(await rows().count()).toBe(1);
+    await add([unseen]);
+    await captioned(name);
+    expect(await rows().count()).toBe(1);
+    expect(await textOf(name).inputValue()).toBe("Mine");
+    await page.reload();
+    await captioned(name);
+    await row(name).getByText("From a program").click();
+    expect(await row(name).locator("pre").first().textContent()).toBe(
+      `curl ${edge.url}/v1/captions/${sha256}`,
+    );
+  });
+
   test("captioning can be stopped and taken up again", async () => {
     backend.process.send("hold");
     await add(await files(6));

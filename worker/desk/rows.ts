@@ -43,8 +43,8 @@ const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 /** Pictures of this visit; they are never kept. */
 const pictures = new Map<string, Picture>();
-/** Rows of this visit whose name is no file's. */
-const withoutFile = new Set<string>();
+/** Rows of this visit whose name is that of a file on the person's disk. */
+const withFile = new Set<string>();
 const captioning = createCaptioning({
   // A wait is for all pictures, and a person sees it.
   client: () => client({ maxRetryAfterMs: 0 }),
@@ -121,8 +121,13 @@ const breath = () => new Promise((resolve) => setTimeout(resolve));
 export function addRow(name: string, picture: Picture, { isFile = false } = {}): void {
   const id = newRowId();
   pictures.set(id, picture);
-  if (!isFile) withoutFile.add(id);
-  worklist.add({ id, name, url: "url" in picture ? picture.url : undefined });
+  if (isFile) withFile.add(id);
+  worklist.add({
+    id,
+    name,
+    url: "url" in picture ? picture.url : undefined,
+    sha256: "sha256" in picture ? picture.sha256 : undefined,
+  });
   const row = worklist.get(id);
   if (row === undefined) return;
   addView(row);
@@ -149,6 +154,7 @@ export async function addFiles(
     if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk });
     else {
       pictures.set(known.id, { file });
+      if (onDisk) withFile.add(known.id);
       showThumbnail(known.id, { file });
       if (known.state.kind !== "captioned") void caption(known.id);
     }
@@ -157,7 +163,8 @@ export async function addFiles(
 }
 
 async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
-  const candidates = worklist.rows.filter((row) => !pictures.has(row.id) && row.url === undefined);
+  const hasBytes = ({ id }: Row) => "file" in (pictures.get(id) ?? {});
+  const candidates = worklist.rows.filter((row) => !hasBytes(row) && row.url === undefined);
   if (candidates.length === 0) return undefined;
   // A file that cannot be read gets a row that says so.
   const bytes = await file.arrayBuffer().catch(() => undefined);
@@ -241,8 +248,8 @@ async function alternatives(id: string): Promise<Offers> {
 
 function snippetSource(row: Row | undefined): SnippetSource {
   if (row?.url !== undefined) return { url: row.url };
-  // What was pasted lies in no file, nor does what a link named.
-  if (row?.sha256 !== undefined && withoutFile.has(row.id)) return { sha256: row.sha256 };
+  // What was pasted lies in no file, nor does what a link named; after a reload nobody knows which.
+  if (row?.sha256 !== undefined && !withFile.has(row.id)) return { sha256: row.sha256 };
   return { file: row?.name ?? "photo.jpg" };
 }
 
@@ -315,6 +322,6 @@ function takeOff(ids: readonly string[]): void {
     views.get(id)?.element.remove();
     views.delete(id);
     pictures.delete(id);
-    withoutFile.delete(id);
+    withFile.delete(id);
   }
 }
