@@ -695,6 +695,36 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await keyed.stop();
   });
 
+  test("a key that is revoked in the middle takes nobody's keyboard: what is typed stays in its text", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").fill("");
+    const problem = { type: "urn:problem:unauthorized", title: "x", status: 401, detail: "x" };
+    await page.route("**/v1/captions**", async (route) => {
+      const contentType = "application/problem+json";
+      const body = JSON.stringify({ ...problem, code: "unauthorized" });
+      await route.fulfill({ status: 401, contentType, body });
+    });
+    await textOf("photo 0.jpg").pressSequentially("Typed before");
+    await add([await file("late.jpg")]);
+    await status().filter({ hasText: "A valid API key is needed: enter it under Options." }).waitFor();
+    await page.keyboard.type(" and after");
+    expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed before and after");
+    expect(await page.getByLabel("API key").inputValue()).toBe("");
+  });
+
+  test("addresses that are pasted are counted at once, and can be stopped", async () => {
+    await page.route("**/v1/captions", () => {});
+    await page.evaluate(() => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", "https://a.example/1.jpg\nhttps://a.example/2.jpg");
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+    });
+    await status().filter({ hasText: "0 of 2 done." }).waitFor();
+    await page.getByRole("button", { name: "Stop captioning" }).click();
+    await page.getByText("0 of 2 done, 2 failed.").waitFor();
+  });
+
   test.each(APPEARANCES)("axe finds nothing wrong in $name, and nothing scrolls sideways", async (look) => {
     await appearAs(page, look);
     await add([...(await files(3)), { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") }]);

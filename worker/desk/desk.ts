@@ -64,6 +64,7 @@ function take({ files, urls, leftOut }: Brought, { onDisk }: { onDisk: boolean }
   if (files.length === 0 && urls.length === 0) say(words || "That was not a picture.");
   for (const url of urls) addRow(url, { url });
   if (files.length > 0) void addFiles(files, { onDisk, before: words });
+  else if (urls.length > 0) sayProgress();
 }
 
 /** Whether text that is dropped or pasted here belongs into a field; a spreadsheet brings a picture of its cells along. */

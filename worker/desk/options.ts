@@ -34,13 +34,14 @@ export function givenOptions(): Record<string, string> {
   return { ...Object.fromEntries(numbers), ...(prompt === "" ? {} : { prompt }) };
 }
 
-/** Opens the field of the key, and says there why. */
-export function askForKey(problem: string): void {
+/** Opens the field of the key, and says there why; true where that is news. Whoever is typing a text goes on in it. */
+export function askForKey(problem: string): boolean {
   at("options", "details").open = true;
   const field = at("key", "input");
-  if (field.getAttribute("aria-invalid") === "true") return;
+  if (field.getAttribute("aria-invalid") === "true") return false;
   complain(field, problem);
-  field.focus();
+  if (document.activeElement?.localName !== "textarea") field.focus();
+  return true;
 }
 
 /**

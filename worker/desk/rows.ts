@@ -178,6 +178,7 @@ async function caption(id: string): Promise<void> {
   if (picture === undefined) return;
   worklist.change(id, { state: { kind: "waiting" } });
   const outcome = await captioning.caption(picture, (kind) => worklist.change(id, { state: { kind } }));
+  let news = captioning.busy === 0 ? "Captioning is done." : "";
   switch (outcome.kind) {
     case "captioned":
       worklist.caption(id, outcome.caption);
@@ -192,10 +193,10 @@ async function caption(id: string): Promise<void> {
       break;
     case "failed":
       worklist.change(id, { state: outcome });
-      if (outcome.needsKey) askForKey(outcome.reason);
+      if (outcome.needsKey && askForKey(outcome.reason)) news = outcome.reason;
       break;
   }
-  sayProgress(captioning.busy === 0 ? "Captioning is done." : "");
+  sayProgress(news);
   // Those to be reviewed are known now. Nothing is moved under somebody's hands.
   const isAtWork = at("rows", "ol").contains(document.activeElement);
   if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
