@@ -41,9 +41,7 @@ export function takeAway(rows: readonly Row[], format: Format, { isFile = true }
     case "html":
       return all.map((row) => `<img src="${escaped(sourceOf(row))}" alt="${escaped(row.alt)}">\n`).join("");
     case "markdown":
-      return all
-        .map((row) => `![${markdown(row.alt)}](<${sourceOf(row).replace(/[<>]/g, encodeURIComponent)}>)\n`)
-        .join("");
+      return all.map((row) => `![${markdown(row.alt)}](<${markdownSource(row)}>)\n`).join("");
   }
 }
 
@@ -60,7 +58,13 @@ function escaped(text: string): string {
     .replaceAll(">", "&gt;");
 }
 
-/** Characters that mean something in a link's text, CommonMark section 2.4. */
+/** Characters that mean something in a link's text, CommonMark section 2.4, and what would be read as an entity, 2.5. */
 function markdown(text: string): string {
-  return text.replace(/[\\[\]*_`<>]/g, "\\$&").replace(/\s+/g, " ");
+  return text.replace(/[\\[\]*_`<>]|&(?=#?\w+;)/g, "\\$&").replace(/\s+/g, " ");
+}
+
+function markdownSource(row: Taken): string {
+  return sourceOf(row)
+    .replace(/[<>]/g, encodeURIComponent)
+    .replace(/\\|&(?=#?\w+;)/g, "\\$&");
 }
