@@ -333,6 +333,47 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("The desk is empty.", { exact: true }).waitFor();
   });
 
+  test("a desk that is emptied while files are added stays empty", async () => {
+    await page.route("**/v1/captions/*", () => {});
+    page.on("dialog", (dialog) => void dialog.accept());
+    const given = await files(400);
+    // By one script, which the page runs between two of its steps.
+    const isEmptied = page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          new MutationObserver((_, observer) => {
+            const button = document.querySelector<HTMLButtonElement>("#clear");
+            if (document.querySelectorAll("#rows > li").length < 40 || button === null) return;
+            observer.disconnect();
+            button.click();
+            resolve(true);
+          }).observe(document.body, { childList: true, subtree: true });
+        }),
+    );
+    await add(given);
+    await isEmptied;
+    await page.getByText("The desk is empty.", { exact: true }).waitFor();
+    await add([await file("after.jpg")]);
+    await row("after.jpg").waitFor();
+    expect(await rows().count()).toBe(1);
+  });
+
+  test("Enter that an input method takes accepts nothing, also where it is told by its code alone", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const press = (how: { isComposing?: boolean; keyCode?: number }) =>
+      textOf("photo 0.jpg").evaluate(
+        (text, { isComposing = false, keyCode = 13 }) =>
+          text.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", isComposing, keyCode })),
+        how,
+      );
+    await press({ isComposing: true });
+    await press({ keyCode: 229 });
+    expect(await row("photo 0.jpg").getByText("Accepted").count()).toBe(0);
+    await press({});
+    await row("photo 0.jpg").getByText("Accepted").waitFor();
+  });
+
   test("a file that is gone before it is read says so, not that the service is away", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "desk-"));
     const gone = path.join(folder, "gone.jpg");

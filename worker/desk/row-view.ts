@@ -28,6 +28,8 @@ export interface RowView {
   show(address: string): void;
 }
 
+/** UI Events, "Legacy key and mouse event attributes": a key that an input method has taken. */
+const COMPOSING = 229;
 const TEXT_STATES: ReadonlySet<Row["state"]["kind"]> = new Set(["captioned", "failed", "lost"]);
 
 export function createRowView(first: Row, actions: RowActions): RowView {
@@ -84,8 +86,8 @@ export function createRowView(first: Row, actions: RowActions): RowView {
 
   text.addEventListener("input", () => actions.edit(id, text.value));
   text.addEventListener("keydown", (event) => {
-    // Alt text is one line; a composing keyboard uses Enter for itself.
-    if (event.key !== "Enter" || event.isComposing) return;
+    // Alt text is one line; a composing keyboard uses Enter for itself, which Safari tells by the code alone.
+    if (event.key !== "Enter" || event.isComposing || event.keyCode === COMPOSING) return;
     event.preventDefault();
     // What is decided on is opened again first.
     if (!text.readOnly) actions.decide(id, "accepted");

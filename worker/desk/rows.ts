@@ -143,14 +143,19 @@ function showThumbnail(id: string, picture: Picture): void {
   if ("url" in picture) view.show(picture.url);
 }
 
+/** Ends what is being added. */
+let adding = new AbortController();
+
 /** Adds files; one whose bytes are on the desk already brings that row its picture back. `before` is said first. */
 export async function addFiles(
   files: readonly NamedFile[],
   { onDisk, before = "" }: { onDisk: boolean; before?: string },
 ): Promise<void> {
+  const { signal } = adding;
   for (const [i, { file, name }] of files.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const known = await lostRowOf(file, name);
+    if (signal.aborted) return;
     if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk });
     else {
       pictures.set(known.id, { file });
@@ -178,6 +183,8 @@ async function caption(id: string): Promise<void> {
   if (picture === undefined) return;
   worklist.change(id, { state: { kind: "waiting" } });
   const outcome = await captioning.caption(picture, (kind) => worklist.change(id, { state: { kind } }));
+  // Taken off the desk meanwhile, which has been said.
+  if (worklist.get(id) === undefined) return;
   let news = captioning.busy === 0 ? "Captioning is done." : "";
   switch (outcome.kind) {
     case "captioned":
@@ -309,6 +316,8 @@ export function undo(): void {
 
 /** Takes all rows off the desk, for good. */
 export function clear(): void {
+  adding.abort();
+  adding = new AbortController();
   captioning.cancel();
   thumbnails.clear();
   const ids = worklist.rows.map(({ id }) => id);
