@@ -695,6 +695,41 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     media.close();
   });
 
+  test("a job of a link says each picture to the eyes, and to screen readers what becomes of the job", async () => {
+    const problem = { type: "urn:problem:internal", status: 500, code: "internal" };
+    const steps = [
+      { status: "running", waiting: 3 },
+      { status: "running", waiting: 2 },
+      { status: "running", waiting: 1 },
+      { status: "failed", waiting: 1, problem: { ...problem, title: "It broke", detail: "Start it anew." } },
+    ];
+    let asked = 0;
+    await page.route("**/v1/jobs/made-up", async (route) => {
+      const { waiting, ...step } = steps[Math.min(asked++, steps.length - 1)] ?? { waiting: 0 };
+      const counts = { total: 3, waiting, cached: 3 - waiting, generated: 0, failed: 0, cancelled: 0 };
+      const now = new Date().toISOString();
+      const times = { created_at: now, finished_at: asked < steps.length ? null : now, expires_at: now };
+      const rest = { seconds_left: null, paused: null, problem: null, webhook: null };
+      await route.fulfill({ json: { id: "made-up", counts, ...times, ...rest, ...step } });
+    });
+    await page.addInitScript(() => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      new MutationObserver(() => {
+        const words = document.querySelector("#job [role=status]")?.textContent ?? "";
+        if (words !== "" && words !== said.at(-1)) said.push(words);
+      }).observe(document, { childList: true, subtree: true });
+    });
+    await page.goto("about:blank");
+    await page.goto(`${edge.url}/#job=made-up`);
+    await page.locator("#job-text", { hasText: "running: 2 of 3 done." }).waitFor();
+    await page.locator("#job-text", { hasText: "failed: 2 of 3 done. It broke. Start it anew." }).waitFor();
+    expect(await page.evaluate(() => (globalThis as unknown as { said: string[] }).said)).toEqual([
+      "Job running, 0 of 3 done.",
+      "Job failed, 2 of 3 done. It broke. Start it anew.",
+    ]);
+  });
+
   test("where a key is needed the job of a link asks for it, and its results are had with it", async () => {
     const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
     const { key } = JSON.parse((await keys(keyed, "create", "--name", "desk", "--json")).output);

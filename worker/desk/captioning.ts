@@ -176,6 +176,7 @@ export const NEEDS_KEY = "A valid API key is needed: enter it under Options.";
 const WORDS: Readonly<Record<string, string>> = {
   "too-many-pixels": "The picture is too large. Make it smaller and add it again.",
   "image-too-large": "The file is over 20 MiB. Make it smaller and add it again.",
+  "empty-body": "The file is empty. Where it lies in a cloud, have it downloaded, and add it again.",
   "not-an-image": "This is not a picture.",
   "unsupported-image": "This kind of picture is not read. Save it as JPEG, PNG or WebP.",
   "unreadable-image": "The picture is damaged.",
@@ -191,8 +192,9 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 /** Whether the same picture, or address, would meet it again. */
 function isFinal(code: string): boolean {
+  if (code === "url-refused" || code === "empty-body") return true;
   const known = PROBLEM_CODES.find((problem) => problem === code);
-  return known === "url-refused" || (known !== undefined && PROBLEMS[known].follows === "bytes");
+  return known !== undefined && PROBLEMS[known].follows === "bytes";
 }
 
 /** What a person is told of an error of the client, or of a file that cannot be read. */

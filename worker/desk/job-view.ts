@@ -18,9 +18,11 @@ export async function showJob(id: string, { client, signal, askForKey, ...result
   at("job-title", "h2").textContent = `Job ${id}`;
   const progress = at("job-progress", "progress");
   const text = at("job-text", "p");
+  let saidOf = "";
   at("job-results", "p").replaceChildren(resultsLink(id, results));
   try {
-    for await (const { status, counts, paused, seconds_left: left } of client.jobs.follow(id, { signal })) {
+    for await (const job of client.jobs.follow(id, { signal })) {
+      const { status, counts, paused, problem, seconds_left: left } = job;
       progress.max = counts.total;
       progress.value = counts.total - counts.waiting;
       const parts = [
@@ -32,13 +34,23 @@ export async function showJob(id: string, { client, signal, askForKey, ...result
           : [`paused until ${new Date(paused.until).toLocaleTimeString()} (${paused.reason})`]),
         ...(left === null ? [] : [`about ${left} s left`]),
       ];
-      text.textContent = `${status}: ${parts.join(", ")}.`;
+      const why = problem === null ? "" : ` ${problem.title}. ${problem.detail}`;
+      text.textContent = `${status}: ${parts.join(", ")}.${why}`;
+      // Screen readers are not told of each picture.
+      const newsOf = JSON.stringify([status, paused]);
+      if (newsOf !== saidOf) sayOfJob(`Job ${status}, ${parts.join(", ")}.${why}`);
+      saidOf = newsOf;
     }
   } catch (error) {
     if (signal.aborted) return;
     if (error instanceof CaptionApiError && error.problem.code === "unauthorized") askForKey();
     text.textContent = wordsOf(error);
+    sayOfJob(wordsOf(error));
   }
+}
+
+function sayOfJob(words: string): void {
+  at("job-said", "p").textContent = words;
 }
 
 function wordsOf(error: unknown): string {
