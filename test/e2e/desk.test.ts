@@ -98,6 +98,21 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 1 of 2 done." }).waitFor();
   });
 
+  test("where the browser refuses to open its storage, links work and the desk can be emptied", async () => {
+    await page.addInitScript(() => {
+      IDBFactory.prototype.open = () => {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      };
+    });
+    await page.goto("about:blank");
+    await page.goto(`${edge.url}/#caption=${"0".repeat(64)}`);
+    await row("Picture 000000000000…").getByText("Add its file again").waitFor();
+    await page.getByText("This browser does not keep your texts").waitFor();
+    page.on("dialog", (dialog) => void dialog.accept());
+    await page.getByRole("button", { name: "Empty the desk" }).click();
+    await page.getByText("The desk is empty.", { exact: true }).waitFor();
+  });
+
   test("at an address of plain http, where a browser hashes nothing, it says what it needs", async () => {
     await page.route("http://captions.test/**", async (route) => {
       const { pathname } = new URL(route.request().url());
@@ -333,25 +348,40 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("The desk is empty.", { exact: true }).waitFor();
   });
 
+  /** By one script, which the page runs between two of its steps. */
+  const clickAmidAdding = (selector: string) =>
+    page.evaluate(
+      (button) =>
+        new Promise((resolve) => {
+          new MutationObserver((_, observer) => {
+            if (document.querySelectorAll("#rows > li").length < 40) return;
+            observer.disconnect();
+            document.querySelector<HTMLButtonElement>(button)?.click();
+            resolve(true);
+          }).observe(document.body, { childList: true, subtree: true });
+        }),
+      selector,
+    );
+
+  test("captioning that is stopped while files are added is stopped for all of them", async () => {
+    await page.route("**/v1/captions/*", () => {});
+    const given = await files(400);
+    const isClicked = clickAmidAdding("#cancel");
+    await add(given);
+    await isClicked;
+    await status().filter({ hasText: "0 of 400 done, 400 failed." }).waitFor();
+    expect(await rows().getByText("Stopped.").count()).toBe(400);
+    await page.getByRole("button", { name: "Retry what failed" }).click();
+    await row("photo 0.jpg").getByText("Being captioned").waitFor();
+  });
+
   test("a desk that is emptied while files are added stays empty", async () => {
     await page.route("**/v1/captions/*", () => {});
     page.on("dialog", (dialog) => void dialog.accept());
     const given = await files(400);
-    // By one script, which the page runs between two of its steps.
-    const isEmptied = page.evaluate(
-      () =>
-        new Promise((resolve) => {
-          new MutationObserver((_, observer) => {
-            const button = document.querySelector<HTMLButtonElement>("#clear");
-            if (document.querySelectorAll("#rows > li").length < 40 || button === null) return;
-            observer.disconnect();
-            button.click();
-            resolve(true);
-          }).observe(document.body, { childList: true, subtree: true });
-        }),
-    );
+    const isClicked = clickAmidAdding("#clear");
     await add(given);
-    await isEmptied;
+    await isClicked;
     await page.getByText("The desk is empty.", { exact: true }).waitFor();
     await add([await file("after.jpg")]);
     await row("after.jpg").waitFor();

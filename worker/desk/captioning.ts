@@ -42,10 +42,19 @@ export interface Pause {
 }
 
 export interface Captioning {
-  /** Queues a picture; `onTurn` is told when it is asked for, and when it waits again. */
-  caption(picture: Picture, onTurn: (kind: "asking" | "waiting") => void): Promise<CaptionOutcome>;
+  /**
+   * Queues a picture; `onTurn` is told when it is asked for, and when it waits again. `signal`, where it was taken earlier,
+   * has it cancelled with what was queued then.
+   */
+  caption(
+    picture: Picture,
+    onTurn: (kind: "asking" | "waiting") => void,
+    signal?: AbortSignal,
+  ): Promise<CaptionOutcome>;
   /** Ends what is under way and drops what waits. */
   cancel(): void;
+  /** Aborted by the next `cancel`. */
+  readonly signal: AbortSignal;
   /** Pictures that wait or are under way. */
   readonly busy: number;
 }
@@ -123,8 +132,10 @@ export function createCaptioning(parts: {
     get busy() {
       return busy;
     },
-    async caption(picture, onTurn) {
-      const { signal } = abort;
+    get signal() {
+      return abort.signal;
+    },
+    async caption(picture, onTurn, signal = abort.signal) {
       busy += 1;
       try {
         return await limit(() => askUntilAnswered(picture, signal, onTurn));

@@ -117,8 +117,15 @@ function newRowId(): string {
 /** Lets the page answer keys between many rows. */
 const breath = () => new Promise((resolve) => setTimeout(resolve));
 
-/** Adds a row and has its picture captioned. `isFile`: its name is that of a file on the person's disk. */
-export function addRow(name: string, picture: Picture, { isFile = false } = {}): void {
+/**
+ * Adds a row and has its picture captioned, unless `signal` was aborted. `isFile`: its name is that of a file on the person's
+ * disk.
+ */
+export function addRow(
+  name: string,
+  picture: Picture,
+  { isFile = false, signal }: { isFile?: boolean; signal?: AbortSignal } = {},
+): void {
   const id = newRowId();
   pictures.set(id, picture);
   if (isFile) withFile.add(id);
@@ -133,7 +140,7 @@ export function addRow(name: string, picture: Picture, { isFile = false } = {}):
   addView(row);
   at("work", "section").hidden = false;
   showThumbnail(id, picture);
-  void caption(id);
+  void caption(id, signal);
 }
 
 function showThumbnail(id: string, picture: Picture): void {
@@ -151,17 +158,19 @@ export async function addFiles(
   files: readonly NamedFile[],
   { onDisk, before = "" }: { onDisk: boolean; before?: string },
 ): Promise<void> {
-  const { signal } = adding;
+  const isOver = adding.signal;
+  // What is stopped meanwhile is stopped for all of them.
+  const { signal } = captioning;
   for (const [i, { file, name }] of files.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const known = await lostRowOf(file, name);
-    if (signal.aborted) return;
-    if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk });
+    if (isOver.aborted) return;
+    if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk, signal });
     else {
       pictures.set(known.id, { file });
       if (onDisk) withFile.add(known.id);
       showThumbnail(known.id, { file });
-      if (known.state.kind !== "captioned") void caption(known.id);
+      if (known.state.kind !== "captioned") void caption(known.id, signal);
     }
   }
   sayProgress(before);
@@ -178,11 +187,12 @@ async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
   return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
 }
 
-async function caption(id: string): Promise<void> {
+async function caption(id: string, signal?: AbortSignal): Promise<void> {
   const picture = pictures.get(id);
   if (picture === undefined) return;
   worklist.change(id, { state: { kind: "waiting" } });
-  const outcome = await captioning.caption(picture, (kind) => worklist.change(id, { state: { kind } }));
+  const onTurn = (kind: "asking" | "waiting") => worklist.change(id, { state: { kind } });
+  const outcome = await captioning.caption(picture, onTurn, signal);
   // Taken off the desk meanwhile, which has been said.
   if (worklist.get(id) === undefined) return;
   let news = captioning.busy === 0 ? "Captioning is done." : "";

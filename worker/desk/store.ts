@@ -92,8 +92,11 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
 
   return {
     async load() {
-      const stored = await values<unknown>(rowsOf).catch(() => []);
-      return rowsAmong(stored);
+      try {
+        return rowsAmong(await values<unknown>(rowsOf));
+      } catch {
+        return [];
+      }
     },
     save(row) {
       changed.set(row.id, row);
@@ -103,7 +106,11 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     async remove(ids) {
       for (const id of ids) changed.delete(id);
       windows.postMessage({ kept: [], removed: ids });
-      await delMany([...ids], rowsOf).catch(() => {});
+      try {
+        await delMany([...ids], rowsOf);
+      } catch {
+        // What cannot be removed could not be kept.
+      }
     },
   };
 }
