@@ -633,6 +633,23 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     );
   });
 
+  test("pictures that fail by the dozen are not said one by one", async () => {
+    await page.route("**/v1/captions/*", (route) => route.fulfill({ status: 500, body: "<html>" }));
+    await page.evaluate(() => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      const place = document.getElementById("status");
+      new MutationObserver(() => said.push(place?.textContent ?? "")).observe(place ?? document, {
+        childList: true,
+      });
+    });
+    await add(await files(100));
+    await status().filter({ hasText: "Captioning is done. 0 of 100 done, 100 failed." }).waitFor();
+    const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+    expect(said.length).toBeLessThan(20);
+    expect(said).toContain("0 of 100 done.");
+  });
+
   test("captioning can be stopped and taken up again", async () => {
     backend.process.send("hold");
     await add(await files(6));

@@ -57,18 +57,29 @@ worklist.onChange((row) => {
   store.save(row);
 });
 
-let progressSaid = "";
+/** Pictures may fail by the dozen, where the network is away: screen readers are not told of each. */
+const FAILURES_SAID_EVERY_MS = 5_000;
 
-/** Shows how far all is, and says it where it is news: after what a person did (`before` says what), and when a picture failed. */
-export function sayProgress(before = ""): void {
+let progressSaid = "";
+let failuresSaidAt = 0;
+
+/**
+ * Shows how far all is, and says it where it is news: after what a person did (`before` says what), and when pictures failed
+ * (`isOutcome`).
+ */
+export function sayProgress(before = "", { isOutcome = false } = {}): void {
   const { done, total, failed } = worklist.progress();
   const progress = at("progress", "progress");
   progress.max = Math.max(1, total);
   progress.value = done;
   at("work", "section").hidden = total === 0;
   const words = total === 0 ? "" : `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
-  if (before !== "" || words !== progressSaid) say(`${before} ${words}`.trim());
-  progressSaid = words;
+  const isTooSoon = isOutcome && Date.now() - failuresSaidAt < FAILURES_SAID_EVERY_MS;
+  if (before !== "" || (words !== progressSaid && !isTooSoon)) {
+    say(`${before} ${words}`.trim());
+    progressSaid = words;
+    if (isOutcome) failuresSaidAt = Date.now();
+  }
   const ready = taken(worklist.rows).length;
   at("away-text", "p").textContent =
     ready === 0
@@ -213,7 +224,7 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
       if (outcome.needsKey && askForKey(outcome.reason)) news = outcome.reason;
       break;
   }
-  sayProgress(news);
+  sayProgress(news, { isOutcome: true });
   // Those to be reviewed are known now. Nothing is moved under somebody's hands.
   const isAtWork = at("rows", "ol").contains(document.activeElement);
   if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
