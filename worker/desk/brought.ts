@@ -1,5 +1,7 @@
 /** What a person drops or pastes: files, whole folders, addresses. */
 
+import { isWebAddress } from "./address.ts";
+
 export interface NamedFile {
   readonly file: File;
   /** With the folders that it lies in, where a folder was dropped. */
@@ -20,7 +22,7 @@ export async function broughtBy(data: DataTransfer | null): Promise<Brought> {
   const items = [...(data?.items ?? [])].filter(({ kind }) => kind === "file");
   const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
   const text = data?.getData("text/uri-list") || data?.getData("text/plain") || "";
-  const urls = text.split(/\s+/).filter((word) => /^https?:\/\/\S+$/.test(word));
+  const urls = text.split(/\s+/).filter(isWebAddress);
   const files: NamedFile[] = [];
   let leftOut = 0;
   for (const { entry, file } of dropped) {

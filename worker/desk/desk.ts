@@ -1,6 +1,7 @@
 /** The desk: pictures in, captions looked over by a person, texts out. Puts the parts of this folder together. */
 
 import { canHash } from "../../shared/content-hash.ts";
+import { isWebAddress } from "./address.ts";
 import { type Brought, broughtBy } from "./brought.ts";
 import { NEEDS_KEY } from "./captioning.ts";
 import { at, make, save } from "./elements.ts";
@@ -31,7 +32,7 @@ function addAddresses(event: SubmitEvent): void {
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "");
-  const bad = lines.filter((line) => !/^https?:\/\/\S+$/.test(line) || !URL.canParse(line));
+  const bad = lines.filter((line) => !isWebAddress(line));
   const good = lines.filter((line) => !bad.includes(line));
   for (const url of good) addRow(url, { url });
   field.value = bad.join("\n");

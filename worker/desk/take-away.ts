@@ -1,6 +1,7 @@
 /** What a person takes away: the texts they accepted, in the form their work needs. No DOM. */
 
 import { toCsvTable } from "../../shared/csv.ts";
+import { isWebAddress } from "./address.ts";
 import type { Row } from "./worklist.ts";
 
 export const FORMATS = {
@@ -47,7 +48,7 @@ export function takeAway(rows: readonly Row[], format: Format, { isFile = true }
 
 /** An address as it is; a file's name as a relative one. */
 function sourceOf({ name }: Taken): string {
-  return /^https?:\/\//.test(name) ? name : name.split("/").map(encodeURIComponent).join("/");
+  return isWebAddress(name) ? name : name.split("/").map(encodeURIComponent).join("/");
 }
 
 function escaped(text: string): string {
