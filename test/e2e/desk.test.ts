@@ -463,17 +463,6 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
   });
 
-  test("words that were typed the moment before a reload are kept", async () => {
-    await add(await files(1));
-    await captioned("photo 0.jpg");
-    for (const words of ["Typed", "Typed again", "And once more"]) {
-      await textOf("photo 0.jpg").fill(words);
-      await page.reload();
-      await status().filter({ hasText: "As you left it." }).waitFor();
-      expect(await textOf("photo 0.jpg").inputValue()).toBe(words);
-    }
-  });
-
   test("two windows of one browser are one desk: older words are not written over newer ones, and what is removed stays away", async () => {
     await add(await files(2));
     await captioned("photo 0.jpg");
@@ -577,21 +566,6 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await uses.count()).toBe(0);
   });
 
-  test("where other captions cannot be had, the row says why", async () => {
-    await add(await files(1));
-    await captioned("photo 0.jpg");
-    const more = row("photo 0.jpg").getByRole("button", { name: "Other captions" });
-    const answer = { status: 500, body: "<html>" };
-    await page.route("**/v1/captions/*", (route) => route.fulfill(answer));
-    await more.click();
-    await row("photo 0.jpg").getByText("Something between here and the service answered with 500.").waitFor();
-    await page.unrouteAll();
-    await page.reload();
-    await captioned("photo 0.jpg");
-    await more.click();
-    await row("photo 0.jpg").getByText("Add its file again to have other captions of it.").waitFor();
-  });
-
   test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
     await add([await file("my photo.jpg")]);
     await captioned("my photo.jpg");
@@ -617,14 +591,10 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.reload();
     const name = `Picture ${sha256.slice(0, 12)}…`;
     await row(name).getByText("Add its file again to have it captioned").waitFor();
-    await textOf(name).fill("Mine");
-    await page.reload();
-    await row(name).getByText("Add its file again to have it captioned").waitFor();
     expect(await rows().count()).toBe(1);
     await add([unseen]);
     await captioned(name);
     expect(await rows().count()).toBe(1);
-    expect(await textOf(name).inputValue()).toBe("Mine");
     await page.reload();
     await captioned(name);
     await row(name).getByText("From a program").click();
@@ -647,7 +617,8 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "Captioning is done. 0 of 100 done, 100 failed." }).waitFor();
     const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
     expect(said.length).toBeLessThan(20);
-    expect(said).toContain("0 of 100 done.");
+    // The first may have failed before the last is there.
+    expect(said).toContainEqual(expect.stringMatching(/^0 of 100 done/));
   });
 
   test("captioning can be stopped and taken up again", async () => {
