@@ -70,6 +70,18 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       .waitFor();
   };
   const status = () => page.locator("#status");
+  /** From now on, what the page says. @returns reads it */
+  async function recordStatus(): Promise<() => Promise<string[]>> {
+    await page.evaluate(() => {
+      const said: string[] = [];
+      Object.assign(globalThis, { said });
+      const place = document.getElementById("status");
+      new MutationObserver(() => said.push(place?.textContent ?? "")).observe(place ?? document, {
+        childList: true,
+      });
+    });
+    return () => page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+  }
 
   test("captions several files at once, a row each, and says so in words", async () => {
     await add(await files(5));
@@ -605,20 +617,12 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
 
   test("pictures that fail by the dozen are not said one by one", async () => {
     await page.route("**/v1/captions/*", (route) => route.fulfill({ status: 500, body: "<html>" }));
-    await page.evaluate(() => {
-      const said: string[] = [];
-      Object.assign(globalThis, { said });
-      const place = document.getElementById("status");
-      new MutationObserver(() => said.push(place?.textContent ?? "")).observe(place ?? document, {
-        childList: true,
-      });
-    });
+    const said = await recordStatus();
     await add(await files(100));
     await status().filter({ hasText: "Captioning is done. 0 of 100 done, 100 failed." }).waitFor();
-    const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
-    expect(said.length).toBeLessThan(20);
+    expect((await said()).length).toBeLessThan(20);
     // The first may have failed before the last is there.
-    expect(said).toContainEqual(expect.stringMatching(/^0 of 100 done/));
+    expect(await said()).toContainEqual(expect.stringMatching(/^0 of 100 done/));
   });
 
   test("captioning can be stopped and taken up again", async () => {
@@ -647,14 +651,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       return false;
     });
     await page.goto(front.url);
-    await page.evaluate(() => {
-      const said: string[] = [];
-      Object.assign(globalThis, { said });
-      const place = document.getElementById("status");
-      new MutationObserver(() => said.push(place?.textContent ?? "")).observe(place ?? document, {
-        childList: true,
-      });
-    });
+    const said = await recordStatus();
     await add(await files(6));
     await page.locator("#pause").filter({ hasText: "Goes on by itself in 2 s." }).waitFor();
     await page.locator("#pause").filter({ hasText: "Goes on by itself in 1 s." }).waitFor();
@@ -663,11 +660,11 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await page.locator("#pause").isVisible()).toBe(false);
     // Two of the four that were asked again were refused again.
     expect((answered[0] ?? 0) - (refused[0] ?? 0)).toBeGreaterThanOrEqual(2_000);
-    const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
-    expect(said.filter((words) => words.includes("Waiting for"))).toEqual([
+    const words = await said();
+    expect(words.filter((sentence) => sentence.includes("Waiting for"))).toEqual([
       "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
     ]);
-    expect(said.slice(-2)).toEqual(["It goes on. 0 of 6 done.", "Captioning is done. 0 of 6 done."]);
+    expect(words.slice(-2)).toEqual(["It goes on. 0 of 6 done.", "Captioning is done. 0 of 6 done."]);
     expect(await page.getByRole("button", { name: "Stop captioning" }).isVisible()).toBe(false);
     front.close();
   });

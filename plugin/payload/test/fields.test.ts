@@ -217,13 +217,15 @@ test("the decorative mark in another locale is about the words of the written on
   });
 });
 
+/** One text for all locales, beside another that each of them requires. */
+const ONE_TEXT: Field[] = [
+  { name: "alt", type: "text" },
+  { name: "title", type: "text", localized: true, required: true },
+];
+const GERMAN_FIRST = { localization: { locales: ["de", "en"], defaultLocale: "de" } };
+
 test("a text that has one for all locales is written beside the document's other texts", async () => {
-  const fields: Field[] = [
-    { name: "alt", type: "text" },
-    { name: "title", type: "text", localized: true, required: true },
-  ];
-  const localization = { locales: ["de", "en"], defaultLocale: "de" };
-  await withSite({ fields }, { localization }, async (site) => {
+  await withSite({ fields: ONE_TEXT }, GERMAN_FIRST, async (site) => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ title: "Mein Hund" }, { locale: "de" });
     api.answer = caption();
@@ -240,12 +242,7 @@ test("a text that has one for all locales is written beside the document's other
 });
 
 test("a text that has one for all locales is written where the document is valid, in whichever locale that is", async () => {
-  const fields: Field[] = [
-    { name: "alt", type: "text" },
-    { name: "title", type: "text", localized: true, required: true },
-  ];
-  const localization = { locales: ["de", "en"], defaultLocale: "de" };
-  await withSite({ fields }, { localization }, async (site) => {
+  await withSite({ fields: ONE_TEXT }, GERMAN_FIRST, async (site) => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ title: "My dog" }, { locale: "en" });
     api.answer = caption();

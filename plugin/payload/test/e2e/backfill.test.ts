@@ -8,11 +8,11 @@ import { createServer } from "node:http";
 import path from "node:path";
 import { createCaptionClient } from "alt-text-edge-client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { freePort } from "../../../../local/local-server.ts";
 import { backfill } from "../../src/backfill.ts";
 import { picture } from "../picture.ts";
 import { startSite, type TestSite } from "../site.ts";
 import { type RealApi, startRealApi } from "./real-api.ts";
-import { freePort } from "./running-site.ts";
 
 const PICTURES = 120;
 const PERSON = "Words of a person";

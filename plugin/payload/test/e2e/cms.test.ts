@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { freePort } from "./running-site.ts";
+import { freePort } from "../../../../local/local-server.ts";
 
 const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 
