@@ -250,7 +250,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
           rows()
             .getByText(/Unsure|fairly sure|Accepted/)
             .count(),
-        { timeout: 120_000 },
+        { timeout: 240_000 },
       )
       .toBe(500);
     await textOf("photo 499.jpg").fill("The last one");
@@ -264,7 +264,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(names).toEqual(Array.from({ length: 500 }, (_, i) => `photo ${i}.jpg`));
     expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed while the others are captioned");
     expect(await textOf("photo 499.jpg").inputValue()).toBe("The last one");
-  }, 240_000);
+  }, 400_000);
 
   test("takes away HTML, Markdown and JSON, decorative ones with an empty alt", async () => {
     await add(await files(2));
@@ -475,6 +475,52 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
   });
 
+  test("words that were typed the moment before a reload are kept, though the database takes none of them any more", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    for (const words of ["Typed", "Typed again", "And once more"]) {
+      await page.evaluate(() => {
+        IDBDatabase.prototype.transaction = () => {
+          throw new DOMException("The page has ended", "InvalidStateError");
+        };
+      });
+      await textOf("photo 0.jpg").fill(words);
+      await page.reload();
+      await status().filter({ hasText: "As you left it." }).waitFor();
+      expect(await textOf("photo 0.jpg").inputValue()).toBe(words);
+    }
+  });
+
+  test("what a page left behind is never put over later words, nor brought back once it was removed", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const other = await page.context().newPage();
+    const there = other.getByLabel("Alt text of photo 0.jpg");
+    const isKept = async () => {
+      await other.goto(edge.url);
+      return there.waitFor({ timeout: 1000 }).then(
+        () => true,
+        () => false,
+      );
+    };
+    await expect.poll(isKept, { timeout: 20_000 }).toBe(true);
+    await textOf("photo 0.jpg").fill("Typed at the last moment");
+    await page.goto("about:blank");
+    await expect.poll(() => there.inputValue()).toBe("Typed at the last moment");
+    await there.fill("Typed later");
+    await page.goto(edge.url);
+    await expect.poll(() => textOf("photo 0.jpg").inputValue()).toBe("Typed later");
+    await textOf("photo 0.jpg").fill("At the last moment again");
+    await page.goto("about:blank");
+    other.on("dialog", (dialog) => void dialog.accept());
+    await other.getByRole("button", { name: "Empty the desk" }).click();
+    await other.getByText("The desk is empty.").waitFor();
+    await page.goto(edge.url);
+    await page.locator("#examples").waitFor();
+    expect(await page.locator("#work").isVisible()).toBe(false);
+    expect(await page.evaluate(() => localStorage.length)).toBe(0);
+  });
+
   test("two windows of one browser are one desk: older words are not written over newer ones, and what is removed stays away", async () => {
     await add(await files(2));
     await captioned("photo 0.jpg");
@@ -578,6 +624,21 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await uses.count()).toBe(0);
   });
 
+  test("where other captions cannot be had, the row says why", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const more = row("photo 0.jpg").getByRole("button", { name: "Other captions" });
+    const answer = { status: 500, body: "<html>" };
+    await page.route("**/v1/captions/*", (route) => route.fulfill(answer));
+    await more.click();
+    await row("photo 0.jpg").getByText("Something between here and the service answered with 500.").waitFor();
+    await page.unrouteAll();
+    await page.reload();
+    await captioned("photo 0.jpg");
+    await more.click();
+    await row("photo 0.jpg").getByText("Add its file again to have other captions of it.").waitFor();
+  });
+
   test("a link to a caption shows it without its picture; a curl line that works as it is", async () => {
     await add([await file("my photo.jpg")]);
     await captioned("my photo.jpg");
@@ -603,10 +664,14 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.reload();
     const name = `Picture ${sha256.slice(0, 12)}…`;
     await row(name).getByText("Add its file again to have it captioned").waitFor();
+    await textOf(name).fill("Mine");
+    await page.reload();
+    await row(name).getByText("Add its file again to have it captioned").waitFor();
     expect(await rows().count()).toBe(1);
     await add([unseen]);
     await captioned(name);
     expect(await rows().count()).toBe(1);
+    expect(await textOf(name).inputValue()).toBe("Mine");
     await page.reload();
     await captioned(name);
     await row(name).getByText("From a program").click();

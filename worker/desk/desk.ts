@@ -13,7 +13,7 @@ import {
   allRows,
   arrange,
   clear,
-  keepRows,
+  leaveRows,
   resume,
   retryFailed,
   sayProgress,
@@ -155,7 +155,9 @@ async function start(): Promise<void> {
     event.preventDefault();
     take(await broughtBy(event.dataTransfer), { onDisk: true });
   });
-  window.addEventListener("pagehide", () => void keepRows());
+  window.addEventListener("pagehide", leaveRows);
+  // On a phone, the last that a page is told.
+  document.addEventListener("visibilitychange", () => document.hidden && leaveRows());
   window.addEventListener("hashchange", openLink);
 
   await resume();

@@ -320,7 +320,8 @@ export async function resume(): Promise<void> {
 /** All rows, in the order in which they came. */
 export const allRows = (): readonly Row[] => worklist.rows;
 
-export const keepRows = (): Promise<void> => store.flush();
+/** For a page that may end now. */
+export const leaveRows = (): void => store.leave();
 
 /** Asks again for those that failed and may be had now. */
 export function retryFailed(): void {

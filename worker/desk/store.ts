@@ -2,6 +2,7 @@
 
 import { createStore, delMany, promisifyRequest, values } from "idb-keyval";
 import * as z from "zod/mini";
+import { forget, idsLeft, leave, left, onLeft } from "./journal.ts";
 import type { Row } from "./worklist.ts";
 
 const NAME = "alt-text-desk";
@@ -9,12 +10,21 @@ const NAME = "alt-text-desk";
 const rowsOf = createStore(NAME, "rows");
 const SAVE_AFTER_MS = 300;
 
+/** A row as it is kept. */
+interface StoredRow extends Row {
+  /** Milliseconds since 1970, after all that this window knew of. Of two windows' words for one picture the later count. */
+  readonly changedAt: number;
+}
+
+/** The key is absent where the text was: JSON has no `undefined`. */
+const MaybeText = z.catch(z.union([z.string(), z.undefined()]), undefined);
+
 /** Another version of this page may have left something else. */
-const StoredRow: z.ZodMiniType<Row> = z.object({
+const StoredRow: z.ZodMiniType<StoredRow> = z.object({
   id: z.string(),
   name: z.string(),
-  url: z.union([z.string(), z.undefined()]),
-  sha256: z.union([z.string(), z.undefined()]),
+  url: MaybeText,
+  sha256: MaybeText,
   state: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("waiting") }),
     z.object({ kind: z.literal("asking") }),
@@ -22,10 +32,11 @@ const StoredRow: z.ZodMiniType<Row> = z.object({
     z.object({ kind: z.literal("failed"), reason: z.string(), canRetry: z.boolean() }),
     z.object({ kind: z.literal("lost") }),
   ]),
-  original: z.union([z.string(), z.undefined()]),
+  original: MaybeText,
   needsReview: z.boolean(),
   text: z.string(),
   decision: z.enum(["open", "accepted", "decorative", "skipped"]),
+  changedAt: z._default(z.number(), 0),
 });
 
 const News = z.object({ kept: z.array(z.unknown()), removed: z.array(z.string()) });
@@ -43,19 +54,43 @@ export interface Store {
   save(row: Row): void;
   /** Saves what is still to be saved. */
   flush(): Promise<void>;
+  /** The same for a page that may end before it is done: the next one goes on with it. */
+  leave(): void;
   remove(ids: readonly string[]): Promise<void>;
 }
 
-/** Committed by itself: the write of a page that is being left is given up otherwise. */
-const keep = (rows: readonly (readonly [string, Row])[]): Promise<void> =>
+const rowsAmong = (found: readonly unknown[]): StoredRow[] =>
+  found.flatMap((row) => StoredRow.safeParse(row).data ?? []);
+
+async function rowsKept(): Promise<readonly StoredRow[]> {
+  try {
+    return rowsAmong(await values<unknown>(rowsOf));
+  } catch {
+    return [];
+  }
+}
+
+const isLater = (row: StoredRow, than: StoredRow | undefined): boolean =>
+  row.changedAt > (than?.changedAt ?? 0);
+
+/** What a page that is gone had changed of a row, if that is later than `than`. */
+function leftLater(id: string, than: StoredRow | undefined): StoredRow | undefined {
+  const [row] = rowsAmong([left(id)]);
+  return row !== undefined && isLater(row, than) ? row : undefined;
+}
+
+/** Writes the rows that are later than what is there. */
+const keep = (rows: readonly StoredRow[]): Promise<void> =>
   rowsOf("readwrite", (store) => {
-    for (const [id, row] of rows) store.put(row, id);
-    store.transaction.commit();
+    for (const row of rows) {
+      const found = store.get(row.id);
+      found.onsuccess = () => {
+        const [there] = rowsAmong([found.result]);
+        if (isLater(row, there)) store.put(row, row.id);
+      };
+    }
     return promisifyRequest(store.transaction);
   });
-
-const rowsAmong = (found: readonly unknown[]): Row[] =>
-  found.flatMap((row) => StoredRow.safeParse(row).data ?? []);
 
 /**
  * Where the browser forbids it (private windows) or has no room, nothing is remembered and all else works.
@@ -63,27 +98,48 @@ const rowsAmong = (found: readonly unknown[]): Row[] =>
  * @param onSaved told after each write whether all is kept
  */
 export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: Elsewhere): Store {
-  const changed = new Map<string, Row>();
+  const changed = new Map<string, StoredRow>();
+  let latest = 0;
   const windows = new BroadcastChannel(NAME);
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   windows.addEventListener("message", ({ data }) => {
     const { kept = [], removed = [] } = News.safeParse(data).data ?? {};
-    for (const row of rowsAmong(kept)) if (!changed.has(row.id)) elsewhere.kept(row);
+    for (const row of rowsAmong(kept)) heard(row);
     for (const id of removed) changed.delete(id);
     if (removed.length > 0) elsewhere.removed(removed);
   });
+  onLeft((id) => {
+    const row = leftLater(id, undefined);
+    if (row !== undefined) heard(row);
+  });
+
+  /** Of another window; what has changed here since stays. */
+  function heard(row: StoredRow): void {
+    latest = Math.max(latest, row.changedAt);
+    if (!isLater(row, changed.get(row.id))) return;
+    changed.delete(row.id);
+    elsewhere.kept(row);
+  }
+
+  function save(row: StoredRow): void {
+    changed.set(row.id, row);
+    timer ??= setTimeout(flush, SAVE_AFTER_MS);
+  }
 
   async function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    const rows = [...changed];
+    const rows = [...changed.values()];
     if (rows.length === 0) return;
     try {
       await keep(rows);
-      // What has changed since, or was removed, is left as it is.
-      for (const [id, row] of rows) if (changed.get(id) === row) changed.delete(id);
-      windows.postMessage({ kept: rows.map(([, row]) => row), removed: [] });
+      for (const row of rows) {
+        // What has changed since, or was removed, is left as it is.
+        if (changed.get(row.id) === row) changed.delete(row.id);
+        if (leftLater(row.id, row) === undefined) forget(row.id);
+      }
+      windows.postMessage({ kept: rows, removed: [] });
       onSaved(true);
     } catch {
       onSaved(false);
@@ -92,19 +148,33 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
 
   return {
     async load() {
-      try {
-        return rowsAmong(await values<unknown>(rowsOf));
-      } catch {
-        return [];
+      const rows = new Map((await rowsKept()).map((row) => [row.id, row]));
+      for (const id of idsLeft()) {
+        const row = leftLater(id, rows.get(id));
+        if (row === undefined) forget(id);
+        else {
+          rows.set(id, row);
+          save(row);
+        }
       }
+      for (const { changedAt } of rows.values()) latest = Math.max(latest, changedAt);
+      return [...rows.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     },
     save(row) {
-      changed.set(row.id, row);
-      timer ??= setTimeout(flush, SAVE_AFTER_MS);
+      // A clock that was put back makes nothing older.
+      latest = Math.max(latest + 1, Date.now());
+      save({ ...row, changedAt: latest });
     },
     flush,
+    leave() {
+      for (const row of changed.values()) leave(row.id, row);
+      void flush();
+    },
     async remove(ids) {
-      for (const id of ids) changed.delete(id);
+      for (const id of ids) {
+        changed.delete(id);
+        forget(id);
+      }
       windows.postMessage({ kept: [], removed: ids });
       try {
         await delMany([...ids], rowsOf);
