@@ -1,11 +1,13 @@
 /** The desk in a real browser, as a person, a keyboard and a screen reader's rules meet it. */
 
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import type { Browser, Page } from "playwright-core";
+import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CHROMIUM, launchBrowser } from "../../local/chromium.ts";
 import { type RunningEdge, startEdge } from "../../local/edge.ts";
@@ -57,8 +59,8 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     // Decoders skip what follows a JPEG's end: each file has a hash of its own, though colours come again.
     buffer: Buffer.concat([await jpegPicture(number), Buffer.from(String(number))]),
   });
-  const files = async (count: number) =>
-    Promise.all(Array.from({ length: count }, (_, i) => file(`photo ${i}.jpg`)));
+  const files = async (count: number, name = "photo") =>
+    Promise.all(Array.from({ length: count }, (_, i) => file(`${name} ${i}.jpg`)));
   const add = async (given: Awaited<ReturnType<typeof file>>[]) =>
     page.getByLabel("Picture files").setInputFiles(given);
   const rows = () => page.locator("#rows > li");
@@ -539,6 +541,56 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await expect.poll(() => other.locator("#rows > li").count()).toBe(0);
     await other.reload();
     expect(await other.locator("#work").isVisible()).toBe(false);
+  });
+
+  test("what is added in one window comes up in another once it is captioned, and what was removed does not come back", async () => {
+    const other = await page.context().newPage();
+    await other.goto(edge.url);
+    await other.locator("#examples").waitFor();
+    await add(await files(3));
+    for (let i = 0; i < 3; i++) {
+      await other.getByLabel(`Alt text of photo ${i}.jpg`).waitFor();
+      expect(await other.locator("#rows > li", { hasText: `photo ${i}.jpg` }).count()).toBe(1);
+    }
+    const emptied = Promise.withResolvers<void>();
+    await page.route("**/v1/captions/*", async (route) => {
+      await emptied.promise;
+      await route.continue();
+    });
+    await add(await files(2, "late"));
+    other.on("dialog", (dialog) => void dialog.accept());
+    await other.getByRole("button", { name: "Empty the desk" }).click();
+    await expect.poll(() => rows().count()).toBe(2);
+    emptied.resolve();
+    await captioned("late 0.jpg");
+    await captioned("late 1.jpg");
+    await other.getByLabel("Alt text of late 1.jpg").waitFor();
+    await other.reload();
+    await other.getByLabel("Alt text of late 1.jpg").waitFor();
+    expect(await other.locator("#rows > li").count()).toBe(2);
+  });
+
+  test("a text for a picture that cannot be captioned is taken away with its hash; a strip has a thumbnail", async () => {
+    const damaged = {
+      name: "damaged.jpg",
+      mimeType: "image/jpeg",
+      buffer: Buffer.from("\xff\xd8\xff", "latin1"),
+    };
+    const strip = await sharp({ create: { width: 20, height: 6000, channels: 3, background: "red" } })
+      .png()
+      .toBuffer();
+    await add([damaged, { name: "strip.png", mimeType: "image/png", buffer: strip }]);
+    await row("damaged.jpg").getByText("The picture is damaged.").waitFor();
+    await textOf("damaged.jpg").fill("Mine");
+    await page.keyboard.press("Enter");
+    await status().filter({ hasText: "Accepted. 1 of 2 done" }).waitFor();
+    await page.getByLabel("As", { exact: true }).selectOption("json");
+    const taken = async () => {
+      await page.getByRole("button", { name: "Copy", exact: true }).last().click();
+      return page.evaluate(() => navigator.clipboard.readText());
+    };
+    await expect.poll(taken).toContain(createHash("sha256").update(damaged.buffer).digest("hex"));
+    await row("strip.png").locator("img[src^=blob]").waitFor();
   });
 
   test("what has the focus is never under the status, and a text begins on the side that it is read from", async () => {

@@ -27,7 +27,11 @@ const store = createRowStore(
   },
   {
     kept(theirs) {
-      worklist.adopt(theirs);
+      if (worklist.get(theirs.id) !== undefined) worklist.adopt(theirs);
+      else if (isSettled(theirs)) {
+        worklist.add(theirs);
+        showRow(theirs);
+      }
       const row = worklist.get(theirs.id);
       if (row === undefined) return;
       views.get(row.id)?.update(row);
@@ -192,9 +196,9 @@ async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
   const candidates = worklist.rows.filter((row) => !hasBytes(row) && row.url === undefined);
   if (candidates.length === 0) return undefined;
   // A file that cannot be read gets a row that says so.
-  const bytes = await file.arrayBuffer().catch(() => undefined);
+  const bytes = await bytesOf(file);
   if (bytes === undefined) return undefined;
-  const sha256 = await contentHash(new Uint8Array(bytes));
+  const sha256 = await contentHash(bytes);
   return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
 }
 
@@ -230,6 +234,20 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
   if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
 }
 
+/** The hash of a file that could not be captioned, which a text that a person wrote for it is taken away with. */
+async function noteHash(id: string): Promise<void> {
+  const picture = pictures.get(id);
+  const bytes = picture !== undefined && "file" in picture ? await bytesOf(picture.file) : undefined;
+  if (bytes !== undefined) worklist.change(id, { sha256: await contentHash(bytes) });
+}
+
+/** Undefined where the file cannot be read. */
+const bytesOf = (file: Blob): Promise<Uint8Array<ArrayBuffer> | undefined> =>
+  file.arrayBuffer().then(
+    (bytes) => new Uint8Array(bytes),
+    () => undefined,
+  );
+
 const SAID = {
   accepted: "Accepted.",
   decorative: "Marked decorative.",
@@ -242,6 +260,7 @@ function decide(id: string, decision: Row["decision"]): void {
   if (row === undefined || (decision === "accepted" && row.text.trim() === "")) return;
   const order = inOrder(worklist.rows, at("review-first", "input").checked);
   worklist.decide(id, decision);
+  if (row.sha256 === undefined) void noteHash(id);
   void store.flush();
   sayProgress(SAID[decision]);
   if (decision === "open") views.get(id)?.focus();
@@ -293,24 +312,29 @@ function snippetsOf(id: string): Record<string, string> {
   return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
 }
 
+const isSettled = ({ state, decision }: Row): boolean => state.kind === "captioned" || decision !== "open";
+
+/** Shows a row that is on the list, with the picture of its address. */
+function showRow(row: Row): void {
+  addView(row);
+  if (row.url === undefined) return;
+  const picture: Picture = { url: row.url };
+  pictures.set(row.id, picture);
+  showThumbnail(row.id, picture);
+}
+
 /** Brings back the rows that were left on the desk. */
 export async function resume(): Promise<void> {
   const left = await store.load();
   // All at once: what another window changes from now on is met here.
-  for (const row of left) {
-    const isSettled = row.state.kind === "captioned" || row.decision !== "open";
-    worklist.add({ ...row, state: isSettled ? row.state : { kind: "lost" } });
-  }
-  for (const [i, { id }] of left.entries()) {
+  const rows = left.filter(({ id }) => worklist.get(id) === undefined);
+  for (const row of rows) worklist.add({ ...row, state: isSettled(row) ? row.state : { kind: "lost" } });
+  for (const [i, { id }] of rows.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const row = worklist.get(id);
     if (row === undefined) continue;
-    addView(row);
-    if (row.url === undefined) continue;
-    const picture: Picture = { url: row.url };
-    pictures.set(id, picture);
-    showThumbnail(id, picture);
-    if (row.state.kind !== "captioned" && row.decision === "open") void caption(id);
+    showRow(row);
+    if (row.url !== undefined && !isSettled(row)) void caption(id);
   }
   // Firefox fills a form in again when its page is loaded anew.
   if (at("review-first", "input").checked) arrange();

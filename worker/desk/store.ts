@@ -99,15 +99,18 @@ const keep = (rows: readonly StoredRow[]): Promise<void> =>
  */
 export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: Elsewhere): Store {
   const changed = new Map<string, StoredRow>();
+  const removed = new Set<string>();
   let latest = 0;
   const windows = new BroadcastChannel(NAME);
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   windows.addEventListener("message", ({ data }) => {
-    const { kept = [], removed = [] } = News.safeParse(data).data ?? {};
-    for (const row of rowsAmong(kept)) heard(row);
-    for (const id of removed) changed.delete(id);
-    if (removed.length > 0) elsewhere.removed(removed);
+    const news = News.safeParse(data).data ?? { kept: [], removed: [] };
+    for (const row of rowsAmong(news.kept)) heard(row);
+    if (news.removed.length === 0) return;
+    // Again, as a write of this window may have come after theirs.
+    void drop(news.removed);
+    elsewhere.removed(news.removed);
   });
   onLeft((id) => {
     const row = leftLater(id, undefined);
@@ -117,7 +120,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
   /** Of another window; what has changed here since stays. */
   function heard(row: StoredRow): void {
     latest = Math.max(latest, row.changedAt);
-    if (!isLater(row, changed.get(row.id))) return;
+    if (removed.has(row.id) || !isLater(row, changed.get(row.id))) return;
     changed.delete(row.id);
     elsewhere.kept(row);
   }
@@ -146,6 +149,19 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     }
   }
 
+  async function drop(ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      removed.add(id);
+      changed.delete(id);
+      forget(id);
+    }
+    try {
+      await delMany([...ids], rowsOf);
+    } catch {
+      // What cannot be removed could not be kept.
+    }
+  }
+
   return {
     async load() {
       const rows = new Map((await rowsKept()).map((row) => [row.id, row]));
@@ -170,17 +186,9 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
       for (const row of changed.values()) leave(row.id, row);
       void flush();
     },
-    async remove(ids) {
-      for (const id of ids) {
-        changed.delete(id);
-        forget(id);
-      }
+    remove(ids) {
       windows.postMessage({ kept: [], removed: ids });
-      try {
-        await delMany([...ids], rowsOf);
-      } catch {
-        // What cannot be removed could not be kept.
-      }
+      return drop(ids);
     },
   };
 }

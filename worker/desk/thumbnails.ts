@@ -4,6 +4,8 @@ import pLimit from "p-limit";
 
 /** Twice as many pixels as it is wide on the page, for dense screens. */
 const WIDTH_PIXELS = 256;
+/** A strip is 128 pixels high on the page, and no canvas holds what 256 pixels' width makes of one. */
+const MOST_HEIGHT_PIXELS = 1024;
 const AT_ONCE = 2;
 const NEAR = "600px";
 
@@ -55,8 +57,10 @@ export function createThumbnails(): Thumbnails {
 async function shrunk(file: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(file, { resizeWidth: WIDTH_PIXELS, resizeQuality: "medium" });
   try {
-    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-    canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+    const scale = Math.min(1, MOST_HEIGHT_PIXELS / bitmap.height);
+    const [width, height] = [Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale)];
+    const canvas = new OffscreenCanvas(width, height);
+    canvas.getContext("2d")?.drawImage(bitmap, 0, 0, width, height);
     return await canvas.convertToBlob({ type: "image/webp" });
   } finally {
     bitmap.close();
