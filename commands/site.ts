@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import * as z from "zod";
 import { WebAddress } from "../shared/schema.ts";
-import { fill, type Gap } from "../site/gap.ts";
+import { fill, type Gap, PageError } from "../site/gap.ts";
 import { type Page, pageNames, readPage, writePage } from "../site/pages.ts";
 import { patchOf } from "../site/patch.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
@@ -35,7 +35,7 @@ type Options = z.output<typeof Options>;
 const COMMAND = {
   invocation: "npm run -s site -- DIR",
   summary:
-    'Finds <img> without alt in HTML and pictures without text in Markdown, captions each picture once, and shows a unified diff. Pictures with alt="" are decorative and stay.',
+    'Finds <img> without alt in HTML and pictures without text in Markdown and MDX, captions each picture once, and shows a unified diff. Pictures with alt="" are decorative and stay.',
   arguments: z.tuple([z.string()], "expected the folder of a site"),
   options: Options,
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
@@ -61,7 +61,7 @@ async function main({
   const names = await pageNames(folder, (page, error) =>
     rows.push({ page, problem: unreadable(page, error) }),
   );
-  if (names.length === 0) throw new CommandError(`${given} holds no HTML or Markdown.`);
+  if (names.length === 0) throw new CommandError(`${given} holds no HTML, Markdown or MDX.`);
   if (options.report !== undefined) {
     await reportAtTheEnd(userPath(options.report), { rows, keepsEarlier: options.write });
   }
@@ -76,8 +76,8 @@ async function main({
   });
   for (const [index, name] of names.entries()) {
     const page = await readPage(folder, name).catch((error: unknown) => unreadable(name, error));
-    if (page === undefined || typeof page === "string") {
-      rows.push({ page: name, problem: page ?? "The page is not UTF-8." });
+    if (typeof page === "string") {
+      rows.push({ page: name, problem: page });
       continue;
     }
     const filled = await captionGaps(captioner, page, rows).catch((error: unknown) => {
@@ -128,8 +128,9 @@ async function captionGaps(
   return filled;
 }
 
-/** Why a page or a folder of them cannot be read. @throws `error` where it is none of the system's */
+/** Why a page or a folder of them cannot be read. @throws `error` where it is neither a page's nor the system's */
 function unreadable(name: string, error: unknown): string {
+  if (error instanceof PageError) return error.message;
   const words = systemErrorWords(error);
   if (words === undefined) throw error;
   // A name is read as UTF-8, and then there is no such file.

@@ -11,6 +11,11 @@ export interface Gap {
   readonly insertion: (alt: string) => string;
 }
 
+/** A page that cannot be read; the message says why. */
+export class PageError extends Error {
+  override readonly name = "PageError";
+}
+
 /** The page with texts put into its gaps; everything else stays as it is. */
 export function fill(page: string, filled: readonly { readonly gap: Gap; readonly alt: string }[]): string {
   let result = "";

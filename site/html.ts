@@ -45,16 +45,21 @@ const attributesOf = (element: DefaultTreeAdapterTypes.Element): ReadonlyMap<str
   new Map(element.attrs.map(({ name, value }) => [name, value]));
 
 function gapOf(image: DefaultTreeAdapterTypes.Element, html: string): Gap | undefined {
+  const start = image.sourceCodeLocation?.startOffset;
+  // `<image>` is an `<img>` to the parser as well, and some elements are made up by it.
+  if (start === undefined || !/^<img[\s/]/i.test(html.slice(start, start + TAG_CHARACTERS + 1)))
+    return undefined;
   const attributes = attributesOf(image);
+  return mayGetAlt(attributes.keys()) ? undefined : gapInTag(attributes, start);
+}
+
+/** Of an `<img` that starts there. */
+export function gapInTag(attributes: ReadonlyMap<string, string>, start: number): Gap | undefined {
   const isDecorative =
     /^(presentation|none)$/i.test(attributes.get("role")?.trim() ?? "") ||
     attributes.get("aria-hidden") === "true";
   const source = addressOf(attributes);
-  const start = image.sourceCodeLocation?.startOffset;
-  if (attributes.has("alt") || mayGetAlt(attributes.keys()) || isDecorative || !source || start === undefined)
-    return undefined;
-  // `<image>` is an `<img>` to the parser as well, and some elements are made up by it.
-  if (!/^<img[\s/]/i.test(html.slice(start, start + TAG_CHARACTERS + 1))) return undefined;
+  if (attributes.has("alt") || isDecorative || !source) return undefined;
   return { source, at: start + TAG_CHARACTERS, insertion: (alt) => ` alt="${escaped(alt)}"` };
 }
 

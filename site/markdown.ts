@@ -8,6 +8,10 @@ import { withoutTemplateCode } from "./template.ts";
 
 const MARK_CHARACTERS = "![".length;
 const BYTE_ORDER_MARK = "\uFEFF";
+/** Template code, which is gone before its generator reads Markdown: a blank in it ends no address. */
+const OUTPUT = /\{\{[^{}\r\n]*\}\}/g;
+/** Of Unicode's private use. */
+const BLANK = "\uE000";
 
 /** Gaps of a page, in their order. */
 export function gapsInMarkdown(page: string): Gap[] {
@@ -15,8 +19,20 @@ export function gapsInMarkdown(page: string): Gap[] {
   if (page.startsWith(BYTE_ORDER_MARK)) {
     return gapsInMarkdown(page.slice(1)).map((gap) => ({ ...gap, at: gap.at + 1 }));
   }
-  const markdown = withoutTemplateCode(page);
-  const tree = fromMarkdown(markdown);
+  const markdown = withoutTemplateCode(page).replaceAll(OUTPUT, (code) => code.replaceAll(" ", BLANK));
+  return gapsInTree(fromMarkdown(markdown), markdown, (node, start, end, quotes) => {
+    if (node.type !== "html") return [];
+    const html = withoutQuoteMarks(markdown.slice(start, end), quotes);
+    return gapsInHtml(html).map((gap) => ({ ...gap, at: start + gap.at }));
+  });
+}
+
+/** `gapsInTag` tells those in what is no Markdown, from where it starts to where it ends; their texts are escaped for HTML. */
+export function gapsInTree(
+  tree: Nodes,
+  markdown: string,
+  gapsInTag: (node: Nodes, start: number, end: number, quotes: number) => Gap[],
+): Gap[] {
   const definitions = new Map<string, string>();
   walk(tree, (node) => {
     if (node.type === "definition") noteDefinition(definitions, node);
@@ -25,20 +41,13 @@ export function gapsInMarkdown(page: string): Gap[] {
   walk(tree, (node, quotes) => {
     const [start, end] = [node.position?.start.offset, node.position?.end.offset];
     if (start === undefined || end === undefined) return;
-    if (node.type === "html") {
-      const html = withoutQuoteMarks(markdown.slice(start, end), quotes);
-      for (const gap of gapsInHtml(html)) {
-        gaps.push({ ...gap, at: start + gap.at, insertion: (alt) => inHtml(gap.insertion(alt)) });
-      }
+    for (const gap of gapsInTag(node, start, end, quotes)) {
+      gaps.push({ ...gap, insertion: (alt) => inHtml(gap.insertion(alt)) });
     }
     if ((node.type !== "image" && node.type !== "imageReference") || (node.alt ?? "").trim() !== "") return;
     const source = node.type === "image" ? node.url : definitions.get(node.identifier);
     if (!source || !/^!\[\s*\]/.test(markdown.slice(start, end))) return;
-    gaps.push({
-      source,
-      at: start + MARK_CHARACTERS,
-      insertion: escaped,
-    });
+    gaps.push({ source: source.replaceAll(BLANK, " "), at: start + MARK_CHARACTERS, insertion: escaped });
   });
   return gaps;
 }

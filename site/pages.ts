@@ -2,9 +2,10 @@
 
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import type { Gap } from "./gap.ts";
+import { type Gap, PageError } from "./gap.ts";
 import { gapsInHtml, gapsInXhtml } from "./html.ts";
 import { gapsInMarkdown } from "./markdown.ts";
+import { gapsInMdx } from "./mdx.ts";
 import { replaceFile } from "./replace-file.ts";
 
 const KINDS: Readonly<Record<string, (text: string) => Gap[]>> = {
@@ -13,6 +14,7 @@ const KINDS: Readonly<Record<string, (text: string) => Gap[]>> = {
   ".xhtml": gapsInXhtml,
   ".md": gapsInMarkdown,
   ".markdown": gapsInMarkdown,
+  ".mdx": gapsInMdx,
 };
 const NOT_ENTERED: ReadonlySet<string> = new Set(["node_modules", ".git"]);
 
@@ -45,8 +47,8 @@ export async function pageNames(
   return found.sort();
 }
 
-/** Undefined for a page that is not UTF-8. */
-export async function readPage(folder: string, name: string): Promise<Page | undefined> {
+/** @throws PageError */
+export async function readPage(folder: string, name: string): Promise<Page> {
   let text: string;
   try {
     // A byte order mark is a byte like any other here.
@@ -54,7 +56,7 @@ export async function readPage(folder: string, name: string): Promise<Page | und
       await readFile(path.join(folder, name)),
     );
   } catch (error) {
-    if (error instanceof TypeError) return undefined;
+    if (error instanceof TypeError) throw new PageError("The page is not UTF-8.", { cause: error });
     throw error;
   }
   return { name, text, gaps: KINDS[path.extname(name).toLowerCase()]?.(text) ?? [] };

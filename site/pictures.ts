@@ -4,6 +4,7 @@ import { readFile, realpath } from "node:fs/promises";
 import path from "node:path";
 import { MAX_IMAGE_BYTES } from "../shared/limits.ts";
 import type { Gap } from "./gap.ts";
+import { withoutSiteAddress } from "./template.ts";
 
 const FETCH_WITHIN_MS = 15_000;
 
@@ -18,7 +19,9 @@ export type Source =
 
 /** Where the picture of a gap in a page is. @throws PictureError */
 export function sourceOf(folder: string, page: string, gap: Pick<Gap, "source" | "base">): Source {
-  const source = resolved(readable(gap.source), gap.base && readable(gap.base));
+  const address = withoutSiteAddress(gap.source);
+  if (address === undefined) throw new PictureError("Only the site's generator knows this address.");
+  const source = resolved(readable(address), gap.base && readable(gap.base));
   if (isOnTheWeb(source)) return { kind: "address", url: webAddress(source) };
   if (hasScheme(source)) throw new PictureError("Only files and http addresses are read.");
   let name: string;

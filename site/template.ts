@@ -7,13 +7,17 @@ const FRONT_MATTER =
 /** Of Liquid, Jinja, Handlebars, Hugo and their like, and of ERB and EJS. */
 const TEMPLATE_CODE = /\{\{[^{}]*\}\}|\{%(?:[^{%]|\{(?!%)|%(?!\}))*%\}|<%(?:[^<%]|<(?!%)|%(?!>))*%>/g;
 
+const blank = (found: string) => found.replaceAll(/[^\r\n]/g, " ");
+
+/** The page with blanks in its place: every character of the rest stays where it is. */
+export const withoutFrontMatter = (page: string): string => page.replace(FRONT_MATTER, blank);
+
 /**
- * The page with blanks in their place: every character of the rest stays where it is. Other code has braces for its angle
+ * The page with blanks in place of front matter and of code that holds pictures. Other code has braces for its angle
  * brackets, as one of them would end the tag that the code is in.
  */
 export function withoutTemplateCode(page: string): string {
-  const blank = (found: string) => found.replaceAll(/[^\r\n]/g, " ");
-  return page.replace(FRONT_MATTER, blank).replaceAll(TEMPLATE_CODE, (code) =>
+  return withoutFrontMatter(page).replaceAll(TEMPLATE_CODE, (code) =>
     /<img|!\[/i.test(code)
       ? blank(code)
       : code
@@ -21,6 +25,18 @@ export function withoutTemplateCode(page: string): string {
           .replaceAll("<", "{")
           .replaceAll(">", "}"),
   );
+}
+
+/** Of Jekyll: where a site is served, in front of a path of it. */
+const SITE_ADDRESS = /^(?:\{\{-?\s*site\.(?:url|baseurl)\s*-?\}\})+(?=\/)/;
+/** Of Jekyll, Hugo and Eleventy: a path that a filter puts that in front of. */
+const FILTERED_PATH =
+  /^\{\{-?\s*(["'])([^"'{}|]+)\1\s*\|\s*(?:relative_url|absolute_url|relURL|absURL|url|prepend:\s*site\.baseurl)\s*-?\}\}$/;
+
+/** The address that the site's own template code stands for. Undefined where only its generator knows. */
+export function withoutSiteAddress(address: string): string | undefined {
+  const path = FILTERED_PATH.exec(address)?.[2] ?? address.replace(SITE_ADDRESS, "");
+  return /\{[{%]/.test(path) ? undefined : path;
 }
 
 /** Whether a template gives an `alt` to the tag that has these attributes, or attributes that are not known here. */

@@ -140,6 +140,26 @@ test("names what cannot be described, and describes the rest", async () => {
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");
 });
 
+test("of MDX and of a site's own template code the pictures are found; what only its generator knows is named", async () => {
+  const liquid =
+    "![]({{ site.baseurl }}/img/cat.jpg)\n![]({{ '/img/cat.jpg' | relative_url }})\n![]({{ page.cover }})\n";
+  const folder = await newSite({
+    "a.mdx": 'import X from "x"\n\n<X>\n  ![](img/cat.jpg)\n</X>\n',
+    "broken.mdx": "a\n<img src=x>\n",
+    "liquid.md": liquid,
+    "liquid.html": '<img src="{{ site.url }}{{ site.baseurl }}/img/cat.jpg">\n',
+  });
+  const { status, stderr } = await runCommand("site", [folder, "--write"]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("broken.mdx: It is no MDX: line 2: Unexpected character `x`");
+  expect(stderr).toContain("liquid.md: 3: {{ page.cover }}: Only the site's generator knows this address.");
+  expect(stderr).toContain("6 texts written in 5 of 7 pages; 0 to be reviewed, 2 failed.");
+  expect(await readFile(join(folder, "a.mdx"), "utf8")).toContain("![A cat](img/cat.jpg)");
+  expect(await readFile(join(folder, "liquid.md"), "utf8")).toBe(
+    liquid.replace("![]({{ site", "![A cat]({{ site").replace("![]({{ '/img", "![A cat]({{ '/img"),
+  );
+});
+
 test("an address is read as a browser reads it: against the page's base, and whatever its slashes and letters", async () => {
   const folder = await newSite({
     "blog/based.html":

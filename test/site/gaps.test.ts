@@ -1,9 +1,12 @@
 import { fromMarkdown } from "mdast-util-from-markdown";
+import { mdxFromMarkdown } from "mdast-util-mdx";
+import { mdxjs } from "micromark-extension-mdxjs";
 import { parseFragment } from "parse5";
 import { describe, expect, test } from "vitest";
 import { fill, type Gap } from "../../site/gap.ts";
 import { gapsInHtml, gapsInXhtml } from "../../site/html.ts";
 import { gapsInMarkdown } from "../../site/markdown.ts";
+import { gapsInMdx } from "../../site/mdx.ts";
 
 const filledBy = (find: (text: string) => Gap[]) => (page: string) =>
   fill(
@@ -12,6 +15,7 @@ const filledBy = (find: (text: string) => Gap[]) => (page: string) =>
   );
 const html = filledBy(gapsInHtml);
 const markdown = filledBy(gapsInMarkdown);
+const mdx = filledBy(gapsInMdx);
 
 test.each([
   ["<img src=a.jpg>", '<img alt="of a.jpg" src=a.jpg>'],
@@ -82,6 +86,10 @@ test.each([
   ["---\nx: 1\n...\n![](a)\n", "---\nx: 1\n...\n![of a](a)\n"],
   ["---\n\nA line ![](a)\n\n---\n", "---\n\nA line ![of a](a)\n\n---\n"],
   ["{% if x %}![](a){% endif %}", "{% if x %}![of a](a){% endif %}"],
+  [
+    "![]({{ site.url }}{{ site.baseurl }}/a) ![]({{ '/b' | relative_url }} \"x\")",
+    "![of \\{\\{ site.url }}\\{\\{ site.baseurl }}/a]({{ site.url }}{{ site.baseurl }}/a) ![of \\{\\{ '/b' &#124; relative\\_url }}]({{ '/b' | relative_url }} \"x\")",
+  ],
 ])("in the Markdown %j a text is put in", (page, expected) => {
   expect(markdown(page)).toBe(expected);
 });
@@ -101,6 +109,44 @@ test.each([
 ])("the Markdown %j stays", (page) => {
   expect(markdown(page)).toBe(page);
 });
+
+test.each([
+  ["![](a.jpg)", "![of a.jpg](a.jpg)"],
+  ["<img src='a' />", "<img alt=\"of a\" src='a' />"],
+  [
+    '---\ntitle: x\n---\nimport X from "x"\n\n<X>\n  text <img\n    src="a"\n  />\n\n  ![](b)\n</X>\n',
+    '---\ntitle: x\n---\nimport X from "x"\n\n<X>\n  text <img alt="of a"\n    src="a"\n  />\n\n  ![of b](b)\n</X>\n',
+  ],
+  ["    ![](a)", "    ![of a](a)"],
+  ["\uFEFF# ü\n\n![](a)", "\uFEFF# ü\n\n![of a](a)"],
+  [
+    "<p style={{ color: 'red' }}>{x}<img src='a' className={x} /></p>",
+    "<p style={{ color: 'red' }}>{x}<img alt=\"of a\" src='a' className={x} /></p>",
+  ],
+])("in the MDX %j a text is put in", (page, expected) => {
+  expect(mdx(page)).toBe(expected);
+});
+
+test.each([
+  ["<img src='a' alt='' /> <img src='a' alt={x} /> <img src='a' {...x} />"],
+  ["<img src='a' aria-hidden /> <img src='a' aria-hidden={true} /> <img src='a' role='none' />"],
+  ["<img src={x} /> <Image src='a' />"],
+  ["{/* ![](a) */} {x && <img src='a' />}"],
+  ["export const x = <img src='a' />"],
+  ["`![](a)`"],
+])("the MDX %j stays", (page) => {
+  expect(mdx(page)).toBe(page);
+});
+
+test("what is no MDX is refused, with its line", () => {
+  expect(() => gapsInMdx("x\n\n<img src='a'>\n")).toThrow(
+    "It is no MDX: Expected a closing tag for `<img>` (3:1-3:14).",
+  );
+  expect(() => gapsInMdx("x\n\n{x")).toThrow(/^It is no MDX: line 3: /);
+});
+
+const fromMdx = (page: string) =>
+  fromMarkdown(page, { extensions: [mdxjs()], mdastExtensions: [mdxFromMarkdown()] });
 
 describe("a text is escaped for its place, and a second look finds nothing", () => {
   const ALT = 'A "sign" <b> & &amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }}';
@@ -125,6 +171,15 @@ describe("a text is escaped for its place, and a second look finds nothing", () 
     );
     expect(fromMarkdown(put("![](a)", gapsInMarkdown))).toMatchObject({
       children: [{ children: [{ type: "image", alt: ALT }] }],
+    });
+  });
+
+  test("in MDX", () => {
+    expect(fromMdx(put("![](a)", gapsInMdx))).toMatchObject({
+      children: [{ children: [{ type: "image", alt: ALT }] }],
+    });
+    expect(fromMdx(put("<img src='a' />", gapsInMdx))).toMatchObject({
+      children: [{ attributes: [{ name: "alt", value: ALT }, {}] }],
     });
   });
 

@@ -1,0 +1,62 @@
+/** Finds pictures without text in MDX: those of its Markdown, and `<img>` in its JSX. https://mdxjs.com/docs/what-is-mdx/ */
+
+import type { Nodes } from "mdast";
+import { fromMarkdown } from "mdast-util-from-markdown";
+import {
+  type MdxJsxAttribute,
+  type MdxJsxFlowElement,
+  type MdxJsxTextElement,
+  mdxFromMarkdown,
+} from "mdast-util-mdx";
+import { mdxjs } from "micromark-extension-mdxjs";
+import { VFileMessage } from "vfile-message";
+import { type Gap, PageError } from "./gap.ts";
+import { gapInTag } from "./html.ts";
+import { gapsInTree } from "./markdown.ts";
+import { withoutFrontMatter } from "./template.ts";
+
+/**
+ * Gaps of a page, in their order. What stands within braces is a program's, and not looked into.
+ * @throws PageError where it is no MDX
+ */
+export function gapsInMdx(page: string): Gap[] {
+  // The parser takes a byte order mark for text, and counts it.
+  const mdx = withoutFrontMatter(page).replace(/^\uFEFF/, " ");
+  return gapsInTree(parsed(mdx), mdx, (node, start) => {
+    const gap = isImg(node) ? gapOfImg(node, start) : undefined;
+    return gap === undefined ? [] : [gap];
+  });
+}
+
+function parsed(mdx: string): Nodes {
+  try {
+    return fromMarkdown(mdx, { extensions: [mdxjs()], mdastExtensions: [mdxFromMarkdown()] });
+  } catch (error) {
+    if (!(error instanceof VFileMessage)) throw error;
+    const place = error.place && ("start" in error.place ? error.place.start : error.place);
+    const where = place === undefined ? "" : `line ${place.line}: `;
+    throw new PageError(`It is no MDX: ${where}${error.reason}.`, { cause: error });
+  }
+}
+
+type JsxElement = MdxJsxFlowElement | MdxJsxTextElement;
+
+/** Components of a site's own have texts in ways that are not known here. */
+const isImg = (node: Nodes): node is JsxElement =>
+  (node.type === "mdxJsxFlowElement" || node.type === "mdxJsxTextElement") && node.name === "img";
+
+function gapOfImg({ attributes }: JsxElement, start: number): Gap | undefined {
+  const known = new Map<string, string>();
+  for (const attribute of attributes) {
+    // `{...props}` may hold an `alt`.
+    if (attribute.type === "mdxJsxExpressionAttribute") return undefined;
+    known.set(attribute.name, textOf(attribute));
+  }
+  return gapInTag(known, start);
+}
+
+/** Empty for what a program says, but for `{true}`, which an attribute without a value is as well. */
+function textOf({ value }: MdxJsxAttribute): string {
+  if (typeof value === "string") return value;
+  return value == null || value.value.trim() === "true" ? "true" : "";
+}
