@@ -1,12 +1,40 @@
 /** Other captions of a picture, by other ways to search for words. */
 
 import type { CaptionClient, CaptionQuery } from "../../client/index.ts";
-import type { Picture } from "./captioning.ts";
+import { failureOf, type Picture } from "./captioning.ts";
+import type { Row } from "./worklist.ts";
 
+/** What a row offers instead of its text. */
+export interface Offers {
+  readonly offers: readonly string[];
+  readonly whyNone: string;
+}
+
+const MOST_OFFERS = 3;
 const OTHER_WAYS = [{ num_beams: 3 }, { num_beams: 6 }, { prompt: "there is" }, { prompt: "a close up of" }];
 
+/** The model's own words first, where a person has changed them. */
+export async function offersFor(
+  row: Pick<Row, "original" | "text">,
+  picture: Picture,
+  ask: { readonly client: CaptionClient; readonly options: CaptionQuery },
+): Promise<Offers> {
+  let whyNone =
+    "sha256" in picture
+      ? "Add its file again to have other captions of it."
+      : "The model has no other caption of it.";
+  const others = await otherCaptions(ask.client, picture, ask.options).catch((error) => {
+    whyNone = failureOf(error).reason;
+    return [];
+  });
+  const offers = [...new Set([row.original ?? "", ...others])]
+    .filter((alt) => alt !== row.text && alt !== "")
+    .slice(0, MOST_OFFERS);
+  return { offers, whyNone };
+}
+
 /** Each wording once, in the order of the ways; a way that fails is left out. Throws where all of them fail. */
-export async function otherCaptions(
+async function otherCaptions(
   client: CaptionClient,
   picture: Picture,
   options: CaptionQuery,

@@ -1,14 +1,10 @@
 /** One row of the desk as elements, and what a person does with it. Holds no state but what is on the page. */
 
+import type { Offers } from "./alternatives.ts";
 import { hiddenText, make } from "./elements.ts";
 import { type Decision, excessOf, lengthOf, type Row, verdictOf } from "./worklist.ts";
 
 /** Other captions of a picture; where there are none, why. */
-export interface Offers {
-  readonly offers: readonly string[];
-  readonly whyNone: string;
-}
-
 export interface RowActions {
   edit(id: string, text: string): void;
   decide(id: string, decision: Decision): void;

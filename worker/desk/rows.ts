@@ -1,22 +1,21 @@
 /** The rows of the desk: pictures that are captioned, shown, decided on and kept. */
 
-import { contentHash } from "../../shared/content-hash.ts";
-import { otherCaptions } from "./alternatives.ts";
+import { offersFor } from "./alternatives.ts";
 import type { NamedFile } from "./brought.ts";
-import { createCaptioning, failureOf, type Picture } from "./captioning.ts";
+import { createCaptioning, type Picture } from "./captioning.ts";
 import { at } from "./elements.ts";
 import { askForKey, client, givenKey, givenOptions } from "./options.ts";
-import { createRowView, type Offers, type RowView } from "./row-view.ts";
-import { curlLine, pythonLines, type SnippetSource, typescriptLines } from "./snippets.ts";
-import { copy, hasWaitEnded, say, showPause } from "./status.ts";
+import { createPictures, hashOf } from "./pictures.ts";
+import { sayHowFar, showHowFar } from "./progress.ts";
+import { createRowView, type RowView } from "./row-view.ts";
+import { snippetsFor } from "./snippets.ts";
+import { copy, hasWaitEnded, showPause } from "./status.ts";
 import { createRowStore } from "./store.ts";
-import { taken } from "./take-away.ts";
 import { createThumbnails } from "./thumbnails.ts";
 import { createWorklist, inOrder, type Row } from "./worklist.ts";
 
 /** The embedded model's id begins so. */
 const DEMONSTRATION = /^hybrid-small\b/;
-const MOST_ALTERNATIVES = 3;
 /** Rows that are made before the page may do something else. */
 const ROWS_AT_ONCE = 20;
 
@@ -45,10 +44,7 @@ const store = createRowStore(
 );
 const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
-/** Pictures of this visit; they are never kept. */
-const pictures = new Map<string, Picture>();
-/** Rows of this visit whose name is that of a file on the person's disk. */
-const withFile = new Set<string>();
+const pictures = createPictures();
 const captioning = createCaptioning({
   // A wait is for all pictures, and a person sees it.
   client: () => client({ maxRetryAfterMs: 0 }),
@@ -61,40 +57,10 @@ worklist.onChange((row) => {
   store.save(row);
 });
 
-/** Pictures may fail by the dozen, where the network is away: screen readers are not told of each. */
-const FAILURES_SAID_EVERY_MS = 5_000;
-
-let progressSaid = "";
-let failuresSaidAt = 0;
-
-/**
- * Shows how far all is, and says it where it is news: after what a person did (`before` says what), and when pictures failed
- * (`isOutcome`).
- */
+/** Shows how far all is, and says it where it is news. */
 export function sayProgress(before = "", { isOutcome = false } = {}): void {
-  const { done, total, failed } = worklist.progress();
-  const progress = at("progress", "progress");
-  progress.max = Math.max(1, total);
-  progress.value = done;
-  at("work", "section").hidden = total === 0;
-  const words = total === 0 ? "" : `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
-  const isTooSoon = isOutcome && Date.now() - failuresSaidAt < FAILURES_SAID_EVERY_MS;
-  if (before !== "" || (words !== progressSaid && !isTooSoon)) {
-    say(`${before} ${words}`.trim());
-    progressSaid = words;
-    if (isOutcome) failuresSaidAt = Date.now();
-  }
-  const ready = taken(worklist.rows).length;
-  at("away-text", "p").textContent =
-    ready === 0
-      ? "Nothing is accepted yet: only what you have accepted or marked decorative is taken away."
-      : `${ready} of ${total} texts, those that you accepted or marked decorative.`;
-  at("download", "button").disabled = ready === 0;
-  at("copy", "button").disabled = ready === 0;
-  at("cancel", "button").hidden = captioning.busy === 0;
-  at("retry", "button").hidden = !worklist.rows.some(
-    ({ state }) => state.kind === "failed" && state.canRetry,
-  );
+  sayHowFar(worklist, { before, isOutcome });
+  showHowFar(worklist, { isBusy: captioning.busy > 0 });
 }
 
 /** Puts the rows into the order that is asked for. */
@@ -109,9 +75,19 @@ function addView(row: Row): void {
     edit: (id, text) => worklist.change(id, { text }),
     decide,
     retry: (id) => void caption(id),
-    alternatives,
+    alternatives: (id) => {
+      const now = worklist.get(id) ?? row;
+      const picture = pictures.get(id) ?? { sha256: now.sha256 ?? "" };
+      return offersFor(now, picture, { client: client(), options: givenOptions() });
+    },
     copy,
-    snippets: (id) => snippetsOf(id),
+    snippets: (id) =>
+      snippetsFor(worklist.get(id) ?? row, {
+        isOnDisk: pictures.isOnDisk(id),
+        origin: location.origin,
+        options: givenOptions(),
+        hasKey: givenKey() !== "",
+      }),
     linkOf: (id) => {
       const sha256 = worklist.get(id)?.sha256;
       return sha256 === undefined ? undefined : `/#caption=${sha256}`;
@@ -133,17 +109,16 @@ function newRowId(): string {
 const breath = () => new Promise((resolve) => setTimeout(resolve));
 
 /**
- * Adds a row and has its picture captioned, unless `signal` was aborted. `isFile`: its name is that of a file on the person's
+ * Adds a row and has its picture captioned, unless `signal` was aborted. `isOnDisk`: its name is that of a file on the person's
  * disk.
  */
 export function addRow(
   name: string,
   picture: Picture,
-  { isFile = false, signal }: { isFile?: boolean; signal?: AbortSignal } = {},
+  { isOnDisk = false, signal }: { isOnDisk?: boolean; signal?: AbortSignal } = {},
 ): void {
   const id = newRowId();
-  pictures.set(id, picture);
-  if (isFile) withFile.add(id);
+  pictures.set(id, picture, { isOnDisk });
   worklist.add({
     id,
     name,
@@ -180,10 +155,9 @@ export async function addFiles(
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
     const known = await lostRowOf(file, name);
     if (isOver.aborted) return;
-    if (known === undefined) addRow(name || "pasted picture", { file }, { isFile: onDisk, signal });
+    if (known === undefined) addRow(name || "pasted picture", { file }, { isOnDisk: onDisk, signal });
     else {
-      pictures.set(known.id, { file });
-      if (onDisk) withFile.add(known.id);
+      pictures.set(known.id, { file }, { isOnDisk: onDisk });
       showThumbnail(known.id, { file });
       if (known.state.kind !== "captioned") void caption(known.id, signal);
     }
@@ -196,9 +170,8 @@ async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
   const candidates = worklist.rows.filter((row) => !hasBytes(row) && row.url === undefined);
   if (candidates.length === 0) return undefined;
   // A file that cannot be read gets a row that says so.
-  const bytes = await bytesOf(file);
-  if (bytes === undefined) return undefined;
-  const sha256 = await contentHash(bytes);
+  const sha256 = await hashOf(file);
+  if (sha256 === undefined) return undefined;
   return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
 }
 
@@ -237,16 +210,9 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
 /** The hash of a file that could not be captioned, which a text that a person wrote for it is taken away with. */
 async function noteHash(id: string): Promise<void> {
   const picture = pictures.get(id);
-  const bytes = picture !== undefined && "file" in picture ? await bytesOf(picture.file) : undefined;
-  if (bytes !== undefined) worklist.change(id, { sha256: await contentHash(bytes) });
+  const sha256 = picture !== undefined && "file" in picture ? await hashOf(picture.file) : undefined;
+  if (sha256 !== undefined) worklist.change(id, { sha256 });
 }
-
-/** Undefined where the file cannot be read. */
-const bytesOf = (file: Blob): Promise<Uint8Array<ArrayBuffer> | undefined> =>
-  file.arrayBuffer().then(
-    (bytes) => new Uint8Array(bytes),
-    () => undefined,
-  );
 
 const SAID = {
   accepted: "Accepted.",
@@ -275,41 +241,6 @@ function decide(id: string, decision: Row["decision"]): void {
 function atEnd(): HTMLElement {
   const download = at("download", "button");
   return download.disabled ? at("work-title", "h2") : download;
-}
-
-async function alternatives(id: string): Promise<Offers> {
-  const { original = "", text = "", sha256 = "" } = worklist.get(id) ?? {};
-  const picture = pictures.get(id) ?? { sha256 };
-  let whyNone =
-    "sha256" in picture
-      ? "Add its file again to have other captions of it."
-      : "The model has no other caption of it.";
-  const others = await otherCaptions(client(), picture, givenOptions()).catch((error) => {
-    whyNone = failureOf(error).reason;
-    return [];
-  });
-  const offers = [...new Set([original, ...others])]
-    .filter((alt) => alt !== text && alt !== "")
-    .slice(0, MOST_ALTERNATIVES);
-  return { offers, whyNone };
-}
-
-function snippetSource(row: Row | undefined): SnippetSource {
-  if (row?.url !== undefined) return { url: row.url };
-  // What was pasted lies in no file, nor does what a link named; after a reload nobody knows which.
-  if (row?.sha256 !== undefined && !withFile.has(row.id)) return { sha256: row.sha256 };
-  return { file: row?.name ?? "photo.jpg" };
-}
-
-function snippetsOf(id: string): Record<string, string> {
-  const row = worklist.get(id);
-  const parts = {
-    origin: location.origin,
-    source: snippetSource(row),
-    options: givenOptions(),
-    hasKey: givenKey() !== "",
-  };
-  return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
 }
 
 const isSettled = ({ state, decision }: Row): boolean => state.kind === "captioned" || decision !== "open";
@@ -378,6 +309,5 @@ function takeOff(ids: readonly string[]): void {
     views.get(id)?.element.remove();
     views.delete(id);
     pictures.delete(id);
-    withFile.delete(id);
   }
 }

@@ -1,9 +1,10 @@
 /** The same request from elsewhere, ready to copy, with the same options. No DOM. */
 
 import { shellWord } from "../../shared/shell-word.ts";
+import type { Row } from "./worklist.ts";
 
 /** What is asked about: a file that lies on the person's disk, an address, or a picture that is known by its hash alone. */
-export type SnippetSource =
+type SnippetSource =
   | { readonly file: string }
   | { readonly url: string }
   | { readonly sha256: string };
@@ -15,6 +16,17 @@ export interface SnippetParts {
   /** As a query has them, each a text; all but the prompt are numbers. */
   readonly options: Readonly<Record<string, string>>;
   readonly hasKey: boolean;
+}
+
+/** The request for a row's picture, by the name of the language. `isOnDisk`: the row has the name of a file on the person's disk. */
+export function snippetsFor(
+  { name, url, sha256 }: Pick<Row, "name" | "url" | "sha256">,
+  { isOnDisk, ...request }: Omit<SnippetParts, "source"> & { readonly isOnDisk: boolean },
+): Readonly<Record<string, string>> {
+  // What was pasted lies in no file, nor does what a link named; after a reload nobody knows which.
+  const withoutUrl = sha256 !== undefined && !isOnDisk ? { sha256 } : { file: name };
+  const parts = { ...request, source: url === undefined ? withoutUrl : { url } };
+  return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
 }
 
 /** One line of a POSIX shell; a key is taken from `$API_KEY`. */
