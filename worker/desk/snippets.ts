@@ -4,10 +4,7 @@ import { shellWord } from "../../shared/shell-word.ts";
 import type { Row } from "./worklist.ts";
 
 /** What is asked about: a file that lies on the person's disk, an address, or a picture that is known by its hash alone. */
-type SnippetSource =
-  | { readonly file: string }
-  | { readonly url: string }
-  | { readonly sha256: string };
+type SnippetSource = { readonly file: string } | { readonly url: string } | { readonly sha256: string };
 
 export interface SnippetParts {
   /** Where the API is. */
