@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "backend/model/blip": ["backend/bundle", "backend/model/onnx", "backend/model/weights"],
   "backend/model/search": ["backend/model/blip", "backend/model/onnx"],
   "backend/model/triton": ["backend/bundle", "backend/model/onnx"],
-  "backend/model/hub": ["backend/model/weights"],
+  "backend/model/hub": ["shared", "backend/model/weights"],
   "backend/model": [
     "backend/bundle",
     "backend/model/weights",

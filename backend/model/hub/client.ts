@@ -1,6 +1,7 @@
 /** The Hugging Face Hub's API, by its own client. The only file that imports it. */
 
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
+import { retryAfterMs } from "../../../shared/retry-after.ts";
 import type { HubConfig } from "./config.ts";
 import { HubError } from "./hub-error.ts";
 import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
@@ -51,7 +52,12 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
     const response = await fetch(request);
     if (response.status >= 400) {
       await response.body?.cancel();
-      throw explain(repository, response.status, response.headers.get("retry-after") ?? undefined, token);
+      throw explain(
+        repository,
+        response.status,
+        retryAfterMs(response.headers.get("retry-after"), Date.now()),
+        token,
+      );
     }
     return response;
   };
@@ -111,9 +117,10 @@ function checked(algorithm: keyof typeof DIGESTS, hex: string, path: string): Re
 function explain(
   { id, revision }: Repository,
   status: number,
-  retryAfter: string | undefined,
+  afterMs: number | undefined,
   token: string | undefined,
 ): HubError {
+  const wait = afterMs === undefined ? {} : { retryAfterMs: afterMs };
   switch (status) {
     case 401:
     case 403:
@@ -125,17 +132,11 @@ function explain(
     case 404:
       return new HubError(`There is no ${id} at revision ${revision}. Check the spelling, or give a folder.`);
     case 429: {
-      const seconds = Number(retryAfter);
-      return new HubError(
-        `The hub asks for a pause (429). Try again${retryAfter ? ` in ${retryAfter} s` : " later"}.`,
-        {
-          retryable: true,
-          ...(Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {}),
-        },
-      );
+      const when = afterMs === undefined ? "later" : `in ${Math.max(1, Math.ceil(afterMs / 1000))} s`;
+      return new HubError(`The hub asks for a pause (429). Try again ${when}.`, { retryable: true, ...wait });
     }
     default:
-      return new HubError(`The hub answered ${status} for ${id}.`, { retryable: status >= 500 });
+      return new HubError(`The hub answered ${status} for ${id}.`, { retryable: status >= 500, ...wait });
   }
 }
 

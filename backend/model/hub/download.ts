@@ -88,10 +88,8 @@ async function fill(
           },
         );
       }
-      const asked = error instanceof HubError ? error.retryAfterSeconds : undefined;
-      await sleep(
-        Math.min(LONGEST_PAUSE_MS, asked === undefined ? FIRST_PAUSE_MS * 2 ** failures : asked * 1000),
-      );
+      const asked = error instanceof HubError ? error.retryAfterMs : undefined;
+      await sleep(Math.min(LONGEST_PAUSE_MS, asked ?? FIRST_PAUSE_MS * 2 ** failures));
     }
   }
 }

@@ -4,14 +4,11 @@ export class HubError extends Error {
   override readonly name = "HubError";
   /** The same request may succeed later. */
   readonly retryable: boolean;
-  readonly retryAfterSeconds: number | undefined;
+  readonly retryAfterMs: number | undefined;
 
-  constructor(
-    message: string,
-    options: ErrorOptions & { retryable?: boolean; retryAfterSeconds?: number } = {},
-  ) {
+  constructor(message: string, options: ErrorOptions & { retryable?: boolean; retryAfterMs?: number } = {}) {
     super(message, options);
     this.retryable = options.retryable ?? false;
-    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }

@@ -157,6 +157,14 @@ describe("fetchModel", () => {
     expect((await stat(join(folder, WEIGHTS))).size).toBe(hub.files.get(WEIGHTS)?.length);
   });
 
+  test("a pause is read as a date as well, and said in seconds where it does not end", async () => {
+    const hub = await tinyHub();
+    const headers = { "retry-after": "Wed, 01 Jan 2020 00:00:00 GMT" };
+    const busy = Array.from({ length: 9 }, () => ({ kind: "status", status: 429, headers }) as const);
+    hub.mishaps.set(WEIGHTS, busy);
+    await expect(fetchFrom(hub)).rejects.toThrow(/asks for a pause \(429\)\. Try again in 1 s\./);
+  });
+
   test("wrong bytes are thrown away, with the checksums named", async () => {
     const hub = await tinyHub();
     const cache = await temporaryFolder();
