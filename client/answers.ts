@@ -9,7 +9,7 @@ import { CaptionApiError, CaptionTransportError } from "./errors.ts";
 export const AnyProblem = z.extend(Problem, { code: z.string() });
 
 interface Call {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** @throws {CaptionTransportError} where it breaks off or is not one of the API */

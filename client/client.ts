@@ -17,26 +17,26 @@ export interface ClientOptions {
   /** Where the API is, e.g. `https://captions.example.com`. */
   readonly baseUrl: string;
   /** `ate_...`; absent where the API is open. */
-  readonly apiKey?: string;
+  readonly apiKey?: string | undefined;
   /**
    * Tries after the first, on 429, 503, 409 with a `Retry-After` and lost connections.
    * @default 3
    */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
   /**
    * Longest `Retry-After` that is waited for, in milliseconds; one that is longer is answered with its error at once.
    * @default 60_000
    */
-  readonly maxRetryAfterMs?: number;
+  readonly maxRetryAfterMs?: number | undefined;
   /**
    * How requests are sent, for tests or a service binding.
    * @default the global `fetch`
    */
-  readonly fetch?: typeof fetch;
+  readonly fetch?: typeof fetch | undefined;
 }
 
 export interface CallOptions extends CaptionQuery {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A line of a batch, with the problem of an API that may be newer than this client. */
@@ -44,7 +44,7 @@ export type ClientBatchLine = z.infer<typeof AnyBatchLine>;
 
 export interface CaptionClient {
   /** The caption of a picture, uploaded only where nobody has captioned it before. */
-  caption(picture: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer, options?: CallOptions): Promise<Caption>;
+  caption(picture: Blob | Uint8Array | ArrayBuffer, options?: CallOptions): Promise<Caption>;
   /** The caption of the picture at a public address, which the API fetches. */
   captionUrl(url: string, options?: CallOptions): Promise<Caption>;
   /** The caption of a picture that was captioned before; undefined where it was not. */
@@ -65,6 +65,7 @@ const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProb
 /**
  * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
  * where it cannot be reached or something else answers, and the signal's reason when aborted.
+ * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on
  *
  * @example
  * const client = createCaptionClient({ baseUrl: "https://captions.example.com", apiKey });
@@ -73,8 +74,8 @@ const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProb
 export function createCaptionClient(options: ClientOptions): CaptionClient {
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
   const retry: RetryOptions = {
-    retries: options.retries ?? 3,
-    maxRetryAfterMs: options.maxRetryAfterMs ?? 60_000,
+    retries: zeroOrMore("retries", options.retries ?? 3),
+    maxRetryAfterMs: zeroOrMore("maxRetryAfterMs", options.maxRetryAfterMs ?? 60_000),
     wait,
     random: Math.random,
     now: Date.now,
@@ -164,11 +165,20 @@ function queryString(query: CaptionQuery): string {
   return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
 }
 
-async function bytesOf(
-  picture: Blob | Uint8Array<ArrayBuffer> | ArrayBuffer,
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (picture instanceof Uint8Array) return picture;
+async function bytesOf(picture: Blob | Uint8Array | ArrayBuffer): Promise<Uint8Array<ArrayBuffer>> {
+  // Neither `fetch` nor Web Crypto takes memory that is shared between threads.
+  if (picture instanceof Uint8Array) return isUnshared(picture) ? picture : new Uint8Array(picture);
   return new Uint8Array(picture instanceof ArrayBuffer ? picture : await picture.arrayBuffer());
+}
+
+function isUnshared(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer;
+}
+
+/** What no comparison holds of, as `Number()` makes it of a variable that is not set, would be waited for without end. */
+function zeroOrMore(name: string, value: number): number {
+  if (value >= 0) return value;
+  throw new RangeError(`expected ${name} to be 0 or more, got ${value}`);
 }
 
 function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {

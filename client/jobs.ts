@@ -12,17 +12,17 @@ const POLL_EVERY_MS = 1_000;
 const IDEMPOTENCY_KEY_BYTES = 16;
 
 export interface JobCallOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CreateJobOptions extends CaptionQuery, JobCallOptions {
   /** An address to tell when the job is done; the answer shows the secret that signs what is sent. */
-  readonly webhook?: JobWebhook | string;
+  readonly webhook?: JobWebhook | string | undefined;
   /**
    * The same key and items find the same job, however often they are sent.
    * @default a new UUID, so that a request that is repeated after a lost connection makes one job
    */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** Codes of a newer API are let through as text. */

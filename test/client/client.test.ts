@@ -296,3 +296,22 @@ describe("what is not quite the API", () => {
     expect(lines).toMatchObject([{ index: 0, problem: { code: "of-tomorrow" } }]);
   });
 });
+
+test("bytes in memory that threads share are sent as others are", async () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(picture.length));
+  shared.set(picture);
+  answer = (request, response, body) =>
+    request.method === "GET"
+      ? sendJson(response, 404, notCaptioned)
+      : sendJson(response, 200, { ...caption("0".repeat(64)), caption: [...body].join() });
+  const found = await createCaptionClient({ baseUrl }).caption(shared);
+  expect(found.caption).toBe("1,2,3");
+  expect(seen[0]).toBe(`GET /v1/captions/${await contentHash(picture)}`);
+});
+
+test.each([{ retries: Number.NaN }, { retries: -1 }, { maxRetryAfterMs: Number.NaN }])(
+  "%o is refused: it would have no end",
+  (options) => {
+    expect(() => createCaptionClient({ baseUrl, ...options })).toThrow(RangeError);
+  },
+);

@@ -113,3 +113,37 @@ test("it runs in Node and bundles for browsers and Workers, with nothing behind 
     expect.arrayContaining(["LICENSE", "README.md", "dist", "package.json"]),
   );
 });
+
+/** What programs hand on as they have it: variables that may not be set, bytes of any library. */
+const STRICT_PROGRAM = `
+import { createCaptionClient, type CaptionClient, type ClientBatchLine, type ClientJob, type ClientJobLine } from "alt-text-edge-client";
+declare const apiKey: string | undefined;
+declare const signal: AbortSignal | undefined;
+declare const bytes: Uint8Array;
+const client: CaptionClient = createCaptionClient({ baseUrl: "https://captions.test", apiKey, retries: undefined,
+  maxRetryAfterMs: undefined, fetch: undefined });
+await client.caption(bytes, { signal, max_length: undefined });
+const lines: ClientBatchLine[] = [];
+for await (const line of client.batch([], { signal })) lines.push(line);
+const job: ClientJob = await client.jobs.create([], { signal, webhook: undefined, idempotencyKey: undefined });
+const results: ClientJobLine[] = [];
+for await (const line of client.jobs.results(job.id, { signal })) results.push(line);
+`;
+
+test("what may be undefined, bytes of any buffer and the name of a batch's line have types, however strict", async () => {
+  const folder = await projectWithClient(packed);
+  await writeFile(join(folder, "strict.ts"), STRICT_PROGRAM);
+  const flags = [
+    "--noEmit",
+    "--strict",
+    "--exactOptionalPropertyTypes",
+    "--target",
+    "es2022",
+    "--module",
+    "nodenext",
+  ];
+  const checked = await run(process.execPath, [TSC, ...flags, "strict.ts"], { cwd: folder }).catch(
+    (error) => error,
+  );
+  expect(checked.stdout).toBe("");
+});
