@@ -16,6 +16,15 @@ import {
 } from "./limits.ts";
 import { Problem } from "./problem.ts";
 
+/** A whole number of JSON, or as a query and a form write it. Else `true` would count as 1, and a list of one as what is in it. */
+const wholeNumber = (from: number, to: number) =>
+  z.pipe(
+    z.transform((value: unknown): unknown =>
+      typeof value === "object" || typeof value === "boolean" ? Number.NaN : value,
+    ),
+    z.coerce.number().check(z.int(), z.gte(from), z.lte(to)),
+  );
+
 /** What can change the words of a caption; part of the cache key. Absent fields take the model's own defaults. */
 export const GenerationOptions = z.strictObject({
   prompt: described(
@@ -23,20 +32,17 @@ export const GenerationOptions = z.strictObject({
     "Words the caption begins with, e.g. 'a photograph of'.",
   ),
   max_new_tokens: described(
-    z.optional(z.coerce.number().check(z.int(), z.gte(1), z.lte(MAX_NEW_TOKENS))),
+    z.optional(wholeNumber(1, MAX_NEW_TOKENS)),
     "The most tokens to generate, the end token included.",
   ),
-  num_beams: described(
-    z.optional(z.coerce.number().check(z.int(), z.gte(1), z.lte(MAX_NUM_BEAMS))),
-    "Beams of the search; 1 is greedy.",
-  ),
+  num_beams: described(z.optional(wholeNumber(1, MAX_NUM_BEAMS)), "Beams of the search; 1 is greedy."),
 });
 export type GenerationOptions = z.infer<typeof GenerationOptions>;
 
 /** Every option of a caption request: generation, and how the alt text is shaped from the caption. */
 export const CaptionOptions = z.extend(GenerationOptions, {
   max_length: described(
-    z.optional(z.coerce.number().check(z.int(), z.gte(MIN_ALT_CHARACTERS), z.lte(MAX_ALT_CHARACTERS))),
+    z.optional(wholeNumber(MIN_ALT_CHARACTERS, MAX_ALT_CHARACTERS)),
     "The most characters of the alt text; cut on a word edge.",
   ),
 });

@@ -132,6 +132,11 @@ test.each([
 test.each([
   ["not JSON", "{", "bad-request"],
   ["no inputs", "{}", "bad-request"],
+  [
+    "parameter that is true",
+    JSON.stringify({ inputs: "AAAA", parameters: { max_new_tokens: true } }),
+    "bad-options",
+  ],
   ["wrong parameter", JSON.stringify({ inputs: "AAAA", parameters: { num_beams: 99 } }), "bad-options"],
   ["no picture in it", JSON.stringify({ inputs: "!!!!" }), "bad-request"],
 ])("JSON with %s is refused", async (_, body, code) => {

@@ -157,6 +157,8 @@ describe("POST /v1/captions", () => {
     ],
     ["base64 that is none", () => postJson({ image: "!!!" }), 400, "bad-request"],
     ["an option out of range", () => postJson({ image: "AA==", num_beams: 9 }), 400, "bad-options"],
+    ["an option that is true", () => postJson({ image: "AA==", num_beams: true }), 400, "bad-options"],
+    ["an option that is a list", () => postJson({ image: "AA==", max_length: [60] }), 400, "bad-options"],
     ["a language not spoken", () => postJson({ image: "AA==", language: "fr" }), 400, "unsupported-language"],
     ["a form without a picture", () => post(new FormData()), 400, "empty-body"],
     ["a private address", () => postJson({ url: "http://127.0.0.1/p.png" }), 403, "url-refused"],
