@@ -136,7 +136,10 @@ export type CaptionQuery = z.infer<typeof CaptionQuery>;
 /** An address that anybody's browser would open. */
 export const WebAddress = z.url({
   protocol: /^https?$/,
-  error: "expected an address that begins with http:// or https://",
+  error: ({ input }) =>
+    typeof input === "string" && /^\s*https?:\/\//i.test(input)
+      ? "expected an address with a valid host and port"
+      : "expected an address that begins with http:// or https://",
 });
 
 /**

@@ -3,7 +3,7 @@
 import { MAX_IMAGE_BYTES } from "../limits.ts";
 import { failure, type Result, success } from "../result.ts";
 
-const DATA_URL = /^data:[^,]{0,200};base64,/i;
+const DATA_URL = /^data:[^,]{0,200}; *base64,/i;
 /** Line ends of text that was wrapped at 64 or 76 characters, and the prefix. */
 const MAX_CHARACTERS = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) * 1.05 + 256;
 
@@ -21,7 +21,9 @@ export function decodeBase64(text: string): Result<Uint8Array<ArrayBuffer>> {
   const body = prefix === "" ? trimmed : trimmed.slice(prefix.length);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = fromBase64(/[-_]/.test(body) ? body.replaceAll("-", "+").replaceAll("_", "/") : body);
+    // An address may write each of its letters by its number: `encodeURIComponent` does so with three of base64's.
+    const letters = prefix !== "" && body.includes("%") ? decodeURIComponent(body) : body;
+    bytes = fromBase64(/[-_]/.test(letters) ? letters.replaceAll("-", "+").replaceAll("_", "/") : letters);
   } catch {
     return failure("bad-request", "The picture is not base64.");
   }

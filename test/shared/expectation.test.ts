@@ -19,6 +19,9 @@ test.each<[z.core.$ZodType, unknown, string]>([
   [z.string("expected a secret"), 1, "expected a secret"],
   [z.string().min(16), "short", "expected at least 16 characters"],
   [WebAddress, "ftp://a.test", "expected an address that begins with http:// or https://"],
+  [WebAddress, "https://a.test:99999/p.png", "expected an address with a valid host and port"],
+  [WebAddress, "http://1.2.3.4.5/p.png", "expected an address with a valid host and port"],
+  [WebAddress, "http:/a.test/p.png", "expected an address that begins with http:// or https://"],
   [Sha256, "abc", "expected a SHA-256 as 64 lower-case hexadecimal digits"],
   [JobWebhook, "ftp://a.test", "expected an address that begins with http:// or https://"],
   [

@@ -10,16 +10,19 @@ export interface FormPart {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-const MAX_PARTS = 100;
+export const MAX_PARTS = 100;
 const DASH = 0x2d;
 const LINE_END = new TextEncoder().encode("\r\n");
 const BLANK_LINE = new TextEncoder().encode("\r\n\r\n");
 
-/** The parts in their order, whatever comes before the first and after the last; undefined where it is not well formed. */
-export function multipartParts(body: Uint8Array<ArrayBuffer>, contentType: string): FormPart[] | undefined {
+/** The line that a form's `Content-Type` says its parts are parted by; undefined where it says none. */
+export function boundaryOf(contentType: string): string | undefined {
   const [, quoted, plain] = /;\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;"]+))/i.exec(contentType) ?? [];
-  const boundary = quoted ?? plain;
-  if (boundary === undefined) return undefined;
+  return quoted ?? plain;
+}
+
+/** The parts in their order, whatever comes before the first and after the last; undefined where it is not well formed. */
+export function multipartParts(body: Uint8Array<ArrayBuffer>, boundary: string): FormPart[] | undefined {
   const delimiter = new TextEncoder().encode(`\r\n--${boundary}`);
   const parts: FormPart[] = [];
   // At the very beginning no line ends before it.
@@ -48,7 +51,11 @@ export function multipartParts(body: Uint8Array<ArrayBuffer>, contentType: strin
  * may be in any encoding, as curl writes it on Windows; nobody asks for it.
  */
 function disposition(headers: Uint8Array): Pick<FormPart, "name" | "isFile"> {
-  const lines = new TextDecoder().decode(headers).split("\r\n");
+  // A long header may go on in the next line behind a blank, as mail programs write it: RFC 822, section 3.1.1.
+  const lines = new TextDecoder()
+    .decode(headers)
+    .replaceAll(/\r\n(?=[ \t])/g, "")
+    .split("\r\n");
   const line = lines.find((header) => /^content-disposition\s*:/i.test(header)) ?? "";
   const parameters = new Map(
     Array.from(

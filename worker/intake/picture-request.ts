@@ -18,7 +18,7 @@ import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts"
 import { decodeUtf8 } from "../../shared/utf8.ts";
 import type { Picture } from "../picture.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
-import { multipartParts } from "./multipart.ts";
+import { boundaryOf, MAX_PARTS, multipartParts } from "./multipart.ts";
 import { orThrow, parseOptions, parseWith, type Query, requireEnglish } from "./options.ts";
 
 export interface IdentifiedPicture {
@@ -154,9 +154,17 @@ function formFields(
 
 /** Fields of a multipart form. @throws {FailureError} */
 function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormFields {
-  const parts = multipartParts(body, request.headers.get("content-type") ?? "");
+  const boundary = boundaryOf(request.headers.get("content-type") ?? "");
+  if (boundary === undefined) {
+    const detail =
+      "The form's content-type names no boundary. Do not set that header: what makes the form does, with it.";
+    throw new FailureError({ code: "bad-request", detail });
+  }
+  const parts = multipartParts(body, boundary);
   if (parts === undefined) {
-    throw new FailureError({ code: "bad-request", detail: "The form is not well formed." });
+    const line = JSON.stringify(`--${boundary.slice(0, 70)}`);
+    const detail = `The form is not well formed: expected up to ${MAX_PARTS} parts, each behind a line ${line}, ended by that line with "--" behind it.`;
+    throw new FailureError({ code: "bad-request", detail });
   }
   const texts: Named<string>[] = [];
   const files: Named<Uint8Array<ArrayBuffer>>[] = [];

@@ -216,6 +216,7 @@ describe("JSON", () => {
       plain.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, ""),
       wrapped,
       ` data:image/png;base64,${wrapped}`,
+      `data:image/png;charset=utf-8; base64,${encodeURIComponent(plain)}`,
     ]) {
       const response = await send(JSON.stringify({ image }), "application/json");
       expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
@@ -289,4 +290,17 @@ test("Hugging Face's options are read wherever they stand, the most direct one f
   expect((await send(body, "application/json", "/models/tiny/blip")).status).toBe(200);
   const asked = new URL(backend.requests[0]?.url ?? "").searchParams;
   expect([asked.get("num_beams"), asked.get("max_new_tokens")]).toEqual(["2", "6"]);
+});
+
+test.each([
+  [
+    "without a boundary in its content-type, as a program sets it by hand",
+    "multipart/form-data",
+    "names no boundary",
+  ],
+  ["with another boundary than its content-type names", `${FORM}x`, "ended by"],
+])("a form %s is refused with what to do", async (_name, type, words) => {
+  const file = ['Content-Disposition: form-data; name="image"; filename="p.png"', newPicture()] as const;
+  const problem = await problemOf(await send(multipart(file), type));
+  expect(problem).toMatchObject({ code: "bad-request", detail: expect.stringContaining(words) });
 });
