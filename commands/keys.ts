@@ -106,8 +106,9 @@ async function create(store: Store, options: Options): Promise<void> {
   if (name === undefined) throw new UsageError("--name is missing");
   const { key, record } = await createApiKey({ name, scopes, daily_quota, now: new Date() });
   await store.put(apiKeyStorageKey(record.id), JSON.stringify(record));
-  if (json) console.log(JSON.stringify({ key, id: record.id, name, scopes, daily_quota }));
-  else console.log(`${key}\nThis is the only time the key is shown. Its id is ${record.id}.`);
+  console.log(json ? JSON.stringify({ key, id: record.id, name, scopes, daily_quota }) : key);
+  // Not on standard output, where a script takes the key from.
+  if (!json) console.error(`This is the only time the key is shown. Its id is ${record.id}.`);
 }
 
 async function list(store: Store, json: boolean): Promise<void> {
