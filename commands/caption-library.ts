@@ -111,6 +111,8 @@ function reasonOf(error: unknown): string {
 async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
+    // Node names no path where it is a folder's.
+    error.path ??= path;
     throw error;
   });
   const head = csvHead(COLUMNS);

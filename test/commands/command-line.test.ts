@@ -211,3 +211,12 @@ test.each([
   expect(await readdir(folder)).toEqual(["out"]);
   expect(await readdir(join(folder, "out"))).toEqual([]);
 });
+
+test.each([
+  ["caption", ["examples", "--url", "http://127.0.0.1:1", "--csv", "test"]],
+  ["eval", ["--images", "examples", "--captions", "test"]],
+])("%s %j: a folder in a file's place is named", async (command, args) => {
+  const { stderr, status } = await runCommand(command, args);
+  expect(stderr).toMatch(/(^|\/)test: it is a folder, and a file was expected\.\n$/);
+  expect(status).toBe(1);
+});
