@@ -11,7 +11,8 @@ import { toCaption } from "../shared/caption.ts";
 import { contentHash } from "../shared/content-hash.ts";
 import { PROBLEMS, type ProblemCode } from "../shared/problem.ts";
 import { type Result, success } from "../shared/result.ts";
-import type { Caption, CaptionOptions } from "../shared/schema.ts";
+import { type Caption, type CaptionOptions, HeaderSecret } from "../shared/schema.ts";
+import { UsageError } from "./command-line.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
 
 /** A running API, and when a command that captions many pictures gives it up. */
@@ -28,10 +29,18 @@ export interface Api {
 /** Failures in a row, of the service and not of the picture, at which it is given up. */
 const MAX_FAILURES = 2;
 
-/** The API at `url`, with the key that was given or that of CAPTION_API_KEY, through the environment's proxy. */
+/**
+ * The API at `url`, with the key that was given or that of CAPTION_API_KEY, through the environment's proxy.
+ * @throws {UsageError} where no header can carry the key
+ */
 export function openApi(url: string, key: string | undefined): Api {
   useProxyOfEnvironment();
   const apiKey = key ?? process.env.CAPTION_API_KEY;
+  // What `fetch` says of such a key shows it.
+  if (apiKey !== undefined && !HeaderSecret.safeParse(apiKey).success) {
+    const name = key === undefined ? "CAPTION_API_KEY" : "--key";
+    throw new UsageError(`${name}: expected one line of ASCII characters, as a header carries it`);
+  }
   const client = createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
   let failures = 0;
   const counted = new WeakSet<Error>();

@@ -220,3 +220,13 @@ test.each([
   expect(stderr).toMatch(/(^|\/)test: it is a folder, and a file was expected\.\n$/);
   expect(status).toBe(1);
 });
+
+test("a key that no header carries is refused before anything is sent or written, and not shown", async () => {
+  const args = ["examples", "--url", "http://127.0.0.1:1", "--csv", join(await temporaryFolder(), "a.csv")];
+  const { stderr, status } = await runCommand("caption", [...args, "--key", "ate_secret\nIts id is 1."]);
+  expect(stderr).toMatch(/^--key: expected one line of ASCII characters/);
+  expect(stderr).not.toContain("ate_secret");
+  expect(status).toBe(2);
+  const ofEnvironment = await runCommand("caption", args, { CAPTION_API_KEY: "ключ" });
+  expect(ofEnvironment.stderr).toMatch(/^CAPTION_API_KEY: expected one line of ASCII characters/);
+});
