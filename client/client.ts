@@ -6,7 +6,14 @@
 import * as z from "zod/mini";
 import { canHash, contentHash } from "../shared/content-hash.ts";
 import { MAX_BATCH_ITEMS } from "../shared/limits.ts";
-import { BatchError, type BatchItem, BatchLine, Caption, type CaptionQuery } from "../shared/schema.ts";
+import {
+  BatchError,
+  type BatchItem,
+  BatchLine,
+  Caption,
+  type CaptionQuery,
+  HeaderSecret,
+} from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
 import { createJobsClient, type JobsClient } from "./jobs.ts";
@@ -65,7 +72,7 @@ const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProb
 /**
  * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
  * where it cannot be reached or something else answers, and the signal's reason when aborted.
- * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on
+ * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on, or no header can carry `apiKey`
  *
  * @example
  * const client = createCaptionClient({ baseUrl: "https://captions.example.com", apiKey });
@@ -73,6 +80,7 @@ const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProb
  */
 export function createCaptionClient(options: ClientOptions): CaptionClient {
   const baseUrl = options.baseUrl.replace(/\/+$/, "");
+  const apiKey = options.apiKey === undefined ? undefined : sendable(options.apiKey);
   const retry: RetryOptions = {
     retries: zeroOrMore("retries", options.retries ?? 3),
     maxRetryAfterMs: zeroOrMore("maxRetryAfterMs", options.maxRetryAfterMs ?? 60_000),
@@ -83,7 +91,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
 
   async function send(path: string, init: RequestInit, { signal, ...query }: CallOptions): Promise<Response> {
     const headers = new Headers(init.headers);
-    if (options.apiKey !== undefined) headers.set("authorization", `Bearer ${options.apiKey}`);
+    if (apiKey !== undefined) headers.set("authorization", `Bearer ${apiKey}`);
     const request = { ...init, headers, ...(signal === undefined ? {} : { signal }) };
     const target = `${baseUrl}${path}${queryString(query)}`;
     try {
@@ -173,6 +181,13 @@ async function bytesOf(picture: Blob | Uint8Array | ArrayBuffer): Promise<Uint8A
 
 function isUnshared(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer;
+}
+
+/** What `fetch` says of a key that no header can carry shows it. */
+function sendable(apiKey: string): string {
+  const { data } = HeaderSecret.safeParse(apiKey);
+  if (data === undefined) throw new RangeError("expected apiKey to be one line of ASCII characters");
+  return data;
 }
 
 /** What no comparison holds of, as `Number()` makes it of a variable that is not set, would be waited for without end. */

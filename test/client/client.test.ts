@@ -315,3 +315,8 @@ test.each([{ retries: Number.NaN }, { retries: -1 }, { maxRetryAfterMs: Number.N
     expect(() => createCaptionClient({ baseUrl, ...options })).toThrow(RangeError);
   },
 );
+
+test("a key that no header can carry is refused, and not shown", () => {
+  const made = () => createCaptionClient({ baseUrl, apiKey: "ate_secret\nx" });
+  expect(made).toThrow(new RangeError("expected apiKey to be one line of ASCII characters"));
+});
