@@ -1,8 +1,12 @@
 /** HTTP servers on free ports of this machine, for measurements and tests. */
 
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
-import { LOOPBACK } from "./port-holder.ts";
+import { isPortFree, LOOPBACK } from "./port-holder.ts";
+
+/** Below what systems give to whoever asks for any port or connects: nobody gets one of these by chance. */
+const FREE_PORTS = [20_000, 32_000] as const;
 
 export interface LocalServer {
   readonly url: string;
@@ -25,9 +29,10 @@ export async function startServer(listener: RequestListener): Promise<LocalServe
   };
 }
 
-/** One that nobody listened on a moment ago. */
+/** One that nobody listened on a moment ago, and that nobody is given meanwhile. */
 export async function freePort(): Promise<number> {
-  const server = await startServer(() => {});
-  server.close();
-  return Number(new URL(server.url).port);
+  for (;;) {
+    const port = randomInt(...FREE_PORTS);
+    if (await isPortFree(port)) return port;
+  }
 }

@@ -1,0 +1,10 @@
+import { expect, test } from "vitest";
+import { freePort } from "../../local/local-server.ts";
+import { isPortFree } from "../../local/port-holder.ts";
+
+test("a free port is none that the system gives to whoever asks for any, or connects", async () => {
+  const port = await freePort();
+  expect(await isPortFree(port)).toBe(true);
+  // Linux gives those from 32768 on, other systems those from 49152 on.
+  expect(port).toBeLessThan(32_768);
+});
