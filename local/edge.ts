@@ -11,6 +11,8 @@ import { LOOPBACK } from "./port-holder.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "./wrangler.ts";
 
 const MAX_STARTS = 3;
+/** On a busy machine KV is slow, and what is slow counts as missing. */
+const DEFAULTS = { KV_TIMEOUT_MS: "60000" };
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface RunningEdge {
@@ -53,7 +55,10 @@ async function startOver(state: string, variables: Readonly<Record<string, strin
       WRANGLER_SCRIPT,
       ...["dev", "--env-file", "worker/dev.vars", "--log-level", "error", "--persist-to", state],
       ...["--port", String(port), "--inspector-port", String(inspectorPort)],
-      ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
+      ...Object.entries({ ...DEFAULTS, ...variables }).flatMap(([name, value]) => [
+        "--var",
+        `${name}:${value}`,
+      ]),
     ],
     {
       cwd: ROOT,

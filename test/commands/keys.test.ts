@@ -17,7 +17,7 @@ test("what wrangler complains of is readable where its colours cannot be shown",
   expect(status).toBe(1);
   expect(stderr).toMatch(/^wrangler kv key list failed: .*\[ERROR\].*CLOUDFLARE_API_TOKEN/);
   expect(stderr).not.toContain("u001b");
-}, 30_000);
+});
 
 test("a new key stands alone on standard output, where a script takes it from", async () => {
   const folder = await mkdtemp(join(tmpdir(), "keys-"));
@@ -27,4 +27,4 @@ test("a new key stands alone on standard output, where a script takes it from", 
   expect(stdout).toMatch(/^ate_[0-9a-f]{16}_[0-9a-f]{64}\n$/);
   expect(stderr).toContain(`Its id is ${stdout.slice(4, 20)}.`);
   expect(status).toBe(0);
-}, 30_000);
+});

@@ -25,7 +25,7 @@ describe.skipIf(CHROMIUM === undefined)("the API's page", () => {
     backend = await startBackend();
     edge = await startEdge({ BACKEND_URLS: backend.url });
     browser = await launchBrowser();
-  }, 90_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await edge?.stop();
@@ -165,5 +165,5 @@ describe.skipIf(CHROMIUM === undefined)("the API's page", () => {
       }
     }
     await rm(folder, { recursive: true });
-  }, 60_000);
+  });
 });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   scratch = await mkdtemp(path.join(tmpdir(), "edge-kv-"));
   bundle = await bundleWorker("worker/index.ts", { config: "wrangler.toml", folder: scratch });
   backend = await startBackend();
-}, 60_000);
+});
 afterAll(async () => {
   backend.process.kill("SIGKILL");
   await rm(scratch, { recursive: true, force: true });

@@ -21,7 +21,7 @@ const SECRET = "a-secret-of-enough-length";
 const PHOTO = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));
 const QUOTA = 3;
 /** Time for the edge to learn of a new model, on a busy machine: 5 s fresh, then asked behind an answer. */
-const LEARNS_WITHIN_MS = 25_000;
+const LEARNS_WITHIN_MS = 90_000;
 
 const CreatedKey = z.object({ key: z.string(), id: z.string() });
 
@@ -58,7 +58,7 @@ beforeAll(async () => {
   });
   const created = await keys("create", "--name", "cms", "--daily-quota", String(QUOTA), "--json");
   key = CreatedKey.parse(JSON.parse(created.stdout));
-}, 120_000);
+});
 
 afterAll(async () => {
   await edge.stop();
@@ -114,7 +114,7 @@ test("a new bundle on one backend after the other: the old caption is not served
     caption = Caption.parse(await (await ask(picture)).json());
   }
   expect(caption).toMatchObject({ model: { id: bundle.manifest.id, revision: bundle.manifest.revision } });
-}, 60_000);
+});
 
 test("the day's quota ends new captions, and what was captioned is still answered", async () => {
   expect((await ask(await photo(3))).status).toBe(429);
@@ -127,4 +127,4 @@ test("a revoked key is gone from the list; one that is not there is said to be s
   expect(await keys("list")).toMatchObject({ stdout: "", stderr: "There are no keys.\n", status: 0 });
   expect(await keys("revoke", key.id)).toMatchObject({ status: 1, stderr: `There is no key ${key.id}.\n` });
   expect(await keys("revoke", "x")).toMatchObject({ status: 2 });
-}, 60_000);
+});

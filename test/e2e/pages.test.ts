@@ -7,7 +7,7 @@ import { Problem } from "../../shared/problem.ts";
 let edge: RunningEdge;
 beforeAll(async () => {
   edge = await startEdge({ BACKEND_URLS: "http://127.0.0.1:9", ACCESS: "keys" });
-}, 60_000);
+});
 afterAll(() => edge.stop());
 
 const get = (path: string, headers: Record<string, string> = {}) => fetch(`${edge.url}${path}`, { headers });

@@ -33,7 +33,7 @@ beforeAll(async () => {
     ACCESS: "keys",
     URL_ALLOWED_HOSTS: new URL(media.url).host,
   });
-}, 90_000);
+});
 afterAll(async () => {
   await edge?.stop();
   await backend?.kill();
@@ -100,7 +100,7 @@ test("writes what the service says, each picture asked for once; names what it r
   const again = await site(["--write"], key);
   expect(again).toMatchObject({ status: 1, stdout: "" });
   expect(await written()).toEqual(before);
-}, 60_000);
+});
 
 test.each([
   ["no key", async () => undefined, "A valid key is required: give it as --key, or in CAPTION_API_KEY."],
@@ -144,4 +144,4 @@ test("where the quota of the day ends in its middle, what is written stays, and 
   expect(await written()).toEqual(first);
   await site(["--write"], await newKey());
   expect(await written()).toEqual({ ...first, "2.html": '<img alt="A cat" src="b.jpg">\n' });
-}, 60_000);
+});

@@ -30,7 +30,7 @@ let edge: RunningEdge;
 beforeAll(async () => {
   backend = await startBackend();
   edge = await startEdge({ BACKEND_URLS: backend.url });
-}, 60_000);
+});
 afterAll(async () => {
   backend.process.kill("SIGKILL");
   await edge.stop();

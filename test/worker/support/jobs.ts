@@ -32,15 +32,18 @@ export async function postJob(
 
 export const jobOf = async (response: Response): Promise<Job> => Job.parse(await response.json());
 
+/** How long something is waited for that comes by the queue: only what hangs takes as long. */
+export const PATIENCE_MS = 100_000;
+
 /** The job once nothing more will be done. */
-export async function ended(edge: Edge, id: string, timeout = 25_000): Promise<Job> {
+export async function ended(edge: Edge, id: string, timeout = PATIENCE_MS): Promise<Job> {
   return vi.waitFor(
     async () => {
       const job = await jobOf(await edge.fetch(`/v1/jobs/${id}`));
       if (job.finished_at === null) throw new Error(`still ${job.status}: ${JSON.stringify(job.counts)}`);
       return job;
     },
-    { timeout, interval: timeout / 500 },
+    { timeout, interval: 50 },
   );
 }
 

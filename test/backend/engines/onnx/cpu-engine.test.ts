@@ -1,6 +1,6 @@
 import { copyFile, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { createCpuEngine } from "../../../../backend/engines/onnx/cpu-engine.ts";
 import { createThreadedOnnxEngine } from "../../../../backend/engines/onnx/threaded.ts";
 import { temporaryFolder, tinyBundle } from "../../../support/tiny-blip.ts";
@@ -20,7 +20,7 @@ test("lanes answer what one engine answers", async () => {
   const noise = (batch: number) =>
     new Uint8Array(batch * 3 * size * size).map((_, i) => ((i + batch) * 7919) % 251);
   for (let pass = 0; pass < 2; pass++) await cpu.generate(noise(4), 4, GREEDY);
-  await vi.waitFor(() => expect(cpu.concurrency).toBe(3), 10_000);
+  await expect.poll(() => cpu.concurrency).toBe(3);
   const batches = [4, 3, 4];
   const together = await Promise.all(batches.map((batch) => cpu.generate(noise(batch), batch, GREEDY)));
   for (const [i, batch] of batches.entries()) {

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test, vi } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { createCudaEngine } from "../../../../backend/engines/onnx/cuda-engine.ts";
 import { createThreadedOnnxEngine } from "../../../../backend/engines/onnx/threaded.ts";
 import { tinyBundle } from "../../../support/tiny-blip.ts";
@@ -20,7 +20,7 @@ test("a crowd's batches go two at once, with the answers of one", async () => {
     new Uint8Array(batch * 3 * size * size).map((_, i) => ((i + batch) * 7919) % 251);
   expect(engine.concurrency).toBe(1);
   for (let pass = 0; pass < 2; pass++) await engine.generate(noise(4), 4, GREEDY);
-  await vi.waitFor(() => expect(engine.concurrency).toBe(2), 10_000);
+  await expect.poll(() => engine.concurrency).toBe(2);
   const together = await Promise.all([4, 3].map((batch) => engine.generate(noise(batch), batch, GREEDY)));
   expect(together).toEqual([
     await one.generate(noise(4), 4, GREEDY),

@@ -89,5 +89,5 @@ describe.skipIf(!process.env.TEST_WEBGPU)("webgpu", () => {
       );
     }
     await engine.close();
-  }, 120_000);
+  });
 });

@@ -193,7 +193,7 @@ describe("at start", () => {
 
 describe("when it goes wrong", () => {
   test("no answer before the deadline: the call is cancelled on the server and rejects", async () => {
-    const { server, engine } = await running(1, { timeoutMs: 300 });
+    const { server, engine } = await running(1, { timeoutMs: 2_000 });
     server.hold();
     await expect(engine.generate(noise(1), 1, GREEDY)).rejects.toMatchObject({ failure: "timeout" });
     await expect.poll(() => server.cancelled).toBe(1);
@@ -228,7 +228,7 @@ describe("when it goes wrong", () => {
     await expect(engine.generate(noise(1), 1, GREEDY)).rejects.toMatchObject({ failure: "unreachable" });
     await start(repository, portOf(server));
     await expect
-      .poll(() => engine.generate(noise(1), 1, GREEDY).catch(String), { timeout: 10_000 })
+      .poll(() => engine.generate(noise(1), 1, GREEDY).catch(String), { timeout: 60_000 })
       .toHaveLength(1);
   });
 
@@ -237,7 +237,7 @@ describe("when it goes wrong", () => {
     await server.kill();
     await start(await repositoryOf(await tinyBundle({ adapted: true })), portOf(server));
     await expect
-      .poll(() => engine.generate(noise(1), 1, GREEDY).catch((error) => error.failure), { timeout: 10_000 })
+      .poll(() => engine.generate(noise(1), 1, GREEDY).catch((error) => error.failure), { timeout: 60_000 })
       .toBe("not-loaded");
   });
 
@@ -258,7 +258,7 @@ describe("when it goes wrong", () => {
           await engine.generate(noise(1), 1, GREEDY);
           return revived.calls.length;
         },
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       )
       .toBeGreaterThan(0);
   });
