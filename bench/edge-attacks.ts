@@ -32,7 +32,7 @@ interface Key {
   readonly headers: { readonly authorization: string };
 }
 
-const UPLOAD_TIMEOUT_MS = 1_000;
+const UPLOAD_TIMEOUT_MS = 3_000;
 const BOGUS_KEYS = 2_000;
 const NESTED_LEVELS = 200_000;
 const CreatedKey = z.object({ key: z.string() });

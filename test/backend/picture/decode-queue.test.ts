@@ -5,7 +5,9 @@ import type { InspectedPicture } from "../../../backend/picture/inspect.ts";
 import { type Result, success } from "../../../shared/result.ts";
 
 const MIB = 1024 * 1024;
-const TURN_MS = 20;
+const TURN_MS = 100;
+/** Of tests in which nobody's turn is over, however long they take. */
+const HOUR_MS = 3_600_000;
 const NEVER = { signal: new AbortController().signal, isBackground: false };
 
 /** Names of the pictures that decode now, and how to end each. */
@@ -52,8 +54,8 @@ function picture(name: string, decodeMib = 1): InspectedPicture {
   return { bytes, format: "PNG", width: 1, height: 1, decodeBytes: decodeMib * MIB };
 }
 
-const queueOf = (lanes: number) =>
-  createDecodeQueue({ lanes, memoryBytes: 100 * MIB, turnMs: TURN_MS, startDecoder: fakeDecoder });
+const queueOf = (lanes: number, turnMs = HOUR_MS) =>
+  createDecodeQueue({ lanes, memoryBytes: 100 * MIB, turnMs, startDecoder: fakeDecoder });
 
 const settled = () => new Promise(setImmediate);
 const turnOver = () => new Promise((resolve) => setTimeout(resolve, 2 * TURN_MS));
@@ -99,7 +101,7 @@ test("large pictures share the memory, keep their order among themselves, and le
 });
 
 test("a slow picture keeps its lane while nobody waits, and makes way for whoever does", async () => {
-  const queue = queueOf(1);
+  const queue = queueOf(1, TURN_MS);
   const slow = queue.decode(picture("slow"), NEVER);
   await turnOver();
   expect([...running.keys()]).toEqual(["slow"]);
@@ -111,7 +113,7 @@ test("a slow picture keeps its lane while nobody waits, and makes way for whoeve
 });
 
 test("slow pictures past the room beside the lanes are stopped, and begin again later", async () => {
-  const queue = queueOf(1);
+  const queue = queueOf(1, TURN_MS);
   const answers = ["slow 1", "slow 2"].map((name) => queue.decode(picture(name), NEVER));
   await turnOver();
   expect([...running.keys()]).toEqual(["slow 1", "slow 2"]);
@@ -138,7 +140,7 @@ test("whoever leaves is answered at once, and their picture never begins", async
 });
 
 test("a slow picture that nobody waits for any more is stopped for good", async () => {
-  const queue = queueOf(1);
+  const queue = queueOf(1, TURN_MS);
   const leaving = new AbortController();
   const slow = queue.decode(picture("slow"), { ...NEVER, signal: leaving.signal });
   await turnOver();
@@ -150,7 +152,7 @@ test("a slow picture that nobody waits for any more is stopped for good", async 
 });
 
 test("a decoder that was ended is replaced before the next picture", async () => {
-  const queue = queueOf(1);
+  const queue = queueOf(1, TURN_MS);
   void queue.decode(picture("a"), NEVER);
   await turnOver();
   void queue.decode(picture("b"), NEVER);

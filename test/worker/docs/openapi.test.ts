@@ -65,10 +65,18 @@ const POST = (body: NonNullable<RequestInit["body"]> = newPicture()): RequestIni
   method: "POST",
   body,
 });
-/** A body that never ends. */
-const SLOW = (): RequestInit => ({
+/** A body that never ends; `onRead` is told when somebody reads it. */
+const SLOW = (onRead = () => {}): RequestInit => ({
   method: "POST",
-  body: new ReadableStream({ pull: () => new Promise(() => {}) }),
+  body: new ReadableStream(
+    {
+      pull() {
+        onRead();
+        return new Promise(() => {});
+      },
+    },
+    { highWaterMark: 0 },
+  ),
 });
 const HASTY = { UPLOAD_TIMEOUT_MS: "50" };
 const TOO_LARGE = {
@@ -174,8 +182,10 @@ const WAYS: Record<string, Record<string, () => Promise<Response>>> = {
     408: () => startEdge(HASTY).fetchOnly("/v1/jobs", SLOW()),
     409: async () => {
       const headers = { "idempotency-key": crypto.randomUUID() };
-      const slow = startEdge({ UPLOAD_TIMEOUT_MS: "500" }).fetch("/v1/jobs", { ...SLOW(), headers });
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      const isRead = Promise.withResolvers<void>();
+      const body = SLOW(isRead.resolve);
+      const slow = startEdge({ UPLOAD_TIMEOUT_MS: "2000" }).fetch("/v1/jobs", { ...body, headers });
+      await isRead.promise;
       const answer = await startEdge().fetch("/v1/jobs", POST_JOB(headers));
       await slow;
       return answer;

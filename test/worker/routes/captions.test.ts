@@ -253,14 +253,15 @@ describe("routes", () => {
   test("is alive without a captioner, and ready only with one", async () => {
     const backend = network.backend("backend-a.test");
     const edge = startEdge({ LOG_LEVEL: "silent" });
+    const now = Date.now();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(now);
     expect((await edge.fetch("/readyz")).status).toBe(200);
     backend.dead = true;
     expect((await edge.fetch("/healthz")).status).toBe(200);
     const asked = vi.mocked(fetch).mock.calls.length;
     await Promise.all(Array.from({ length: 50 }, () => edge.fetch("/readyz")));
     expect(vi.mocked(fetch).mock.calls).toHaveLength(asked);
-    const later = Date.now() + 1_000;
-    vi.spyOn(Date, "now").mockImplementation(() => later);
+    clock.mockReturnValue(now + 1_000);
     const response = await edge.fetch("/readyz");
     expect(vi.mocked(fetch).mock.calls).toHaveLength(asked + 1);
     expect((await problemOf(response)).code).toBe("unavailable");
