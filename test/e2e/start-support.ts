@@ -17,7 +17,7 @@ export interface StartedService {
   output(): string;
   /** Resolves once `text` was printed. */
   printed(text: string): Promise<void>;
-  /** Its exit status, once it has ended. */
+  /** Its exit status, once it has ended and all that it has printed is read. */
   status(): Promise<number | null>;
   /** Command lines of the processes that belong to it and still live, known by their ports. */
   survivors(): Promise<string[]>;
@@ -52,7 +52,8 @@ export async function startService(
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const members = () => processesNaming([`--port ${port}`, `entry=127.0.0.1:${port}`, `PORT=${backendPort}`]);
-  const exited = once(child, "exit") as Promise<[number | null]>;
+  // Not when it exits: what it has printed is read by then.
+  const ended = once(child, "close") as Promise<[number | null]>;
   return {
     process: child,
     url: `http://127.0.0.1:${port}`,
@@ -65,7 +66,7 @@ export async function startService(
         await new Promise((wake) => setTimeout(wake, 20));
       }
     },
-    status: async () => (await exited)[0],
+    status: async () => (await ended)[0],
     survivors: async () => (await members()).map(({ command }) => command),
     pids: async (mark) =>
       (await members()).filter(({ command }) => command.includes(mark)).map(({ pid }) => pid),

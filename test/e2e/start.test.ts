@@ -18,7 +18,7 @@ import { type StartedService, startService } from "./start-support.ts";
 const PHOTO = fileURLToPath(new URL("../../examples/astronaut.jpg", import.meta.url));
 const READY = "Ctrl-C stops it";
 /** Until nothing of it is left, on a busy machine. */
-const GONE_WITHIN_MS = 10_000;
+const GONE_WITHIN_MS = 60_000;
 
 /** A picture nobody has sent before: the photograph with a comment after its end marker. */
 async function unseenPhoto(): Promise<Uint8Array<ArrayBuffer>> {
@@ -60,7 +60,7 @@ describe("npm start", () => {
     service = await startService({ environment });
     captions = `${service.url}/v1/captions`;
     await service.printed(READY);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     service.process.kill("SIGKILL");
@@ -175,7 +175,7 @@ test("npm start says the revision that is served, not that of a precision which 
   await service.printed(READY);
   expect(service.output()).toContain(`revision ${bundle.manifest.revision}\n`);
   expect(service.output().match(/^Model /gm)).toHaveLength(1);
-}, 60_000);
+});
 
 describe("npm start ends", () => {
   test.each(["Model", "Loading the model", "Ready"])(
@@ -195,34 +195,34 @@ describe("npm start ends", () => {
     await service.printed(READY);
     service.process.kill("SIGTERM");
     await expectGone(service);
-  }, 60_000);
+  });
 
   test("though it is killed itself", async () => {
     const service = await startForTest();
     await service.printed(READY);
     service.process.kill("SIGKILL");
     await expectGone(service);
-  }, 60_000);
+  });
 
   test("when its backend dies, and says so", async () => {
     const service = await startForTest();
     await service.printed(READY);
-    const [backend] = await service.pids("backend/main.ts");
-    process.kill(backend ?? 0, "SIGKILL");
+    const [backend = Number.NaN] = await service.pids("backend/main.ts");
+    process.kill(backend, "SIGKILL");
     expect(await service.status()).toBe(1);
     expect(service.output()).toMatch(/The backend ended with signal SIGKILL/);
     await expectGone(service);
-  }, 60_000);
+  });
 
   test("when the runtime in front of its worker dies, and says so", async () => {
     const service = await startForTest();
     await service.printed(READY);
-    const [runtime] = await service.pids("workerd serve");
-    process.kill(runtime ?? 0, "SIGKILL");
+    const [runtime = Number.NaN] = await service.pids("workerd serve");
+    process.kill(runtime, "SIGKILL");
     expect(await service.status()).toBe(1);
     expect(service.output()).toMatch(/The worker's runtime crashed and did not come back/);
     await expectGone(service);
-  }, 60_000);
+  });
 });
 
 describe("npm start refuses", () => {
