@@ -4,9 +4,11 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/e2e/**/*.test.ts"],
-    testTimeout: 90_000,
+    // Guards against what hangs: a slow or busy machine takes several times as long as ours.
+    testTimeout: 240_000,
     env: { PAYLOAD_FORCE_DRIZZLE_PUSH: "true", NEXT_TELEMETRY_DISABLED: "1" },
-    hookTimeout: 180_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
     fileParallelism: false,
   },
 });

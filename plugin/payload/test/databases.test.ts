@@ -105,7 +105,7 @@ describe.each(DATABASES)("on %s", (_, database) => {
       for (let n = 0; n < count; n++) ids.push((await site.upload()).id);
       for (const id of ids) {
         await expect
-          .poll(async () => (await site.read(id)).alt, { timeout: 2 * TURN_MS, interval: 200 })
+          .poll(async () => (await site.read(id)).alt, { timeout: 4 * TURN_MS, interval: 200 })
           .toBe("Words of the machine");
       }
     };
@@ -117,7 +117,7 @@ describe.each(DATABASES)("on %s", (_, database) => {
     if (connectionString !== undefined) expect(await failedTransactions(connectionString)).toBe(0);
     for (const other of others) await end(other);
     await site.stop();
-  }, 180_000);
+  }, 300_000);
 
   test("turns stay with who asks in time, and go to another one when that does not", async () => {
     const site = await open((await database()).config);

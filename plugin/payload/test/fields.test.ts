@@ -41,7 +41,7 @@ async function withSite(
   config: Partial<Config>,
   body: (site: TestSite) => Promise<void>,
 ): Promise<void> {
-  const site = await startSite({ endpoint: api.url, inlineTimeoutMs: 2_000 }, media, config);
+  const site = await startSite({ endpoint: api.url, inlineTimeoutMs: 10_000 }, media, config);
   try {
     await body(site);
   } finally {

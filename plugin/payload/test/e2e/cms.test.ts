@@ -27,7 +27,7 @@ beforeAll(async () => {
     if (command.exitCode !== null) throw new Error(`npm run cms ended:\n${output}`);
     await new Promise((wake) => setTimeout(wake, 200));
   }
-}, 600_000);
+}, 900_000);
 afterAll(() => {
   command.kill("SIGKILL");
 });
@@ -49,26 +49,29 @@ test("it says where the admin panel is, and how to log in", () => {
 });
 
 test("the samples are described by the real model, a person's words stand", async () => {
-  const { docs } = (await call("/media?limit=100&where[filename][in]=cat.jpg,astronaut.jpg,rocket.jpg")) as {
-    docs: { filename: string; alt: string; altSource: string; altScore: number | null }[];
+  const byName = async () => {
+    const { docs } = (await call(
+      "/media?limit=100&where[filename][in]=cat.jpg,astronaut.jpg,rocket.jpg",
+    )) as {
+      docs: { filename: string }[];
+    };
+    return Object.fromEntries(docs.map((doc) => [doc.filename, doc]));
   };
-  const byName = Object.fromEntries(docs.map((doc) => [doc.filename, doc]));
-  expect(byName["cat.jpg"]).toMatchObject({
-    alt: "A cat",
-    altSource: "generated",
-    altScore: expect.closeTo(0.38, 2),
+  // By a job, where the model was too slow for the upload.
+  await expect.poll(byName).toMatchObject({
+    "cat.jpg": { alt: "A cat", altSource: "generated", altScore: expect.closeTo(0.38, 2) },
+    "astronaut.jpg": { alt: expect.stringMatching(/^A man|^A woman|^A person/) },
+    "rocket.jpg": { altSource: "person" },
   });
-  expect(byName["astronaut.jpg"]).toMatchObject({ alt: expect.stringMatching(/^A man|^A woman|^A person/) });
-  expect(byName["rocket.jpg"]).toMatchObject({ altSource: "person" });
 });
 
-test("a picture that nobody has seen is described while it is uploaded", async () => {
+test("a picture that nobody has seen is described while it is uploaded, or soon after", async () => {
   const photo = await readFile(path.join(ROOT, "examples/cat.jpg"));
   const unseen = Buffer.concat([photo, Buffer.from(crypto.randomUUID())]);
   const form = new FormData();
   form.append("file", new File([unseen], "unseen.jpg", { type: "image/jpeg" }));
   const { doc } = (await call("/media", { method: "POST", body: form })) as { doc: { id: number } };
-  expect(doc).toMatchObject({ alt: "A cat", altState: "generated" });
+  await expect.poll(() => call(`/media/${doc.id}`)).toMatchObject({ alt: "A cat", altState: "generated" });
   // The demo's folder is that of whoever runs the tests.
   await call(`/media/${doc.id}`, { method: "DELETE" });
 });

@@ -10,7 +10,7 @@ let site: RunningSite;
 beforeAll(async () => {
   api = await startStandIn();
   site = await startRunningSite(api.url, ["de", "en"]);
-}, 180_000);
+});
 afterAll(async () => {
   await site?.stop();
   await api?.stop();

@@ -99,7 +99,7 @@ export async function startRunningSite(
     browser,
     async login(who) {
       const page = await (await contextOf(who)).newPage();
-      page.setDefaultTimeout(20_000);
+      page.setDefaultTimeout(60_000);
       return page;
     },
     async api(at, init = {}) {
