@@ -35,7 +35,7 @@ done
 curl -sS --fail --data-binary @examples/cat.jpg "http://127.0.0.1:$port/v1/captions" | grep -E '"alt":"[A-Z]'
 
 kill -TERM "$service"
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     if ! curl -s "http://127.0.0.1:$port/healthz" > /dev/null && ! curl -s "http://127.0.0.1:$backend_port/healthz" > /dev/null; then
         service=
         break
