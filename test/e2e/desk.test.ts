@@ -188,7 +188,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       else await route.continue();
     });
     await add(given);
-    await page.getByText("0 of 60 done, 2 failed.").waitFor({ timeout: 60_000 });
+    await page.getByText("Captioning is done. 0 of 60 done, 2 failed.").waitFor();
     await row("photo 7.jpg").getByText("This is not a picture.").waitFor();
     expect(await row("photo 7.jpg").getByRole("button", { name: "Retry" }).isVisible()).toBe(false);
     const retry = row("photo 9.jpg").getByRole("button", { name: "Retry" });
@@ -218,9 +218,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "Marked decorative. 6 of 60 done" }).waitFor();
 
     await page.reload();
-    await expect
-      .poll(() => status().textContent(), { timeout: 20_000 })
-      .toMatch(/^As you left it\. 6 of 60 done/);
+    await expect.poll(() => status().textContent()).toMatch(/^As you left it\. 6 of 60 done/);
     expect(await textOf("photo 1.jpg").inputValue()).toBe("=A red square, mine");
     expect(await row("photo 20.jpg").textContent()).toMatch(/Unsure|fairly sure/);
 
