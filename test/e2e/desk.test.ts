@@ -188,7 +188,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       else await route.continue();
     });
     await add(given);
-    await page.getByText("Captioning is done. 0 of 60 done, 2 failed.").waitFor();
+    await page.getByText("Captioning is done. 0 of 60 done, 2 failed.").waitFor({ timeout: 120_000 });
     await row("photo 7.jpg").getByText("This is not a picture.").waitFor();
     expect(await row("photo 7.jpg").getByRole("button", { name: "Retry" }).isVisible()).toBe(false);
     const retry = row("photo 9.jpg").getByRole("button", { name: "Retry" });
