@@ -1,6 +1,6 @@
 /** `npm run -s eval`: captions a labelled set and scores the captions against what people wrote. */
 
-import { writeFile } from "node:fs/promises";
+import { appendFile, writeFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
 import { writeReview } from "../backend/bundle/bundle.ts";
@@ -80,6 +80,8 @@ async function main({ options: given }: { options: Options }): Promise<number> {
       set.map(({ captions }) => captions),
       options,
     );
+  // Now, and not when all is captioned.
+  if (options.report) await appendFile(options.report, "");
   const [local, api] =
     options.url === undefined
       ? ([await inProcess(options.bundle), undefined] as const)
@@ -106,7 +108,7 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   // What is judged anew is judged by scores that had not seen the picture.
   const isFitted = calibrated ? false : local ? local.fittedTo === nameOfSet(options) : null;
   const notice = fitNotice(isFitted);
-  // First: what took long is not lost where the report cannot be written.
+  // First: what took long is not lost where there is no room for the report.
   if (options.json) printEvaluationJson(evaluation, calibrated, isFitted);
   else printEvaluation(evaluation, calibrated, notice);
   if (options.report) {

@@ -26,18 +26,24 @@ async function tinyBundleFolder() {
 }
 
 describe("npm run eval", () => {
-  test("prints the scores also where the report cannot be written, and says in words which picture is missing", async () => {
+  test("a report that cannot be written is refused before anything is captioned", async () => {
+    const report = join(await temporaryFolder(), "no-folder/report.html");
+    const args = ["--images", "examples", "--captions", await labels(LABELLED), "--report", report];
+    const { stdout, stderr, status } = await runCommand("eval", args);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain(`${report}: there is no such file or folder.`);
+  });
+
+  test("prints the scores of the others, and says in words which picture is missing", async () => {
     const captions = await labels([
       ...LABELLED,
       { image: "nowhere.jpg", split: "dev", captions: ["nothing"] },
     ]);
-    const report = join(await temporaryFolder(), "no-folder/report.html");
-    const args = ["--images", "examples", "--captions", captions, "--split", "dev", "--report", report];
+    const args = ["--images", "examples", "--captions", captions, "--split", "dev"];
     const { stdout, stderr, status } = await runCommand("eval", args);
     expect(status).toBe(1);
     expect(stdout).toMatch(/2 pictures, 1 failed[\s\S]*CIDEr-D/);
     expect(stderr).toContain("nowhere.jpg: there is no such file or folder\n");
-    expect(stderr).toContain(`${report}: there is no such file or folder.`);
   });
 
   test("scores the split and writes a page with every caption escaped", async () => {
