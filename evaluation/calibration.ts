@@ -74,12 +74,13 @@ function binOf(judged: readonly Judged[], bin: number): Bin {
 
 function coverage(judged: readonly Judged[]): Coverage[] {
   const ranked = [...judged].sort((a, b) => b.score - a.score);
-  return Array.from({ length: COVERAGES }, (_, i) => i / COVERAGES).flatMap((flagged_share) => {
-    const kept = ranked.slice(0, Math.ceil(ranked.length * (1 - flagged_share)));
+  return Array.from({ length: COVERAGES }, (_, i) => i).flatMap((flagged) => {
+    // In whole numbers: 10 * (1 - 0.7) is a little more than 3, which would be rounded up to 4.
+    const kept = ranked.slice(0, Math.ceil((ranked.length * (COVERAGES - flagged)) / COVERAGES));
     const last = kept.at(-1);
     if (last === undefined) return [];
     return {
-      flagged_share,
+      flagged_share: flagged / COVERAGES,
       from_score: last.score,
       rouge: mean(kept.map(({ rouge }) => rouge)),
       cider: mean(kept.map(({ cider }) => cider)),

@@ -35,4 +35,11 @@ describe("calibrate", () => {
     const half = calibrate(judged).coverage.find(({ flagged_share }) => flagged_share === 0.5);
     expect(half).toMatchObject({ from_score: 0.5, cider: 7 });
   });
+
+  test("coverage: of ten pictures each tenth flags one more", () => {
+    const judged = Array.from({ length: 10 }, (_, i) => ({ score: i / 10, cider: i, rouge: i / 10 }));
+    const { coverage } = calibrate(judged);
+    expect(coverage.map(({ from_score }) => from_score)).toEqual(judged.map(({ score }) => score));
+    expect(coverage.map(({ flagged_share }) => flagged_share)).toEqual(judged.map(({ score }) => score));
+  });
 });
