@@ -113,6 +113,23 @@ describe.skipIf(CHROMIUM === undefined)("the API's page", () => {
     for (const line of await wholeLines()) expect(BatchLine.parse(JSON.parse(line)).status).not.toBe("error");
   });
 
+  test("sent again before it was answered, it waits for the newer request, which can be stopped", async () => {
+    const form = section("findCaption");
+    await page.route("**/v1/captions/*", () => {});
+    await form.getByText("Try it").click();
+    for (let sent = 0; sent < 2; sent++) {
+      const asked = page.waitForRequest("**/v1/captions/*");
+      await form.getByRole("button", { name: "Send" }).click();
+      await asked;
+    }
+    // What the older request leaves behind comes after its end.
+    await page.waitForTimeout(100);
+    expect(await form.getByRole("status").textContent()).toBe("Sent.");
+    await form.getByRole("button", { name: "Stop" }).click({ timeout: 5_000 });
+    await form.getByText("Stopped.").waitFor();
+    expect(await form.getByRole("button", { name: "Stop" }).isVisible()).toBe(false);
+  });
+
   test("sends the key that a person gives, and keeps it nowhere", async () => {
     await page.getByLabel("API key for what you try here").fill("ate_mine");
     await section("findCaption").getByText("Try it").click();

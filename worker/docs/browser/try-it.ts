@@ -5,6 +5,8 @@ import { at, make } from "../../desk/elements.ts";
 /** Most of an answer that is shown, in characters. */
 const MOST_SHOWN = 100_000;
 const FILE_TYPE = "application/octet-stream";
+/** Why a request ends that another one of the same form takes the place of: what is shown is then the other's. */
+const REPLACED = "replaced";
 
 at("origin", "span").textContent = location.origin;
 const credentials = at("credentials", "form");
@@ -28,11 +30,12 @@ function work(form: HTMLFormElement): void {
   stop?.addEventListener("click", () => abort?.abort());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    abort?.abort();
+    abort?.abort(REPLACED);
     abort = new AbortController();
+    const { signal } = abort;
     if (stop !== null) stop.hidden = false;
-    void send(form, type?.value, abort.signal).finally(() => {
-      if (stop !== null) stop.hidden = true;
+    void send(form, type?.value, signal).finally(() => {
+      if (stop !== null && signal.reason !== REPLACED) stop.hidden = true;
     });
   });
 }
@@ -69,6 +72,7 @@ async function send(form: HTMLFormElement, type: string | undefined, signal: Abo
     output.hidden = false;
     await show(response, output);
   } catch {
+    if (signal.reason === REPLACED) return;
     say(signal.aborted ? "Stopped." : "The service could not be reached.");
   }
 }
