@@ -109,8 +109,9 @@ export function toProblem({ code, detail }: Failure): Problem {
 }
 
 function cut(text: string): string {
-  if (text.length <= MAX_DETAIL_CHARACTERS) return text;
-  return `${text.slice(0, MAX_DETAIL_CHARACTERS - 3).toWellFormed()}...`;
+  const kept = text.length <= MAX_DETAIL_CHARACTERS ? text : `${text.slice(0, MAX_DETAIL_CHARACTERS - 3)}...`;
+  // A cut, here or before, may have halved a character.
+  return kept.toWellFormed();
 }
 
 /** The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. */

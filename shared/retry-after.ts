@@ -2,7 +2,7 @@
 
 /** Milliseconds until the moment that a `Retry-After` names; undefined where it names none. */
 export function retryAfterMs(value: string | null, now: number): number | undefined {
-  if (value === null) return undefined;
+  if (value === null || value.trim() === "") return undefined;
   const seconds = Number(value);
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
   const date = Date.parse(value);
