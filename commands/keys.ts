@@ -5,7 +5,9 @@
  */
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { stripVTControlCharacters } from "node:util";
 import * as z from "zod";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
@@ -31,7 +33,7 @@ const Options = z.object({
   scopes: z
     .string()
     .default(DEFAULT_API_KEY_SCOPES.join(","))
-    .transform((text) => text.split(","))
+    .transform((list) => list.split(","))
     .pipe(ApiKeyRecord.shape.scopes)
     .meta({
       description: `For create: what it may do, by commas: ${API_KEY_SCOPES.join(", ")}.`,
@@ -157,32 +159,21 @@ function wranglerStore(options: { readonly remote: boolean; readonly persistTo: 
 }
 
 /** What wrangler prints. @throws CommandError with what it complained of. */
-function runWrangler(args: readonly string[]): Promise<string> {
+async function runWrangler(args: readonly string[]): Promise<string> {
   const child = spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
     cwd: path.join(import.meta.dirname, ".."),
     env: { ...process.env, ...QUIET_WRANGLER },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let output = "";
-  let complaint = "";
-  child.stdout.on("data", (chunk) => {
-    output += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    complaint += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code) => {
-      if (code === 0) resolve(output);
-      else
-        reject(
-          new CommandError(
-            `wrangler ${args.slice(0, 3).join(" ")} failed: ${stripVTControlCharacters(complaint.trim() || output.trim())}`,
-          ),
-        );
-    });
-  });
+  const [output, complaint, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  if (code === 0) return output;
+  throw new CommandError(
+    `wrangler ${args.slice(0, 3).join(" ")} failed: ${stripVTControlCharacters(complaint.trim() || output.trim())}`,
+  );
 }
 
 await runCommand(COMMAND, main);

@@ -74,7 +74,8 @@ async function startOver(state: string, variables: Readonly<Record<string, strin
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const url = `http://${LOOPBACK}:${port}`;
   while (!(await answers(`${url}/healthz`))) {
-    if (child.exitCode !== null) throw new Error(`wrangler dev ended:\n${output}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`wrangler dev ended:\n${output}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return {

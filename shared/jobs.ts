@@ -40,7 +40,7 @@ export const JobItem = z
 export type JobItem = z.infer<typeof JobItem>;
 
 /** What a webhook may be told. */
-export const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
+const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
 const WebhookUrl = WebAddress.check(z.maxLength(2_048));

@@ -72,4 +72,3 @@ export const RUN_QUEUE = "alt-text-runs";
 export const WIDGET = "alt-text";
 
 export const RUN_STATUSES = ["running", "completed", "cancelled", "failed"] as const;
-export type RunStatus = (typeof RUN_STATUSES)[number];
