@@ -31,5 +31,5 @@ export const MAX_JOB_METADATA_CHARACTERS = 4_096;
 /** The worker holds a batch in memory, of which it has 128 MB. */
 export const MAX_BATCH_BYTES = 32 * 1024 * 1024;
 
-/** The longest that timers wait, 24 days; Node's end at once where more is asked of them. */
+/** The longest that a timer can wait, 24 days. Asked to wait longer, Node's fires at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;

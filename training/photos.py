@@ -1,6 +1,6 @@
 """Class-labelled photographs as training pictures and as a second development set: does the caption name the thing?
 
-A label becomes short captions in Flickr8k's manner. Pictures are held back class by class: four in a hundred of every class
+A label becomes short captions in Flickr8k's manner. Pictures are held back class by class: five in a hundred of every class
 with at least 20, about 400 pictures that nothing is trained on. No captions exist for any of them.
 
     npm run -s caption -- --json $(python photos.py labels.jsonl IMAGES) | python photos.py labels.jsonl IMAGES --said -

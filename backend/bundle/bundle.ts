@@ -12,7 +12,10 @@ export const MANIFEST_FILE = "bundle.json";
 /** Which precision is the fastest on the machine that measured it. */
 export const DTYPE_FILE = "fastest-dtype.json";
 
-/** Of what writes graphs: those of an older one caption as well, slower. In int8, whose rounding has changed, a word may differ. */
+/**
+ * Version of the code that writes graphs. Graphs of an older version still caption, only slower; in int8, whose rounding has
+ * changed since, a word may differ.
+ */
 export const GRAPH_VERSION = 3;
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
@@ -46,7 +49,7 @@ const Source = z.object({
 /** bundle.json */
 export const BundleManifest = z.object({
   format: z.literal(2),
-  graph_version: z.number().int().default(1).meta({ description: "Of what wrote the graphs." }),
+  graph_version: z.number().int().default(1).meta({ description: "Of the code that wrote the graphs." }),
   id: z.string(),
   architecture: z.literal("blip"),
   ...Variant.shape,

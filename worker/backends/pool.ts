@@ -15,7 +15,7 @@ import { rendezvousOrder } from "./rendezvous.ts";
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
-/** The picture's own: another was captioned in the time that it was given. */
+/** The picture itself is at fault: another one was captioned in the time that it had been given. */
 const TOO_SLOW: Failure = {
   code: "deadline-exceeded",
   detail: "The captioner did not caption this picture in time, and captioned another one right after.",
@@ -24,7 +24,7 @@ const TOO_SLOW: Failure = {
 /** Why one captioner gave no caption, though another may. */
 type Shortfall = Exclude<BackendAnswer, { kind: "caption" | "refused" }>;
 
-/** From the one after which the same request is most likely to succeed soon. */
+/** In order: first the one after which the same request is most likely to succeed soon. */
 const HOPE: readonly Shortfall["kind"][] = ["busy", "late", "broken", "misconfigured", "takes-no-options"];
 
 export type PoolCaption = Pick<
