@@ -187,9 +187,11 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
     if (state !== "pending" || id === undefined) return;
     const query = new URLSearchParams({ depth: "0", draft: "true", "fallback-locale": "none" });
     if (locale !== undefined) query.set("locale", locale);
+    // What is on its way when somebody begins to type comes to a form that is no longer as it was asked for.
+    let isOver = false;
     const timer = setInterval(async () => {
       const stored = await call(`/${slug}/${id}?${query}`, StoredDocument).catch(() => undefined);
-      if (stored === undefined || stored[FIELD.state] === "pending") return;
+      if (isOver || stored === undefined || stored[FIELD.state] === "pending") return;
       clearInterval(timer);
       for (const path of Object.values(FIELD)) {
         if (path === FIELD.suggestion || path === FIELD.decorative) continue;
@@ -204,6 +206,9 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
       if (isUntouched) dispatchFields({ type: "UPDATE", path: altPath, value: text, initialValue: text });
       setData({ ...data, ...stored });
     }, POLL_EVERY_MS);
-    return () => clearInterval(timer);
+    return () => {
+      isOver = true;
+      clearInterval(timer);
+    };
   }, [state, id, isUntouched, slug, altPath, locale, call, dispatchFields, setData, data]);
 }

@@ -184,6 +184,36 @@ test("an editor who types while the job finishes keeps the words, and meets no w
   await page.close();
 });
 
+test("an editor who begins to type while the form looks for the job's words keeps their own", async () => {
+  api.answer = problem(503, "unavailable");
+  const id = await upload();
+  const page = await site.login("editor");
+  await open(page, `/admin/collections/media/${id}`);
+  await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
+  let release = () => {};
+  const typed = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const found = new Promise<void>((resolve) => {
+    void page.route(`**/api/media/${id}?*`, async (route) => {
+      const response = await route.fetch();
+      const { altState } = (await response.json()) as { altState: string };
+      if (altState !== "pending") {
+        resolve();
+        await typed;
+      }
+      await route.fulfill({ response }).catch(() => {});
+    });
+  });
+  api.answer = caption({ alt: "Words of the machine" });
+  await found;
+  await page.locator("#field-alt").pressSequentially("Words that I am typing");
+  release();
+  await page.waitForSelector('[role=status]:has-text("Waiting for a description")', { state: "detached" });
+  expect(await page.inputValue("#field-alt")).toBe("Words that I am typing");
+  await page.close();
+});
+
 test("an untouched form takes over what the job wrote", async () => {
   api.answer = problem(503, "unavailable");
   const id = await upload();
