@@ -99,6 +99,11 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   const [isBusy, setIsBusy] = useState(false);
   const listId = useId();
   const shownFile = useRef(file);
+  const shownText = useRef(value);
+
+  useEffect(() => {
+    shownText.current = value;
+  }, [value]);
 
   useEffect(() => {
     if (shownFile.current === file) return;
@@ -130,7 +135,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
       setSuggestions(answer.suggestions);
       const [first] = answer.suggestions;
       // What stands in the field may be somebody's words: then the person chooses.
-      if (first !== undefined && !value) use(first);
+      if (first !== undefined && !shownText.current) use(first);
       if (first === undefined) setMessage("No usable text came back.");
     } catch (error) {
       setMessage(error instanceof CallError ? error.message : "The answer was not understood.");

@@ -148,6 +148,26 @@ test("Generate offers words before the first save, and a person's choice is kept
   await page.close();
 });
 
+test("Generate leaves a field to an editor who types while it is under way", async () => {
+  const page = await site.login("editor");
+  await open(page, "/admin/collections/media/create");
+  await page.setInputFiles("input[type=file]", await file());
+  let release = () => {};
+  const typed = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  await page.route("**/api/alt-text/media/suggest", async (route) => {
+    await typed;
+    await route.continue();
+  });
+  await page.click('button:has-text("Generate alt text")');
+  await page.locator("#field-alt").pressSequentially("Words that I am typing");
+  release();
+  await page.waitForSelector("text=Use instead:");
+  expect(await page.inputValue("#field-alt")).toBe("Words that I am typing");
+  await page.close();
+});
+
 test("Generate works in the bulk upload drawer, and does not touch what stands in the field", async () => {
   const page = await site.login("editor");
   await open(page, "/admin/collections/media");
