@@ -179,7 +179,10 @@ export function createBackend(options: BackendOptions): Backend {
     async model(timeoutMs) {
       try {
         const response = await get("/v1/model", timeoutMs);
-        if (!response.ok) return undefined;
+        if (!response.ok) {
+          await response.body?.cancel();
+          return undefined;
+        }
         const parsed = BackendModel.safeParse(JSON.parse(await readText(response, MAX_MODEL_BYTES)));
         return parsed.success ? parsed.data : undefined;
       } catch {

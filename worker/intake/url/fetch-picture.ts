@@ -46,7 +46,7 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     const response = await follow(new URL(address), signal, options);
     // Room may be long in coming while the captioner is slow, and its host is not to blame for that.
     if (options.hold) await limit.without(options.hold(expectedBytes(response)));
-    const fetched = await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs: options.timeoutMs });
+    const fetched = await readPicture(response, options.timeoutMs);
     if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
     return fetched;
   } catch (error) {
@@ -56,6 +56,16 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
   } finally {
     limit.end();
+  }
+}
+
+async function readPicture(response: Response, timeoutMs: number): Promise<HashedBytes> {
+  try {
+    return await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs });
+  } catch (error) {
+    // Refused by its declared length, it has not been touched, and would keep its connection.
+    if (!response.bodyUsed) response.body?.cancel().catch(() => {});
+    throw error;
   }
 }
 

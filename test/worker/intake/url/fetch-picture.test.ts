@@ -223,6 +223,22 @@ describe("fetchPicture", () => {
     expect(held).toEqual([expected]);
   });
 
+  test("lets go of a picture that is declared too large, which would keep its connection", async () => {
+    let isCancelled = false;
+    const body = new ReadableStream({
+      cancel() {
+        isCancelled = true;
+      },
+    });
+    const fetched = fetchPicture("https://a.example.com/", {
+      fetch: async () => new Response(body, { headers: { "content-length": "900000000" } }),
+      allowedHosts: [],
+      timeoutMs: 1_000,
+    });
+    await expect(fetched).rejects.toMatchObject({ failure: { code: "image-too-large" } });
+    expect(isCancelled).toBe(true);
+  });
+
   test("believes a declared size, and not a declared type", async () => {
     network.pages.set(
       "https://a.example.com/page",
