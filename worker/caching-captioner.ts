@@ -84,6 +84,7 @@ interface Run {
   readonly outcome: Promise<Result<Generated> | typeof NOT_BEGUN>;
   /** Epoch milliseconds after which it is not waited for. */
   readonly deadline: number;
+  readonly priority: RequestScope["priority"];
 }
 
 export function createCachingCaptioner(parts: {
@@ -187,7 +188,9 @@ export function createCachingCaptioner(parts: {
     const { scope } = request;
     const key = await keyOf(request, model?.revision ?? "unknown", model);
     for (let led = inFlight.get(key); led !== undefined; led = inFlight.get(key)) {
-      const { outcome, deadline } = led;
+      const { outcome, deadline, priority } = led;
+      // The captioner then joins the two, and lets the picture go first.
+      if (priority === "background" && scope.priority === "interactive") break;
       const leftMs = Math.min(deadline, scope.deadline) - scope.now();
       if (leftMs <= 0) break;
       const joined = await timed(scope, "joined", () => within(leftMs, outcome));
@@ -220,7 +223,7 @@ export function createCachingCaptioner(parts: {
         throw error;
       },
     );
-    const run: Run = { outcome: shared, deadline: scope.deadline };
+    const run: Run = { outcome: shared, deadline: scope.deadline, priority: scope.priority };
     inFlight.set(key, run);
     // The caller may go; those who joined still wait, and the caption is worth keeping.
     scope.background.waitUntil(shared.catch(() => {}));

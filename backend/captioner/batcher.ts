@@ -7,6 +7,7 @@
 
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { DecodingOptions, Engine, TokenSequence } from "../engines/engine.ts";
+import { type Demand, inTurn } from "../picture/demand.ts";
 
 export interface BatcherOptions {
   readonly engine: Engine;
@@ -24,10 +25,7 @@ export interface ForwardPass {
 export interface Submission {
   readonly pixels: Uint8Array; // [3, size, size]
   readonly decoding: DecodingOptions;
-  /** Aborted once nobody waits for this picture any more. */
-  readonly signal: AbortSignal;
-  /** Nobody waits for it right now: those who do go first. */
-  readonly isBackground?: boolean;
+  readonly demand: Demand;
 }
 
 export interface BatchedSequence extends TokenSequence {
@@ -80,9 +78,9 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   function takeBatch(): Entry[] {
     const batch: Entry[] = [];
     const rest: Entry[] = [];
-    const inTurn = [...queue.filter(isUrgent), ...queue.filter((entry) => !isUrgent(entry))];
-    for (const entry of inTurn) {
-      if (entry.signal.aborted) {
+    if (queue.some(isUrgent)) lastUrgentAt = performance.now();
+    for (const entry of inTurn(queue, ({ demand }) => demand)) {
+      if (entry.demand.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
       } else if (hasRoom(batch, entry)) {
         batch.push(entry);
@@ -121,7 +119,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
         stack(batch, memory),
         batch.length,
         sharedDecoding(batch),
-        allAborted(batch.map(({ signal }) => signal)),
+        allAborted(batch.map(({ demand }) => demand.signal)),
       );
       const inferenceMs = performance.now() - startedAt;
       const seconds = inferenceMs / 1000 / batch.length;
@@ -154,7 +152,6 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
   return {
     submit(submission) {
       const settle = Promise.withResolvers<Result<BatchedSequence>>();
-      if (isUrgent(submission)) lastUrgentAt = performance.now();
       queue.push({ ...submission, group: groupOf(submission.decoding), queuedAt: performance.now(), settle });
       if (running < engine.concurrency) void runUntilEmpty();
       return settle.promise;
@@ -172,8 +169,8 @@ function mayShare(first: Entry, other: Entry): boolean {
   return first.group === other.group && isUrgent(first) === isUrgent(other);
 }
 
-function isUrgent({ isBackground }: Pick<Submission, "isBackground">): boolean {
-  return isBackground !== true;
+function isUrgent({ demand }: Entry): boolean {
+  return !demand.isBackground;
 }
 
 /**

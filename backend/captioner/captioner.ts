@@ -16,8 +16,9 @@ import type { DecodingOptions, Engine } from "../engines/engine.ts";
 import { warmUp } from "../engines/warm-up.ts";
 import { blankPicture } from "../picture/blank-picture.ts";
 import type { PixelFormat } from "../picture/decode.ts";
-import { createDecodeQueue, type DecodeCall, type DecodeQueue } from "../picture/decode-queue.ts";
+import { createDecodeQueue, type DecodeQueue } from "../picture/decode-queue.ts";
 import type { Decoder } from "../picture/decoder.ts";
+import type { Demand } from "../picture/demand.ts";
 import { inProcessDecoder } from "../picture/in-process-decoder.ts";
 import { inspectPicture } from "../picture/inspect.ts";
 import { PICTURE_LIMITS } from "../picture/limits.ts";
@@ -126,21 +127,21 @@ export function createCaptioner({
   const inFlight = createJoinedWork<Generated>();
   const recent = recentCaptions > 0 ? new LRUCache<string, Words>({ max: recentCaptions }) : undefined;
 
-  async function decode(bytes: Uint8Array<ArrayBuffer>, call: DecodeCall): Promise<Result<Uint8Array>> {
+  async function decode(bytes: Uint8Array<ArrayBuffer>, demand: Demand): Promise<Result<Uint8Array>> {
     const inspected = inspectPicture(bytes, PICTURE_LIMITS);
-    return inspected.ok ? decoders.decode(inspected.value, call) : inspected;
+    return inspected.ok ? decoders.decode(inspected.value, demand) : inspected;
   }
 
   async function generate(
     bytes: Uint8Array<ArrayBuffer>,
     decoding: DecodingOptions,
-    { signal, isBackground }: DecodeCall,
+    demand: Demand,
   ): Promise<Generated> {
     const startedAt = performance.now();
-    const pixels = await decode(bytes, { signal, isBackground });
+    const pixels = await decode(bytes, demand);
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
-    const row = await batcher.submit({ pixels: pixels.value, decoding, signal, isBackground });
+    const row = await batcher.submit({ pixels: pixels.value, decoding, demand });
     if (!row.ok) return row;
     const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
     // Weights are finite, but what is computed with them may not be, in float16 above all: its words would say nothing.
@@ -168,8 +169,8 @@ export function createCaptioner({
       const remembered = recent?.get(key);
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
 
-      const { joined, result, ended } = inFlight.run(key, signal, (abandoned) =>
-        generate(bytes, decoding.value, { signal: abandoned, isBackground }),
+      const { joined, result, ended } = inFlight.run(key, { signal, isBackground }, (demand) =>
+        generate(bytes, decoding.value, demand),
       );
       if (ended !== undefined) onBytesInUse?.(ended);
       const generated = await result;

@@ -7,6 +7,7 @@
 
 import { failure, type Result } from "../../shared/result.ts";
 import type { Decoder } from "./decoder.ts";
+import { type Demand, inTurn } from "./demand.ts";
 import type { InspectedPicture } from "./inspect.ts";
 
 export interface DecodeQueueOptions {
@@ -21,18 +22,11 @@ export interface DecodeQueueOptions {
 
 export interface DecodeQueue {
   /**
-   * As `Decoder.decode`; fails with `deadline-exceeded` as soon as `signal` aborts, and lets go of the picture's bytes
+   * As `Decoder.decode`; fails with `deadline-exceeded` as soon as nobody wants it any more, and lets go of the picture's bytes
    * if it has not begun.
    */
-  decode(picture: InspectedPicture, call: DecodeCall): Promise<Result<Uint8Array>>;
+  decode(picture: InspectedPicture, demand: Demand): Promise<Result<Uint8Array>>;
   close(): void;
-}
-
-export interface DecodeCall {
-  /** Aborts when nobody waits any more. */
-  readonly signal: AbortSignal;
-  /** Nobody waits for it right now: those for whom somebody does go first. */
-  readonly isBackground: boolean;
 }
 
 /** A JPEG of 20 million pixels is small. */
@@ -41,7 +35,7 @@ const SMALL_PICTURE_BYTES = 32 * 1024 * 1024;
 interface Job {
   readonly picture: InspectedPicture;
   readonly isLarge: boolean;
-  readonly isBackground: boolean;
+  readonly demand: Demand;
   readonly settle: PromiseWithResolvers<Result<Uint8Array>>;
   isLeft: boolean;
 }
@@ -115,7 +109,10 @@ export function createDecodeQueue({
   }
 
   function startWaiting(): void {
-    waiting = startFrom(waiting, inLane);
+    waiting = startFrom(
+      inTurn(waiting, ({ demand }) => demand),
+      inLane,
+    );
     if (waiting.some(hasMemory)) makeWay();
     resting = startFrom(resting, beside);
   }
@@ -155,11 +152,12 @@ export function createDecodeQueue({
   }
 
   return {
-    decode(picture, { signal, isBackground }) {
+    decode(picture, demand) {
+      const { signal } = demand;
       const job: Job = {
         picture,
         isLarge: picture.decodeBytes > SMALL_PICTURE_BYTES,
-        isBackground,
+        demand,
         settle: Promise.withResolvers(),
         isLeft: false,
       };
@@ -169,8 +167,7 @@ export function createDecodeQueue({
       }
       const left = () => leave(job);
       signal.addEventListener("abort", left, { once: true });
-      const firstBehind = isBackground ? -1 : waiting.findIndex((other) => other.isBackground);
-      waiting.splice(firstBehind === -1 ? waiting.length : firstBehind, 0, job);
+      waiting.push(job);
       startWaiting();
       return job.settle.promise.finally(() => signal.removeEventListener("abort", left));
     },

@@ -1,4 +1,11 @@
 import { describe, expect, test, vi } from "vitest";
+import { contentHash } from "../../shared/content-hash.ts";
+import { failure } from "../../shared/result.ts";
+import { ANYBODY } from "../../worker/access/caller.ts";
+import type { BackendPool } from "../../worker/backends/pool.ts";
+import { createCaptionCache } from "../../worker/cache/caption-cache.ts";
+import { createCachingCaptioner } from "../../worker/caching-captioner.ts";
+import { openScope, type RequestScope } from "../../worker/request/scope.ts";
 import { startEdge } from "./support/edge.ts";
 import { post, useFakeNetwork } from "./support/edge-test.ts";
 import { newPicture } from "./support/pictures.ts";
@@ -30,6 +37,48 @@ describe("identical pictures in flight", () => {
     expect(statuses.filter((status) => status === "kv; fwd=miss; stored")).toHaveLength(1);
     expect(statuses).toContain("kv; fwd=miss; stored; collapsed");
   });
+});
+
+test("a person asks the captioner for what a job is waiting for, and no other job does", async () => {
+  const held = Promise.withResolvers<Awaited<ReturnType<BackendPool["caption"]>>>();
+  const asked: string[] = [];
+  const captioner = createCachingCaptioner({
+    cache: createCaptionCache({}, { timeoutMs: 1_000 }),
+    pool: {
+      caption: ({ scope }) => {
+        asked.push(scope.priority);
+        return held.promise;
+      },
+      model: async () => undefined,
+      ready: async () => ({ isReady: true, warnings: [] }),
+    },
+    currentModel: { get: async () => undefined, observe: () => {} },
+    hostedModel: undefined,
+  });
+  const bytes = newPicture();
+  const sha256 = await contentHash(bytes);
+  const ask = (priority: RequestScope["priority"]) =>
+    captioner.caption({
+      sha256,
+      picture: { bytes, type: "image/jpeg" },
+      options: {},
+      caller: ANYBODY,
+      scope: openScope({
+        requestId: undefined,
+        traceparent: () => undefined,
+        timeoutMs: 60_000,
+        priority,
+        background: { waitUntil: () => {} },
+        now: Date.now,
+      }),
+    });
+  const answers = [ask("background"), ask("background")];
+  await vi.waitFor(() => expect(asked).toEqual(["background"]));
+  answers.push(ask("interactive"), ask("interactive"));
+  await vi.waitFor(() => expect(asked).toEqual(["background", "interactive"]));
+  held.resolve(failure("unavailable", "No captioner is available."));
+  for (const answer of await Promise.all(answers)) expect(answer.ok).toBe(false);
+  expect(asked).toHaveLength(2);
 });
 
 test("a run that never settles holds up nobody who comes after its deadline", async () => {

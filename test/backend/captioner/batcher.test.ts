@@ -19,7 +19,7 @@ beforeEach(() => {
 const flat = (value: number) => new Uint8Array(3 * 16 * 16).fill(value);
 
 function submit(value: number, decoding = GREEDY, signal = NEVER) {
-  return batcher.submit({ pixels: flat(value), decoding, signal });
+  return batcher.submit({ pixels: flat(value), decoding, demand: { signal, isBackground: false } });
 }
 
 async function tokens(result: ReturnType<typeof submit>): Promise<readonly number[]> {
@@ -158,7 +158,13 @@ test("pictures that somebody waits for go before those of the background", async
   const first = submit(0);
   await engine.started(1);
   const background = [1, 2, 3, 4, 5].map((value) =>
-    tokens(batcher.submit({ pixels: flat(value), decoding: GREEDY, signal: NEVER, isBackground: true })),
+    tokens(
+      batcher.submit({
+        pixels: flat(value),
+        decoding: GREEDY,
+        demand: { signal: NEVER, isBackground: true },
+      }),
+    ),
   );
   const waitedFor = [tokens(submit(6)), tokens(submit(7))];
   engine.release();
@@ -188,7 +194,9 @@ test("passes of the background are short while people are about, and full when n
   const run = (isBackground: boolean, count: number) =>
     Promise.all(
       Array.from({ length: count }, () =>
-        tokens(batcher.submit({ pixels: flat(1), decoding: GREEDY, signal: NEVER, isBackground })),
+        tokens(
+          batcher.submit({ pixels: flat(1), decoding: GREEDY, demand: { signal: NEVER, isBackground } }),
+        ),
       ),
     );
   await run(true, 9);
@@ -197,7 +205,11 @@ test("passes of the background are short while people are about, and full when n
   // Who left before their turn makes no pass of the background longer.
   const running = run(true, 1);
   const behind = run(true, 3);
-  const left = batcher.submit({ pixels: flat(1), decoding: GREEDY, signal: AbortSignal.abort() });
+  const left = batcher.submit({
+    pixels: flat(1),
+    decoding: GREEDY,
+    demand: { signal: AbortSignal.abort(), isBackground: false },
+  });
   await Promise.all([running, behind, left]);
   now += 31_000;
   await run(true, 5);
@@ -217,7 +229,9 @@ test("of several passes at once one is left to people while they are about", asy
   const engine = createFakeEngine({ concurrency: 2 });
   const batcher = createBatcher({ engine, maxBatchSize: 4 });
   const submit = (value: number, isBackground: boolean) =>
-    tokens(batcher.submit({ pixels: flat(value), decoding: GREEDY, signal: NEVER, isBackground }));
+    tokens(
+      batcher.submit({ pixels: flat(value), decoding: GREEDY, demand: { signal: NEVER, isBackground } }),
+    );
   const begun = () => engine.passes.map(({ colours }) => colours[0]);
   await submit(0, false);
   engine.hold();

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import {
   type Captioner,
   type CaptionerOptions,
@@ -90,6 +90,27 @@ test("200 identical pictures at once are one forward pass", async () => {
   expect(sources.filter((source) => source === "generated")).toHaveLength(1);
   expect(sources.filter((source) => source === "joined")).toHaveLength(199);
   expect(engine.passes).toHaveLength(1);
+});
+
+test("a person who asks for a picture that waits in the background waits no longer than for another", async () => {
+  start({ maxBatchSize: 1 });
+  engine.hold();
+  const order: string[] = [];
+  const [current, ...queued] = await Promise.all([10, 20, 30, 40, 50].map((red) => jpegPicture(red)));
+  const ask = async (picture: Uint8Array<ArrayBuffer> | undefined, name: string, isBackground: boolean) => {
+    if (picture === undefined) return;
+    await words(picture, {}, { isBackground });
+    order.push(name);
+  };
+  const first = ask(current, "current", false);
+  await engine.started(1);
+  const behind = queued.map((picture, i) => ask(picture, `background ${i}`, true));
+  await vi.waitFor(() => expect(captioner.queueDepth).toBe(4));
+  const person = ask(queued.at(-1), "person", false);
+  engine.release();
+  await Promise.all([first, ...behind, person]);
+  expect(order.slice(0, 3)).toEqual(["current", "background 3", "person"]);
+  expect(engine.passes).toHaveLength(5);
 });
 
 test("the same picture with other options is another caption", async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { createJoinedWork, LEFT } from "../../../backend/captioner/joined-work.ts";
+import type { Demand } from "../../../backend/picture/demand.ts";
 
-const NEVER = new AbortController().signal;
+const NEVER = { signal: new AbortController().signal, isBackground: false };
 
 test("callers of one key share a run; another key, or a later call, is a run of its own", async () => {
   const work = createJoinedWork<number>();
@@ -29,8 +30,8 @@ test("the task is told to stop when the last caller has left, not before", async
   let told: AbortSignal | undefined;
   const results = callers.map(
     ({ signal }) =>
-      work.run("a", signal, (abandoned) => {
-        told = abandoned;
+      work.run("a", { signal, isBackground: false }, (demand) => {
+        told = demand.signal;
         return new Promise(() => {});
       }).result,
   );
@@ -45,7 +46,7 @@ test("the task is told to stop when the last caller has left, not before", async
 
 test("a caller that has left already starts nothing", async () => {
   const work = createJoinedWork<string>();
-  const { result } = work.run("a", AbortSignal.abort(), () => expect.unreachable());
+  const { result } = work.run("a", { ...NEVER, signal: AbortSignal.abort() }, () => expect.unreachable());
   expect(await result).toBe(LEFT);
 });
 
@@ -55,4 +56,23 @@ test("a failure reaches everybody who waits, and nobody after", async () => {
   const both = [work.run("a", NEVER, fail).result, work.run("a", NEVER, fail).result];
   for (const result of both) await expect(result).rejects.toThrow("broken");
   expect(await work.run("a", NEVER, async () => "well").result).toBe("well");
+});
+
+test("the task is of the background until a person joins", async () => {
+  const work = createJoinedWork<string>();
+  const background = { ...NEVER, isBackground: true };
+  const gate = Promise.withResolvers<string>();
+  let told: Demand | undefined;
+  const task = (demand: Demand) => {
+    told = demand;
+    return gate.promise;
+  };
+  const results = [background, background].map((caller) => work.run("a", caller, task).result);
+  expect(told?.isBackground).toBe(true);
+  results.push(work.run("a", NEVER, task).result);
+  expect(told?.isBackground).toBe(false);
+  results.push(work.run("a", background, task).result);
+  expect(told?.isBackground).toBe(false);
+  gate.resolve("done");
+  await Promise.all(results);
 });

@@ -85,6 +85,18 @@ test("a picture that somebody waits for begins before those of the background", 
   expect(begun).toEqual(order);
 });
 
+test("a picture of the background that somebody begins to wait for moves up", async () => {
+  const queue = queueOf(1);
+  const background = { ...NEVER, isBackground: true };
+  const joined = { ...background };
+  void queue.decode(picture("running"), background);
+  for (const name of ["behind 1", "behind 2"]) void queue.decode(picture(name), background);
+  void queue.decode(picture("joined"), joined);
+  joined.isBackground = false;
+  for (const name of ["running", "joined", "behind 1", "behind 2"]) await finish(name);
+  expect(begun).toEqual(["running", "joined", "behind 1", "behind 2"]);
+});
+
 test("large pictures share the memory, keep their order among themselves, and let small ones pass", async () => {
   const queue = queueOf(4);
   for (const [name, mib] of [
