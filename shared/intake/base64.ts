@@ -40,9 +40,16 @@ export function imageTooLarge(): Result<never> {
 function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   // Not yet in every Node that runs this.
   const { fromBase64: native } = Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> };
-  if (native !== undefined) return native.call(Uint8Array, text.replace(/=+\s*$/, ""));
+  if (native !== undefined) return native.call(Uint8Array, withoutPadding(text));
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
+}
+
+/** A regular expression would begin anew at each of the signs: minutes of a processor for a megabyte of them. */
+function withoutPadding(text: string): string {
+  let end = text.trimEnd().length;
+  while (text[end - 1] === "=") end -= 1;
+  return text.slice(0, end);
 }

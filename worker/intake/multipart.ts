@@ -11,6 +11,8 @@ export interface FormPart {
 }
 
 export const MAX_PARTS = 100;
+/** Of one part: a name and a file's name. Longer ones would be millions of lines or parameters in memory. */
+export const MAX_HEADER_BYTES = 16 * 1024;
 const DASH = 0x2d;
 const LINE_END = new TextEncoder().encode("\r\n");
 const BLANK_LINE = new TextEncoder().encode("\r\n\r\n");
@@ -35,7 +37,8 @@ export function multipartParts(body: Uint8Array<ArrayBuffer>, boundary: string):
     const headersAt = find(LINE_END, body, at);
     if (headersAt === undefined) return undefined;
     const bytesAt = endOf(BLANK_LINE, body, headersAt);
-    if (bytesAt === undefined || parts.length === MAX_PARTS) return undefined;
+    if (bytesAt === undefined || bytesAt - headersAt > MAX_HEADER_BYTES) return undefined;
+    if (parts.length === MAX_PARTS) return undefined;
     const end = find(delimiter, body, bytesAt);
     if (end === undefined) return undefined;
     parts.push({

@@ -18,7 +18,7 @@ import { CaptionJsonRequest, type CaptionOptions } from "../../shared/schema.ts"
 import { decodeUtf8 } from "../../shared/utf8.ts";
 import type { Picture } from "../picture.ts";
 import { type BodyLimits, type HashedBytes, readBounded, readHashed } from "./body.ts";
-import { boundaryOf, MAX_PARTS, multipartParts } from "./multipart.ts";
+import { boundaryOf, MAX_HEADER_BYTES, MAX_PARTS, multipartParts } from "./multipart.ts";
 import { orThrow, parseOptions, parseWith, type Query, requireEnglish } from "./options.ts";
 
 export interface IdentifiedPicture {
@@ -163,7 +163,7 @@ function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormF
   const parts = multipartParts(body, boundary);
   if (parts === undefined) {
     const line = JSON.stringify(`--${boundary.slice(0, 70)}`);
-    const detail = `The form is not well formed: expected up to ${MAX_PARTS} parts, each behind a line ${line}, ended by that line with "--" behind it.`;
+    const detail = `The form is not well formed: expected up to ${MAX_PARTS} parts with headers of up to ${MAX_HEADER_BYTES / 1024} KiB, each behind a line ${line}, ended by that line with "--" behind it.`;
     throw new FailureError({ code: "bad-request", detail });
   }
   const texts: Named<string>[] = [];
@@ -209,6 +209,10 @@ function requireFileField(name: string): void {
 function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
   const text = decodeUtf8(bytes);
   if (text === undefined) return undefined;
+  if (text.split("&", MAX_PARTS + 1).length > MAX_PARTS) {
+    if (!BEGIN_OF_FORM.test(text)) return undefined;
+    throw new FailureError({ code: "bad-request", detail: `The form has more than ${MAX_PARTS} fields.` });
+  }
   const fields = [...new URLSearchParams(text)].map(([name, value]): Named<string> => {
     // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
     return [name, isFileField(name) ? value.trim().replaceAll(" ", "+") : value];

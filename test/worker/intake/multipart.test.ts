@@ -51,6 +51,11 @@ test.each([
   ["nothing", "", TYPE],
   ["no end", `--b\r\n${IMAGE}x\r\n--b`, TYPE],
   ["headers without an end", "--b\r\nContent-Disposition: form-data", TYPE],
+  [
+    "a header as long as a picture",
+    `--b\r\nContent-Disposition: form-data; name="${"a".repeat(20_000_000)}"\r\n\r\nx\r\n--b--`,
+    TYPE,
+  ],
   ["too many parts", `${`--b\r\n${IMAGE}x\r\n`.repeat(101)}--b--`, TYPE],
 ])("a form with %s is not well formed", (_name, body, type) => {
   expect(split(body, type)).toBeUndefined();

@@ -222,6 +222,24 @@ describe("JSON", () => {
       expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
     }
   });
+
+  test("base64 with any number of padding signs inside it is refused without trying them one by one", async () => {
+    const response = await send(JSON.stringify({ image: `${"=".repeat(4_000_000)}A` }), "application/json");
+    expect(await problemOf(response)).toMatchObject({
+      code: "bad-request",
+      detail: "The picture is not base64.",
+    });
+  });
+});
+
+test("a form of more fields than a form has is refused unread", async () => {
+  const fields = "a=1&".repeat(100);
+  expect(await problemOf(await send(fields, "application/x-www-form-urlencoded"))).toMatchObject({
+    code: "bad-request",
+    detail: "The form has more than 100 fields.",
+  });
+  const text = await problemOf(await send("&".repeat(100), "application/x-www-form-urlencoded"));
+  expect(text.code).toBe("not-an-image");
 });
 
 test("an option that is given twice is refused by name, in a query and in a form", async () => {
