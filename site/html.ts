@@ -78,5 +78,6 @@ function addressOf(attributes: ReadonlyMap<string, string>): string | undefined 
   );
 }
 
+/** Braces too: what a text has of template code would be run by the site's generator. */
 const escaped = (text: string) =>
-  text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+  text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;").replaceAll("{", "&#123;");

@@ -52,9 +52,12 @@ export function gapsInTree(
   return gaps;
 }
 
-/** Of what else would be read as a sign, not every Markdown takes a backslash; and it does not keep an accent from ending code. */
+/**
+ * Of what else would be read as a sign, not every Markdown takes a backslash; and it keeps no accent from ending code, and no brace
+ * from beginning that of a template.
+ */
 const escaped = (text: string) =>
-  text.replaceAll(/[\\[\]*_{]/g, "\\$&").replaceAll(/[`<|~$]|&(?=[#\w])/g, reference);
+  text.replaceAll(/[\\[\]*_]/g, "\\$&").replaceAll(/[`<|~${]|&(?=[#\w])/g, reference);
 
 /** In HTML too a bar may part the cells of a table, and a grave accent end code. */
 const inHtml = (html: string) => html.replaceAll(/[|`]/g, reference);

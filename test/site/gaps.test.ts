@@ -88,7 +88,7 @@ test.each([
   ["{% if x %}![](a){% endif %}", "{% if x %}![of a](a){% endif %}"],
   [
     "![]({{ site.url }}{{ site.baseurl }}/a) ![]({{ '/b' | relative_url }} \"x\")",
-    "![of \\{\\{ site.url }}\\{\\{ site.baseurl }}/a]({{ site.url }}{{ site.baseurl }}/a) ![of \\{\\{ '/b' &#124; relative\\_url }}]({{ '/b' | relative_url }} \"x\")",
+    "![of &#123;&#123; site.url }}&#123;&#123; site.baseurl }}/a]({{ site.url }}{{ site.baseurl }}/a) ![of &#123;&#123; '/b' &#124; relative\\_url }}]({{ '/b' | relative_url }} \"x\")",
   ],
 ])("in the Markdown %j a text is put in", (page, expected) => {
   expect(markdown(page)).toBe(expected);
@@ -149,7 +149,7 @@ const fromMdx = (page: string) =>
   fromMarkdown(page, { extensions: [mdxjs()], mdastExtensions: [mdxFromMarkdown()] });
 
 describe("a text is escaped for its place, and a second look finds nothing", () => {
-  const ALT = 'A "sign" <b> & &amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }}';
+  const ALT = 'A "sign" <b> & &amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }} {% y %} {# z #}';
   const put = (page: string, find: (text: string) => Gap[]) => {
     const filled = fill(
       page,
@@ -161,13 +161,13 @@ describe("a text is escaped for its place, and a second look finds nothing", () 
 
   test("in HTML", () => {
     expect(put("<img src=a>", gapsInHtml)).toBe(
-      '<img alt="A &quot;sign&quot; &lt;b> &amp; &amp;amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 {{ x }}" src=a>',
+      '<img alt="A &quot;sign&quot; &lt;b> &amp; &amp;amp; [x] \\ | `y` *z* _z_ ~~z~~ $1 &#123;&#123; x }} &#123;% y %} &#123;# z #}" src=a>',
     );
   });
 
   test("in Markdown", () => {
     expect(put("![](a)", gapsInMarkdown)).toBe(
-      '![A "sign" &#60;b> & &#38;amp; \\[x\\] \\\\ &#124; &#96;y&#96; \\*z\\* \\_z\\_ &#126;&#126;z&#126;&#126; &#36;1 \\{\\{ x }}](a)',
+      '![A "sign" &#60;b> & &#38;amp; \\[x\\] \\\\ &#124; &#96;y&#96; \\*z\\* \\_z\\_ &#126;&#126;z&#126;&#126; &#36;1 &#123;&#123; x }} &#123;% y %} &#123;# z #}](a)',
     );
     expect(fromMarkdown(put("![](a)", gapsInMarkdown))).toMatchObject({
       children: [{ children: [{ type: "image", alt: ALT }] }],
@@ -181,6 +181,15 @@ describe("a text is escaped for its place, and a second look finds nothing", () 
     expect(fromMdx(put("<img src='a' />", gapsInMdx))).toMatchObject({
       children: [{ attributes: [{ name: "alt", value: ALT }, {}] }],
     });
+  });
+
+  test.each([
+    ["HTML", "<img src=a>", gapsInHtml],
+    ["Markdown", "![](a)", gapsInMarkdown],
+    ["the HTML of Markdown", "x <img src=a>", gapsInMarkdown],
+    ["MDX", "![](a) <img src='a' />", gapsInMdx],
+  ])("in %s no template code begins in it, which a site's generator would run", (_name, page, find) => {
+    expect(put(page, find)).not.toMatch(/\{[{%#]|<[%?]/);
   });
 
   test("in the HTML of Markdown, which may lie in a table", () => {
