@@ -171,6 +171,7 @@ test.each([
     413,
     "too-many-items",
   ],
+  ["blank lines without end", "\n".repeat(1_000_000), {}, 400, "bad-request"],
   ["no line", "\n\n", {}, 400, "empty-body"],
   [
     "an option that is none",
