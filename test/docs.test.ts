@@ -4,6 +4,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { unstable_readConfig as readAsWrangler } from "wrangler";
 import { withPart } from "../commands/page-part.ts";
 import { withSettingsTables } from "../commands/settings-tables.ts";
 import { speedChart } from "../commands/speed-chart.ts";
@@ -61,6 +62,11 @@ test("whoever deploys for the first time makes the queues before, which the depl
     const before = code.slice(0, code.indexOf("wrangler deploy"));
     for (const name of queues) expect(before).toMatch(new RegExp(`queues create ${name}( |$)`, "m"));
   }
+});
+
+test("the platform keeps no line of its own for a request: it would have the prompt and the caller's address", () => {
+  const { observability } = readAsWrangler({ config: join(ROOT, "wrangler.toml") });
+  expect(observability).toMatchObject({ enabled: true, logs: { enabled: true, invocation_logs: false } });
 });
 
 test("no page runs TypeScript by the system's own Node, which may be too old for it", () => {
