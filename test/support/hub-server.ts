@@ -14,7 +14,8 @@ export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 export type Mishap =
   | { readonly kind: "break-off"; readonly afterBytes: number }
   | { readonly kind: "status"; readonly status: number; readonly headers?: Record<string, string> }
-  | { readonly kind: "other-bytes" };
+  | { readonly kind: "other-bytes" }
+  | { readonly kind: "too-many-bytes"; readonly bytes: number };
 
 export interface HubServer {
   readonly url: string;
@@ -99,10 +100,12 @@ export async function startHubServer(
       response.writeHead(mishap.status, mishap.headers).end();
       return;
     }
+    if (mishap?.kind === "too-many-bytes") delete headers["content-length"];
     response.writeHead(request.headers.range ? 206 : 200, headers);
     const part = bytes.subarray(from, to + 1);
     if (mishap?.kind === "break-off")
       response.write(part.subarray(0, mishap.afterBytes), () => response.destroy());
+    else if (mishap?.kind === "too-many-bytes") response.end(Buffer.alloc(mishap.bytes, part));
     else response.end(mishap?.kind === "other-bytes" ? Buffer.alloc(part.length, 7) : part);
   }
 

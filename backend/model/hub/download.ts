@@ -65,7 +65,7 @@ async function fill(
   while (done < file.size) {
     const before = done;
     try {
-      done = await write(target, await read(done), done, onBytes);
+      done = await write(target, await read(done), { from: done, to: file.size, onBytes });
       if (done < file.size) throw new HubError("The connection ended early.", { retryable: true });
     } catch (error) {
       done = await sizeOf();
@@ -94,21 +94,25 @@ async function fill(
   }
 }
 
-/** @returns where the bytes of `stream` end, the first of which belongs at `from` */
+/**
+ * Writes up to `to`, and lets go of a stream that has more: it would fill the disk.
+ * @returns where the bytes of `stream` end, the first of which belongs at `from`
+ */
 async function write(
   target: FileHandle,
   stream: ReadableStream<Uint8Array>,
-  from: number,
-  onBytes: (bytes: number) => void,
+  { from, to, onBytes }: { readonly from: number; readonly to: number } & Pick<DownloadOptions, "onBytes">,
 ): Promise<number> {
   let end = from;
-  for await (const chunk of stream) {
+  for await (const bytes of stream) {
+    const chunk = bytes.subarray(0, to - end);
     for (let written = 0; written < chunk.length; ) {
       const { bytesWritten } = await target.write(chunk, written, chunk.length - written, end + written);
       written += bytesWritten;
     }
     end += chunk.length;
     onBytes(chunk.length);
+    if (end === to) break;
   }
   return end;
 }

@@ -175,6 +175,15 @@ describe("fetchModel", () => {
     await fetchFrom(hub, { cache });
   });
 
+  test("no more is written than the hub has promised, however much comes", async () => {
+    const hub = await tinyHub();
+    hub.mishaps.set(WEIGHTS, [{ kind: "too-many-bytes", bytes: 64 * 1024 * 1024 }]);
+    const reported: [done: number, total: number][] = [];
+    const { folder } = await fetchFrom(hub, { onProgress: (...report) => reported.push(report) });
+    expect(reported.filter(([done, total]) => done > total)).toEqual([]);
+    expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
+  });
+
   test("a private model without and with a token", async () => {
     const hub = await tinyHub();
     hub.token = "hf_secret";
