@@ -12,8 +12,8 @@ export interface AltText {
 }
 
 /** A screen reader says "image" itself. */
-const OPENING =
-  /^(?:(?:there is|this is|here is|it is)\s+)?(?:(?:an?|the)\s+)?(?:picture|photo|photograph|image|snapshot)\s+(?:of|showing|shows|that shows|depicting)\s+/i;
+const OPENINGS =
+  /^(?:(?:(?:there is|this is|here is|it is)\s+)?(?:(?:an?|the)\s+)?(?:picture|photo|photograph|image|snapshot)\s+(?:of|showing|shows|that shows|depicting)\s+)+/i;
 
 /** Words that lead on to something; at a cut there is nothing left to lead to. */
 const LEADS_ON = /\s+(?:an?|the|and|or|of|in|on|at|to|with|by|for|from|near|next|is|are|that|which|while)$/i;
@@ -31,7 +31,7 @@ const LOOP_REPETITIONS = 3;
  * @example toAltText("a picture of a a dog").alt // "A dog"
  */
 export function toAltText(caption: string, maxCharacters = DEFAULT_ALT_CHARACTERS): AltText {
-  const { words, mostRepetitions } = collapseRepetitions(withoutOpening(caption).split(" "));
+  const { words, mostRepetitions } = collapseRepetitions(withoutOpenings(caption).split(" "));
   const text = cutOnWordEdge(words.join(" "), maxCharacters);
   return {
     alt: text.charAt(0).toUpperCase() + text.slice(1),
@@ -39,10 +39,8 @@ export function toAltText(caption: string, maxCharacters = DEFAULT_ALT_CHARACTER
   };
 }
 
-function withoutOpening(caption: string): string {
-  const text = caption.replace(/\s+/g, " ").trim();
-  const rest = text.replace(OPENING, "");
-  return rest === text || rest === "" ? text : withoutOpening(rest);
+function withoutOpenings(caption: string): string {
+  return caption.replace(/\s+/g, " ").trim().replace(OPENINGS, "");
 }
 
 /** Keeps one of each phrase that follows itself, longest phrases last so that "a a" goes before "a dog a dog". */
