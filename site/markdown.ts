@@ -15,16 +15,22 @@ const BLANK = "\uE000";
 
 /** Gaps of a page, in their order. */
 export function gapsInMarkdown(page: string): Gap[] {
-  // The parser passes over it, and counts from behind it.
-  if (page.startsWith(BYTE_ORDER_MARK)) {
-    return gapsInMarkdown(page.slice(1)).map((gap) => ({ ...gap, at: gap.at + 1 }));
-  }
-  const markdown = withoutTemplateCode(page).replaceAll(OUTPUT, (code) => code.replaceAll(" ", BLANK));
-  return gapsInTree(fromMarkdown(markdown), markdown, (node, start, end, quotes) => {
-    if (node.type !== "html") return [];
-    const html = withoutQuoteMarks(markdown.slice(start, end), quotes);
-    return gapsInHtml(html).map((gap) => ({ ...gap, at: start + gap.at }));
+  return behindMark(page, (text) => {
+    const code = withoutTemplateCode(text);
+    const markdown = code.replaceAll(OUTPUT, (output) => output.replaceAll(" ", BLANK));
+    const gaps = gapsInTree(fromMarkdown(markdown), markdown, (node, start, end, quotes) => {
+      if (node.type !== "html") return [];
+      const html = withoutQuoteMarks(code.slice(start, end), quotes);
+      return gapsInHtml(html).map((gap) => ({ ...gap, at: start + gap.at }));
+    });
+    return gaps.map((gap) => ({ ...gap, source: gap.source.replaceAll(BLANK, " ") }));
   });
+}
+
+/** The parser passes over a byte order mark, and counts from behind it. */
+export function behindMark(page: string, gapsIn: (text: string) => Gap[]): Gap[] {
+  if (!page.startsWith(BYTE_ORDER_MARK)) return gapsIn(page);
+  return gapsIn(page.slice(1)).map((gap) => ({ ...gap, at: gap.at + 1 }));
 }
 
 /** `gapsInTag` tells those in what is no Markdown, from where it starts to where it ends; their texts are escaped for HTML. */
@@ -47,7 +53,7 @@ export function gapsInTree(
     if ((node.type !== "image" && node.type !== "imageReference") || (node.alt ?? "").trim() !== "") return;
     const source = node.type === "image" ? node.url : definitions.get(node.identifier);
     if (!source || !/^!\[\s*\]/.test(markdown.slice(start, end))) return;
-    gaps.push({ source: source.replaceAll(BLANK, " "), at: start + MARK_CHARACTERS, insertion: escaped });
+    gaps.push({ source, at: start + MARK_CHARACTERS, insertion: escaped });
   });
   return gaps;
 }

@@ -12,7 +12,7 @@ import { mdxjs } from "micromark-extension-mdxjs";
 import { VFileMessage } from "vfile-message";
 import { type Gap, PageError } from "./gap.ts";
 import { gapInTag } from "./html.ts";
-import { gapsInTree } from "./markdown.ts";
+import { behindMark, gapsInTree } from "./markdown.ts";
 import { withoutFrontMatter } from "./template.ts";
 
 /**
@@ -20,11 +20,12 @@ import { withoutFrontMatter } from "./template.ts";
  * @throws PageError where it is no MDX
  */
 export function gapsInMdx(page: string): Gap[] {
-  // The parser takes a byte order mark for text, and counts it.
-  const mdx = withoutFrontMatter(page).replace(/^\uFEFF/, " ");
-  return gapsInTree(parsed(mdx), mdx, (node, start) => {
-    const gap = isImg(node) ? gapOfImg(node, start) : undefined;
-    return gap === undefined ? [] : [gap];
+  return behindMark(page, (text) => {
+    const mdx = withoutFrontMatter(text);
+    return gapsInTree(parsed(mdx), mdx, (node, start) => {
+      const gap = isImg(node) ? gapOfImg(node, start) : undefined;
+      return gap === undefined ? [] : [gap];
+    });
   });
 }
 

@@ -147,13 +147,14 @@ test("of MDX and of a site's own template code the pictures are found; what only
     "a.mdx": 'import X from "x"\n\n<X>\n  ![](img/cat.jpg)\n</X>\n',
     "broken.mdx": "a\n<img src=x>\n",
     "liquid.md": liquid,
+    "liquid-tag.md": 'Text <img src="{{ site.baseurl }}/img/cat.jpg"> text\n',
     "liquid.html": '<img src="{{ site.url }}{{ site.baseurl }}/img/cat.jpg">\n',
   });
   const { status, stderr } = await runCommand("site", [folder, "--write"]);
   expect(status).toBe(1);
   expect(stderr).toContain("broken.mdx: It is no MDX: line 2: Unexpected character `x`");
   expect(stderr).toContain("liquid.md: 3: {{ page.cover }}: Only the site's generator knows this address.");
-  expect(stderr).toContain("6 texts written in 5 of 7 pages; 0 to be reviewed, 2 failed.");
+  expect(stderr).toContain("7 texts written in 6 of 8 pages; 0 to be reviewed, 2 failed.");
   expect(await readFile(join(folder, "a.mdx"), "utf8")).toContain("![A cat](img/cat.jpg)");
   expect(await readFile(join(folder, "liquid.md"), "utf8")).toBe(
     liquid.replace("![]({{ site", "![A cat]({{ site").replace("![]({{ '/img", "![A cat]({{ '/img"),
