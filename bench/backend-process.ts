@@ -4,6 +4,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
+import { hasEnded } from "../local/child.ts";
 
 export interface BackendProcess {
   readonly url: string;
@@ -37,7 +38,7 @@ export async function startBackend(environment: Record<string, string>): Promise
     child.once("exit", (code) => reject(new Error(`The backend ended with ${code} before it listened.`)));
   });
   async function end(signal: NodeJS.Signals): Promise<void> {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (hasEnded(child)) return;
     const exited = once(child, "exit");
     child.kill(signal);
     await exited;

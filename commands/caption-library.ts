@@ -11,7 +11,7 @@ import { csvHead, csvRows, readCsvTable, toCsvTable } from "../shared/csv.ts";
 import { replaceFile } from "../site/replace-file.ts";
 import type { Api } from "./captioners.ts";
 import { CommandError } from "./command-line.ts";
-import { systemErrorWords } from "./error-text.ts";
+import { naming, systemErrorWords } from "./error-text.ts";
 import type { PictureFile } from "./picture-files.ts";
 
 const COLUMNS = ["file", "status", "alt", "caption", "score", "needs_review", "sha256", "problem"] as const;
@@ -111,9 +111,7 @@ function reasonOf(error: unknown): string {
 async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
-    // Node names no path where it is a folder's.
-    error.path ??= path;
-    throw error;
+    return naming(path)(error);
   });
   const head = csvHead(COLUMNS);
   if (text === "") {

@@ -47,6 +47,14 @@ export function systemErrorWords(error: unknown): string | undefined {
   return error instanceof Error && "code" in error ? SYSTEM_ERRORS[String(error.code)] : undefined;
 }
 
+/** Throws what reading the file at `path` was refused with, naming it: of a folder Node does not say which. */
+export const naming =
+  (path: string) =>
+  (error: unknown): never => {
+    if (systemErrorWords(error) !== undefined) (error as NodeJS.ErrnoException).path ??= path;
+    throw error;
+  };
+
 /** The same with the path or the port that it was about. */
 export function describeSystemError(error: unknown): string | undefined {
   const words = systemErrorWords(error);

@@ -21,7 +21,7 @@ import { judgeCaption } from "../shared/review.ts";
 import { WebAddress } from "../shared/schema.ts";
 import { openApi } from "./captioners.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
-import { systemErrorWords } from "./error-text.ts";
+import { naming, systemErrorWords } from "./error-text.ts";
 import { fitNotice, printEvaluation, printEvaluationJson } from "./eval-output.ts";
 import { apiKey, bundleFolder, requireOneCaptioner } from "./options.ts";
 import { progressLine } from "./progress.ts";
@@ -74,7 +74,7 @@ async function main({ options: given }: { options: Options }): Promise<number> {
     throw new UsageError(`--calibrate writes into a bundle; name it with --bundle in place of --url.`);
   }
   requireOneCaptioner(options);
-  const set = await readLabels(options.captions, options.split);
+  const set = await readLabels(options.captions, options.split).catch(naming(options.captions));
   if (options.calibrate)
     requireEnough(
       set.map(({ captions }) => captions),

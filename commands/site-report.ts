@@ -1,7 +1,7 @@
 /** The report of `npm run -s site` for editors: a row a picture, in CSV. */
 
-import { closeSync, openSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { appendFile, readFile } from "node:fs/promises";
 import { csvHead, readCsvTable, toCsvTable } from "../shared/csv.ts";
 import { describeSystemError } from "./error-text.ts";
 import { printable } from "./terminal-text.ts";
@@ -18,7 +18,7 @@ export async function reportAtTheEnd(
   { rows, keepsEarlier }: { readonly rows: readonly ReportRow[]; readonly keepsEarlier: boolean },
 ): Promise<void> {
   // Now, and not when the pages are written.
-  closeSync(openSync(path, "a"));
+  await appendFile(path, "");
   const earlier = keepsEarlier ? await earlierRows(path) : [];
   process.once("exit", () => {
     const found = new Set(rows.map(placeOf));

@@ -35,12 +35,7 @@ export class LabelError extends Error {
  * @throws LabelError, and what the system says of a file that cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    // Node names no path where it is a folder's.
-    error.path ??= path;
-    throw error;
-  });
-  const text = decodeUtf8(bytes);
+  const text = decodeUtf8(await readFile(path));
   if (text === undefined) {
     throw new LabelError(`${path} is not in UTF-8: save it so, as its words would be read as others.`);
   }

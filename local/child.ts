@@ -17,6 +17,10 @@ export interface Child {
   stop(how?: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
+/** By itself or by a signal. */
+export const hasEnded = (child: ChildProcess): boolean =>
+  child.exitCode !== null || child.signalCode !== null;
+
 /** Starts Node with `args` and exactly this environment. */
 export function startChild(
   name: string,
@@ -49,7 +53,7 @@ export function startChild(
       return !stopping && (child.signalCode !== null || (child.exitCode !== null && child.exitCode !== 0));
     },
     async stop(how = "SIGTERM") {
-      if (child.exitCode === null && child.signalCode === null) stopping = true;
+      if (!hasEnded(child)) stopping = true;
       const kill = (signal: "SIGTERM" | "SIGKILL") => {
         try {
           if (child.pid !== undefined) process.kill(-child.pid, signal);

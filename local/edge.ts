@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hasEnded } from "./child.ts";
 import { freePort } from "./local-server.ts";
 import { LOOPBACK } from "./port-holder.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "./wrangler.ts";
@@ -74,8 +75,7 @@ async function startOver(state: string, variables: Readonly<Record<string, strin
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const url = `http://${LOOPBACK}:${port}`;
   while (!(await answers(`${url}/healthz`))) {
-    if (child.exitCode !== null || child.signalCode !== null)
-      throw new Error(`wrangler dev ended:\n${output}`);
+    if (hasEnded(child)) throw new Error(`wrangler dev ended:\n${output}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return {
@@ -100,7 +100,7 @@ async function answers(url: string): Promise<boolean> {
 
 /** wrangler has children of its own. */
 async function stopGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  if (child.pid === undefined || hasEnded(child)) return;
   const exited = once(child, "exit");
   process.kill(-child.pid, signal);
   await exited;

@@ -79,7 +79,7 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     const batch: Entry[] = [];
     const rest: Entry[] = [];
     if (queue.some(isUrgent)) lastUrgentAt = performance.now();
-    for (const entry of inTurn(queue, ({ demand }) => demand)) {
+    for (const entry of inTurn(queue)) {
       if (entry.demand.signal.aborted) {
         entry.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
       } else if (hasRoom(batch, entry)) {

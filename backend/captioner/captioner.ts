@@ -83,11 +83,7 @@ export interface Captioner {
 }
 
 /** Who asks, and how long they wait. */
-export interface CaptionCall {
-  /** Aborts when the caller leaves. */
-  readonly signal?: AbortSignal;
-  /** Nobody waits for the caption right now. */
-  readonly isBackground?: boolean;
+export interface CaptionCall extends Partial<Demand> {
   /** Whom the caption is for; different owners neither join nor share what is remembered. */
   readonly owner?: string | undefined;
   /** Told until when the picture's bytes stay in use, which may be after the answer: a decoder may still read them. */

@@ -109,10 +109,7 @@ export function createDecodeQueue({
   }
 
   function startWaiting(): void {
-    waiting = startFrom(
-      inTurn(waiting, ({ demand }) => demand),
-      inLane,
-    );
+    waiting = startFrom(inTurn(waiting), inLane);
     if (waiting.some(hasMemory)) makeWay();
     resting = startFrom(resting, beside);
   }

@@ -7,7 +7,9 @@ export interface Demand {
 }
 
 /** Those that somebody waits for, then the others; both in their order. */
-export function inTurn<T>(queued: readonly T[], demandOf: (one: T) => Demand): T[] {
-  const isLater = (one: T) => demandOf(one).isBackground;
-  return [...queued.filter((one) => !isLater(one)), ...queued.filter(isLater)];
+export function inTurn<T extends { readonly demand: Demand }>(queued: readonly T[]): T[] {
+  return [
+    ...queued.filter(({ demand }) => !demand.isBackground),
+    ...queued.filter(({ demand }) => demand.isBackground),
+  ];
 }

@@ -5,10 +5,11 @@ import { ANYBODY } from "../../worker/access/caller.ts";
 import type { BackendPool } from "../../worker/backends/pool.ts";
 import { createCaptionCache } from "../../worker/cache/caption-cache.ts";
 import { createCachingCaptioner } from "../../worker/caching-captioner.ts";
-import { openScope, type RequestScope } from "../../worker/request/scope.ts";
+import type { RequestScope } from "../../worker/request/scope.ts";
 import { startEdge } from "./support/edge.ts";
 import { post, useFakeNetwork } from "./support/edge-test.ts";
 import { newPicture } from "./support/pictures.ts";
+import { scopeOf } from "./support/scope.ts";
 
 const network = useFakeNetwork();
 
@@ -63,14 +64,7 @@ test("a person asks the captioner for what a job is waiting for, and no other jo
       picture: { bytes, type: "image/jpeg" },
       options: {},
       caller: ANYBODY,
-      scope: openScope({
-        requestId: undefined,
-        traceparent: () => undefined,
-        timeoutMs: 60_000,
-        priority,
-        background: { waitUntil: () => {} },
-        now: Date.now,
-      }),
+      scope: scopeOf(priority, { timeoutMs: 60_000 }),
     });
   const answers = [ask("background"), ask("background")];
   await vi.waitFor(() => expect(asked).toEqual(["background"]));

@@ -125,7 +125,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     elsewhere.kept(row);
   }
 
-  function save(row: StoredRow): void {
+  function keepSoon(row: StoredRow): void {
     changed.set(row.id, row);
     timer ??= setTimeout(flush, SAVE_AFTER_MS);
   }
@@ -170,7 +170,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
         if (row === undefined) forget(id);
         else {
           rows.set(id, row);
-          save(row);
+          keepSoon(row);
         }
       }
       for (const { changedAt } of rows.values()) latest = Math.max(latest, changedAt);
@@ -179,7 +179,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     save(row) {
       // A clock that was put back makes nothing older.
       latest = Math.max(latest + 1, Date.now());
-      save({ ...row, changedAt: latest });
+      keepSoon({ ...row, changedAt: latest });
     },
     flush,
     leave() {

@@ -2,23 +2,13 @@ import { describe, expect, test, vi } from "vitest";
 import { toProblem } from "../../../shared/problem.ts";
 import { Caption } from "../../../shared/schema.ts";
 import type { Bindings } from "../../../worker/env.ts";
-import { openScope } from "../../../worker/request/scope.ts";
 import { createServices } from "../../../worker/services.ts";
 import { startEdge, workerEnv } from "../support/edge.ts";
 import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
 import { hashOf, newPicture } from "../support/pictures.ts";
+import { scopeOf } from "../support/scope.ts";
 
 const network = useFakeNetwork();
-
-const scopeOf = (priority: "background" | "interactive") =>
-  openScope({
-    requestId: undefined,
-    traceparent: () => undefined,
-    timeoutMs: 5000,
-    priority,
-    background: { waitUntil: () => {} },
-    now: Date.now,
-  });
 
 describe("several captioners", () => {
   const URLS = "http://backend-a.test,http://backend-b.test";
