@@ -4,7 +4,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { hasEnded } from "../local/child.ts";
+import { hasEnded } from "../local/has-ended.ts";
 
 export interface BackendProcess {
   readonly url: string;

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
+import { hasEnded } from "./has-ended.ts";
 
 const STOP_WITHIN_MS = 5_000;
 
@@ -16,10 +17,6 @@ export interface Child {
   /** SIGTERM to all of it, SIGKILL after five seconds or at once; resolves when it is gone. */
   stop(how?: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
-
-/** By itself or by a signal. */
-export const hasEnded = (child: ChildProcess): boolean =>
-  child.exitCode !== null || child.signalCode !== null;
 
 /** Starts Node with `args` and exactly this environment. */
 export function startChild(

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { hasEnded } from "./child.ts";
+import { hasEnded } from "./has-ended.ts";
 import { freePort } from "./local-server.ts";
 import { LOOPBACK } from "./port-holder.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "./wrangler.ts";
