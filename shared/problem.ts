@@ -114,6 +114,15 @@ function cut(text: string): string {
   return kept.toWellFormed();
 }
 
+/** 405 with what a path does allow, RFC 9110 section 15.5.6. */
+export function methodNotAllowedResponse(methods: readonly string[]): Response {
+  const allowed = methods.join(", ");
+  return problemResponse(
+    { code: "method-not-allowed", detail: `Allowed here: ${allowed}.` },
+    { allow: allowed },
+  );
+}
+
 /** The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. */
 export function problemResponse(failure: Failure, headers: Record<string, string> = {}): Response {
   const retry: Record<string, string> =

@@ -4,7 +4,7 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
-import { FailureError, problemResponse } from "../shared/problem.ts";
+import { FailureError, methodNotAllowedResponse, problemResponse } from "../shared/problem.ts";
 import type { AppEnv } from "./request/context.ts";
 import { logRequest } from "./request/log.ts";
 import { openScope, outlived } from "./request/scope.ts";
@@ -115,11 +115,14 @@ export function createApp(services: Services): Hono<AppEnv> {
   app.get("/openapi.json", getOpenApi(services));
 
   // Asked where no route answered, and not before every answer.
-  const refuseOtherMethods = methodNotAllowed({ app, onMethodNotAllowed: refuseMethod });
+  const refuseOtherMethods = methodNotAllowed({
+    app,
+    onMethodNotAllowed: (_, methods) => methodNotAllowedResponse(methods),
+  });
   app.notFound(async (context) => {
     // A name among hashes, of which it has not the methods. As a route of its own for all methods it would cost every hit the
     // router that matches with one expression.
-    if (context.req.path === BATCH_PATH.route) return refuseMethod(context, ["POST"]);
+    if (context.req.path === BATCH_PATH.route) return methodNotAllowedResponse(["POST"]);
     context.res = problemResponse({ code: "not-found", detail: "See /docs for what there is." });
     await refuseOtherMethods(context, async () => {});
     return context.res;
@@ -135,15 +138,6 @@ export function createApp(services: Services): Hono<AppEnv> {
     ),
   );
   return app;
-}
-
-/** 405 with what the path does allow, RFC 9110 section 15.5.6. */
-function refuseMethod(_context: unknown, methods: readonly string[]): Response {
-  const allowed = methods.join(", ");
-  return problemResponse(
-    { code: "method-not-allowed", detail: `Allowed here: ${allowed}.` },
-    { allow: allowed },
-  );
 }
 
 /** `Server-Timing`, W3C: milliseconds of each leg. */

@@ -2,8 +2,9 @@
 
 import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
-import { problemResponse } from "../../shared/problem.ts";
+import { methodNotAllowedResponse, problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 
@@ -24,7 +25,15 @@ export function createApp(options: AppOptions): Hono<Scope> {
     log.error({ err: error, request_id: c.get("requestId") }, "bug");
     return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
   });
-  app.notFound(() => problemResponse({ code: "not-found", detail: "There is no such route." }));
+  const refuseOtherMethods = methodNotAllowed({
+    app,
+    onMethodNotAllowed: (_, methods) => methodNotAllowedResponse(methods),
+  });
+  app.notFound(async (c) => {
+    c.res = problemResponse({ code: "not-found", detail: "There is no such route." });
+    await refuseOtherMethods(c, async () => {});
+    return c.res;
+  });
 
   app.get("/healthz", (c) => c.json({ status: "alive" }));
   app.get("/readyz", (c) => (isDraining() ? problemResponse(SHUTTING_DOWN) : c.json({ status: "ready" })));
@@ -35,9 +44,6 @@ export function createApp(options: AppOptions): Hono<Scope> {
     c.body(await metrics.render(), 200, { "content-type": metrics.contentType }),
   );
   app.post("/", createCaptionRoute(options));
-  app.all("/", () =>
-    problemResponse({ code: "method-not-allowed", detail: "Post a picture here." }, { allow: "POST" }),
-  );
   return app;
 }
 

@@ -46,7 +46,10 @@ export const SHUTTING_DOWN: Failure = {
   retryAfterSeconds: 1,
 };
 
-const DeadlineMs = z.coerce.number().int().min(0).optional();
+const DeadlineMs = z
+  .stringFormat("milliseconds", /^\d{1,15}$/)
+  .transform(Number)
+  .optional();
 
 /** The route's handler. Whatever happens to a request, its permit comes back and its end is counted and traced. */
 export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope> {

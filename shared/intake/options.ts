@@ -27,7 +27,8 @@ export function parseWith<Schema extends z.core.$ZodType>(
 
 /**
  * Fields of a form or a query that say something: blank ones mean "not given".
- * Fails with `bad-options` where several of a name do: all but one would be passed over without a word.
+ * Fails with `bad-options` where several of a name do: all but one would be passed over without a word; and where an
+ * option was not UTF-8: of that a URL's parser makes U+FFFD (https://url.spec.whatwg.org/#concept-urlencoded-parser).
  */
 export function givenFields(fields: Iterable<readonly [string, string]>): Result<Record<string, string>> {
   const given = new Map<string, string>();
@@ -35,6 +36,9 @@ export function givenFields(fields: Iterable<readonly [string, string]>): Result
     if (value.trim() === "") continue;
     if (given.has(name))
       return failure("bad-options", `${name.slice(0, 40)}: expected one value, got several`);
+    if (OPTION_NAMES.has(name) && value.includes("\uFFFD")) {
+      return failure("bad-options", `${name}: expected text in UTF-8`);
+    }
     given.set(name, value);
   }
   return success(Object.fromEntries(given));

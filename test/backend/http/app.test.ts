@@ -199,6 +199,7 @@ test("the caller's deadline cuts a caption off, and a passed one is refused at o
   expect((await problem(await post(picture, "/", { "x-deadline-ms": "30" }))).code).toBe("deadline-exceeded");
   expect((await problem(await post(picture, "/", { "x-deadline-ms": "0" }))).code).toBe("deadline-exceeded");
   expect((await problem(await post(picture, "/", { "x-deadline-ms": "soon" }))).code).toBe("bad-request");
+  expect((await problem(await post(picture, "/", { "x-deadline-ms": "" }))).code).toBe("bad-request");
   engine.release();
 });
 
@@ -288,6 +289,11 @@ test("unknown routes and methods have their own answers", async () => {
   const wrong = await app.request("/", { method: "PUT" });
   expect((await problem(wrong)).code).toBe("method-not-allowed");
   expect(wrong.headers.get("allow")).toBe("POST");
+  for (const path of ["/healthz", "/readyz", "/v1/model", "/metrics"]) {
+    const posted = await app.request(path, { method: "POST" });
+    expect((await problem(posted)).code).toBe("method-not-allowed");
+    expect(posted.headers.get("allow")).toContain("GET");
+  }
 });
 
 test("metrics count outcomes, passes, batch sizes and cache hits under the model's revision", async () => {

@@ -265,6 +265,18 @@ test("an option that is given twice is refused by name, in a query and in a form
   expect((await startEdge().fetch("/v1/captions?num_beams=&num_beams=3", post(picture))).status).toBe(200);
 });
 
+test("an option that is not UTF-8 is refused by name, and not read as U+FFFD", async () => {
+  network().backend("backend-a.test");
+  for (const response of [
+    await startEdge().fetch("/v1/captions?prompt=caf%e9", post(newPicture())),
+    await send(`image=${base64Of(newPicture())}&prompt=caf%e9`, "application/x-www-form-urlencoded"),
+  ]) {
+    const { code, detail } = await problemOf(response);
+    expect([code, detail]).toEqual(["bad-options", "prompt: expected text in UTF-8"]);
+  }
+  expect((await startEdge().fetch("/v1/captions?prompt=caf%c3%a9", post(newPicture()))).status).toBe(200);
+});
+
 test("options of the body go before those of the query", async () => {
   const backend = network().backend("backend-a.test");
   const body = JSON.stringify({ image: base64Of(newPicture()), num_beams: 3 });
