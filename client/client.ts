@@ -72,7 +72,8 @@ const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProb
 /**
  * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
  * where it cannot be reached or something else answers, and the signal's reason when aborted.
- * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on, or no header can carry `apiKey`
+ * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on, or no header can carry `apiKey`;
+ * by its calls, where nothing can be fetched from `baseUrl`, such as one without `https://`
  *
  * @example
  * const client = createCaptionClient({ baseUrl: "https://captions.example.com", apiKey });
@@ -94,6 +95,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
     if (apiKey !== undefined) headers.set("authorization", `Bearer ${apiKey}`);
     const request = { ...init, headers, ...(signal === undefined ? {} : { signal }) };
     const target = `${baseUrl}${path}${queryString(query)}`;
+    if (options.fetch === undefined) requireReachable(target, baseUrl);
     try {
       return await withRetries(() => (options.fetch ?? fetch)(target, request), { ...retry, signal });
     } catch (error) {
@@ -177,6 +179,14 @@ async function bytesOf(picture: Blob | Uint8Array | ArrayBuffer): Promise<Uint8A
   // Neither `fetch` nor Web Crypto takes memory that is shared between threads.
   if (picture instanceof Uint8Array) return isUnshared(picture) ? picture : new Uint8Array(picture);
   return new Uint8Array(picture instanceof ArrayBuffer ? picture : await picture.arrayBuffer());
+}
+
+/** In a page an address may be relative. What `fetch` says of others looks like an API that cannot be reached just now. */
+function requireReachable(target: string, baseUrl: string): void {
+  const here = (globalThis as { readonly location?: { readonly href: string } }).location?.href;
+  const protocol = URL.canParse(target, here) ? new URL(target, here).protocol : undefined;
+  if (protocol === "http:" || protocol === "https:") return;
+  throw new RangeError(`expected baseUrl to begin with https:// or http://, got ${JSON.stringify(baseUrl)}`);
 }
 
 function isUnshared(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {

@@ -4,6 +4,7 @@ import type { BigIntStats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { CommandError, userPath } from "./command-line.ts";
+import { systemErrorWords } from "./error-text.ts";
 
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
 
@@ -18,11 +19,17 @@ export interface PictureFile {
 
 /**
  * The pictures that `given` names; of a folder those within it by their names' endings, in order, hidden ones left out.
- * A file that is not there is found out when it is read. @throws CommandError for a folder without pictures
+ * A file that is not there, or a folder within that may not be read, is found out when it is read. @throws CommandError for a folder without pictures
  */
 export async function pictureFiles(given: readonly string[]): Promise<PictureFile[]> {
   const files = await Promise.all(given.map(expand));
   return files.flat();
+}
+
+interface FoundFile {
+  /** Within the folder that was named. */
+  readonly name: string;
+  readonly path: Buffer;
 }
 
 async function expand(name: string): Promise<PictureFile[]> {
@@ -30,25 +37,39 @@ async function expand(name: string): Promise<PictureFile[]> {
   const path = userPath(name);
   const entry = await statOf(path);
   if (!entry?.isDirectory()) return [{ name, path }];
-  const found: { readonly name: string; readonly path: Buffer }[] = [];
+  const found: FoundFile[] = [];
   // Links are followed, but for one that leads back to a folder that it lies in: it has no end.
-  const look = async (folder: Buffer, inside: string, within: ReadonlySet<string>) => {
-    for (const bytes of await readdir(folder, { encoding: "buffer" })) {
+  const look = async (folder: FoundFile, within: ReadonlySet<string>) => {
+    for (const bytes of await namesIn(folder, found)) {
       const file = textOf(bytes);
-      const there = { name: join(inside, file), path: Buffer.concat([folder, Buffer.from(sep), bytes]) };
+      const there = {
+        name: join(folder.name, file),
+        path: Buffer.concat([folder.path, Buffer.from(sep), bytes]),
+      };
       if (file.startsWith(".")) continue;
       const entry = await statOf(there.path);
       if (entry?.isDirectory()) {
-        if (!within.has(idOf(entry))) await look(there.path, there.name, new Set([...within, idOf(entry)]));
+        if (!within.has(idOf(entry))) await look(there, new Set([...within, idOf(entry)]));
       } else if (PICTURE.test(file) && (entry?.isFile() ?? true)) found.push(there);
     }
   };
-  await look(Buffer.from(path), "", new Set([idOf(entry)]));
+  await look({ name: "", path: Buffer.from(path) }, new Set([idOf(entry)]));
   if (found.length === 0)
     throw new CommandError(`${name} holds no pictures (JPEG, PNG, WebP, AVIF, GIF, TIFF).`);
   return found
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((file) => ({ ...file, name: join(name, file.name) }));
+}
+
+/** A folder within that may not be read counts as one file: what reading it is refused with is said in its turn. */
+async function namesIn(folder: FoundFile, found: FoundFile[]): Promise<Buffer[]> {
+  try {
+    return await readdir(folder.path, { encoding: "buffer" });
+  } catch (error) {
+    if (folder.name === "" || systemErrorWords(error) === undefined) throw error;
+    found.push(folder);
+    return [];
+  }
 }
 
 /** A name for people. What is no UTF-8 is mostly Latin-1, and as that each has its own. */

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
 import * as z from "zod";
+import { fieldExpectation } from "../shared/expectation.ts";
 import { decodeUtf8 } from "../shared/utf8.ts";
 import { words } from "./scores/ngrams.ts";
 
@@ -78,7 +79,6 @@ function readLine(line: string, path: string, number: number): LabelledImage {
   }
   const parsed = LabelledImage.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new LabelError(
-    `${path}, line ${number} is not a labelled picture.\n${z.prettifyError(parsed.error)}`,
-  );
+  const wrong = parsed.error.issues.map((issue) => `\n  ${fieldExpectation(issue)}`).join("");
+  throw new LabelError(`${path}, line ${number} is not a labelled picture.${wrong}`);
 }

@@ -316,6 +316,28 @@ test.each([{ retries: Number.NaN }, { retries: -1 }, { maxRetryAfterMs: Number.N
   },
 );
 
+const SHA256 = "0".repeat(64);
+
+test.each(["", "captions.example.com", "localhost:8787", "/api", "ftp://captions.example.com"])(
+  "an address that nothing can be fetched from is refused without another try: %o",
+  async (address) => {
+    const client = createCaptionClient({ baseUrl: address });
+    await expect(client.find("0")).rejects.toThrow(RangeError);
+    await expect(client.find("0")).rejects.toThrow("expected baseUrl to begin with https://");
+    const own = createCaptionClient({ baseUrl: address, fetch: async () => Response.json(caption(SHA256)) });
+    expect((await own.find(SHA256))?.sha256).toBe(SHA256);
+  },
+);
+
+test("in a page an address may be relative", async () => {
+  vi.stubGlobal("location", { href: "https://cms.example.com/admin" });
+  const asked = vi.fn(async (_address: string) => Response.json(caption(SHA256)));
+  vi.stubGlobal("fetch", asked);
+  onTestFinished(() => void vi.unstubAllGlobals());
+  await createCaptionClient({ baseUrl: "/captions" }).find(SHA256);
+  expect(asked.mock.lastCall?.[0]).toBe(`/captions/v1/captions/${SHA256}`);
+});
+
 test("a key that no header can carry is refused, and not shown", () => {
   const made = () => createCaptionClient({ baseUrl, apiKey: "ate_secret\nx" });
   expect(made).toThrow(new RangeError("expected apiKey to be one line of ASCII characters"));

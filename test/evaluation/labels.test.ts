@@ -22,7 +22,11 @@ describe("readLabels", () => {
 
   test.each([
     ["half a line", `${DOG}\n{"image": "cat.jpg", "capt`, /captions\.jsonl, line 2 is not JSON/],
-    ["a line that is no label", `${DOG}\n\n{"image": "cat.jpg"}`, /line 3 is not a labelled picture/],
+    [
+      "a line that is no label",
+      `${DOG}\n\n{"image": "cat.jpg"}`,
+      /line 3 is not a labelled picture\.\n {2}captions: expected a list$/,
+    ],
     [
       "a name outside the folder",
       '{"image": "../private.jpg", "captions": ["a"]}',

@@ -1,0 +1,25 @@
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { pictureFiles } from "../../commands/picture-files.ts";
+import { temporaryFolder } from "../support/tiny-blip.ts";
+
+/** Nothing is closed to root. */
+const NOBODY = 65_534;
+
+test("a folder within that may not be read takes the place of its pictures, and the others are found", async () => {
+  const folder = await temporaryFolder();
+  await chmod(folder, 0o755);
+  for (const name of ["open", "shut"]) {
+    await mkdir(join(folder, name));
+    await writeFile(join(folder, name, "a.jpg"), "");
+  }
+  await chmod(join(folder, "shut"), 0);
+  if (process.geteuid?.() === 0) {
+    process.seteuid?.(NOBODY);
+    onTestFinished(() => process.seteuid?.(0));
+  }
+  const found = await pictureFiles([folder]);
+  expect(found.map(({ name }) => name)).toEqual([join(folder, "open/a.jpg"), join(folder, "shut")]);
+  await expect(pictureFiles([join(folder, "shut")])).rejects.toMatchObject({ code: "EACCES" });
+});
