@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from PIL import Image, ImageCms, ImageOps
 from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
@@ -170,7 +170,7 @@ def main() -> None:
     captions_hash = hashlib.sha256(args.captions.read_bytes()).hexdigest()
     step, losses = 0, []
     if state_path.exists():
-        state = torch.load(state_path, weights_only=False)
+        state = torch.load(state_path, weights_only=True)
         changed = [name for name in FIXED if state["settings"][name] != settings[name]]
         if changed:
             options = ", ".join(f"--{name.replace('_', '-')} {state['settings'][name]}" for name in changed)
@@ -178,15 +178,14 @@ def main() -> None:
         if state.get("captions_hash", captions_hash) != captions_hash:
             parser.error(f"{args.captions} is not what it was when {args.out} was begun; take another --out")
         step, losses = state["step"], state["losses"]
-        peft_model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
-    else:
-        peft_model = get_peft_model(
-            model,
-            LoraConfig(r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=["query", "value"]),
-        )
+    peft_model = get_peft_model(
+        model,
+        LoraConfig(r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=["query", "value"]),
+    )
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr)
     if step:
+        set_peft_model_state_dict(peft_model, state["adapter"])
         optimizer.load_state_dict(state["optimizer"])
 
     steps_an_epoch = max(1, len(pairs) // args.batch)
@@ -194,11 +193,12 @@ def main() -> None:
     last = min(total, args.max_steps or total)
 
     def checkpoint() -> None:
-        peft_model.save_pretrained(adapter)
+        # All that a run goes on with, in one file that is there as a whole; the adapter's own may be cut off.
         state = {"step": step, "losses": losses, "optimizer": optimizer.state_dict()}
-        state |= {"settings": settings, "captions_hash": captions_hash}
+        state |= {"adapter": get_peft_model_state_dict(peft_model), "settings": settings, "captions_hash": captions_hash}
         torch.save(state, args.out / "state.partial")
         (args.out / "state.partial").rename(state_path)
+        peft_model.save_pretrained(adapter)
 
     began, first = time.time(), step
     while step < last:
@@ -232,8 +232,9 @@ def main() -> None:
         losses.append((step, total_loss))
         rate = (step - first) / (time.time() - began)
         print(f"step {step}/{total} loss {total_loss:.4f}, {rate * args.batch:.1f} pairs/s", flush=True)
-        if step % args.checkpoint_every == 0 or step == last:
+        if step % args.checkpoint_every == 0:
             checkpoint()
+    checkpoint()
 
     after = captions_of(peft_model, samples)
     with (args.out / "loss.csv").open("w", newline="") as file:
