@@ -93,7 +93,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await rows().count()).toBe(5);
     expect(await textOf("photo 0.jpg").inputValue()).toMatch(/^\d+ \d+ \d+$/);
     expect(await row("photo 0.jpg").textContent()).toMatch(/\d+ of 125 characters/);
-    await status().filter({ hasText: "0 of 5 done." }).waitFor();
+    await status().filter({ hasText: "0 of 5 decided." }).waitFor();
     await row("photo 0.jpg").locator("img[src^=blob]").waitFor();
   });
 
@@ -111,7 +111,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await textOf("photo 0.jpg").press("Enter");
     await warning.waitFor({ state: "hidden" });
     await page.reload();
-    await status().filter({ hasText: "As you left it. 1 of 2 done." }).waitFor();
+    await status().filter({ hasText: "As you left it. 1 of 2 decided." }).waitFor();
   });
 
   test("where the browser refuses to open its storage, links work and the desk can be emptied", async () => {
@@ -188,7 +188,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       else await route.continue();
     });
     await add(given);
-    await page.getByText("Captioning is done. 0 of 60 done, 2 failed.").waitFor({ timeout: 120_000 });
+    await page.getByText("Captioning is done. 0 of 60 decided, 2 failed.").waitFor({ timeout: 120_000 });
     await row("photo 7.jpg").getByText("This is not a picture.").waitFor();
     expect(await row("photo 7.jpg").getByRole("button", { name: "Retry" }).isVisible()).toBe(false);
     const retry = row("photo 9.jpg").getByRole("button", { name: "Retry" });
@@ -210,15 +210,15 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       }
       await page.keyboard.press("Enter");
     }
-    await status().filter({ hasText: "Accepted. 5 of 60 done, 1 failed." }).waitFor();
+    await status().filter({ hasText: "Accepted. 5 of 60 decided, 1 failed." }).waitFor();
     await page.keyboard.press("Tab");
     await page.keyboard.press("Tab");
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe("Decorative photo 5.jpg");
     await page.keyboard.press("Enter");
-    await status().filter({ hasText: "Marked decorative. 6 of 60 done" }).waitFor();
+    await status().filter({ hasText: "Marked decorative. 6 of 60 decided" }).waitFor();
 
     await page.reload();
-    await expect.poll(() => status().textContent()).toMatch(/^As you left it\. 6 of 60 done/);
+    await expect.poll(() => status().textContent()).toMatch(/^As you left it\. 6 of 60 decided/);
     expect(await textOf("photo 1.jpg").inputValue()).toBe("=A red square, mine");
     expect(await row("photo 20.jpg").textContent()).toMatch(/Unsure|fairly sure/);
 
@@ -258,11 +258,11 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       .toBe(500);
     await textOf("photo 499.jpg").fill("The last one");
     await page.keyboard.press("Enter");
-    await status().filter({ hasText: "Accepted. 2 of 500 done." }).waitFor();
+    await status().filter({ hasText: "Accepted. 2 of 500 decided." }).waitFor();
     // Only what comes near the view is made small.
     expect(await page.locator("#rows img[src^=blob]").count()).toBeLessThan(100);
     await page.reload();
-    await status().filter({ hasText: "As you left it. 2 of 500 done." }).waitFor({ timeout: 30_000 });
+    await status().filter({ hasText: "As you left it. 2 of 500 decided." }).waitFor({ timeout: 30_000 });
     const names = await rows().getByRole("heading").allTextContents();
     expect(names).toEqual(Array.from({ length: 500 }, (_, i) => `photo ${i}.jpg`));
     expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed while the others are captioned");
@@ -392,7 +392,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     const isClicked = clickAmidAdding("#cancel");
     await add(given);
     await isClicked;
-    await status().filter({ hasText: "0 of 400 done, 400 failed." }).waitFor();
+    await status().filter({ hasText: "0 of 400 decided, 400 failed." }).waitFor();
     expect(await rows().getByText("Stopped.").count()).toBe(400);
     await page.getByRole("button", { name: "Retry what failed" }).click();
     await row("photo 0.jpg").getByText("Being captioned").waitFor();
@@ -477,13 +477,13 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     const other = await page.context().newPage();
     await other.clock.install();
     await other.goto(edge.url);
-    await other.getByText("As you left it. 1 of 2 done.").waitFor();
+    await other.getByText("As you left it. 1 of 2 decided.").waitFor();
     await textOf("photo 1.jpg").press("Enter");
-    await status().filter({ hasText: "2 of 2 done." }).waitFor();
+    await status().filter({ hasText: "2 of 2 decided." }).waitFor();
     await other.clock.runFor(1000);
     await other.close({ runBeforeUnload: true });
     await page.reload();
-    await status().filter({ hasText: "As you left it. 2 of 2 done." }).waitFor();
+    await status().filter({ hasText: "As you left it. 2 of 2 decided." }).waitFor();
   });
 
   test("words that were typed the moment before a reload are kept, though the database takes none of them any more", async () => {
@@ -539,12 +539,12 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await textOf("photo 1.jpg").press("Enter");
     const other = await page.context().newPage();
     await other.goto(edge.url);
-    await other.getByText("As you left it. 1 of 2 done.").waitFor();
+    await other.getByText("As you left it. 1 of 2 decided.").waitFor();
     const there = other.getByLabel("Alt text of photo 0.jpg");
     await textOf("photo 0.jpg").fill("Written in the first window");
     await expect.poll(() => there.inputValue()).toBe("Written in the first window");
     await there.press("Enter");
-    await status().filter({ hasText: "2 of 2 done." }).waitFor();
+    await status().filter({ hasText: "2 of 2 decided." }).waitFor();
     page.on("dialog", (dialog) => void dialog.accept());
     await page.getByRole("button", { name: "Empty the desk" }).click();
     await expect.poll(() => other.locator("#rows > li").count()).toBe(0);
@@ -592,7 +592,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("damaged.jpg").getByText("The picture is damaged.").waitFor();
     await textOf("damaged.jpg").fill("Mine");
     await page.keyboard.press("Enter");
-    await status().filter({ hasText: "Accepted. 1 of 2 done" }).waitFor();
+    await status().filter({ hasText: "Accepted. 1 of 2 decided" }).waitFor();
     await page.getByLabel("As", { exact: true }).selectOption("json");
     const taken = async () => {
       await page.getByRole("button", { name: "Copy", exact: true }).last().click();
@@ -633,8 +633,12 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     const field = page.getByLabel("Or their addresses");
     expect(await field.inputValue()).toBe("nonsense");
     expect(await field.getAttribute("aria-invalid")).toBe("true");
-    await page.getByText("each begins with https://").waitFor();
+    const problem = page.getByText("each begins with https://");
+    await problem.waitFor();
     expect(await rows().count()).toBe(1);
+    await field.fill("");
+    expect(await problem.isVisible()).toBe(false);
+    expect(await field.getAttribute("aria-invalid")).toBe(null);
   });
 
   test("Enter in an option adds nothing and loses nothing", async () => {
@@ -663,6 +667,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     const use = row("photo 0.jpg")
       .getByRole("button", { name: /^Use: / })
       .first();
+    await row("photo 0.jpg")
+      .getByText(/^\d other captions?:$/)
+      .waitFor();
     await use.click();
     expect(await textOf("photo 0.jpg").inputValue()).toMatch(/\d/);
   });
@@ -745,17 +752,17 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.route("**/v1/captions/*", (route) => route.fulfill({ status: 500, body: "<html>" }));
     const said = await record();
     await add(await files(100));
-    await status().filter({ hasText: "Captioning is done. 0 of 100 done, 100 failed." }).waitFor();
+    await status().filter({ hasText: "Captioning is done. 0 of 100 decided, 100 failed." }).waitFor();
     expect((await said()).length).toBeLessThan(20);
     // The first may have failed before the last is there.
-    expect(await said()).toContainEqual(expect.stringMatching(/^0 of 100 done/));
+    expect(await said()).toContainEqual(expect.stringMatching(/^0 of 100 decided/));
   });
 
   test("captioning can be stopped and taken up again", async () => {
     backend.process.send("hold");
     await add(await files(6));
     await page.getByRole("button", { name: "Stop captioning" }).click();
-    await page.getByText("0 of 6 done, 6 failed.").waitFor();
+    await page.getByText("0 of 6 decided, 6 failed.").waitFor();
     backend.process.send("release");
     await page.getByRole("button", { name: "Retry what failed" }).click();
     for (let i = 0; i < 6; i++) await captioned(`photo ${i}.jpg`);
@@ -793,7 +800,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(words.filter((sentence) => sentence.includes("Waiting for"))).toEqual([
       "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
     ]);
-    expect(words.slice(-2)).toEqual(["It goes on. 0 of 6 done.", "Captioning is done. 0 of 6 done."]);
+    expect(words.slice(-2)).toEqual(["It goes on. 0 of 6 decided.", "Captioning is done. 0 of 6 decided."]);
     expect(await page.getByRole("button", { name: "Stop captioning" }).isVisible()).toBe(false);
     front.close();
   });
@@ -810,7 +817,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       .filter({ hasText: /Goes on by itself in \d+ s\./ })
       .waitFor();
     await page.getByRole("button", { name: "Stop captioning" }).click();
-    await page.getByText("0 of 2 done, 2 failed.").waitFor();
+    await page.getByText("0 of 2 decided, 2 failed.").waitFor();
     expect(await page.locator("#pause").isVisible()).toBe(false);
     front.close();
   });
@@ -943,9 +950,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       clipboardData.setData("text/plain", "https://a.example/1.jpg\nhttps://a.example/2.jpg");
       document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
     });
-    await status().filter({ hasText: "0 of 2 done." }).waitFor();
+    await status().filter({ hasText: "0 of 2 decided." }).waitFor();
     await page.getByRole("button", { name: "Stop captioning" }).click();
-    await page.getByText("0 of 2 done, 2 failed.").waitFor();
+    await page.getByText("0 of 2 decided, 2 failed.").waitFor();
   });
 
   test.each(APPEARANCES)("axe finds nothing wrong in $name, and nothing scrolls sideways", async (look) => {

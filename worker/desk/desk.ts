@@ -104,6 +104,8 @@ async function start(): Promise<void> {
     files.value = "";
   });
   at("add", "form").addEventListener("submit", addAddresses);
+  const addresses = at("urls", "textarea");
+  addresses.addEventListener("input", () => complain(addresses, undefined));
   at("examples", "button").addEventListener("click", () => void addExamples());
   at("review-first", "input").addEventListener("change", arrange);
   at("undo", "button").addEventListener("click", undo);

@@ -15,7 +15,7 @@ let failuresSaidAt = 0;
 export function sayHowFar(worklist: Worklist, { before = "", isOutcome = false }): void {
   const { done, total, failed } = worklist.progress();
   at("work", "section").hidden = total === 0;
-  const words = total === 0 ? "" : `${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}.`;
+  const words = total === 0 ? "" : `${done} of ${total} decided${failed > 0 ? `, ${failed} failed` : ""}.`;
   const isTooSoon = isOutcome && Date.now() - failuresSaidAt < FAILURES_SAID_EVERY_MS;
   if (before === "" && (words === progressSaid || isTooSoon)) return;
   say(`${before} ${words}`.trim());
@@ -23,7 +23,7 @@ export function sayHowFar(worklist: Worklist, { before = "", isOutcome = false }
   if (isOutcome) failuresSaidAt = Date.now();
 }
 
-/** Brings the bar, what can be taken away, and the buttons up to date. */
+/** Brings the bar (for eyes alone: `sayHowFar` has it in words), what can be taken away, and the buttons up to date. */
 export function showHowFar(worklist: Worklist, { isBusy }: { readonly isBusy: boolean }): void {
   const { done, total } = worklist.progress();
   const progress = at("progress", "progress");

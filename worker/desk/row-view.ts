@@ -123,7 +123,9 @@ export function createRowView(first: Row, actions: RowActions): RowView {
       });
       return use;
     });
-    suggestions.replaceChildren(...(uses.length > 0 ? uses : [make("p", {}, whyNone)]));
+    // Of buttons that come, not every screen reader tells: Orca says nothing.
+    const said = uses.length === 0 ? whyNone : `${uses.length} other caption${uses.length === 1 ? "" : "s"}:`;
+    suggestions.replaceChildren(make("p", {}, said), ...uses);
     more.ariaDisabled = "false";
   }
 
