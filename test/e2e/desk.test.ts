@@ -668,8 +668,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       .getByRole("button", { name: /^Use: / })
       .first();
     await row("photo 0.jpg")
-      .getByText(/^\d other captions?:$/)
+      .getByText(/^\d other captions?\.$/)
       .waitFor();
+    expect(await status().textContent()).toMatch(/^\d other captions?\.$/);
     await use.click();
     expect(await textOf("photo 0.jpg").inputValue()).toMatch(/\d/);
   });

@@ -4,13 +4,15 @@ import type { Offers } from "./alternatives.ts";
 import { hiddenText, make } from "./elements.ts";
 import { type Decision, excessOf, lengthOf, type Row, verdictOf } from "./worklist.ts";
 
-/** Other captions of a picture; where there are none, why. */
 export interface RowActions {
   edit(id: string, text: string): void;
   decide(id: string, decision: Decision): void;
   retry(id: string): void;
+  /** Other captions of a picture; where there are none, why. */
   alternatives(id: string): Promise<Offers>;
   copy(text: string, what: string): void;
+  /** Says it where screen readers listen. */
+  say(words: string): void;
   /** The request from elsewhere, by the name of the language. */
   snippets(id: string): Readonly<Record<string, string>>;
   linkOf(id: string): string | undefined;
@@ -58,7 +60,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     actions.retry(id);
   });
   const copy = button("Copy", () => actions.copy(text.value, `Alt text of ${name}`));
-  const suggestions = make("div", { class: "alternatives", "aria-live": "polite" });
+  const suggestions = make("div", { class: "alternatives" });
   const more = button("Other captions", suggest);
   const elsewhere = make("details", {}, make("summary", {}, "From a program", hiddenText(`: ${name}`)));
   const element = make(
@@ -107,11 +109,16 @@ export function createRowView(first: Row, actions: RowActions): RowView {
     return make("div", {}, make("h4", {}, language), make("pre", { tabindex: "0" }, lines), copyIt);
   }
 
+  function tell(words: string, uses: readonly HTMLButtonElement[] = []): void {
+    suggestions.replaceChildren(make("p", {}, words), ...uses);
+    actions.say(words);
+  }
+
   async function suggest(): Promise<void> {
     // Not disabled: that would drop the focus.
     if (more.ariaDisabled === "true") return;
     more.ariaDisabled = "true";
-    suggestions.replaceChildren(make("p", {}, "Asking for other captions…"));
+    tell("Asking for other captions…");
     const { offers, whyNone } = await actions.alternatives(id);
     const uses = offers.map((other) => {
       const use = make("button", { type: "button", class: "plain" }, hiddenText("Use: "), other);
@@ -123,9 +130,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
       });
       return use;
     });
-    // Of buttons that come, not every screen reader tells: Orca says nothing.
-    const said = uses.length === 0 ? whyNone : `${uses.length} other caption${uses.length === 1 ? "" : "s"}:`;
-    suggestions.replaceChildren(make("p", {}, said), ...uses);
+    tell(uses.length === 0 ? whyNone : `${uses.length} other caption${uses.length === 1 ? "" : "s"}.`, uses);
     more.ariaDisabled = "false";
   }
 

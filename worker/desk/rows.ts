@@ -9,7 +9,7 @@ import { createPictures, hashOf } from "./pictures.ts";
 import { sayHowFar, showHowFar } from "./progress.ts";
 import { createRowView, type RowView } from "./row-view.ts";
 import { snippetsFor } from "./snippets.ts";
-import { copy, hasWaitEnded, showPause } from "./status.ts";
+import { copy, hasWaitEnded, say, showPause } from "./status.ts";
 import { createRowStore } from "./store.ts";
 import { createThumbnails } from "./thumbnails.ts";
 import { createWorklist, inOrder, type Row } from "./worklist.ts";
@@ -81,6 +81,7 @@ function addView(row: Row): void {
       return offersFor(now, picture, { client: client(), options: givenOptions() });
     },
     copy,
+    say,
     snippets: (id) =>
       snippetsFor(worklist.get(id) ?? row, {
         isOnDisk: pictures.isOnDisk(id),
