@@ -114,6 +114,31 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 1 of 2 decided." }).waitFor();
   });
 
+  test("what the demonstration model said is called so, also after a reload, for as long as it is on the desk", async () => {
+    const warning = page.getByText("the small demonstration model");
+    await page.route("**/v1/captions", async (route) => {
+      const response = await route.fetch();
+      const { model, ...caption } = await response.json();
+      await route.fulfill({
+        response,
+        json: { ...caption, model: { ...model, id: "hybrid-small+flickr8k" } },
+      });
+    });
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await warning.waitFor();
+    await textOf("photo 0.jpg").press("Enter");
+    await page.reload();
+    await status().filter({ hasText: "As you left it. 1 of 1 decided." }).waitFor();
+    await warning.waitFor();
+    await page.unrouteAll();
+    page.once("dialog", (dialog) => dialog.accept());
+    await page.getByRole("button", { name: "Empty the desk" }).click();
+    await add(await files(1, "other"));
+    await captioned("other 0.jpg");
+    expect(await warning.isVisible()).toBe(false);
+  });
+
   test("where the browser refuses to open its storage, links work and the desk can be emptied", async () => {
     await page.addInitScript(() => {
       IDBFactory.prototype.open = () => {

@@ -5,6 +5,8 @@ import { say } from "./status.ts";
 import { taken } from "./take-away.ts";
 import type { Worklist } from "./worklist.ts";
 
+/** The embedded model's id begins so. */
+const DEMONSTRATION = /^hybrid-small\b/;
 /** Pictures may fail by the dozen, where the network is away: screen readers are not told of each. */
 const FAILURES_SAID_EVERY_MS = 5_000;
 
@@ -36,6 +38,9 @@ export function showHowFar(worklist: Worklist, { isBusy }: { readonly isBusy: bo
       : `${ready} of ${total} texts, those that you accepted or marked decorative.`;
   at("download", "button").disabled = ready === 0;
   at("copy", "button").disabled = ready === 0;
+  at("demo", "p").hidden = !worklist.rows.some(
+    ({ model }) => model !== undefined && DEMONSTRATION.test(model),
+  );
   at("cancel", "button").hidden = !isBusy;
   at("retry", "button").hidden = !worklist.rows.some(
     ({ state }) => state.kind === "failed" && state.canRetry,

@@ -14,8 +14,6 @@ import { createRowStore } from "./store.ts";
 import { createThumbnails } from "./thumbnails.ts";
 import { createWorklist, inOrder, type Row } from "./worklist.ts";
 
-/** The embedded model's id begins so. */
-const DEMONSTRATION = /^hybrid-small\b/;
 /** Rows that are made before the page may do something else. */
 const ROWS_AT_ONCE = 20;
 
@@ -189,7 +187,6 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
     case "captioned":
       worklist.caption(id, outcome.caption);
       if (hasWaitEnded()) sayProgress("It goes on.");
-      if (DEMONSTRATION.test(outcome.caption.model.id)) at("demo", "p").hidden = false;
       break;
     case "lost":
       worklist.change(id, { state: { kind: "lost" } });

@@ -33,6 +33,7 @@ const StoredRow: z.ZodMiniType<StoredRow> = z.object({
     z.object({ kind: z.literal("lost") }),
   ]),
   original: MaybeText,
+  model: MaybeText,
   needsReview: z.boolean(),
   text: z.string(),
   decision: z.enum(["open", "accepted", "decorative", "skipped"]),

@@ -1,5 +1,6 @@
 /** What is to be done on the desk: a row a picture, in what state it is, and what a person decided. No DOM, no network. */
 
+import type { Caption } from "../../client/index.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../../shared/limits.ts";
 
 /** Where a row's caption is. */
@@ -23,6 +24,8 @@ export interface Row {
   readonly state: RowState;
   /** As the model said it, shaped as alt text; undefined before. */
   readonly original: string | undefined;
+  /** Id of the model that said it. */
+  readonly model: string | undefined;
   readonly needsReview: boolean;
   /** As it is now: the person's. */
   readonly text: string;
@@ -42,7 +45,7 @@ export interface Worklist {
   /** Another window has changed it, and keeps it: nobody is told. Where a picture is under way there, it is none of ours. */
   adopt(row: Row): void;
   /** A caption has come. A text that a person has begun is theirs, and stays. */
-  caption(id: string, caption: { sha256: string; alt: string; needs_review: boolean; cached: boolean }): void;
+  caption(id: string, caption: Pick<Caption, "sha256" | "alt" | "needs_review" | "cached" | "model">): void;
   decide(id: string, decision: Decision): void;
   /** Takes the last decision back; the row it was about. */
   undo(): string | undefined;
@@ -88,6 +91,7 @@ export function createWorklist(): Worklist {
         sha256: undefined,
         state: { kind: "waiting" },
         original: undefined,
+        model: undefined,
         needsReview: false,
         text: "",
         decision: "open",
@@ -102,13 +106,14 @@ export function createWorklist(): Worklist {
         row.id === theirs.id ? { ...theirs, state: isUnderWay ? row.state : theirs.state } : row,
       );
     },
-    caption(id, { sha256, alt, needs_review, cached }) {
+    caption(id, { sha256, alt, needs_review, cached, model }) {
       const row = get(id);
       if (row === undefined) return;
       const isUntouched = row.text === "" || row.text === row.original;
       change(id, {
         sha256,
         original: alt,
+        model: model.id,
         needsReview: needs_review,
         state: { kind: "captioned", cached },
         ...(isUntouched ? { text: alt } : {}),

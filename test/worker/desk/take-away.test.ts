@@ -12,6 +12,7 @@ const rowOf = (name: string, text: string): Row => ({
   sha256: undefined,
   state: { kind: "captioned", cached: false },
   original: undefined,
+  model: "m",
   needsReview: false,
   text,
   decision: "accepted",
