@@ -1,10 +1,17 @@
-/** Finds pictures without text in CommonMark: `![](photo.jpg)`, `![][photo]`, and `<img>` in its HTML. */
+/**
+ * Finds pictures without text in CommonMark: `![](photo.jpg)`, `![][photo]`, and `<img>` in its HTML. Also in
+ * footnotes, as GitHub and most generators have them: to CommonMark alone `[^1]: ![](photo.jpg)` is a definition.
+ */
 
 import type { Definition, Nodes } from "mdast";
 import { fromMarkdown } from "mdast-util-from-markdown";
+import { gfmFootnoteFromMarkdown } from "mdast-util-gfm-footnote";
+import { gfmFootnote } from "micromark-extension-gfm-footnote";
 import type { Gap } from "./gap.ts";
 import { gapsInHtml } from "./html.ts";
 import { withoutTemplateCode } from "./template.ts";
+
+const FOOTNOTES = { extensions: [gfmFootnote()], mdastExtensions: [gfmFootnoteFromMarkdown()] };
 
 const MARK_CHARACTERS = "![".length;
 const BYTE_ORDER_MARK = "\uFEFF";
@@ -18,7 +25,7 @@ export function gapsInMarkdown(page: string): Gap[] {
   return behindMark(page, (text) => {
     const code = withoutTemplateCode(text);
     const markdown = code.replaceAll(OUTPUT, (output) => output.replaceAll(" ", BLANK));
-    const gaps = gapsInTree(fromMarkdown(markdown), markdown, (node, start, end, quotes) => {
+    const gaps = gapsInTree(fromMarkdown(markdown, FOOTNOTES), markdown, (node, start, end, quotes) => {
       if (node.type !== "html") return [];
       const html = withoutQuoteMarks(code.slice(start, end), quotes);
       return gapsInHtml(html).map((gap) => ({ ...gap, at: start + gap.at }));

@@ -2,12 +2,14 @@
 
 import type { Nodes } from "mdast";
 import { fromMarkdown } from "mdast-util-from-markdown";
+import { gfmFootnoteFromMarkdown } from "mdast-util-gfm-footnote";
 import {
   type MdxJsxAttribute,
   type MdxJsxFlowElement,
   type MdxJsxTextElement,
   mdxFromMarkdown,
 } from "mdast-util-mdx";
+import { gfmFootnote } from "micromark-extension-gfm-footnote";
 import { mdxjs } from "micromark-extension-mdxjs";
 import { VFileMessage } from "vfile-message";
 import { type Gap, PageError } from "./gap.ts";
@@ -31,7 +33,10 @@ export function gapsInMdx(page: string): Gap[] {
 
 function parsed(mdx: string): Nodes {
   try {
-    return fromMarkdown(mdx, { extensions: [mdxjs()], mdastExtensions: [mdxFromMarkdown()] });
+    return fromMarkdown(mdx, {
+      extensions: [mdxjs(), gfmFootnote()],
+      mdastExtensions: [mdxFromMarkdown(), gfmFootnoteFromMarkdown()],
+    });
   } catch (error) {
     if (!(error instanceof VFileMessage)) throw error;
     const place = error.place && ("start" in error.place ? error.place.start : error.place);

@@ -77,6 +77,7 @@ test.each([
   ["> - x ![](<a b.jpg> 'title')", "> - x ![of a b.jpg](<a b.jpg> 'title')"],
   ["![][cat]\n\n[cat]: cat.jpg", "![of cat.jpg][cat]\n\n[cat]: cat.jpg"],
   ["[![](a.jpg)](b.html)", "[![of a.jpg](a.jpg)](b.html)"],
+  ["x[^1]\n\n[^1]: ![](a)\n\n    ![](b)", "x[^1]\n\n[^1]: ![of a](a)\n\n    ![of b](b)"],
   ["text <img src=a> text", 'text <img alt="of a" src=a> text'],
   ["- x\n\n  <p>\n  <img src=a>\n  </p>", '- x\n\n  <p>\n  <img alt="of a" src=a>\n  </p>'],
   ["> <p>\n> <img\n>  src=a>\n> </p>", '> <p>\n> <img alt="of a"\n>  src=a>\n> </p>'],
@@ -118,6 +119,7 @@ test.each([
     '---\ntitle: x\n---\nimport X from "x"\n\n<X>\n  text <img alt="of a"\n    src="a"\n  />\n\n  ![of b](b)\n</X>\n',
   ],
   ["    ![](a)", "    ![of a](a)"],
+  ["x[^1]\n\n[^1]: ![](a)", "x[^1]\n\n[^1]: ![of a](a)"],
   ["\uFEFF# ü\n\n![](a)", "\uFEFF# ü\n\n![of a](a)"],
   [
     "<p style={{ color: 'red' }}>{x}<img src='a' className={x} /></p>",
