@@ -74,6 +74,8 @@ export interface Captioner {
   ): Promise<Result<CaptionerAnswer>>;
   /** Decodes in every lane and runs the model at every batch size that costs a first time: no caller pays for it. */
   warmUp(): Promise<void>;
+  /** Whether a picture could be captioned now: its engine may be on other machines. */
+  isReady(): Promise<boolean>;
   /** Pictures that wait for a forward pass. */
   readonly queueDepth: number;
   /** How long they will keep the engine busy, seconds. */
@@ -185,6 +187,7 @@ export function createCaptioner({
       }
       await warmUp(engine, new Set(engine.buckets ?? [1, maxBatchSize]));
     },
+    isReady: async () => (await engine.isReachable?.()) ?? true,
     get queueDepth() {
       return batcher.queueDepth;
     },

@@ -40,5 +40,7 @@ export interface Engine {
     options: DecodingOptions,
     signal?: AbortSignal,
   ): Promise<TokenSequence[]>;
+  /** Whether any server that it computes on answers just now; absent where it computes in this process. Never rejects. */
+  isReachable?(): Promise<boolean>;
   close(): Promise<void>;
 }

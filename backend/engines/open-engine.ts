@@ -65,15 +65,25 @@ function withFailures(engine: Engine): Engine {
   };
 }
 
-function failureOf({ failure }: TritonError): Failure | undefined {
+function failureOf({ failure, message: reason }: TritonError): Failure | undefined {
   switch (failure) {
     case "overloaded":
-      return { code: "overloaded", detail: "The inference servers are at capacity.", retryAfterSeconds: 1 };
+      return {
+        code: "overloaded",
+        detail: "The inference servers are at capacity.",
+        retryAfterSeconds: 1,
+        reason,
+      };
     case "timeout":
-      return { code: "deadline-exceeded", detail: "The inference servers did not answer in time." };
+      return { code: "deadline-exceeded", detail: "The inference servers did not answer in time.", reason };
     case "unreachable":
     case "not-loaded":
-      return { code: "unavailable", detail: "No inference server is available.", retryAfterSeconds: 5 };
+      return {
+        code: "unavailable",
+        detail: "No inference server is available.",
+        retryAfterSeconds: 5,
+        reason,
+      };
     default:
       return undefined;
   }

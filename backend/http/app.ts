@@ -4,7 +4,7 @@ import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
-import { methodNotAllowedResponse, problemResponse } from "../../shared/problem.ts";
+import { type Failure, methodNotAllowedResponse, problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 
@@ -13,6 +13,12 @@ export interface AppOptions extends CaptionRouteOptions {
   /** Bearer token of callers; absent where only loopback can call. */
   readonly secret?: string | undefined;
 }
+
+const NO_ENGINE: Failure = {
+  code: "unavailable",
+  detail: "No inference server is available.",
+  retryAfterSeconds: 5,
+};
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -36,7 +42,10 @@ export function createApp(options: AppOptions): Hono<Scope> {
   });
 
   app.get("/healthz", (c) => c.json({ status: "alive" }));
-  app.get("/readyz", (c) => (isDraining() ? problemResponse(SHUTTING_DOWN) : c.json({ status: "ready" })));
+  app.get("/readyz", async (c) => {
+    if (isDraining()) return problemResponse(SHUTTING_DOWN);
+    return (await captioner.isReady()) ? c.json({ status: "ready" }) : problemResponse(NO_ENGINE);
+  });
 
   if (options.secret !== undefined) app.use(requireSecret(options.secret));
   app.get("/v1/model", (c) => c.json(captioner.model));
@@ -60,7 +69,12 @@ function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
     const line = { request_id: requestId, method: c.req.method, route: c.req.path, status: c.res.status, ms };
     const outcome = c.get("outcome");
     if (outcome === undefined) log.debug(line, "request");
-    else log.info({ ...line, outcome, reason: c.get("reason") }, "caption");
+    else {
+      const reason = c.get("reason");
+      // Of a picture that cannot be read the reason is known as well.
+      const isOurs = reason !== undefined && c.res.status >= 500;
+      log[isOurs ? "warn" : "info"]({ ...line, outcome, reason }, "caption");
+    }
   };
 }
 

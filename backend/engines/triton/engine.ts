@@ -34,6 +34,8 @@ export interface TritonEngineOptions {
 
 /** One runs while the next is on its way. */
 const CALLS_PER_ENDPOINT = 2;
+/** A probe of Kubernetes waits for a second. */
+const REACHABLE_TIMEOUT_MS = 500;
 
 /**
  * Checks every server before it returns. Servers that cannot be reached are forgiven while one can: every call names the
@@ -90,6 +92,13 @@ export async function createTritonEngine({
           logProbabilities: logProbabilities.slice(0, options.maxNewTokens),
         }));
       });
+    },
+    async isReachable() {
+      const deadline = Date.now() + REACHABLE_TIMEOUT_MS;
+      const answers = await Promise.all(
+        clients.map((client) => client.modelReady(batched.name, version, { deadline }).catch(() => false)),
+      );
+      return answers.includes(true);
     },
     close: async () => close(),
   };

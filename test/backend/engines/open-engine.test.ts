@@ -33,6 +33,8 @@ test("the configured engine answers as the other does; a Triton server stands fo
   const refused = await remote?.generate(pixels, shape[0], greedy).catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(FailureError);
   expect((refused as FailureError).failure.code).toMatch(/^(overloaded|unavailable)$/);
+  // For the log: whoever operates several servers wants to know which one, and what it said.
+  expect((refused as FailureError).failure.reason).toContain(server.endpoint);
   await Promise.all([own?.close(), remote?.close()]);
 });
 

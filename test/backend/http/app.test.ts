@@ -1,13 +1,13 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { createCaptioner } from "../../../backend/captioner/captioner.ts";
 import { createAdmission } from "../../../backend/http/admission.ts";
 import { createApp } from "../../../backend/http/app.ts";
-import { createLog } from "../../../backend/telemetry/log.ts";
+import { createLog, type Logger } from "../../../backend/telemetry/log.ts";
 import { createMetrics } from "../../../backend/telemetry/metrics.ts";
 import type { CaptionTrace } from "../../../backend/telemetry/tracing.ts";
 import { decodeModelId } from "../../../shared/backend-protocol.ts";
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
-import { Problem } from "../../../shared/problem.ts";
+import { FailureError, Problem } from "../../../shared/problem.ts";
 import { BackendModel } from "../../../shared/schema.ts";
 import { createFakeEngine, type FakeEngine, fakeTokenizer } from "../../support/fake-engine.ts";
 import { jpegPicture, refusedPictures } from "../../support/pictures.ts";
@@ -16,6 +16,7 @@ const SECRET = "a-secret-of-enough-length";
 
 let engine: FakeEngine;
 let app: ReturnType<typeof createApp>;
+let log: Logger;
 let draining: boolean;
 let traces: CaptionTrace[];
 let picture: Uint8Array<ArrayBuffer>;
@@ -28,6 +29,7 @@ function start({
   id = "test/fake",
 } = {}) {
   engine = createFakeEngine({ id });
+  log = createLog("silent");
   draining = false;
   traces = [];
   const admission = createAdmission({ maxRequests, maxHeldBytes });
@@ -47,7 +49,7 @@ function start({
     admission,
     metrics,
     tracing: { record: (trace) => void traces.push(trace), close: async () => {} },
-    log: createLog("silent"),
+    log,
     secret,
     requestTimeoutMs,
     isDraining: () => draining,
@@ -255,6 +257,27 @@ test("while draining, new work is refused and readiness says so; liveness does n
   expect((await problem(await post(picture))).code).toBe("shutting-down");
   expect((await app.request("/readyz")).status).toBe(503);
   expect((await app.request("/healthz")).status).toBe(200);
+});
+
+test("while the engine's servers cannot be reached, readiness says so; liveness does not", async () => {
+  engine.isReachable = async () => false;
+  const response = await app.request("/readyz");
+  expect((await problem(response)).code).toBe("unavailable");
+  expect((await app.request("/healthz")).status).toBe(200);
+  engine.isReachable = async () => true;
+  expect((await app.request("/readyz")).status).toBe(200);
+});
+
+test("what lies behind a failure is a warning in the log, and not in the answer", async () => {
+  const warned = vi.spyOn(log, "warn");
+  const reason = "Triton at 10.1.2.3:8001: not reachable";
+  engine.failNext(new FailureError({ code: "unavailable", detail: "No server.", reason }));
+  expect(JSON.stringify(await problem(await post(picture)))).not.toContain("10.1.2.3");
+  await post("text");
+  expect(warned).toHaveBeenCalledExactlyOnceWith(
+    expect.objectContaining({ status: 503, outcome: "unavailable", reason }),
+    "caption",
+  );
 });
 
 test("/v1/model describes the model", async () => {

@@ -232,6 +232,18 @@ describe("when it goes wrong", () => {
       .toHaveLength(1);
   });
 
+  test("it can be reached while one of its servers has the model in this revision", async () => {
+    const { servers, engine } = await running(2);
+    const [first, second] = servers as [TritonStandIn, TritonStandIn];
+    await first.kill();
+    expect(await engine.isReachable?.()).toBe(true);
+    await second.kill();
+    expect(await engine.isReachable?.()).toBe(false);
+    await start(await repositoryOf(await tinyBundle({ adapted: true })), portOf(first));
+    await start(await repositoryOf(await tinyBundle()), portOf(second));
+    await expect.poll(() => engine.isReachable?.(), { timeout: 60_000 }).toBe(true);
+  });
+
   test("a server that comes back with another revision answers nothing", async () => {
     const { server, engine } = await running();
     await server.kill();
@@ -239,6 +251,7 @@ describe("when it goes wrong", () => {
     await expect
       .poll(() => engine.generate(noise(1), 1, GREEDY).catch((error) => error.failure), { timeout: 60_000 })
       .toBe("not-loaded");
+    expect(await engine.isReachable?.()).toBe(false);
   });
 
   test("two servers share the work, and one that is killed under load loses no answer", async () => {
