@@ -36,6 +36,15 @@ export const ApiKeyRecord = z.object({
 });
 export type ApiKeyRecord = z.infer<typeof ApiKeyRecord>;
 
+/** Reads what KV holds; undefined where that is no record that this version knows. */
+export function parseApiKeyRecord(text: string): ApiKeyRecord | undefined {
+  try {
+    return ApiKeyRecord.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
 const SECRET_BYTES = 32;
 const ID_BYTES = 8;
 const KEY = /^ate_([0-9a-f]{16})_([0-9a-f]{64})$/;

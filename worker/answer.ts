@@ -1,7 +1,7 @@
 /** Turns what the captioner answered into the HTTP answers of the public API. */
 
 import { toCaption } from "../shared/caption.ts";
-import { problemResponse } from "../shared/problem.ts";
+import { FailureError } from "../shared/problem.ts";
 import type { Result } from "../shared/result.ts";
 import type { ReviewRule } from "../shared/review.ts";
 import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
@@ -15,9 +15,9 @@ export interface AnswerParts {
   readonly scope: RequestScope;
 }
 
-/** 200 with a `Caption`, or the problem. */
+/** 200 with a `Caption`. @throws {FailureError} where there is none */
 export function captionResponse({ sha256, options, outcome, scope }: AnswerParts): Response {
-  if (!outcome.ok) return problemResponse(outcome.failure);
+  if (!outcome.ok) throw new FailureError(outcome.failure);
   const { generated, provenance, review } = outcome.value;
   scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
   const { body, etag } = render({

@@ -7,7 +7,7 @@ import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
 import { FailureError, methodNotAllowedResponse, problemResponse } from "../shared/problem.ts";
 import type { AppEnv } from "./request/context.ts";
 import { logRequest } from "./request/log.ts";
-import { openScope, outlived } from "./request/scope.ts";
+import { noteProblem, openScope, outlived } from "./request/scope.ts";
 import { BATCH_PATH, postBatch } from "./routes/batch.ts";
 import { CAPTION_PATH, CAPTIONS_PATH, deleteCaption, getCaption, postCaption } from "./routes/captions.ts";
 import { getHealth, getReadiness, HEALTH_PATH, READINESS_PATH } from "./routes/health.ts";
@@ -58,6 +58,7 @@ export function createApp(services: Services): Hono<AppEnv> {
     const { res, error, req } = context;
     for (const [name, value] of scope.headers) res.headers.set(name, value);
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
+    if (error instanceof FailureError) noteProblem(scope, error.failure.code);
     const unexpected = error instanceof FailureError ? undefined : error;
     const { method, path: route } = req;
     const log = () =>

@@ -54,7 +54,10 @@ export function createKeyGate(parts: {
     if (key === undefined) {
       throw new FailureError({ code: "unauthorized", detail: "Send a key: Authorization: Bearer ate_..." });
     }
-    const verdict = await keyRing.verify(key, () => strangers.mayAsk(address));
+    const verdict = await keyRing.verify(key, {
+      mayAsk: () => strangers.mayAsk(address),
+      warn: (warning) => scope.log.warnings.push(warning),
+    });
     switch (verdict.kind) {
       case "valid":
         return verdict.record;
@@ -128,7 +131,7 @@ export function createKeyGate(parts: {
 
   return {
     async holderOf(id, needed, scope) {
-      const record = await keyRing.record(id);
+      const record = await keyRing.record(id, { warn: (warning) => scope.log.warnings.push(warning) });
       if (record === "unknown-now") return record;
       return record !== "absent" && record.scopes.includes(needed) ? callerOf(record, scope) : "revoked";
     },

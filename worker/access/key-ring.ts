@@ -5,7 +5,13 @@
  */
 
 import { LRUCache } from "lru-cache";
-import { ApiKeyRecord, apiKeyStorageKey, hashSecret, parseApiKey } from "../../shared/api-key.ts";
+import {
+  type ApiKeyRecord,
+  apiKeyStorageKey,
+  hashSecret,
+  parseApiKey,
+  parseApiKeyRecord,
+} from "../../shared/api-key.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
 
 const FRESH_MS = 60_000;
@@ -22,9 +28,14 @@ export type KeyVerdict =
 
 export interface KeyRing {
   /** What a key is worth; `mayAsk` says whether KV is read for a key that is not known here. */
-  verify(key: string, mayAsk: () => boolean): Promise<KeyVerdict>;
+  verify(key: string, asked: Asked & { readonly mayAsk: () => boolean }): Promise<KeyVerdict>;
   /** The record of a key that was let in before, for work that goes on without it. */
-  record(id: string): Promise<ApiKeyRecord | "absent" | "unknown-now">;
+  record(id: string, asked: Asked): Promise<ApiKeyRecord | "absent" | "unknown-now">;
+}
+
+interface Asked {
+  /** Told why a record could not be read. */
+  readonly warn: (warning: string) => void;
 }
 
 interface Remembered {
@@ -47,22 +58,32 @@ export function createKeyRing(options: {
   /** Ids that were not there, by when that was read. */
   const absent = new LRUCache<string, number>({ max: MAX_ABSENT });
 
-  async function read(id: string): Promise<Remembered | "absent" | "unknown-now"> {
+  async function read(id: string, warn: Asked["warn"]): Promise<Remembered | "absent" | "unknown-now"> {
     try {
       const text = await within(timeoutMs, namespace.get(apiKeyStorageKey(id)));
-      if (text === TIMED_OUT) return "unknown-now";
-      return text === null ? "absent" : { record: ApiKeyRecord.parse(JSON.parse(text)), readAt: now() };
-    } catch {
-      return "unknown-now";
+      if (text === null) return "absent";
+      const record = text === TIMED_OUT ? undefined : parseApiKeyRecord(text);
+      if (record !== undefined) return { record, readAt: now() };
+      warn(
+        text === TIMED_OUT
+          ? "key is slow"
+          : `key failed: the record of ${id} is none that this version reads`,
+      );
+    } catch (error) {
+      warn(`key failed: ${error instanceof Error ? error.message : "unknown"}`);
     }
+    return "unknown-now";
   }
 
-  async function find(id: string, mayAsk: () => boolean): Promise<Found> {
+  async function find(
+    id: string,
+    { mayAsk, warn }: Asked & { readonly mayAsk: () => boolean },
+  ): Promise<Found> {
     const known = remembered.get(id);
     if (known !== undefined && now() - known.readAt < FRESH_MS) return known;
     if (known === undefined && now() - (absent.get(id) ?? -FRESH_MS) < FRESH_MS) return "absent";
     if (known === undefined && !mayAsk()) return "not-asked";
-    const found = await read(id);
+    const found = await read(id, warn);
     switch (found) {
       case "unknown-now":
         return known !== undefined && now() - known.readAt < STALE_MS ? known : found;
@@ -77,15 +98,15 @@ export function createKeyRing(options: {
   }
 
   return {
-    async record(id) {
-      const found = await find(id, () => true);
+    async record(id, { warn }) {
+      const found = await find(id, { mayAsk: () => true, warn });
       if (found === "unknown-now" || found === "absent") return found;
       return found === "not-asked" ? "unknown-now" : found.record;
     },
-    async verify(key, mayAsk) {
+    async verify(key, asked) {
       const parts = parseApiKey(key);
       if (parts === undefined) return { kind: "invalid" };
-      const [found, presented] = await Promise.all([find(parts.id, mayAsk), hashSecret(parts.secret)]);
+      const [found, presented] = await Promise.all([find(parts.id, asked), hashSecret(parts.secret)]);
       if (found === "unknown-now" || found === "not-asked") return { kind: found };
       const record = found === "absent" ? undefined : found.record;
       const expected = record === undefined ? NO_HASH : Uint8Array.fromHex(record.secret_sha256);

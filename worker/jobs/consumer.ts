@@ -14,7 +14,13 @@ import { generationOptions } from "../intake/options.ts";
 import { toPicture } from "../intake/picture-request.ts";
 import { BusyHostError } from "../intake/url/fetch-picture.ts";
 import { logRequest } from "../request/log.ts";
-import { type Background, openScope, type RequestScope, withDeadline } from "../request/scope.ts";
+import {
+  type Background,
+  noteProblem,
+  openScope,
+  type RequestScope,
+  withDeadline,
+} from "../request/scope.ts";
 import type { Services } from "../services.ts";
 import { type ByteBudget, createByteBudget } from "./byte-budget.ts";
 import type { CaptionJob, ItemReport, Pause, TakenChunk } from "./caption-job.ts";
@@ -102,6 +108,7 @@ async function consume(
     return;
   }
   const { job, chunk } = parsed.data;
+  scope.log.job = job;
   const stub = services.jobs.getByName(job);
   try {
     if (isDead) await stub.giveUp(chunk);
@@ -200,6 +207,7 @@ async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
   } catch (error) {
     const failure = failureOf(error, work.scope);
     const { code } = failure;
+    noteProblem(work.scope, code);
     if (error instanceof BusyHostError) {
       const ms = Math.min(
         Math.max(error.retryAfterMs ?? RETRY_DELAY_MS, MIN_HOST_PAUSE_MS),

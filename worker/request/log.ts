@@ -23,7 +23,7 @@ export function logRequest(options: {
   const { leastSevere, scope, method, route, status, error } = options;
   const level = status >= 500 ? "error" : scope.log.warnings.length > 0 ? "warn" : "info";
   if (SEVERITIES.indexOf(level) < SEVERITIES.indexOf(leastSevere)) return;
-  const { tier, keyId, bytes, warnings } = scope.log;
+  const { tier, keyId, bytes, job, warnings, problems } = scope.log;
   const cut = (text: string) => text.slice(0, MAX_LOGGED_CHARACTERS);
   const line = {
     level,
@@ -35,7 +35,9 @@ export function logRequest(options: {
     status,
     tier,
     key_id: keyId,
+    job,
     bytes,
+    ...(problems.size > 0 ? { problems: Object.fromEntries(problems) } : {}),
     legs_ms: Object.fromEntries(Array.from(scope.timings, ([leg, ms]) => [leg, Math.round(ms * 10) / 10])),
     ...(warnings.length > 0 ? { warnings: warnings.slice(0, MAX_LOGGED_WARNINGS).map(cut) } : {}),
     ...(error === undefined

@@ -1,6 +1,7 @@
 /** What belongs to one request and is handed down to whatever works for it: identity, deadline, timings, log line. */
 
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
+import type { ProblemCode } from "../../shared/problem.ts";
 
 /** The part of a Workers execution context that we use. */
 export interface Background {
@@ -26,7 +27,15 @@ export interface RequestScope {
   /** Headers of the answer to come. An answer that is made with them takes them out: see `takeHeaders`. */
   readonly headers: Map<string, string>;
   /** Fields of this request's log line; `tier` is the cache tier that answered, or `none`. */
-  readonly log: { tier?: string; keyId?: string; bytes?: number; warnings: string[] };
+  readonly log: {
+    tier?: string;
+    keyId?: string;
+    bytes?: number;
+    job?: string;
+    readonly warnings: string[];
+    /** How often each failure was told: that of the request, or those of its items. */
+    readonly problems: Map<ProblemCode, number>;
+  };
 }
 
 const REQUEST_ID = /^[\w.-]{1,64}$/;
@@ -68,8 +77,13 @@ export function openScope(options: {
       [REQUEST_ID_HEADER, id],
       ["x-content-type-options", "nosniff"],
     ]),
-    log: { warnings: [] },
+    log: { warnings: [], problems: new Map() },
   };
+}
+
+/** Counts a failure for the log line: several have one status, and items of a batch have none. */
+export function noteProblem({ log: { problems } }: RequestScope, code: ProblemCode): void {
+  problems.set(code, (problems.get(code) ?? 0) + 1);
 }
 
 /** The same request with a deadline of its own, for one of many parts. */

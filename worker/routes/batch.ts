@@ -22,7 +22,7 @@ import {
   toPicture,
 } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
-import { type RequestScope, withDeadline } from "../request/scope.ts";
+import { noteProblem, type RequestScope, withDeadline } from "../request/scope.ts";
 
 /** Where this is: for the router, and as the OpenAPI document writes it. */
 export const BATCH_PATH = { route: "/v1/captions/batch", document: "/v1/captions/batch" } as const;
@@ -100,7 +100,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
   const expected = refuseMetadata(metadata);
   if (expected !== undefined) {
     const detail = `metadata: ${expected}`;
-    return encoded({ index, status: "error", problem: toProblem({ code: "bad-request", detail }) });
+    return failedLine({ index }, { code: "bad-request", detail }, run);
   }
   const base = { index, ...(metadata === undefined ? {} : { metadata }) };
   try {
@@ -110,7 +110,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
       parseWith(BatchItem, withoutNulls(item), "bad-request"),
       run,
     );
-    if (!outcome.ok) return encoded({ ...base, status: "error", problem: toProblem(outcome.failure) });
+    if (!outcome.ok) return failedLine(base, outcome.failure, run);
     const { generated, provenance, review } = outcome.value;
     const cached = provenance.kind === "hit";
     const maxLength = run.options.max_length;
@@ -118,8 +118,17 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
     return encoded({ ...base, ...caption, status: cached ? "cached" : "generated" });
   } catch (error) {
     const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);
-    return encoded({ ...base, status: "error", problem: toProblem(failure) });
+    return failedLine(base, failure, run);
   }
+}
+
+function failedLine(
+  base: Pick<BatchLine, "index" | "metadata">,
+  failure: Failure,
+  { scope }: BatchRun,
+): Uint8Array {
+  noteProblem(scope, failure.code);
+  return encoded({ ...base, status: "error", problem: toProblem(failure) });
 }
 
 function encoded(line: BatchLine): Uint8Array {

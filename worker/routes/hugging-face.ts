@@ -5,7 +5,7 @@ import { contentHash } from "../../shared/content-hash.ts";
 import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
 import { parseImageToText, wantsObject } from "../../shared/intake/image-to-text.ts";
 import { MAX_IMAGE_BYTES, MAX_JSON_BYTES } from "../../shared/limits.ts";
-import { FailureError, PROBLEM_CONTENT_TYPE, Problem, problemResponse } from "../../shared/problem.ts";
+import { FailureError, PROBLEM_CONTENT_TYPE, Problem } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { cacheStatus } from "../answer.ts";
 import type { CurrentModel } from "../backends/current-model.ts";
@@ -55,7 +55,7 @@ export function postImageToText(parts: {
       caller,
       scope: withDeadline(scope, captionTimeoutMs),
     });
-    if (!outcome.ok) return problemResponse(outcome.failure);
+    if (!outcome.ok) throw new FailureError(outcome.failure);
     const { generated, provenance } = outcome.value;
     scope.log.tier = provenance.kind === "hit" ? provenance.tier : "none";
     const output = { generated_text: generated.caption };

@@ -4,6 +4,7 @@ import { type ApiKeyScope, apiKeyStorageKey, createApiKey } from "../../../share
 import { Problem } from "../../../shared/problem.ts";
 import { fakeNetwork } from "../support/backends.ts";
 import { startEdge } from "../support/edge.ts";
+import { textOf } from "../support/edge-test.ts";
 import { newPicture } from "../support/pictures.ts";
 
 beforeEach(() => {
@@ -85,7 +86,9 @@ describe("keys", () => {
     const KEYS = {
       get: (id: string) => (down ? Promise.reject(new Error("KV is down")) : env.KEYS.get(id)),
     };
-    const edge = startEdge({ ...KEYED, KEYS, LOG_LEVEL: "silent" });
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const edge = startEdge({ ...KEYED, KEYS, LOG_LEVEL: "warn" });
     const { key } = await issueKey();
     const { key: unseen } = await issueKey();
     await edge.fetch("/v1/captions", post(bearer(key)));
@@ -96,6 +99,21 @@ describe("keys", () => {
     const response = await edge.fetch("/v1/captions", post(bearer(unseen)));
     expect(response.status).toBe(503);
     expect(response.headers.get("retry-after")).toBe("5");
+    const failed = { warnings: ["key failed: KV is down"] };
+    expect(JSON.parse(String(warn.mock.calls[0]?.[0]))).toMatchObject({ status: 200, ...failed });
+    expect(JSON.parse(String(error.mock.calls[0]?.[0]))).toMatchObject({ status: 503, ...failed });
+  });
+
+  test("a record that cannot be read is named in the log", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { key, record } = await issueKey();
+    await env.KEYS.put(
+      apiKeyStorageKey(record.id),
+      JSON.stringify({ ...record, scopes: ["of-a-newer-version"] }),
+    );
+    expect((await startEdge(KEYED).fetch("/v1/captions", post(bearer(key)))).status).toBe(503);
+    const { warnings } = JSON.parse(String(error.mock.calls[0]?.[0]));
+    expect(warnings).toEqual([`key failed: the record of ${record.id} is none that this version reads`]);
   });
 
   test("the log names the key by its id, and holds no secret", async () => {
@@ -122,6 +140,23 @@ test("the log also has what went wrong after the answer", async () => {
   expect((await edge.fetch("/v1/captions", post())).status).toBe(200);
   const line = JSON.parse(String(warn.mock.calls[0]?.[0]));
   expect(line.warnings).toContain("kv failed: KV is full");
+});
+
+test("the log tells apart what has one status, of a batch's items too", async () => {
+  const info = vi.spyOn(console, "info").mockImplementation(() => {});
+  const edge = startEdge({ ...KEYED, LOG_LEVEL: "info" });
+  const { key } = await issueKey({ daily_quota: 1 });
+  await edge.fetch("/v1/captions", post(bearer(key)));
+  await edge.fetch("/v1/captions", post(bearer(key)));
+  const items = [{ sha256: "0".repeat(64) }, { image: "AAAA" }, { sha256: "1".repeat(64) }];
+  const body = JSON.stringify({ items });
+  await textOf(await edge.fetch("/v1/captions/batch", { method: "POST", headers: bearer(key), body }));
+  const [captioned, ...failed] = info.mock.calls.map(([line]) => JSON.parse(String(line)));
+  expect(captioned).not.toHaveProperty("problems");
+  expect(failed).toMatchObject([
+    { status: 429, problems: { "quota-exceeded": 1 } },
+    { status: 200, problems: { "not-captioned": 2, "not-an-image": 1 } },
+  ]);
 });
 
 describe("limits", () => {

@@ -66,6 +66,21 @@ test("a captioner that is busy slows the job by its Retry-After, and costs no it
   expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 5, failed: 0 });
 });
 
+test("the log says which job was worked on, and what held its items up", async () => {
+  network().backend(CAPTIONER_HOST).answer = busy;
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const { id } = await jobOf(await postJob(edge, items(serve(1))));
+  const batch = createMessageBatch("caption-jobs", [
+    { id: "1", timestamp: new Date(), attempts: 1, body: { job: id, chunk: 0 } },
+  ]);
+  const info = vi.spyOn(console, "info").mockImplementation(() => {});
+  const fresh = { ...env, ACCESS: "keys", LOG_LEVEL: "info", BACKEND_URLS: `http://${CAPTIONER_HOST}` };
+  await worker.queue(batch, fresh as Bindings, createExecutionContext());
+  const line = JSON.parse(String(info.mock.calls[0]?.[0]));
+  expect(line).toMatchObject({ method: "QUEUE", status: 200, job: id, problems: { overloaded: 1 } });
+});
+
 test("hosts that declare no length slow nobody: their pictures hold only their own bytes once they are there", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const areFourThere = Promise.withResolvers<void>();
