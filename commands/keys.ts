@@ -20,6 +20,7 @@ import {
   createApiKey,
   DEFAULT_API_KEY_SCOPES,
   parseApiKey,
+  parseApiKeyRecord,
 } from "../shared/api-key.ts";
 import { CommandError, runCommand, UsageError, userPath } from "./command-line.ts";
 import { printable, printableField } from "./terminal-text.ts";
@@ -82,7 +83,10 @@ interface Store {
   delete(key: string): Promise<void>;
 }
 
-async function main(given: { options: Options; arguments: z.output<typeof Arguments> }): Promise<undefined> {
+async function main(given: {
+  options: Options;
+  arguments: z.output<typeof Arguments>;
+}): Promise<number | undefined> {
   const { options } = given;
   const persistTo = options["persist-to"];
   const store = wranglerStore({
@@ -95,8 +99,7 @@ async function main(given: { options: Options; arguments: z.output<typeof Argume
       await create(store, options);
       return;
     case "list":
-      await list(store, options.json);
-      return;
+      return list(store, options.json);
     case "revoke":
       await revoke(store, keyOrId);
       return;
@@ -113,12 +116,23 @@ async function create(store: Store, options: Options): Promise<void> {
   if (!json) console.error(`This is the only time the key is shown. Its id is ${record.id}.`);
 }
 
-async function list(store: Store, json: boolean): Promise<void> {
+async function list(store: Store, json: boolean): Promise<number> {
   const storageKeys = await store.list();
   // Not on standard output, where each line is a key.
   if (storageKeys.length === 0) console.error("There are no keys.");
+  let exitCode = 0;
   for (const storageKey of storageKeys) {
-    const { secret_sha256: _kept, ...shown } = ApiKeyRecord.parse(JSON.parse(await store.get(storageKey)));
+    const record = parseApiKeyRecord(await store.get(storageKey));
+    if (record === undefined) {
+      const id = printable(storageKey.slice(API_KEY_STORAGE_PREFIX.length));
+      // A location may list for a minute what was deleted elsewhere.
+      console.error(
+        `${id}: it has no record that can be read. Where it was not just revoked, revoke it and create another.`,
+      );
+      exitCode = 1;
+      continue;
+    }
+    const { secret_sha256: _kept, ...shown } = record;
     const { id, name, scopes, daily_quota, created_at } = shown;
     console.log(
       json
@@ -126,6 +140,7 @@ async function list(store: Store, json: boolean): Promise<void> {
         : [id, created_at, scopes.join(","), `${daily_quota}/day`, printableField(name)].join("\t"),
     );
   }
+  return exitCode;
 }
 
 async function revoke(store: Store, keyOrId: string): Promise<void> {

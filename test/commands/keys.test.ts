@@ -1,7 +1,10 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
+import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../../local/wrangler.ts";
 import { runCommand } from "../support/run-command.ts";
 
 test("what wrangler complains of is readable where its colours cannot be shown", async () => {
@@ -17,6 +20,21 @@ test("what wrangler complains of is readable where its colours cannot be shown",
   expect(status).toBe(1);
   expect(stderr).toMatch(/^wrangler kv key list failed: .*\[ERROR\].*CLOUDFLARE_API_TOKEN/);
   expect(stderr).not.toContain("u001b");
+});
+
+test("a record that cannot be read hides no other key", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "keys-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const id = "0".repeat(16);
+  const put = ["kv", "key", "put", `key/${id}`, "{", "--binding", "KEYS", "--local", "--persist-to", folder];
+  await promisify(execFile)(process.execPath, [WRANGLER_SCRIPT, ...put], {
+    env: { ...process.env, ...QUIET_WRANGLER },
+  });
+  await runCommand("keys", ["create", "--name", "sound", "--persist-to", folder]);
+  const { stdout, stderr, status } = await runCommand("keys", ["list", "--persist-to", folder]);
+  expect(stdout).toMatch(/\tsound\n$/);
+  expect(stderr).toContain(`${id}: it has no record that can be read.`);
+  expect(status).toBe(1);
 });
 
 test("a new key stands alone on standard output, where a script takes it from", async () => {
