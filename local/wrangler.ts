@@ -9,7 +9,7 @@ export const WRANGLER_SCRIPT = resolve(
   "../bin/wrangler.js",
 );
 
-/** No telemetry, no update check, no question, no look-up of where this machine is. */
+/** No telemetry, no update check, no question, no look-up of where this machine is, no memory of requests. */
 export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_SEND_ERROR_REPORTS: "false",
@@ -17,4 +17,6 @@ export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   WRANGLER_WRITE_LOGS: "false",
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   CI: "true",
+  // Traces of every request, its whole address included, in a database that only grows.
+  X_LOCAL_OBSERVABILITY: "false",
 };

@@ -3,8 +3,8 @@
  * and an upgrade of the bundle, each as docs/run.md says.
  */
 
-import { readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
@@ -114,6 +114,10 @@ test("a new bundle on one backend after the other: the old caption is not served
     caption = Caption.parse(await (await ask(picture)).json());
   }
   expect(caption).toMatchObject({ model: { id: bundle.manifest.id, revision: bundle.manifest.revision } });
+});
+
+test("of requests nothing is kept here: wrangler would, with their prompts, for ever", async () => {
+  expect(await readdir(join(edge.state, "v3"))).not.toContain("observability");
 });
 
 test("the day's quota ends new captions, and what was captioned is still answered", async () => {
