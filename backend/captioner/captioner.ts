@@ -54,7 +54,7 @@ export interface CaptionerAnswer {
 }
 
 export interface StageTimings {
-  /** When decoding began, milliseconds since the epoch; the stages follow each other without a gap. */
+  /** When decoding began, on the clock of `performance.now()`; the stages follow each other without a gap. */
   readonly startedAtMs: number;
   readonly decodeMs: number;
   readonly queueMs: number;
@@ -152,7 +152,7 @@ export function createCaptioner({
       caption: tokenizer.decode([...decoding.promptIds, ...tokenIds]).trim(),
       score: geometricMean(logProbabilities),
       ...(pictureScore !== undefined && { picture_score: pictureScore }),
-      timings: { startedAtMs: performance.timeOrigin + startedAt, decodeMs, queueMs, inferenceMs },
+      timings: { startedAtMs: startedAt, decodeMs, queueMs, inferenceMs },
     });
   }
 

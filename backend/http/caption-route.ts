@@ -81,8 +81,8 @@ export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope>
       tracing.record({
         traceparent: c.req.header("traceparent"),
         requestId: c.get("requestId"),
-        startedAtMs: performance.timeOrigin + startedAt,
-        endedAtMs: performance.timeOrigin + endedAt,
+        startedAtMs: startedAt,
+        endedAtMs: endedAt,
         status,
         outcome,
         timings,

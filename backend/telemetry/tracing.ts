@@ -32,7 +32,7 @@ import type { StageTimings } from "../captioner/captioner.ts";
 import type { Logger } from "./log.ts";
 import type { Outcome } from "./metrics.ts";
 
-/** One request that was answered; times are milliseconds since the epoch. */
+/** One request that was answered; times are those of `performance.now()`. */
 export interface CaptionTrace {
   readonly traceparent: string | undefined;
   readonly requestId: string;
@@ -58,7 +58,8 @@ const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Sends spans to `endpoint`/v1/traces; a collector that fails is logged and never waited for. */
 export function createTracing({ endpoint, log }: { endpoint: string; log: Logger }): Tracing {
-  const warn = (message: string, ...details: unknown[]) => log.warn({ details }, message);
+  const warn = (reason: string, ...details: unknown[]) =>
+    log.warn({ reason, details }, "traces are lost: OTEL_EXPORTER_OTLP_ENDPOINT");
   const silent = () => {};
   diag.setLogger(
     { error: warn, warn, info: silent, debug: silent, verbose: silent },
@@ -83,7 +84,7 @@ export function createTracing({ endpoint, log }: { endpoint: string; log: Logger
       const timeout = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
       });
-      await Promise.race([provider.shutdown().catch((error) => warn("traces not sent", error)), timeout]);
+      await Promise.race([provider.shutdown().catch((error) => warn(String(error))), timeout]);
       clearTimeout(timer);
     },
   };
@@ -92,11 +93,13 @@ export function createTracing({ endpoint, log }: { endpoint: string; log: Logger
 /** The request's span and one a stage, one after the other. */
 function addSpans(tracer: Tracer, parent: Context, request: CaptionTrace): void {
   const { requestId, startedAtMs, endedAtMs, status, outcome, timings } = request;
+  // Not `performance.timeOrigin`: the clock may have been set, or the machine have slept, since this process began.
+  const epochMs = Date.now() - performance.now();
   const root = tracer.startSpan(
     "POST /",
     {
       kind: SpanKind.SERVER,
-      startTime: startedAtMs,
+      startTime: epochMs + startedAtMs,
       attributes: {
         "http.request.method": "POST",
         "http.response.status_code": status,
@@ -107,8 +110,9 @@ function addSpans(tracer: Tracer, parent: Context, request: CaptionTrace): void 
     parent,
   );
   if (status >= 500) root.setStatus({ code: SpanStatusCode.ERROR });
-  root.end(endedAtMs);
-  if (timings !== undefined) addStages(tracer, root, timings);
+  root.end(epochMs + endedAtMs);
+  if (timings !== undefined)
+    addStages(tracer, root, { ...timings, startedAtMs: epochMs + timings.startedAtMs });
 }
 
 function addStages(tracer: Tracer, root: Span, timings: StageTimings): void {

@@ -353,6 +353,10 @@ test("every request is traced with its caller's traceparent and how it ended", a
     },
     { traceparent: undefined, status: 415, outcome: "not-an-image", timings: undefined },
   ]);
+  // On a clock that nobody sets.
+  const [{ startedAtMs = 0, endedAtMs = 0, timings } = {}] = traces;
+  const times = [startedAtMs, timings?.startedAtMs ?? 0, endedAtMs, performance.now()];
+  expect(times).toEqual(times.toSorted((a, b) => a - b));
 });
 
 test("the stock JavaScript client of Hugging Face works straight at the backend", async () => {

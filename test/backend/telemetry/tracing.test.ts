@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createLog } from "../../../backend/telemetry/log.ts";
 import { type CaptionTrace, createTracing } from "../../../backend/telemetry/tracing.ts";
 
@@ -36,17 +36,23 @@ const CALLER_SPAN = "00f067aa0ba902b7";
 const trace: CaptionTrace = {
   traceparent: `00-${TRACE_ID}-${CALLER_SPAN}-01`,
   requestId: "r-1",
-  startedAtMs: 1_700_000_000_000,
-  endedAtMs: 1_700_000_000_060,
+  startedAtMs: 5_000,
+  endedAtMs: 5_060,
   status: 200,
   outcome: "generated",
-  timings: { startedAtMs: 1_700_000_000_005, decodeMs: 10, queueMs: 5, inferenceMs: 35 },
+  timings: { startedAtMs: 5_005, decodeMs: 10, queueMs: 5, inferenceMs: 35 },
 };
 
 test("a request joins its caller's trace, and its stages follow each other inside it", async () => {
   const { endpoint, spans, paths } = await startCollector();
   const tracing = createTracing({ endpoint: `${endpoint}/`, log });
+  // The clock was set, or the machine slept, since this process began: what counts is what the clock says now.
+  const clocks = [
+    vi.spyOn(performance, "now").mockReturnValue(5_060),
+    vi.spyOn(Date, "now").mockReturnValue(1_700_000_000_060),
+  ];
   tracing.record(trace);
+  for (const clock of clocks) clock.mockRestore();
   await tracing.close();
   expect(paths).toEqual(["/v1/traces"]);
   expect(spans.map(({ name }) => name)).toEqual(["POST /", "decode", "queue", "inference"]);
@@ -84,10 +90,17 @@ test("a caller that does not sample is heard; without a caller, or with nonsense
   expect(spans.map(({ status }) => status?.code || undefined)).toEqual([undefined, 2]);
 });
 
-test("a collector that refuses or is gone harms nobody", async () => {
+test("a collector that refuses or is gone harms nobody, and is named in the log", async () => {
+  const warned = vi.spyOn(log, "warn");
   for (const endpoint of [(await startCollector(503)).endpoint, "http://127.0.0.1:9"]) {
     const tracing = createTracing({ endpoint, log });
     tracing.record(trace);
     await tracing.close();
   }
+  await vi.waitFor(() => {
+    expect(warned).toHaveBeenCalledWith(
+      { reason: expect.stringContaining("ECONNREFUSED"), details: [] },
+      "traces are lost: OTEL_EXPORTER_OTLP_ENDPOINT",
+    );
+  }, 30_000);
 });
