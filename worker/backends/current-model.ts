@@ -59,7 +59,9 @@ export function createCurrentModel(options: {
 
   const isHosted = ({ id, revision }: ModelIdentity) =>
     id === hostedModel?.id && revision === hostedModel.revision;
-  const age = () => (known === undefined ? Number.POSITIVE_INFINITY : now() - known.checkedAt);
+  /** Of what lies ahead the clock was set back since: it is no fresher for that. */
+  const since = (time: number) => Math.abs(now() - time);
+  const age = () => (known === undefined ? Number.POSITIVE_INFINITY : since(known.checkedAt));
 
   async function readStored(scope: RequestScope): Promise<void> {
     try {
@@ -82,7 +84,7 @@ export function createCurrentModel(options: {
       ...(isSameReview && known?.review ? { review: known.review } : {}),
       checkedAt: now(),
     };
-    if (!changed && now() - storedAt < STORE_AGAIN_MS) return;
+    if (!changed && since(storedAt) < STORE_AGAIN_MS) return;
     storedAt = now();
     const stored = namespace.put(KV_KEY, JSON.stringify(known)).catch(() => {
       storedAt = now() - STORE_AGAIN_MS + USABLE_MS;
@@ -116,7 +118,7 @@ export function createCurrentModel(options: {
     async get(scope) {
       if (known === undefined) await within(kvTimeoutMs, read(scope));
       const isIdle = answeredLastAt >= checkedLastAt;
-      const justTried = isIdle && now() - checkedLastAt <= FRESH_MS;
+      const justTried = isIdle && since(checkedLastAt) <= FRESH_MS;
       if (age() <= FRESH_MS || justTried) return known;
       const checked = checkBehind(scope);
       if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checked));

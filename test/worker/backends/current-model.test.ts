@@ -46,6 +46,21 @@ describe("model revisions", () => {
     expect(Caption.parse(await answer.json())).toMatchObject({ cached: false, model: { revision: "r2" } });
   });
 
+  test("what was noted while the clock was ahead is not taken for fresh once it is set right", async () => {
+    const backend = network().backend("backend-a.test");
+    const picture = newPicture();
+    const now = Date.now();
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => now + 24 * 3600_000);
+    const edge = startEdge();
+    await edge.fetch("/v1/captions", post(picture));
+    clock.mockImplementation(() => now);
+    backend.revision = "r2";
+    for (const at of [edge, startEdge()]) {
+      const answer = await at.fetch("/v1/captions", post(picture));
+      expect(Caption.parse(await answer.json()).model.revision).toBe("r2");
+    }
+  });
+
   test("while a deploy is under way, an option reaches the captioner of the other revision, whose default may differ", async () => {
     network().backend("backend-a.test");
     const next = network().backend("backend-b.test");
