@@ -33,7 +33,11 @@ export default {
       app = runningIn(env).app;
     } catch (error) {
       console.error(
-        JSON.stringify({ level: "error", error: error instanceof Error ? error.message : "unknown" }),
+        JSON.stringify({
+          level: "error",
+          service: "worker",
+          error: error instanceof Error ? error.message : "unknown",
+        }),
       );
       return problemResponse({ code: "internal", detail: "The worker is not configured; its log says how." });
     }

@@ -284,7 +284,8 @@ export class CaptionJob extends DurableObject<JobBindings> {
     try {
       await this.env.JOB_QUEUE.sendBatch(chunks.map((chunk) => ({ body: { job: state.id, chunk } })));
     } catch (error) {
-      console.warn(JSON.stringify({ level: "warn", job: state.id, warning: `queue: ${String(error)}` }));
+      const warnings = [`queue: ${String(error)}`];
+      console.warn(JSON.stringify({ level: "warn", service: "worker", job: state.id, warnings }));
       for (const number of chunks) {
         this.#ledger.move(number, { state: "ready", due: now + RETRY_DELAY_MS, takes: 0 });
       }

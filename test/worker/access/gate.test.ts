@@ -269,5 +269,10 @@ test("a worker that is not configured says so without details", async () => {
   const response = await startEdge({ BACKEND_URLS: "ftp://x" }).fetch("/healthz");
   expect(response.status).toBe(500);
   expect(await codeOf(response)).toBe("internal");
-  expect(String(error.mock.calls[0]?.[0])).toContain("BACKEND_URLS");
+  const line = JSON.parse(String(error.mock.calls[0]?.[0]));
+  expect(line).toMatchObject({
+    level: "error",
+    service: "worker",
+    error: expect.stringContaining("BACKEND_URLS"),
+  });
 });
