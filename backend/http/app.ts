@@ -68,7 +68,9 @@ function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
     const ms = Math.round(performance.now() - startedAt);
     const line = { request_id: requestId, method: c.req.method, route: c.req.path, status: c.res.status, ms };
     const outcome = c.get("outcome");
-    if (outcome === undefined) log.debug(line, "request");
+    // An edge with another secret has its requests refused, all of them.
+    if (c.res.status === 401) log.warn(line, "the secret is not BACKEND_SECRET");
+    else if (outcome === undefined) log.debug(line, "request");
     else {
       const reason = c.get("reason");
       // Of a picture that cannot be read the reason is known as well.

@@ -295,7 +295,13 @@ test("with a secret, only health is open", async () => {
     expect(refused.headers.get("www-authenticate")).toBe("Bearer");
   }
   for (const wrong of ["", "Bearer ", `Bearer ${SECRET}x`, SECRET]) {
+    const warn = vi.spyOn(log, "warn");
     expect((await post(picture, "/", { authorization: wrong })).status).toBe(401);
+    expect(warn).toHaveBeenCalledWith(
+      expect.objectContaining({ status: 401 }),
+      "the secret is not BACKEND_SECRET",
+    );
+    warn.mockRestore();
   }
   expect((await post(picture, "/", { authorization: `Bearer ${SECRET}` })).status).toBe(200);
 });
