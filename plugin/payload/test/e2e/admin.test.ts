@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { caption, problem, type StandIn, startStandIn } from "../captioner-stand-in.ts";
 import { picture } from "../picture.ts";
-import { type RunningSite, startRunningSite } from "./running-site.ts";
+import { type RunningSite, save, startRunningSite } from "./running-site.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -47,11 +47,6 @@ async function open(page: Page, at: string): Promise<void> {
     return buttons.length > 0 && buttons.every(works);
   });
   await page.waitForLoadState("networkidle");
-}
-
-async function save(page: Page): Promise<void> {
-  await page.click("#action-save");
-  await page.waitForSelector(".payload-toast-container .toast-success");
 }
 
 /** Faults of what the plugin adds; the rest of the page is Payload's. */

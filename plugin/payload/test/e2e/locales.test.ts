@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { caption, problem, type StandIn, startStandIn } from "../captioner-stand-in.ts";
 import { picture } from "../picture.ts";
-import { type RunningSite, startRunningSite } from "./running-site.ts";
+import { type RunningSite, save, startRunningSite } from "./running-site.ts";
 
 let api: StandIn;
 let site: RunningSite;
@@ -33,8 +33,7 @@ test("a description that comes while a form of another locale is open stays out 
   await page.waitForSelector("text=Waiting for a description", { state: "detached" });
   expect(await page.inputValue("#field-alt")).toBe("");
   await page.fill("#field-credit", "somebody");
-  await page.click("#action-save");
-  await page.waitForSelector(".payload-toast-container .toast-success");
+  await save(page);
   const [doc] = (await site.api("/media?locale=all&depth=0")).docs as [{ alt: object; credit: string }];
   expect(doc).toMatchObject({ alt: { en: "A dog on grass" }, credit: "somebody" });
   expect(doc.alt).not.toHaveProperty("de", "A dog on grass");

@@ -26,6 +26,16 @@ export interface RunningSite {
   stop(): Promise<void>;
 }
 
+/** Presses save, and waits until it is done: the toast that says so may still be that of the save before. */
+export async function save(page: Page): Promise<void> {
+  const [saved] = await Promise.all([
+    page.waitForResponse((response) => response.request().method() === "PATCH"),
+    page.click("#action-save"),
+  ]);
+  if (!saved.ok()) throw new Error(`It was not saved: ${saved.status()} ${await saved.text()}`);
+  await page.waitForSelector(".payload-toast-container .toast-success");
+}
+
 /** Starts the site that `next build dev` has made, with these locales where there are any. */
 export async function startRunningSite(
   captionApi: string,
