@@ -4,7 +4,7 @@ import { Problem } from "../../../shared/problem.ts";
 import { Caption } from "../../../shared/schema.ts";
 import { startEdge } from "../support/edge.ts";
 import { post, useFakeNetwork } from "../support/edge-test.ts";
-import { hashOf, newPicture } from "../support/pictures.ts";
+import { hashOf, MANY, newPicture } from "../support/pictures.ts";
 
 const network = useFakeNetwork();
 
@@ -66,7 +66,7 @@ describe("model revisions", () => {
     const next = network().backend("backend-b.test");
     next.revision = "r2";
     const edge = startEdge({ BACKEND_URLS: "http://backend-a.test,http://backend-b.test" });
-    for (let count = 0; count < 12; count++) {
+    for (let count = 0; count < MANY; count++) {
       await edge.fetch("/v1/captions?max_new_tokens=20", post(newPicture()));
     }
     expect(next.requests.length).toBeGreaterThan(0);
@@ -162,7 +162,7 @@ describe("model revisions", () => {
     // What is known stays fresh, however long the test takes.
     vi.spyOn(Date, "now").mockReturnValue(Date.now());
     const edge = startEdge(variables);
-    for (let count = 0; count < 12; count++) await edge.fetch("/v1/captions", post(newPicture()));
+    for (let count = 0; count < MANY; count++) await edge.fetch("/v1/captions", post(newPicture()));
     expect(hosted.requests.length).toBeGreaterThan(1);
     const asked = vi.mocked(fetch).mock.calls.filter(([target]) => String(target).endsWith("/v1/model"));
     expect(asked).toHaveLength(2);

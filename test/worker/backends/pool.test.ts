@@ -5,7 +5,7 @@ import type { Bindings } from "../../../worker/env.ts";
 import { createServices } from "../../../worker/services.ts";
 import { startEdge, workerEnv } from "../support/edge.ts";
 import { post, problemOf, useFakeNetwork } from "../support/edge-test.ts";
-import { hashOf, newPicture } from "../support/pictures.ts";
+import { hashOf, MANY, newPicture } from "../support/pictures.ts";
 import { scopeOf } from "../support/scope.ts";
 
 const network = useFakeNetwork();
@@ -21,7 +21,7 @@ describe("several captioners", () => {
     }
     expect([a.requests.length, b.requests.length].sort()).toEqual([0, 4]);
     const edge = startEdge({ BACKEND_URLS: URLS });
-    for (let count = 0; count < 20; count++) await edge.fetch("/v1/captions", post(newPicture()));
+    for (let count = 0; count < MANY; count++) await edge.fetch("/v1/captions", post(newPicture()));
     expect(Math.min(a.requests.length, b.requests.length)).toBeGreaterThan(2);
   });
 

@@ -2,6 +2,9 @@
 
 import { contentHash } from "../../../shared/content-hash.ts";
 
+/** New pictures of which each of two captioners gets some: one of them gets fewer than three once in 10^14 times. */
+export const MANY = 60;
+
 let made = 0;
 
 /** A picture that no other test has sent. */
