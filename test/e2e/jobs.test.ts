@@ -3,7 +3,7 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { createCaptionClient } from "../../client/index.ts";
 import { type RunningEdge, startEdge } from "../../local/edge.ts";
-import { startServer } from "../../local/local-server.ts";
+import { freePort, startServer } from "../../local/local-server.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { jpegPicture } from "../support/pictures.ts";
 import { type RunningBackend, startBackend } from "./edge-support.ts";
@@ -74,7 +74,9 @@ test("workerd is killed in the middle of a job: after the restart it goes on, no
 });
 
 test("a backend that dies in the middle is waited for, and costs no item", async () => {
-  const backend = await startBackend();
+  // Free still when the next one starts on it.
+  const PORT = String(await freePort());
+  const backend = await startBackend({ PORT });
   const media = await startMedia();
   const edge = await startEdge(variablesOf(backend, media.host));
   ended.push(() => edge.stop());
@@ -90,7 +92,7 @@ test("a backend that dies in the middle is waited for, and costs no item", async
     timeout: PATIENCE_MS,
     interval: 50,
   });
-  const again = await startBackend({ PORT: new URL(backend.url).port });
+  const again = await startBackend({ PORT });
   ended.push(() => again.process.kill());
   const { counts } = await client.jobs.wait(id);
   expect(counts).toMatchObject({ waiting: 0, failed: 0, cancelled: 0 });

@@ -8,3 +8,9 @@ test("a free port is none that the system gives to whoever asks for any, or conn
   // Linux gives those from 32768 on, other systems those from 49152 on.
   expect(port).toBeLessThan(32_768);
 });
+
+test("none is given twice while it may not be listened on yet", async () => {
+  const ports: number[] = [];
+  for (let count = 0; count < 300; count++) ports.push(await freePort());
+  expect(new Set(ports).size).toBe(300);
+});
