@@ -28,8 +28,11 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            // Of the queue's consumer and the objects; a test's own edge has its own. A busy machine's KV is slow, and none of it missing.
-            miniflare: { bindings: { LOG_LEVEL: "error", KV_TIMEOUT_MS: "60000" } },
+            // Of the queue's consumer and the objects; a test's own edge has its own. A busy machine's KV and counters are slow,
+            // and none of what they hold is missing or uncounted.
+            miniflare: {
+              bindings: { LOG_LEVEL: "error", KV_TIMEOUT_MS: "60000", COUNTER_TIMEOUT_MS: "60000" },
+            },
           }),
         ],
         test: { name: "worker", include: ["test/worker/**/*.test.ts"], ...patience },

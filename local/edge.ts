@@ -12,8 +12,8 @@ import { LOOPBACK } from "./port-holder.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "./wrangler.ts";
 
 const MAX_STARTS = 3;
-/** On a busy machine KV is slow, and what is slow counts as missing. */
-const DEFAULTS = { KV_TIMEOUT_MS: "60000" };
+/** On a busy machine KV and counters are slow: what is slow would count as missing, or as not to be counted. */
+const DEFAULTS = { KV_TIMEOUT_MS: "60000", COUNTER_TIMEOUT_MS: "60000" };
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface RunningEdge {

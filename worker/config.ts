@@ -134,6 +134,10 @@ export const WorkerVariables = z.object({
     timeout(500),
     "A read of KV that is slower than this counts as a miss, in milliseconds",
   ),
+  COUNTER_TIMEOUT_MS: described(
+    timeout(1_000),
+    "A count of a key's quota or rate that is slower than this lets the request pass uncounted, in milliseconds",
+  ),
   URL_TIMEOUT_MS: described(
     timeout(10_000),
     "Longest that a picture's address may take to deliver it, in milliseconds",

@@ -15,9 +15,6 @@ import { STRANGER_PERIOD_SECONDS, type StrangerLimit } from "./stranger-limit.ts
 const RATE_LIMIT_PERIOD_SECONDS = 60;
 const KEY_STORE_RETRY_SECONDS = 5;
 
-/** Counting must not hold up or fail a request for long: a slow or broken counter lets it pass. */
-const COUNTER_TIMEOUT_MS = 1_000;
-
 export interface Gate {
   /** Middleware that lets only callers with `needed` through. */
   require(needed: ApiKeyScope): MiddlewareHandler<AppEnv>;
@@ -41,9 +38,26 @@ export function createKeyGate(parts: {
   readonly strangers: StrangerLimit;
   /** Whether each key has a cache of its own. */
   readonly dividesCache: boolean;
+  readonly counterTimeoutMs: number;
   readonly now: () => number;
 }): Gate {
-  const { keyRing, rateLimit, quota, strangers, dividesCache, now } = parts;
+  const { keyRing, rateLimit, quota, strangers, dividesCache, counterTimeoutMs, now } = parts;
+
+  /** Counting must not hold up or fail a request for long: a slow or broken counter lets it pass. */
+  async function counted<T>(
+    scope: RequestScope,
+    what: string,
+    work: () => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      const value = await within(counterTimeoutMs, work());
+      if (value !== TIMED_OUT) return value;
+      scope.log.warnings.push(`${what} is slow`);
+    } catch (error) {
+      scope.log.warnings.push(`${what} failed: ${error instanceof Error ? error.message : "unknown"}`);
+    }
+    return undefined;
+  }
 
   async function holder(
     authorization: string | undefined,
@@ -154,15 +168,4 @@ function secondsToMidnight(epochMs: number): number {
   const time = new Date(epochMs);
   const midnight = Date.UTC(time.getUTCFullYear(), time.getUTCMonth(), time.getUTCDate() + 1);
   return Math.ceil((midnight - epochMs) / 1000);
-}
-
-async function counted<T>(scope: RequestScope, what: string, work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    const value = await within(COUNTER_TIMEOUT_MS, work());
-    if (value !== TIMED_OUT) return value;
-    scope.log.warnings.push(`${what} is slow`);
-  } catch (error) {
-    scope.log.warnings.push(`${what} failed: ${error instanceof Error ? error.message : "unknown"}`);
-  }
-  return undefined;
 }

@@ -186,6 +186,16 @@ describe("limits", () => {
     const broken = startEdge({ ...KEYED, RATE_LIMIT: { limit: () => Promise.reject(new Error("down")) } });
     expect((await broken.fetch("/v1/captions", post(bearer(key)))).status).toBe(200);
   });
+
+  test("a counter that does not answer in its time holds nobody up, and stands in the log", async () => {
+    const { key } = await issueKey();
+    const stalled = { spend: () => new Promise(() => {}) };
+    const QUOTA = { getByName: () => stalled };
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const edge = startEdge({ ...KEYED, QUOTA, COUNTER_TIMEOUT_MS: "20", LOG_LEVEL: "info" });
+    expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(200);
+    expect(JSON.parse(String(warn.mock.calls[0]?.[0])).warnings).toContain("quota is slow");
+  });
 });
 
 describe("keys that do not exist", () => {
