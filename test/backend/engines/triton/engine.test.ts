@@ -36,7 +36,7 @@ async function engineOn(
     bundle,
     endpoints,
     model: "captioner",
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     ...options,
   });
   onTestFinished(() => engine.close());

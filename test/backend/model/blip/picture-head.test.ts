@@ -67,7 +67,7 @@ describe("a picture head", () => {
     const server = await startTritonStandIn(folder);
     onTestFinished(() => server.kill());
     const endpoints: [string] = [server.endpoint];
-    const engine = await createTritonEngine({ bundle, endpoints, model: "captioner", timeoutMs: 10_000 });
+    const engine = await createTritonEngine({ bundle, endpoints, model: "captioner", timeoutMs: 60_000 });
     onTestFinished(() => engine.close());
     const answers = await engine.generate(reference.pixels, rows, { ...greedy, numBeams });
     const scores = answers.map(({ pictureScore }) => pictureScore ?? Number.NaN);
