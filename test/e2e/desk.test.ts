@@ -615,6 +615,8 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
       .toBuffer();
     await add([damaged, { name: "strip.png", mimeType: "image/png", buffer: strip }]);
     await row("damaged.jpg").getByText("The picture is damaged.").waitFor();
+    // When captioning is done, which is said in place of what stands there.
+    await captioned("strip.png");
     await textOf("damaged.jpg").fill("Mine");
     await page.keyboard.press("Enter");
     await status().filter({ hasText: "Accepted. 1 of 2 decided" }).waitFor();
