@@ -4,7 +4,7 @@ import { deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { pngChunk } from "../../backend/picture/blank-picture.ts";
 import type { ProblemCode } from "../../shared/problem.ts";
-import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
+import { acceptedPictures, noise, refusedPictures } from "../support/pictures.ts";
 
 export interface HostileRequest {
   readonly name: string;
@@ -23,17 +23,7 @@ const FORM = `multipart/form-data; boundary=${BOUNDARY}`;
 
 /** At least sixty hostile inputs and one of each accepted kind, the same ones every time but for the accepted. */
 export async function hostileCorpus(): Promise<HostileRequest[]> {
-  const photo = await sharp({
-    create: {
-      width: 96,
-      height: 64,
-      channels: 3,
-      background: "grey",
-      noise: { type: "gaussian", mean: 120, sigma: 40 },
-    },
-  })
-    .png()
-    .toBuffer();
+  const photo = await noise({ width: 96, height: 64, mean: 120, sigma: 40 }).png().toBuffer();
   return [
     ...(await acceptedPictures()).map(({ name, bytes }) => raw(name, bytes, "caption")),
     ...(await refusedPictures()).map(({ name, bytes, code }) => raw(name, bytes, code)),
