@@ -9,6 +9,7 @@ import { once } from "node:events";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { stripVTControlCharacters } from "node:util";
+import { pMapIterable } from "p-map";
 import * as z from "zod";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 import {
@@ -74,6 +75,9 @@ const COMMAND = {
   ],
 } as const;
 
+/** Each is a wrangler of its own, which takes two seconds. */
+const READS_AT_ONCE = 4;
+
 const ListedKeys = z.array(z.object({ name: z.string() }));
 
 interface Store {
@@ -121,8 +125,9 @@ async function list(store: Store, json: boolean): Promise<number> {
   // Not on standard output, where each line is a key.
   if (storageKeys.length === 0) console.error("There are no keys.");
   let exitCode = 0;
-  for (const storageKey of storageKeys) {
-    const record = parseApiKeyRecord(await store.get(storageKey));
+  const read = async (storageKey: string) => [storageKey, await store.get(storageKey)] as const;
+  for await (const [storageKey, kept] of pMapIterable(storageKeys, read, { concurrency: READS_AT_ONCE })) {
+    const record = parseApiKeyRecord(kept);
     if (record === undefined) {
       const id = printable(storageKey.slice(API_KEY_STORAGE_PREFIX.length));
       // A location may list for a minute what was deleted elsewhere.
