@@ -53,8 +53,24 @@ async function readBody(
     if (!(error instanceof Error)) throw error;
   } finally {
     signal.removeEventListener("abort", stop);
-    reader.cancel().catch(() => {});
+    void discardRest(reader, maxBytes);
   }
   if (signal.aborted) return failure("upload-timeout", "The body did not arrive in time.");
   return success(new Uint8Array(buffer.transferToFixedLength()));
+}
+
+/**
+ * Lets pass what is left of a body that was refused, as much again as is accepted at most: the connection can then be used
+ * again, and a proxy does so at once. Whoever sends for long after the answer is hung up on by `@hono/node-server`.
+ */
+async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: number): Promise<void> {
+  try {
+    let left = maxBytes;
+    for (let next = await reader.read(); !next.done && left > 0; next = await reader.read()) {
+      left -= next.value.length;
+    }
+    await reader.cancel();
+  } catch {
+    // The caller has gone.
+  }
 }

@@ -230,6 +230,25 @@ test("an upload past the permits is refused while it is still being sent", async
   expect((await busy).status).toBe(200);
 });
 
+test("a connection on which a body was refused half-way takes the next request: proxies use it again at once", async () => {
+  const { port } = await start();
+  const socket = connect(port, "127.0.0.1");
+  let answers = "";
+  socket.on("data", (chunk) => {
+    answers += chunk;
+  });
+  onTestFinished(() => void socket.destroy());
+  socket.write("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+  const mebibyte = Buffer.alloc(1024 * 1024);
+  for (let i = 0; i < 21; i++) {
+    socket.write("100000\r\n");
+    socket.write(mebibyte);
+    socket.write("\r\n");
+  }
+  socket.write("0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+  await expect.poll(() => answers.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 413", "HTTP/1.1 200"]);
+});
+
 test("the whole backend on a real model: a picture in, its caption out, nothing left behind", async () => {
   const bundle = join(await temporaryFolder(), "bundle");
   const home = await temporaryFolder();
