@@ -114,6 +114,9 @@ function cut(text: string): string {
   return kept.toWellFormed();
 }
 
+/** Headers of an answer that holds for the moment alone. */
+export const NOT_STORED = { "cache-control": "no-store" } as const;
+
 /** 405 with what a path does allow, RFC 9110 section 15.5.6. */
 export function methodNotAllowedResponse(methods: readonly string[]): Response {
   const allowed = methods.join(", ");
@@ -123,12 +126,15 @@ export function methodNotAllowedResponse(methods: readonly string[]): Response {
   );
 }
 
-/** The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. */
+/**
+ * The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. Without a word on caching a
+ * proxy may keep a 404 or 405 as long as it thinks right, RFC 9111 section 4.2.2: the picture is captioned, and it says still not.
+ */
 export function problemResponse(failure: Failure, headers: Record<string, string> = {}): Response {
   const retry: Record<string, string> =
     failure.retryAfterSeconds === undefined ? {} : { "retry-after": String(failure.retryAfterSeconds) };
   return new Response(JSON.stringify(toProblem(failure)), {
     status: PROBLEMS[failure.code].status,
-    headers: { "content-type": PROBLEM_CONTENT_TYPE, ...retry, ...headers },
+    headers: { "content-type": PROBLEM_CONTENT_TYPE, ...NOT_STORED, ...retry, ...headers },
   });
 }

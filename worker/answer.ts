@@ -8,6 +8,12 @@ import type { CaptionOptions, GeneratedCaption } from "../shared/schema.ts";
 import type { CaptionAnswer, Provenance } from "./caching-captioner.ts";
 import { type RequestScope, takeHeaders } from "./request/scope.ts";
 
+/**
+ * Of an answer that comes line by line over a while: nginx, and who took its word over, would else keep it until a buffer is full.
+ * https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+ */
+export const NOT_BUFFERED = { "x-accel-buffering": "no" } as const;
+
 export interface AnswerParts {
   readonly sha256: string;
   readonly options: CaptionOptions;

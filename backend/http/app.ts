@@ -4,7 +4,7 @@ import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
-import { type Failure, methodNotAllowedResponse, problemResponse } from "../../shared/problem.ts";
+import { type Failure, methodNotAllowedResponse, NOT_STORED, problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 
@@ -41,16 +41,18 @@ export function createApp(options: AppOptions): Hono<Scope> {
     return c.res;
   });
 
-  app.get("/healthz", (c) => c.json({ status: "alive" }));
+  app.get("/healthz", (c) => c.json({ status: "alive" }, 200, NOT_STORED));
   app.get("/readyz", async (c) => {
     if (isDraining()) return problemResponse(SHUTTING_DOWN);
-    return (await captioner.isReady()) ? c.json({ status: "ready" }) : problemResponse(NO_ENGINE);
+    return (await captioner.isReady())
+      ? c.json({ status: "ready" }, 200, NOT_STORED)
+      : problemResponse(NO_ENGINE);
   });
 
   if (options.secret !== undefined) app.use(requireSecret(options.secret));
-  app.get("/v1/model", (c) => c.json(captioner.model));
+  app.get("/v1/model", (c) => c.json(captioner.model, 200, NOT_STORED));
   app.get("/metrics", async (c) =>
-    c.body(await metrics.render(), 200, { "content-type": metrics.contentType }),
+    c.body(await metrics.render(), 200, { "content-type": metrics.contentType, ...NOT_STORED }),
   );
   app.post("/", createCaptionRoute(options));
   return app;

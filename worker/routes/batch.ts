@@ -7,10 +7,11 @@ import type { Handler } from "hono";
 import { toCaption } from "../../shared/caption.ts";
 import { withoutNulls } from "../../shared/intake/body.ts";
 import { MAX_BATCH_BYTES } from "../../shared/limits.ts";
-import { type Failure, FailureError, toProblem } from "../../shared/problem.ts";
+import { type Failure, FailureError, NOT_STORED, toProblem } from "../../shared/problem.ts";
 import type { Result } from "../../shared/result.ts";
 import { BatchItem, type BatchLine, BatchRequest, type CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
+import { NOT_BUFFERED } from "../answer.ts";
 import type { CachingCaptioner, CaptionAnswer } from "../caching-captioner.ts";
 import { refuseMetadata } from "../intake/metadata.ts";
 import { generationOptions, parseOptions, parseWith, queryOf, requireEnglish } from "../intake/options.ts";
@@ -68,7 +69,9 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
       refuseUnexpected,
     });
     scope.background.waitUntil(run);
-    return new Response(lines.readable, { headers: { "content-type": NDJSON, "cache-control": "no-store" } });
+    return new Response(lines.readable, {
+      headers: { "content-type": NDJSON, ...NOT_STORED, ...NOT_BUFFERED },
+    });
   };
 }
 

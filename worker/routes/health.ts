@@ -1,7 +1,7 @@
 /** `GET /healthz` (this worker runs) and `GET /readyz` (a picture would be captioned now). */
 
 import type { Handler } from "hono";
-import { problemResponse } from "../../shared/problem.ts";
+import { NOT_STORED, problemResponse } from "../../shared/problem.ts";
 import type { BackendPool } from "../backends/pool.ts";
 import type { AppEnv } from "../request/context.ts";
 import { singleFlight } from "../request/single-flight.ts";
@@ -15,7 +15,7 @@ const RETRY_AFTER_SECONDS = 5;
 /** Anybody may ask, as often as they like; the captioners are asked once in this time. */
 const ASK_EVERY_MS = 1_000;
 
-export const getHealth: Handler<AppEnv> = (context) => context.json({ status: "ok" });
+export const getHealth: Handler<AppEnv> = (context) => context.json({ status: "ok" }, 200, NOT_STORED);
 
 export function getReadiness(parts: {
   readonly pool: BackendPool;
@@ -35,7 +35,7 @@ export function getReadiness(parts: {
     const isFresh = last !== undefined && now() - last.askedAt < ASK_EVERY_MS;
     const { isReady, warnings } = (isFresh ? last : undefined) ?? (await ask(undefined));
     if (!isFresh) context.var.scope.log.warnings.push(...warnings);
-    if (isReady) return context.json({ status: "ready" });
+    if (isReady) return context.json({ status: "ready" }, 200, NOT_STORED);
     return problemResponse({
       code: "unavailable",
       detail: "No captioner is ready; captions already made are still served.",

@@ -4,7 +4,8 @@ import type { Context, Handler } from "hono";
 import { accepts } from "hono/accepts";
 import { streamSSE } from "hono/streaming";
 import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
-import { FailureError } from "../../shared/problem.ts";
+import { FailureError, NOT_STORED } from "../../shared/problem.ts";
+import { NOT_BUFFERED } from "../answer.ts";
 import { queryOf } from "../intake/options.ts";
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import type { CaptionJob } from "../jobs/caption-job.ts";
@@ -130,6 +131,7 @@ export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVE
     if (isFinished(job) && context.req.header("last-event-id") === END_EVENT_ID) {
       return new Response(null, { status: 204 });
     }
+    for (const [name, value] of Object.entries(NOT_BUFFERED)) context.header(name, value);
     return streamSSE(context, async (stream) => {
       let said = "";
       for (let poll = 1; !stream.aborted; poll++) {
@@ -151,8 +153,6 @@ export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVE
     });
   };
 }
-
-const NOT_STORED = { "cache-control": "no-store" } as const;
 
 /** 202 with where the job is, RFC 9110 section 15.3.3. */
 function accepted(job: Job): Response {

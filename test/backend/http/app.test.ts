@@ -328,6 +328,13 @@ test("unknown routes and methods have their own answers", async () => {
   }
 });
 
+test.each(["/healthz", "/readyz", "/v1/model", "/metrics", "/"])(
+  "caches on the way keep nothing of GET %s",
+  async (path) => {
+    expect((await app.request(path)).headers.get("cache-control")).toBe("no-store");
+  },
+);
+
 test("metrics count outcomes, passes, batch sizes and cache hits under the model's revision", async () => {
   await post(picture);
   await post(picture);

@@ -264,6 +264,7 @@ test("events tell of progress until the end", async () => {
   const job = await jobOf(await postJob(edge, ndjson(serve(3).map((url) => ({ url })))));
   const response = await edge.fetchOnly(`/v1/jobs/${job.id}/events`);
   expect(response.headers.get("content-type")).toBe("text/event-stream");
+  expect(response.headers.get("x-accel-buffering")).toBe("no");
   const text = await response.text();
   expect(text.startsWith("event: progress\n")).toBe(true);
   const last = text.trim().split("\n\n").at(-1) ?? "";

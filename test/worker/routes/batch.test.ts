@@ -21,6 +21,8 @@ const post = (edge: Edge, body: unknown, query = "") =>
 async function linesOf(response: Response): Promise<BatchLine[]> {
   expect(response.status).toBe(200);
   expect(response.headers.get("content-type")).toBe("application/x-ndjson");
+  // Or nginx keeps the lines until it has a buffer full of them.
+  expect(response.headers.get("x-accel-buffering")).toBe("no");
   const text = await textOf(response);
   expect(text.endsWith("\n")).toBe(true);
   return text

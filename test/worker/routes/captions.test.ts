@@ -250,6 +250,21 @@ describe("routes", () => {
     expect((await problemOf(await startEdge().fetch("/nothing"))).code).toBe("not-found");
   });
 
+  test.each([
+    "/nothing",
+    "/v1/captions",
+    `/v1/captions/${"0".repeat(64)}`,
+    "/v1/jobs/job_0",
+    "/healthz",
+    "/readyz",
+  ])(
+    "tells caches on the way to keep nothing of %s, which may be otherwise the next moment",
+    async (path) => {
+      const response = await startEdge({ LOG_LEVEL: "silent" }).fetch(path);
+      expect(response.headers.get("cache-control")).toBe("no-store");
+    },
+  );
+
   test("is alive without a captioner, and ready only with one", async () => {
     const backend = network.backend("backend-a.test");
     const edge = startEdge({ LOG_LEVEL: "silent" });
