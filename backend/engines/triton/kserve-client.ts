@@ -91,6 +91,8 @@ export function createKserveClient(endpoint: string): KserveClient {
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
     "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
     "grpc.max_reconnect_backoff_ms": LAST_RECONNECT_MS,
+    // Else pictures of a private network would go, unencrypted, to whatever `http_proxy` names for the web.
+    "grpc.enable_http_proxy": 0,
     // Its own connection, gone when it is closed.
     "grpc.use_local_subchannel_pool": 1,
   });

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createKserveClient } from "../../../../backend/engines/triton/kserve-client.ts";
 import { temporaryFolder } from "../../../support/tiny-blip.ts";
 import { startTritonStandIn } from "../../../support/triton-stand-in.ts";
@@ -22,6 +22,13 @@ test("asks for readiness; a model that the server does not know is not ready", a
   server.ready = false;
   expect(await client.serverReady(soon())).toBe(false);
   expect(await client.modelReady("nothing", "1", soon())).toBe(false);
+});
+
+test("a proxy that the environment names for the web is not asked for the servers of a private network", async () => {
+  onTestFinished(() => void vi.unstubAllEnvs());
+  for (const name of ["http_proxy", "https_proxy", "grpc_proxy"]) vi.stubEnv(name, "http://127.0.0.1:1");
+  const { client } = await connected();
+  expect(await client.serverReady(soon())).toBe(true);
 });
 
 test("a batch of 64 pictures of 384 x 384 pixels is sent whole", async () => {
