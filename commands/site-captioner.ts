@@ -10,6 +10,7 @@ import { fetchPicture, PictureError, readSiteFile, sourceOf } from "../site/pict
 import { captionLocally, openApi } from "./captioners.ts";
 import { CommandError } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
+import { useProxyOfEnvironment } from "./proxy.ts";
 
 /** In pixels; what has less shows nothing. */
 const SMALLEST_SIDE = 8;
@@ -74,6 +75,7 @@ function apiSource(url: string, key: string | undefined): CaptionSource {
 }
 
 async function localSource(): Promise<CaptionSource> {
+  useProxyOfEnvironment();
   const { captioner, engine } = await openLocalCaptioner(undefined, {
     onProgress: progressLine("Building the embedded model"),
   });

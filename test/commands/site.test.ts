@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { contentHash } from "../../shared/content-hash.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
@@ -40,6 +40,29 @@ const pagesOf = async (folder: string) =>
       Object.keys(PAGES).map(async (name) => [name, await readFile(join(folder, name), "utf8")]),
     ),
   );
+
+test("pictures of other hosts are fetched through the environment's proxy", async () => {
+  const picture = await readFile(CAT);
+  const proxy = createServer((_request, response) => void response.end(picture));
+  proxy.on("connect", (_request, socket) => {
+    socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+    proxy.emit("connection", socket);
+  });
+  await once(proxy.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "index.html"), '<img src="http://pictures.test/cat.jpg">\n');
+  const shown = await runCommand("site", [folder], {
+    HTTP_PROXY: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    http_proxy: undefined,
+    no_proxy: undefined,
+    NO_PROXY: undefined,
+  });
+  expect(shown.stdout).toContain('+<img alt="A cat" src="http://pictures.test/cat.jpg">');
+});
 
 test("shows a patch and changes nothing; the patch gives what --write writes; a second run has nothing to do", async () => {
   const folder = await newSite();
