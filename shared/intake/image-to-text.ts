@@ -3,9 +3,11 @@
  * https://huggingface.co/docs/inference-providers/tasks/image-to-text
  */
 
+import { MAX_IMAGE_BYTES } from "../limits.ts";
+import { recognizePicture } from "../picture-format.ts";
 import { type Result, success } from "../result.ts";
 import { type GenerationOptions, ImageToTextRequest } from "../schema.ts";
-import { decodeBase64 } from "./base64.ts";
+import { decodeBase64, imageTooLarge } from "./base64.ts";
 import { parseJsonBody, withoutNulls } from "./body.ts";
 import { parseWith } from "./options.ts";
 
@@ -16,10 +18,14 @@ export interface ImageToText {
 }
 
 /**
- * The picture and the options of a JSON body. Of the three places for an option the most direct one counts.
+ * The picture and the options of a JSON body, or of a picture that is called one: some generated clients call all that they
+ * send JSON. Of the three places for an option the most direct one counts.
  * Fails with `empty-body`, `bad-request`, `bad-options` or `image-too-large`.
  */
-export function parseImageToText(body: Uint8Array): Result<ImageToText> {
+export function parseImageToText(body: Uint8Array<ArrayBuffer>): Result<ImageToText> {
+  if (recognizePicture(body) !== undefined) {
+    return body.length > MAX_IMAGE_BYTES ? imageTooLarge() : success({ bytes: body, options: {} });
+  }
   const json = parseJsonBody(body);
   if (!json.ok) return json;
   const request = parseWith(ImageToTextRequest, withoutNullParameters(json.value), "bad-request");

@@ -57,7 +57,10 @@ export async function readPictureRequest(
   const type = mediaType(request);
   const timeoutMs = parts.uploadTimeoutMs;
   if (isJsonType(type)) {
-    return fromJson(await readBounded(request, { maxBytes: MAX_JSON_BYTES, timeoutMs }), query, parts);
+    const body = await readBounded(request, { maxBytes: MAX_JSON_BYTES, timeoutMs });
+    // Clients that are generated for Go call a picture so too, where JSON is among what may be sent.
+    if (recognizePicture(body) !== undefined) return fromFields({ file: body, texts: {} }, query, parts);
+    return fromJson(body, query, parts);
   }
   if (type === "multipart/form-data") {
     const body = await readBounded(request, { maxBytes: MAX_FORM_BYTES, timeoutMs });

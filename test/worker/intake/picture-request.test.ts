@@ -9,6 +9,17 @@ const network = useFakeNetwork();
 const send = (body: NonNullable<RequestInit["body"]>, type: string, path = "/v1/captions") =>
   startEdge().fetch(path, { method: "POST", body, headers: { "content-type": type } });
 
+test("a picture that is called JSON is one: generated clients call all that they send so", async () => {
+  network().backend("backend-a.test");
+  const { id } = Caption.parse(await (await send(newPicture(), "application/json")).json()).model;
+  const named = await send(newPicture(), "application/json", `/models/${id}`);
+  expect(await named.json()).toEqual([{ generated_text: "a dog runs on the beach" }]);
+  for (const path of ["/v1/captions", `/models/${id}`]) {
+    const large = await send(newPicture(21 * 1024 * 1024), "application/json", path);
+    expect((await problemOf(large)).code).toBe("image-too-large");
+  }
+});
+
 /** A multipart body with CRLF line ends; binary parts as they are. */
 function multipart(
   ...parts: readonly (readonly [headers: Uint8Array | string, body: Uint8Array | string])[]
