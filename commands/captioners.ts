@@ -58,7 +58,7 @@ export function openApi(url: string, key: string | undefined): Api {
     },
     whyNoOther(error) {
       if (error instanceof CaptionTransportError)
-        return error.status === undefined ? error.message : undefined;
+        return error.status === undefined ? withReason(error) : undefined;
       if (!(error instanceof CaptionApiError)) return undefined;
       const { code, title } = error.problem;
       if (code === "unauthorized") return `${title}: give it as --key, or in CAPTION_API_KEY.`;
@@ -72,6 +72,16 @@ export function openApi(url: string, key: string | undefined): Api {
       return failures >= MAX_FAILURES ? error.message : undefined;
     },
   };
+}
+
+/** An error's sentence, and what the network said: a name that is unknown, a certificate, or a proxy that lets nothing through. */
+function withReason(error: Error): string {
+  let reason = error.cause;
+  while (reason instanceof Error && reason.cause instanceof Error) reason = reason.cause;
+  if (!(reason instanceof Error)) return error.message;
+  // Where several addresses were tried it has no message of its own.
+  const said = reason.message || ("code" in reason ? String(reason.code) : reason.name);
+  return `${error.message} (${said.trim()})`;
 }
 
 /** The API's answer for a picture, made in this process. */

@@ -42,7 +42,8 @@ export async function openSiteCaptioner(
         return caption.alt === "" ? "No text came back." : caption;
       } catch (error) {
         if (error instanceof PictureError) return error.message;
-        const end = error instanceof CaptionTransportError ? error.message : source.whyNoOther(error);
+        const end =
+          source.whyNoOther(error) ?? (error instanceof CaptionTransportError ? error.message : undefined);
         if (end !== undefined) throw new CommandError(end);
         if (error instanceof CaptionApiError) return error.problem.detail;
         throw error;

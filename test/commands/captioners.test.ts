@@ -55,6 +55,10 @@ test("a run over many pictures ends where every other one would meet the same, a
   );
   expect(whyNoOther(refusal("quota-exceeded"))).toBe("The daily quota is used up: Why.");
   expect(whyNoOther(new CaptionTransportError("Not reached."))).toBe("Not reached.");
+  const cause = new TypeError("fetch failed", { cause: new Error("Proxy response (403)") });
+  expect(whyNoOther(new CaptionTransportError("Not reached.", { cause }))).toBe(
+    "Not reached. (Proxy response (403))",
+  );
   expect(whyNoOther(refusal("not-an-image"))).toBeUndefined();
   expect(whyNoOther(new CaptionTransportError("A proxy answered.", { status: 502 }))).toBeUndefined();
   expect(whyNoOther(new Error("no such file"))).toBeUndefined();
