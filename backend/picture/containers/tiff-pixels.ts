@@ -12,6 +12,7 @@ const TAG = {
   compression: 259,
   photometric: 262,
   samplesPerPixel: 277,
+  planarConfiguration: 284,
   subDirectories: 330,
   extraSamples: 338,
   sampleFormat: 339,
@@ -55,6 +56,10 @@ const PHOTOMETRIC_NAMES: Readonly<Record<number, string>> = {
 };
 /** Colour filter array, and linear raw: what cameras write into TIFF's structure. */
 const RAW_PHOTOMETRICS: ReadonlySet<number> = new Set([32803, 34892]);
+
+/** Bits a sample. */
+const WHOLE_BYTES = [8, 16];
+const SEPARATE_PLANES = 2;
 
 /** Associated and unassociated alpha; libvips makes the same of both. */
 const ALPHA_KINDS: readonly number[] = [1, 2];
@@ -123,8 +128,15 @@ function refuse(layout: TiffLayout, first: Directory): string | undefined {
   const format = first.values.get(TAG.sampleFormat)?.find((kind) => SAMPLE_FORMAT_NAMES[kind] !== undefined);
   if (format !== undefined) return `TIFF of ${SAMPLE_FORMAT_NAMES[format]}`;
   const bits = first.values.get(TAG.bitsPerSample) ?? [1];
-  const odd = bits.find((count) => ![1, 2, 4, 8, 16].includes(count) || count !== bits[0]);
-  return odd === undefined ? undefined : `TIFF with ${[...new Set(bits)].join(" and ")} bits a sample`;
+  const samples = value(TAG.samplesPerPixel, 1);
+  const known = samples > 1 ? WHOLE_BYTES : [1, 2, 4, ...WHOLE_BYTES];
+  const odd = bits.find((count) => !known.includes(count) || count !== bits[0]);
+  if (odd !== undefined) return `TIFF with ${[...new Set(bits)].join(" and ")} bits a sample`;
+  // libvips reads these as if what lies plane by plane lay pixel by pixel.
+  const isPlanar = value(TAG.planarConfiguration, 1) === SEPARATE_PLANES;
+  return isPlanar && COLOURS[photometric] === 1 && samples > 1
+    ? "TIFF in grey with transparency or other channels in planes of their own"
+    : undefined;
 }
 
 /** Cameras put a small preview into the first directory and the sensor's data beside or below it. */

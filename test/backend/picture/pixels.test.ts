@@ -92,8 +92,54 @@ describe("what cannot be read rightly is refused by name", () => {
     const at = Buffer.from(file).indexOf(Buffer.of(0xff, 0xc0));
     file[at + 1] = frame;
     file[at + 4] = precision;
-    const decoded = await decode(file);
-    expect(decoded).toMatchObject({ ok: false, failure: { code: "unsupported-image" } });
-    expect(decoded.ok ? "" : decoded.failure.detail).toContain(says);
+    await expectRefused(file, says);
+  });
+
+  test("a TIFF in grey whose transparency lies in a plane of its own", async () => {
+    const plane = SIZE * SIZE;
+    const layout = {
+      258: [8, 8],
+      262: [1],
+      273: [200, 200 + plane],
+      279: [plane, plane],
+      284: [2],
+      338: [2],
+    };
+    await expectRefused(tiffOfShorts({ ...layout, 277: [2] }), "planes of their own");
+  });
+
+  test("a TIFF whose pixels are no whole number of bytes", async () => {
+    const layout = { 258: [4, 4, 4], 262: [2], 273: [200], 279: [(SIZE * SIZE * 3) / 2] };
+    await expectRefused(tiffOfShorts({ ...layout, 277: [3] }), "4 bits a sample");
   });
 });
+
+async function expectRefused(file: Uint8Array<ArrayBuffer>, says: string): Promise<void> {
+  const decoded = await decode(file);
+  expect(decoded).toMatchObject({ ok: false, failure: { code: "unsupported-image" } });
+  expect(decoded.ok ? "" : decoded.failure.detail).toContain(says);
+}
+
+/** Without compression, its pixels from 200 on, all of one value; beside its size these tags. */
+function tiffOfShorts(tags: Readonly<Record<number, readonly number[]>>): Uint8Array<ArrayBuffer> {
+  const entries = Object.entries({ 256: [SIZE], 257: [SIZE], 259: [1], 278: [SIZE], ...tags });
+  const file = Buffer.alloc(200 + 4 * SIZE * SIZE, 50);
+  file.fill(0, 0, 200);
+  let at = file.write("II*\0\x08\0\0\0", "latin1");
+  at = file.writeUInt16LE(entries.length, at);
+  let outside = at + 12 * entries.length + 4;
+  for (const [tag, values] of entries) {
+    file.writeUInt16LE(Number(tag), at);
+    file.writeUInt16LE(3, at + 2);
+    file.writeUInt32LE(values.length, at + 4);
+    let valueAt = at + 8;
+    if (values.length > 2) {
+      file.writeUInt32LE(outside, valueAt);
+      valueAt = outside;
+      outside += 2 * values.length;
+    }
+    for (const value of values) valueAt = file.writeUInt16LE(value, valueAt);
+    at += 12;
+  }
+  return Uint8Array.from(file);
+}
