@@ -290,6 +290,23 @@ def avif_kinds(photo: Image.Image) -> None:
         # Version 0.11 turns the colours alone.
         subprocess.run(["avifenc", "--irot", "1", f"{folder}/in.png", f"{folder}/out.avif"], check=True)
         refuse("transparency-not-turned.avif", Path(f"{folder}/out.avif").read_bytes(), "transparency is not turned")
+        # As ffmpeg writes what comes from a grey JPEG.
+        limited = ["--yuv", "400", "--range", "limited", "--min", "0", "--max", "0"]
+        for name, picture in (("grey-limited", grey), ("grey-limited-alpha", fading.convert("LA"))):
+            picture.save(f"{folder}/in.png")
+            subprocess.run(["avifenc", *limited, f"{folder}/in.png", f"{folder}/out.avif"], check=True)
+            data = Path(f"{folder}/out.avif").read_bytes()
+            decoded = Image.open(io.BytesIO(data)).convert("RGBA")
+            white = Image.new("RGB", decoded.size, "white")
+            white.paste(decoded, mask=decoded)
+            save(f"{name}.avif", data, white)
+        # It says of each tile, too, that it is turned.
+        photo.resize((128, 128)).save(f"{folder}/in.png")
+        options = ["--grid", "2x1", "--irot", "1", "--yuv", "444", "--min", "30", "--max", "40"]
+        subprocess.run(["avifenc", *options, f"{folder}/in.png", f"{folder}/out.avif"], check=True)
+        data = Path(f"{folder}/out.avif").read_bytes()
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        save("tiles-turned.avif", data, upright.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
     exif = Image.Exif()
     exif[274] = 6
     turned = encoded(fading.rotate(90), "AVIF", quality=100, subsampling="4:4:4", exif=exif)

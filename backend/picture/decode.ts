@@ -86,7 +86,9 @@ async function decodeWhole(
       seconds: decodeTimeoutSeconds,
     });
     const isPremultiplied = picture.isPremultiplied === true && metadata.hasAlpha === true;
-    const extraSamples: readonly ExtraSample[] = isPremultiplied ? ["alpha"] : (picture.extraSamples ?? []);
+    const isLimitedGrey = picture.isLimitedGrey === true;
+    const isAlphaOurs = isPremultiplied || (isLimitedGrey && metadata.hasAlpha === true);
+    const extraSamples: readonly ExtraSample[] = isAlphaOurs ? ["alpha"] : (picture.extraSamples ?? []);
     const isBareInks = metadata.space === "cmyk" && profileSpace(metadata) !== "CMYK";
     const pipeline = isBareInks ? asInks(opened, metadata) : inColour(opened, picture, metadata);
     const decoded = await toBytes(
@@ -94,6 +96,7 @@ async function decodeWhole(
         ? pipeline
         : reduceHuge(isBareInks ? pipeline : pipeline.flatten({ background: "#ffffff" }), shown, size),
     );
+    if (isLimitedGrey) toFullRange(decoded, extraSamples.length);
     const { data, info } =
       isBareInks || extraSamples.length > 0 ? onWhite(decoded, extraSamples, { isPremultiplied }) : decoded;
     if (info.channels !== 3) throw new Error(`This is a bug: decoded to ${info.channels} channels.`);
@@ -162,6 +165,15 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
     kernel: "cubic",
     fastShrinkOnLoad: false,
   });
+}
+
+/** Stretches what lies from 16 to 235, in place: ITU-T H.273, section 8.3. */
+function toFullRange({ data, info: { channels } }: Decoded, extraSamples: number): void {
+  const stretched = Uint8ClampedArray.from({ length: 256 }, (_, value) => ((value - 16) * WHITE) / 219);
+  const colours = channels - extraSamples;
+  for (let i = 0; i < data.length; i++) {
+    if (i % channels < colours) data[i] = stretched[data[i] as number] as number;
+  }
 }
 
 /**

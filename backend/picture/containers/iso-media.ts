@@ -6,6 +6,8 @@
 
 import { failure, type Result, success } from "../../../shared/result.ts";
 import { type Box, boxesOf, MAX_TABLE_ROWS } from "./iso-boxes.ts";
+import type { Association } from "./iso-items.ts";
+import { turnsOfTiles } from "./iso-tiles.ts";
 import { isTransparencyTurnedAlike } from "./iso-transparency.ts";
 import {
   fourCharacters,
@@ -68,7 +70,17 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   }
 
   const associations = boxesOf(bytes, properties.start, properties.end)?.find(({ type }) => type === "ipma");
+  let turned: readonly Association[] = [];
   if (references !== undefined && associations !== undefined) {
+    const found = turnsOfTiles(bytes, {
+      associations,
+      properties: owned,
+      references: referring,
+      referencesVersion: bytes[references.start] ?? 0,
+      entries,
+    });
+    if (found === undefined) return unreadable("AVIF");
+    turned = found;
     const isAlike = isTransparencyTurnedAlike(bytes, { associations, properties: owned, references });
     if (isAlike === undefined) return unreadable("AVIF");
     if (!isAlike) {
@@ -80,17 +92,24 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   const size = largestSize(bytes, owned);
   if (size === undefined) return unreadable("AVIF");
   const isPremultiplied = referring.some(({ type }) => type === "prem");
-  const pixelBytes = BYTES_A_PIXEL + (isPremultiplied ? WHOLE_PIXEL_BYTES : 0);
+  const isGrey = owned.filter(({ type }) => type === "av1C").every(({ start }) => isMonochrome(bytes, start));
+  const isLimitedGrey = isGrey && owned.some((property) => isLimitedRange(bytes, property));
+  if (isLimitedGrey && owned.some((property) => isProfile(bytes, property))) {
+    const what = "A grey AVIF of limited range with a colour profile";
+    return failure("unsupported-image", `${what} is not supported. Convert it to PNG or WebP.`);
+  }
+  const pixelBytes = BYTES_A_PIXEL + (isPremultiplied || isLimitedGrey ? WHOLE_PIXEL_BYTES : 0);
   const hidden = [
     ...top.filter(({ type }) => HIDDEN_BOXES.has(type)).map(({ typeAt }) => typeAt),
     ...entries.flatMap((entry) => hiddenItem(bytes, entry)),
   ];
   return success({
-    bytes: asStillPicture(renamed(bytes, hidden), top),
+    bytes: asStillPicture(withoutTurns(renamed(bytes, hidden), turned), top),
     ...size,
     decodeBytes: size.width * size.height * pixelBytes,
     isPremultiplied,
-    isGrey: owned.filter(({ type }) => type === "av1C").every(({ start }) => isMonochrome(bytes, start)),
+    isGrey,
+    isLimitedGrey,
   });
 }
 
@@ -110,6 +129,17 @@ function largestSize(
 /** As an `av1C` box says of what is coded: AV1 Codec ISO Media File Format Binding, section 2.3.3. Transparency always is. */
 function isMonochrome(bytes: Uint8Array, start: number): boolean {
   return ((bytes[start + 2] ?? 0) & 0x10) !== 0;
+}
+
+/** Colours by their numbers, whose last byte begins with whether they use the whole range: ISO/IEC 14496-12, section 12.1.5. */
+function isLimitedRange(bytes: Uint8Array, { type, start }: Box): boolean {
+  return (
+    type === "colr" && fourCharacters(bytes, start) === "nclx" && ((bytes[start + 10] ?? 0x80) & 0x80) === 0
+  );
+}
+
+function isProfile(bytes: Uint8Array, { type, start }: Box): boolean {
+  return type === "colr" && fourCharacters(bytes, start) !== "nclx";
 }
 
 /** Where an `infe` box, version 2 or 3, names its item's type, if that type is hidden. */
@@ -162,6 +192,17 @@ function renamed(bytes: Uint8Array<ArrayBuffer>, typesAt: readonly number[]): Ui
   if (typesAt.length === 0) return bytes;
   const copy = bytes.slice();
   for (const typeAt of typesAt) copy.set(FREE, typeAt);
+  return copy;
+}
+
+/** `bytes` with no property where these are. */
+function withoutTurns(
+  bytes: Uint8Array<ArrayBuffer>,
+  turns: readonly Association[],
+): Uint8Array<ArrayBuffer> {
+  if (turns.length === 0) return bytes;
+  const copy = bytes.slice();
+  for (const { at, length } of turns) copy.fill(0, at, at + length);
   return copy;
 }
 

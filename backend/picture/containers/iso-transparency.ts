@@ -3,10 +3,10 @@
  * alone, which readers take to mean both, and libheif does not. Decodes nothing.
  */
 
-import { type Box, boxesOf, MAX_TABLE_ROWS } from "./iso-boxes.ts";
+import { type Box, boxesOf } from "./iso-boxes.ts";
+import { readAssociations, readReference, TURNS } from "./iso-items.ts";
 import { viewOf } from "./scanned-picture.ts";
 
-const TURNS: ReadonlySet<string> = new Set(["irot", "imir", "clap"]);
 /** What an auxiliary picture is for, by the ends of its names in AV1 and in HEVC. */
 const TRANSPARENCY = /:(auxiliary:alpha|auxid:1)\0/;
 const MOST_NAME_BYTES = 100;
@@ -28,13 +28,13 @@ export function isTransparencyTurnedAlike(bytes: Uint8Array, tables: ItemTables)
     const { associations, properties, references } = tables;
     const turns = properties.map((property) => turnIn(bytes, property));
     const areTransparency = properties.map((property) => isForTransparency(bytes, property));
-    const owned = readAssociations(viewOf(bytes.subarray(associations.start, associations.end)));
+    const owned = readAssociations(bytes, associations);
     const items = new Map(
-      [...owned].map(([item, indices]) => [
+      [...owned].map(([item, associated]) => [
         item,
         {
-          turns: indices.flatMap((index) => turns[index - 1] ?? []).join(),
-          isTransparency: indices.some((index) => areTransparency[index - 1]),
+          turns: associated.flatMap(({ property }) => turns[property - 1] ?? []).join(),
+          isTransparency: associated.some(({ property }) => areTransparency[property - 1]),
         },
       ]),
     );
@@ -66,33 +66,4 @@ function isForTransparency(bytes: Uint8Array, { type, start, end }: Box): boolea
   // A version and flags stand before the name.
   const name = bytes.subarray(start + 4, Math.min(end, start + 4 + MOST_NAME_BYTES));
   return type === "auxC" && TRANSPARENCY.test(String.fromCharCode(...name));
-}
-
-/** Numbers of properties, from 1, by item: section 9.3. @throws RangeError where the box ends early */
-function readAssociations(view: DataView): Map<number, readonly number[]> {
-  const idBytes = view.getUint8(0) === 0 ? 2 : 4;
-  const isWide = (view.getUint8(3) & 1) === 1;
-  const items = Math.min(view.getUint32(4), MAX_TABLE_ROWS);
-  const associations = new Map<number, readonly number[]>();
-  let at = 8;
-  for (let row = 0; row < items; row++) {
-    const item = idBytes === 2 ? view.getUint16(at) : view.getUint32(at);
-    const count = view.getUint8(at + idBytes);
-    at += idBytes + 1;
-    // The first bit says whether a reader must know the property.
-    const indices = Array.from({ length: count }, (_, i) =>
-      isWide ? view.getUint16(at + 2 * i) & 0x7fff : view.getUint8(at + i) & 0x7f,
-    );
-    at += count * (isWide ? 2 : 1);
-    associations.set(item, indices);
-  }
-  return associations;
-}
-
-/** Section 8.11.12 of ISO/IEC 14496-12. @throws RangeError where the box ends early */
-function readReference(view: DataView, isLong: boolean): { from: number; to: number[] } {
-  const idBytes = isLong ? 4 : 2;
-  const id = (at: number) => (isLong ? view.getUint32(at) : view.getUint16(at));
-  const count = Math.min(view.getUint16(idBytes), MAX_TABLE_ROWS);
-  return { from: id(0), to: Array.from({ length: count }, (_, i) => id(idBytes + 2 + i * idBytes)) };
 }

@@ -15,6 +15,8 @@ export interface ScannedPicture {
   readonly extraSamples?: readonly ExtraSample[];
   /** The picture of an AVIF is grey; its decoder makes three equal colours of it. */
   readonly isGrey?: boolean;
+  /** The greys of an AVIF lie from 16 to 235, and its decoder leaves them there. */
+  readonly isLimitedGrey?: boolean;
   /** The colours of an AVIF with transparency are multiplied by it already. */
   readonly isPremultiplied?: boolean;
   /** A JPEG without its end marker, with some data of no meaning and the marker put there. */

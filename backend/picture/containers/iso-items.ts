@@ -1,0 +1,51 @@
+/** The tables of an AVIF that say which properties its items have, and what they are to each other (ISO/IEC 23008-12). */
+
+import { type Box, MAX_TABLE_ROWS } from "./iso-boxes.ts";
+import { viewOf } from "./scanned-picture.ts";
+
+/** Properties that turn, mirror or crop. */
+export const TURNS: ReadonlySet<string> = new Set(["irot", "imir", "clap"]);
+
+/** That an item has a property. */
+export interface Association {
+  /** Its number, from 1; 0 is none. */
+  readonly property: number;
+  /** Where the file says so, and in how many bytes. */
+  readonly at: number;
+  readonly length: 1 | 2;
+}
+
+/** What an `ipma` box says, by item: section 9.3. @throws RangeError where the box ends early */
+export function readAssociations(
+  bytes: Uint8Array,
+  { start, end }: Box,
+): ReadonlyMap<number, readonly Association[]> {
+  const view = viewOf(bytes.subarray(start, end));
+  const idBytes = view.getUint8(0) === 0 ? 2 : 4;
+  const length = (view.getUint8(3) & 1) === 1 ? 2 : 1;
+  const items = Math.min(view.getUint32(4), MAX_TABLE_ROWS);
+  const associations = new Map<number, readonly Association[]>();
+  let at = 8;
+  for (let row = 0; row < items; row++) {
+    const item = idBytes === 2 ? view.getUint16(at) : view.getUint32(at);
+    const count = view.getUint8(at + idBytes);
+    const first = at + idBytes + 1;
+    at = first + count * length;
+    const associated = Array.from({ length: count }, (_, i): Association => {
+      const there = first + i * length;
+      // The first bit says whether a reader must know the property.
+      const property = length === 2 ? view.getUint16(there) & 0x7fff : view.getUint8(there) & 0x7f;
+      return { property, at: start + there, length };
+    });
+    associations.set(item, associated);
+  }
+  return associations;
+}
+
+/** Section 8.11.12 of ISO/IEC 14496-12. @throws RangeError where the box ends early */
+export function readReference(view: DataView, isLong: boolean): { from: number; to: number[] } {
+  const idBytes = isLong ? 4 : 2;
+  const id = (at: number) => (isLong ? view.getUint32(at) : view.getUint16(at));
+  const count = Math.min(view.getUint16(idBytes), MAX_TABLE_ROWS);
+  return { from: id(0), to: Array.from({ length: count }, (_, i) => id(idBytes + 2 + i * idBytes)) };
+}
