@@ -82,7 +82,9 @@ async function decodeWhole(
     if (shown.width * shown.height > picture.width * picture.height) {
       return failure("unreadable-image", "The picture's header contradicts itself.");
     }
-    const opened = sharp(picture.bytes, { ...input, autoOrient: true }).timeout({
+    // libvips reads the colours as L*a*b* by such a profile; others that do not fit them it passes over by itself.
+    const ignoreIcc = profileSpace(metadata) === "Lab ";
+    const opened = sharp(picture.bytes, { ...input, autoOrient: true, ignoreIcc }).timeout({
       seconds: decodeTimeoutSeconds,
     });
     const isPremultiplied = picture.isPremultiplied === true && metadata.hasAlpha === true;

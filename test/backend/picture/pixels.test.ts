@@ -71,6 +71,38 @@ describe("pixels are what Pillow and LittleCMS make of them", () => {
   });
 });
 
+test("a profile for L*a*b* is passed over where the colours are none, as by browsers and Pillow", async () => {
+  const file = await sharp(read("16-bit.png")).jpeg({ chromaSubsampling: "4:4:4" }).toBuffer();
+  const data = Buffer.concat([Buffer.from("ICC_PROFILE\0\x01\x01", "latin1"), labProfile()]);
+  const segment = Buffer.concat([
+    Buffer.of(0xff, 0xe2, (data.length + 2) >> 8, (data.length + 2) & 0xff),
+    data,
+  ]);
+  const tagged = Buffer.concat([file.subarray(0, 2), segment, file.subarray(2)]);
+  expect((await sharp(tagged).metadata()).icc?.length).toBe(labProfile().length);
+  expect(await pixels(Uint8Array.from(tagged))).toEqual(await pixels(Uint8Array.from(file)));
+});
+
+/** Of L*a*b* as it is, by a table of 2 x 2 x 2 corners: ICC.1, sections 7.2 and 10.11. */
+function labProfile(): Buffer {
+  const straight = Array.from({ length: 3 * 256 }, (_, i) => i % 256);
+  const corners = Array.from({ length: 8 }, (_, i) => [i & 4, i & 2, i & 1].map((bit) => (bit ? 255 : 0)));
+  const matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1].flatMap((value) => [0, value, 0, 0]);
+  const table = Buffer.from([...matrix, ...straight, ...corners.flat(), ...straight]);
+  const profile = Buffer.concat([
+    Buffer.alloc(144),
+    Buffer.from("mft1\0\0\0\0\x03\x03\x02\0", "latin1"),
+    table,
+  ]);
+  profile.writeUInt32BE(profile.length);
+  profile.write("\x02\x40\0\0spacLab Lab ", 8, "latin1");
+  profile.write("acsp", 36);
+  profile.write("\0\0\xf6\xd6\0\x01\0\0\0\0\xd3\x2d", 68, "latin1");
+  profile.write("\0\0\0\x01A2B0\0\0\0\x90", 128, "latin1");
+  profile.writeUInt32BE(profile.length - 144, 140);
+  return profile;
+}
+
 describe("what cannot be read rightly is refused by name", () => {
   const refused = Object.entries(reference).flatMap(([name, expected]) =>
     "refused" in expected ? [{ name, says: expected.refused }] : [],
