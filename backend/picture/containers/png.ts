@@ -3,9 +3,11 @@
  * decoder: libpng inflates each piece of it, and fourteen of 40 MB fit into half a megabyte. No later frames of an APNG.
  */
 
-import { inflateSync } from "node:zlib";
-import { type Result, success } from "../../../shared/result.ts";
+import { crc32, inflateSync } from "node:zlib";
+import { failure, type Result, success } from "../../../shared/result.ts";
+import { pngChunk } from "../blank-picture.ts";
 import {
+  breaksOff,
   fourCharacters,
   KeptPieces,
   MAX_EXIF_BYTES,
@@ -39,11 +41,20 @@ const MAX_CHUNK_BYTES: Readonly<Record<string, number>> = {
 
 /** Of a row at a time; an interlaced picture is held whole. */
 const BYTES_A_PIXEL = 2.7;
+const PALETTE = 3;
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
-/** Fails with `unreadable-image`. */
+/** Deflate within 32 KiB, RFC 1950 section 2.2, and behind it the check of both. */
+const WHOLE_WINDOW = 0x78;
+const ZLIB_HEADER = Uint8Array.of(WHOLE_WINDOW, 0x01);
+
+/** Fails with `unreadable-image` or `unsupported-image`. */
 export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const view = viewOf(bytes);
+  if (fourCharacters(bytes, SIGNATURE_BYTES + 4) === "CgBI") {
+    const what = "PNG as Xcode packs it into apps for iOS (CgBI)";
+    return failure("unsupported-image", `${what} is not supported. Convert it to an ordinary PNG.`);
+  }
   const isHeader =
     bytes.length >= SIGNATURE_BYTES + CHUNK_OVERHEAD_BYTES + HEADER_BYTES &&
     view.getUint32(SIGNATURE_BYTES) === HEADER_BYTES &&
@@ -60,26 +71,37 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
   kept.keep(0, SIGNATURE_BYTES);
   const seen = new Set<string>();
   let isInData = false;
+  /** Of the palette, if the pixels are of one. */
+  let colours = 0;
   for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
     const type = fourCharacters(bytes, at + 4);
     const length = at + 4 > bytes.length ? 0 : view.getUint32(at);
     const end = at + CHUNK_OVERHEAD_BYTES + length;
     if (end > bytes.length) {
-      if (!isInData && type !== "IDAT") return unreadable("PNG");
+      if (!isInData && type !== "IDAT") return breaksOff();
       // It ends early; whether pixels are missing is the decoder's to judge.
       if (type === "IDAT") kept.keep(at, bytes.length);
       break;
     }
+    let mended: Uint8Array | undefined;
     if (type === "IDAT" && !isInData) {
       isInData = true;
+      mended = withWholeWindow(bytes.subarray(at, end));
       // A reader that works as bytes arrive has asked for the orientation before it meets one behind the pixels.
       const exif = seen.has("eXIf") ? undefined : chunkBehind(bytes, end, "eXIf");
       if (exif !== undefined) {
         seen.add("eXIf");
         kept.insert(exif);
       }
+    } else if (type === "PLTE" && colourType === PALETTE) {
+      colours = length / 3;
+    } else if (type === "tRNS" && !isInData && !seen.has(type)) {
+      mended = withoutSurplus(bytes.subarray(at, end), colours);
     }
-    if (isCritical(bytes, at)) {
+    if (mended !== undefined) {
+      seen.add(type);
+      kept.insert(mended);
+    } else if (isCritical(bytes, at)) {
       kept.keep(at, end);
     } else if (!isInData && KEPT_ONCE.has(type) && !seen.has(type)) {
       // The first counts, whatever it is: of thousands of profiles each would be inflated.
@@ -92,6 +114,35 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
   const wholeBytes = width * height * (channels + 1) * (depth === 16 ? 2 : 1);
   const decodeBytes = width * height * BYTES_A_PIXEL + (interlace === 0 ? 0 : wholeBytes);
   return success({ bytes: kept.join(), width, height, decodeBytes });
+}
+
+/**
+ * The pixels' first chunk as libpng reads it: some writers name a smaller window than their compression looks back into,
+ * which browsers and Pillow pass over. Undefined for a chunk that names the whole one, or is damaged.
+ */
+function withWholeWindow(chunk: Uint8Array): Uint8Array | undefined {
+  const data = dataOf(chunk);
+  const [method = 0, check = 0] = data;
+  const isDeflate = (method & 0x0f) === 8 && ((method << 8) | check) % 31 === 0;
+  return isDeflate && method < WHOLE_WINDOW && isIntact(chunk)
+    ? pngChunk("IDAT", Buffer.concat([ZLIB_HEADER, data.subarray(2)]))
+    : undefined;
+}
+
+/** Transparency of as many colours as there are: of more, libpng passes over all. Undefined where there is none too many. */
+function withoutSurplus(chunk: Uint8Array, colours: number): Uint8Array | undefined {
+  const data = dataOf(chunk);
+  return colours > 0 && data.length > colours && isIntact(chunk)
+    ? pngChunk("tRNS", Buffer.from(data.subarray(0, colours)))
+    : undefined;
+}
+
+function dataOf(chunk: Uint8Array): Uint8Array {
+  return chunk.subarray(8, -4);
+}
+
+function isIntact(chunk: Uint8Array): boolean {
+  return crc32(chunk.subarray(4, -4)) === viewOf(chunk).getUint32(chunk.length - 4);
 }
 
 /** The first letter's case says so. */

@@ -38,6 +38,11 @@ export function unreadable(format: string): Result<never> {
   return failure("unreadable-image", `The ${format} header cannot be read.`);
 }
 
+/** The file is shorter than it says: a transfer or a copy of it was not finished. */
+export function breaksOff(): Result<never> {
+  return failure("unreadable-image", "The picture breaks off before its end.");
+}
+
 /** The file is built so that decoding it costs far more than its pixels. */
 export function tooCostly(what: string): Result<never> {
   return failure("too-costly", what);

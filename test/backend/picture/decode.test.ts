@@ -1,7 +1,10 @@
+import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
+import { pngChunk } from "../../../backend/picture/blank-picture.ts";
 import { decodePicture, type PixelFormat } from "../../../backend/picture/decode.ts";
 import { inspectPicture } from "../../../backend/picture/inspect.ts";
+import { createRandom } from "../../../evaluation/random.ts";
 import { acceptedPictures, refusedPictures } from "../../support/pictures.ts";
 import { fromBase64, resizeReference } from "../../support/reference.ts";
 
@@ -100,6 +103,43 @@ describe("a PNG that ends early", async () => {
       ok: false,
       failure: { code: "unreadable-image", detail: "The picture's data is damaged or incomplete." },
     });
+  });
+});
+
+describe("a PNG that libpng passes over or refuses a part of is what browsers and Pillow show", () => {
+  const png = (header: readonly number[], ...chunks: readonly Buffer[]) =>
+    Uint8Array.from(
+      Buffer.concat([
+        Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+        pngChunk("IHDR", Buffer.from(header)),
+        ...chunks,
+        pngChunk("IEND", Buffer.alloc(0)),
+      ]),
+    );
+
+  test("pixels that look back further than they say", async () => {
+    const side = 64;
+    const header = [0, 0, 0, side, 0, 0, 0, side, 8, 2, 0, 0, 0];
+    const random = createRandom(1);
+    // The same rows again: further back than the 256 bytes that the small window holds.
+    const rows = Buffer.alloc(side * (1 + 3 * side)).map((_, i) =>
+      i % (1 + 3 * side) === 0 ? 0 : 256 * random(),
+    );
+    rows.copyWithin(rows.length / 2, 0);
+    const data = deflateSync(rows);
+    const small = Buffer.concat([Buffer.of(0x08, 0x1d), data.subarray(2)]);
+    const expected = await pixels(png(header, pngChunk("IDAT", data)));
+    expect(await pixels(png(header, pngChunk("IDAT", small)))).toEqual(expected);
+  });
+
+  test("transparency for more colours than its palette has", async () => {
+    const header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0];
+    const palette = pngChunk("PLTE", Buffer.of(10, 20, 30));
+    const data = pngChunk("IDAT", deflateSync(Buffer.of(0, 0)));
+    const one = png(header, palette, pngChunk("tRNS", Buffer.of(0)), data);
+    const many = png(header, palette, pngChunk("tRNS", Buffer.alloc(256)), data);
+    expect(new Set(await pixels(many))).toEqual(new Set([255]));
+    expect(await pixels(many)).toEqual(await pixels(one));
   });
 });
 
