@@ -6,7 +6,7 @@
 import { isMainThread } from "node:worker_threads";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import { failure, type Result, success } from "../../shared/result.ts";
-import type { ExtraSample } from "./containers/scanned-picture.ts";
+import { breaksOff, type ExtraSample } from "./containers/scanned-picture.ts";
 import type { InspectedPicture } from "./inspect.ts";
 import type { PictureLimits } from "./limits.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
@@ -60,9 +60,7 @@ export async function decodePicture(
   if (!pixels.ok || picture.withOtherEnd === undefined) return pixels;
   // What lacks more than its end marker decodes to other pixels when other data stands there.
   const other = await decodeWhole({ ...picture, bytes: picture.withOtherEnd }, format, limits);
-  return other.ok && pixels.value.every((value, i) => value === other.value[i])
-    ? pixels
-    : failure("unreadable-image", "The picture breaks off before its end.");
+  return other.ok && pixels.value.every((value, i) => value === other.value[i]) ? pixels : breaksOff();
 }
 
 async function decodeWhole(

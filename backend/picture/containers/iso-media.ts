@@ -10,6 +10,7 @@ import type { Association } from "./iso-items.ts";
 import { turnsOfTiles } from "./iso-tiles.ts";
 import { isTransparencyTurnedAlike } from "./iso-transparency.ts";
 import {
+  breaksOff,
   fourCharacters,
   type ScannedPicture,
   tooCostly,
@@ -55,7 +56,7 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   const owned = container && boxesOf(bytes, container.start, container.end);
   const entries = boxesOf(bytes, items.start + (bytes[items.start] === 0 ? 6 : 8), items.end);
   const referring = references === undefined ? [] : boxesOf(bytes, references.start + 4, references.end);
-  const namedBytes = namedBytesOf(bytes.subarray(locations.start, locations.end));
+  const namedBytes = namedBytesOf(bytes.subarray(locations.start, locations.end), bytes.length);
   if (owned === undefined || entries === undefined || referring === undefined || namedBytes === undefined) {
     return unreadable("AVIF");
   }
@@ -65,6 +66,7 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   ) {
     return tooCostly(`The AVIF has more than ${MAX_TABLE_ROWS} items, properties or references.`);
   }
+  if (namedBytes === "more than there is") return breaksOff();
   if (namedBytes > MAX_NAMED_BYTES_RATIO * bytes.length) {
     return tooCostly("The AVIF names its own bytes as data again and again.");
   }
@@ -150,10 +152,13 @@ function hiddenItem(bytes: Uint8Array, { type, start }: Box): number[] {
   return HIDDEN_ITEMS.has(fourCharacters(bytes, typeAt)) ? [typeAt] : [];
 }
 
-/** The sum of all extents of an `iloc` box, section 8.11.3. */
-function namedBytesOf(box: Uint8Array): number | "too many" | undefined {
+/** The sum of all extents of an `iloc` box in a file of so many bytes, section 8.11.3. */
+function namedBytesOf(
+  box: Uint8Array,
+  fileBytes: number,
+): number | "too many" | "more than there is" | undefined {
   try {
-    return sumExtents(viewOf(box));
+    return sumExtents(viewOf(box), fileBytes);
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
@@ -161,7 +166,7 @@ function namedBytesOf(box: Uint8Array): number | "too many" | undefined {
 }
 
 /** @throws RangeError where the box ends before its rows */
-function sumExtents(view: DataView): number | "too many" {
+function sumExtents(view: DataView, fileBytes: number): number | "too many" | "more than there is" {
   const version = view.getUint8(0);
   const sizes = view.getUint16(4);
   const [offsetBytes, lengthBytes, baseBytes] = [sizes >> 12, (sizes >> 8) & 15, (sizes >> 4) & 15] as const;
@@ -180,7 +185,10 @@ function sumExtents(view: DataView): number | "too many" {
     if (extents > MAX_TABLE_ROWS) return "too many";
     for (let extent = 0; extent < count; extent++) {
       at += indexBytes + offsetBytes;
-      sum += lengthBytes === 8 ? Number(view.getBigUint64(at)) : lengthBytes === 4 ? view.getUint32(at) : 0;
+      const length =
+        lengthBytes === 8 ? Number(view.getBigUint64(at)) : lengthBytes === 4 ? view.getUint32(at) : 0;
+      if (length > fileBytes) return "more than there is";
+      sum += length;
       at += lengthBytes;
     }
   }

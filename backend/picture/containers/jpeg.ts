@@ -6,6 +6,7 @@
 
 import { failure, type Result, success } from "../../../shared/result.ts";
 import {
+  breaksOff,
   KeptPieces,
   MAX_EXIF_BYTES,
   MAX_PROFILE_BYTES,
@@ -106,9 +107,11 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
       at = codeAt + 1;
       continue;
     }
-    const length = codeAt + 3 <= bytes.length ? view.getUint16(codeAt + 1) : 0;
+    if (codeAt + 3 > bytes.length) return breaksOff();
+    const length = view.getUint16(codeAt + 1);
     const end = codeAt + 1 + length;
-    if (length < 2 || end > bytes.length) return unreadable("JPEG");
+    if (end > bytes.length) return breaksOff();
+    if (length < 2) return unreadable("JPEG");
     const refused = REFUSED_FRAMES[code];
     if (refused !== undefined) return unsupported(refused);
     if (isStartOfFrame(code)) {
@@ -133,7 +136,7 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   if (frame === undefined || scans === 0) return unreadable("JPEG");
   const isWhole =
     hasEnd || (progress.isComplete(frame) && countRestarts(bytes, restarts.from) >= restarts.wanted);
-  if (!isWhole) return unreadable("JPEG");
+  if (!isWhole) return breaksOff();
   const { width, height, isProgressive, samplesAPixel } = frame;
   const coefficientBytes = isProgressive || scans > 1 ? samplesAPixel * COEFFICIENT_BYTES : 0;
   const decodeBytes = width * height * (BYTES_A_PIXEL + coefficientBytes);

@@ -4,7 +4,7 @@
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
-import { type ExtraSample, unreadable } from "./scanned-picture.ts";
+import { breaksOff, type ExtraSample, unreadable } from "./scanned-picture.ts";
 import { readNumber, type TiffLayout, tiffLayout } from "./tiff-layout.ts";
 
 const TAG = {
@@ -93,7 +93,9 @@ interface Directory {
 export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[]> {
   if (bytes.length < 16) return unreadable("TIFF");
   const layout = tiffLayout(bytes);
-  const first = readDirectory(layout, readOffset(layout, layout.firstAt));
+  const firstOffset = readOffset(layout, layout.firstAt);
+  if (firstOffset >= bytes.length) return breaksOff();
+  const first = readDirectory(layout, firstOffset);
   if (first === undefined) return unreadable("TIFF");
   const refusal = refuse(layout, first);
   if (refusal !== undefined) {

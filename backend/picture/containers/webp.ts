@@ -5,6 +5,7 @@
 
 import { type Result, success } from "../../../shared/result.ts";
 import {
+  breaksOff,
   fourCharacters,
   KeptPieces,
   MAX_EXIF_BYTES,
@@ -49,7 +50,7 @@ export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
     const type = fourCharacters(bytes, at);
     const start = at + CHUNK_HEADER_BYTES;
     const length = view.getUint32(at + 4, true);
-    if (start + length > fileEnd) return unreadable("WebP");
+    if (start + length > fileEnd) return fileEnd < bytes.length ? unreadable("WebP") : breaksOff();
     // Chunks begin at even offsets; the last one's padding may be missing.
     const end = Math.min(fileEnd, start + length + (length % 2));
     size ??= readSize(bytes.subarray(start, start + length), type);

@@ -13,7 +13,7 @@ import {
   scanBomb,
   textBomb,
 } from "../../support/bombs.ts";
-import { acceptedPictures, jpegPicture } from "../../support/pictures.ts";
+import { acceptedPictures, jpegPicture, noise } from "../../support/pictures.ts";
 
 const MIB = 1024 * 1024;
 const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 448 * MIB, decodeTimeoutSeconds: 10 };
@@ -205,10 +205,44 @@ describe("what is refused by its container alone", () => {
     const many = Uint8Array.from(avif);
     new DataView(many.buffer).setUint16(locations + 6, 5_000);
     expect(codeOf(many)).toBe("too-costly");
-    const item = locations + 8 + 2 + 2 + ((sizes >> 4) & 15) + 2;
-    const again = Uint8Array.from(avif);
-    new DataView(again.buffer).setUint32(item + (sizes >> 12), 0x7fffffff);
-    expect(codeOf(again)).toBe("too-costly");
+    const extents = locations + 8 + 2 + 2 + ((sizes >> 4) & 15);
+    const [first, extentBytes] = [extents + 2, (sizes >> 12) + ((sizes >> 8) & 15)];
+    const whole = Buffer.from(avif.subarray(first, first + extentBytes));
+    whole.writeUInt32BE(avif.length, sizes >> 12);
+    const again = Buffer.concat([avif.subarray(0, first), ...Array(9).fill(whole), avif.subarray(first)]);
+    again.writeUInt16BE(10, extents);
+    for (const type of ["iloc", "meta"]) {
+      const sizeAt = again.indexOf(type) - 4;
+      again.writeUInt32BE(again.readUInt32BE(sizeAt) + 9 * extentBytes, sizeAt);
+    }
+    expect(codeOf(Uint8Array.from(again))).toBe("too-costly");
+  });
+
+  test.each(["jpeg", "png", "webp", "avif", "tiff"] as const)(
+    "a %s that breaks off early, as such",
+    async (format) => {
+      const noisy = noise({ width: 80, height: 60, mean: 128, sigma: 30 });
+      const file = Uint8Array.from(
+        await noisy
+          .withExif({ IFD0: { ImageDescription: "x".repeat(600) } })
+          .toFormat(format, format === "jpeg" ? { progressive: true } : {})
+          .toBuffer(),
+      );
+      expect(inspectPicture(file.slice(0, 500), LIMITS)).toMatchObject({
+        failure: { code: "unreadable-image", detail: "The picture breaks off before its end." },
+      });
+    },
+  );
+
+  test("a PNG as Xcode packs it for iOS", () => {
+    const file = Buffer.concat([
+      Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+      pngChunk("CgBI", Buffer.of(0x50, 0, 0x20, 6)),
+      pngBomb(16, 16).subarray(8),
+    ]);
+    expect(inspectPicture(Uint8Array.from(file), LIMITS)).toMatchObject({
+      failure: { code: "unsupported-image", detail: expect.stringContaining("CgBI") },
+    });
   });
 
   test("every prefix and every flipped byte of a small file of each kind has an answer", async () => {
