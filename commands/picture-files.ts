@@ -6,7 +6,8 @@ import { join, sep } from "node:path";
 import { CommandError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 
-const PICTURE = /\.(jpe?g|png|webp|avif|gif|tiff?)$/i;
+/** Windows has browsers save some JPEGs as .jfif. */
+const PICTURE = /\.(jpe?g|jpe|jfif|a?png|webp|avif|gif|tiff?)$/i;
 
 const STANDARD_INPUT = "-";
 

@@ -7,6 +7,26 @@ import { temporaryFolder } from "../support/tiny-blip.ts";
 /** Nothing is closed to root. */
 const NOBODY = 65_534;
 
+test("a folder's pictures are found by every ending that programs give them, in any case", async () => {
+  const folder = await temporaryFolder();
+  const names = [
+    "a.JPG",
+    "b.jpeg",
+    "c.jpe",
+    "d.jfif",
+    "e.png",
+    "f.apng",
+    "g.webp",
+    "h.avif",
+    "i.gif",
+    "j.tif",
+    "k.TIFF",
+  ];
+  for (const name of [...names, "l.heic", "m.txt", "jpg"]) await writeFile(join(folder, name), "");
+  const found = await pictureFiles([folder]);
+  expect(found.map(({ name }) => name)).toEqual(names.map((name) => join(folder, name)));
+});
+
 test("a folder within that may not be read takes the place of its pictures, and the others are found", async () => {
   const folder = await temporaryFolder();
   await chmod(folder, 0o755);
