@@ -1,7 +1,7 @@
 /** Walks a GIF's blocks (GIF89a) and keeps the first frame: no comments, no applications' blocks, no later frames. */
 
 import { type Result, success } from "../../../shared/result.ts";
-import { KeptPieces, type ScannedPicture, unreadable, viewOf } from "./scanned-picture.ts";
+import { concatenate, KeptPieces, type ScannedPicture, unreadable, viewOf } from "./scanned-picture.ts";
 
 const SCREEN_BYTES = 13;
 const FRAME_HEADER_BYTES = 10;
@@ -9,6 +9,10 @@ const EXTENSION = 0x21;
 const GRAPHIC_CONTROL = 0xf9;
 const FRAME = 0x2c;
 const TRAILER = 0x3b;
+/** What may stand behind a frame. A file that was made at its full length before it broke off has zeros there. */
+const FOLLOWERS: readonly (number | undefined)[] = [EXTENSION, FRAME, TRAILER];
+/** A block of its length and as many bytes. */
+const MEANINGLESS_BLOCK = new Uint8Array(256).fill(0x5a).fill(255, 0, 1);
 const BYTES_A_PIXEL = 5.5;
 /** A later frame of one pixel that names a transparent colour. */
 const TRANSPARENT_FRAME = Uint8Array.of(
@@ -32,17 +36,27 @@ export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     } else if (bytes[at] === FRAME) {
       if (at + FRAME_HEADER_BYTES > bytes.length) return unreadable("GIF");
       const data = at + FRAME_HEADER_BYTES + paletteBytes(bytes[at + 9] as number);
-      // A byte of the code size stands before the blocks. What ends early is the decoder's to judge.
-      kept.keep(at, endOfBlocks(bytes, data + 1) ?? bytes.length);
+      // A byte of the code size stands before the blocks.
+      const end = endOfBlocks(bytes, data + 1);
+      // Of one that ends early the decoder leaves the rest as it was, so that is told from its pixels.
+      const isFollowed = end !== undefined && FOLLOWERS.includes(bytes[end]);
+      kept.keep(at, end === undefined ? bytes.length : end - 1);
       const [left, top] = [view.getUint16(at + 1, true), view.getUint16(at + 3, true)];
       const [frameWidth, frameHeight] = [view.getUint16(at + 5, true), view.getUint16(at + 7, true)];
       // A frame may reach past the screen, and is drawn whole.
       const width = Math.max(view.getUint16(6, true), left + frameWidth);
       const height = Math.max(view.getUint16(8, true), top + frameHeight);
+      const begin = kept.join();
       // Where it leaves some of the screen bare, the decoder says so only of a file with transparency, and else has black.
-      if (frameWidth < width || frameHeight < height) kept.insert(TRANSPARENT_FRAME);
-      kept.insert(Uint8Array.of(TRAILER));
-      return success({ bytes: kept.join(), width, height, decodeBytes: width * height * BYTES_A_PIXEL });
+      const isBare = frameWidth < width || frameHeight < height;
+      const rest = Uint8Array.of(0, ...(isBare ? TRANSPARENT_FRAME : []), TRAILER);
+      return success({
+        bytes: concatenate(begin, rest),
+        width,
+        height,
+        decodeBytes: width * height * BYTES_A_PIXEL,
+        ...(isFollowed ? {} : { withOtherEnd: concatenate(begin, MEANINGLESS_BLOCK, rest) }),
+      });
     } else {
       return unreadable("GIF");
     }

@@ -7,6 +7,7 @@
 import { failure, type Result, success } from "../../../shared/result.ts";
 import {
   breaksOff,
+  concatenate,
   KeptPieces,
   MAX_EXIF_BYTES,
   MAX_PROFILE_BYTES,
@@ -148,10 +149,6 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
     decodeBytes,
     ...(hasEnd ? {} : { withOtherEnd: concatenate(whole, MEANINGLESS, END_MARKER) }),
   });
-}
-
-function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.concat(parts));
 }
 
 function unsupported(what: string): Result<never> {

@@ -19,7 +19,7 @@ export interface ScannedPicture {
   readonly isLimitedGrey?: boolean;
   /** The colours of an AVIF with transparency are multiplied by it already. */
   readonly isPremultiplied?: boolean;
-  /** A JPEG without its end marker, with some data of no meaning and the marker put there. */
+  /** What may break off before its end, with some data of no meaning there. */
   readonly withOtherEnd?: Uint8Array<ArrayBuffer>;
 }
 
@@ -51,6 +51,10 @@ export function tooCostly(what: string): Result<never> {
 /** Of these bytes alone: they may be a part of a larger buffer. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+export function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** Four characters at `offset`, as chunk and box types are. */

@@ -5,7 +5,7 @@ import { pngChunk } from "../../../backend/picture/blank-picture.ts";
 import { decodePicture, type PixelFormat } from "../../../backend/picture/decode.ts";
 import { inspectPicture } from "../../../backend/picture/inspect.ts";
 import { createRandom } from "../../../evaluation/random.ts";
-import { acceptedPictures, refusedPictures } from "../../support/pictures.ts";
+import { acceptedPictures, noise, refusedPictures } from "../../support/pictures.ts";
 import { fromBase64, resizeReference } from "../../support/reference.ts";
 
 const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 10 };
@@ -140,6 +140,23 @@ describe("a PNG that libpng passes over or refuses a part of is what browsers an
     const many = png(header, palette, pngChunk("tRNS", Buffer.alloc(256)), data);
     expect(new Set(await pixels(many))).toEqual(new Set([255]));
     expect(await pixels(many)).toEqual(await pixels(one));
+  });
+});
+
+describe("a GIF that ends early", async () => {
+  const whole = Uint8Array.from(
+    await noise({ width: 60, height: 40, mean: 128, sigma: 30 }).gif().toBuffer(),
+  );
+
+  test.each([1, 2])("by %i bytes behind its pixels is decoded", async (missing) => {
+    expect(await pixels(whole.slice(0, -missing))).toEqual(await pixels(whole));
+  });
+
+  test("within a file of its full length is said to break off", async () => {
+    expect(await decode(whole.slice().fill(0, whole.length / 2))).toMatchObject({
+      ok: false,
+      failure: { code: "unreadable-image", detail: "The picture breaks off before its end." },
+    });
   });
 });
 
