@@ -36,7 +36,10 @@ const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
   ["\0\0\0\x0cjP  ", "JPEG 2000"],
   ["\xff\x4f\xff\x51", "JPEG 2000"],
   ["8BPS", "Photoshop"],
+  ["gimp xcf", "GIMP"],
   ["%PDF-", "PDF"],
+  ["%!PS", "PostScript or EPS"],
+  ["\xc5\xd0\xd3\xc6", "PostScript or EPS"],
   ["\x1a\x45\xdf\xa3", "Matroska video"],
   ["IIRO", "Camera raw (Olympus ORF)"],
   ["IIRS", "Camera raw (Olympus ORF)"],
@@ -48,6 +51,7 @@ const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
   ["II\xbc", "JPEG XR"],
   ["\x1f\x8b", "gzip"],
   ["PK\x03\x04", "ZIP"],
+  ["version https://git-lfs", "Git LFS pointer"],
 ];
 
 /** A prologue and comments may stand before the root element. No nested repetition: this runs on hostile text. */

@@ -37,6 +37,15 @@ test.each([
   expect(recognized).toEqual({ refused: `Camera raw (${name})` });
 });
 
+test.each([
+  ["%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript or EPS"],
+  ["\xc5\xd0\xd3\xc6\x20\0\0\0", "PostScript or EPS"],
+  ["gimp xcf v011\0", "GIMP"],
+  ["version https://git-lfs.github.com/spec/v1\noid sha256:", "Git LFS pointer"],
+])("what an archive holds beside pictures, %j, is called %s", (text, name) => {
+  expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toEqual({ refused: name });
+});
+
 test.each(["MA1A", "MA1B"])("an AVIF that names only its profile %s is one", (brand) => {
   const text = `\0\0\0\x18ftyp${brand}\0\0\0\0mif1miaf`;
   expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toEqual({ supported: "AVIF" });
