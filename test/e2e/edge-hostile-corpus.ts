@@ -137,7 +137,7 @@ async function polyglots(photo: Buffer): Promise<HostileRequest[]> {
       "unsupported-image",
       "not-an-image",
     ),
-    raw("EPS", latin1("%!PS-Adobe-3.0 EPSF-3.0\n"), "not-an-image"),
+    raw("EPS", latin1("%!PS-Adobe-3.0 EPSF-3.0\n"), "unsupported-image"),
     raw(
       "ImageMagick's MVG",
       latin1("push graphic-context\nviewbox 0 0 1 1\nimage over 0,0 0,0 'https://evil.example/'\n"),
