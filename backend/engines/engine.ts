@@ -1,6 +1,14 @@
-/** The interface between the server and whatever runs the model. Types only: no ONNX, no HTTP. */
+/** The interface between the server and whatever runs the model. No ONNX, no HTTP. */
 
+import type { Failure } from "../../shared/problem.ts";
 import type { Bundle } from "../bundle/bundle.ts";
+
+/** None of the servers that an engine computes on answers. */
+export const NO_SERVER: Failure = {
+  code: "unavailable",
+  detail: "No inference server is available.",
+  retryAfterSeconds: 5,
+};
 
 /** Options that all pictures of one forward pass share. */
 export interface DecodingOptions {

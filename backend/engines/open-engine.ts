@@ -2,7 +2,7 @@
 
 import { type Failure, FailureError } from "../../shared/problem.ts";
 import type { Bundle, Device } from "../bundle/bundle.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, NO_SERVER } from "./engine.ts";
 import { createCpuEngine } from "./onnx/cpu-engine.ts";
 import { createCudaEngine } from "./onnx/cuda-engine.ts";
 import { createThreadedOnnxEngine } from "./onnx/threaded.ts";
@@ -78,12 +78,7 @@ function failureOf({ failure, message: reason }: TritonError): Failure | undefin
       return { code: "deadline-exceeded", detail: "The inference servers did not answer in time.", reason };
     case "unreachable":
     case "not-loaded":
-      return {
-        code: "unavailable",
-        detail: "No inference server is available.",
-        retryAfterSeconds: 5,
-        reason,
-      };
+      return { ...NO_SERVER, reason };
     default:
       return undefined;
   }

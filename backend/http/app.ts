@@ -4,7 +4,8 @@ import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
-import { type Failure, methodNotAllowedResponse, NOT_STORED, problemResponse } from "../../shared/problem.ts";
+import { methodNotAllowedResponse, NOT_STORED, problemResponse } from "../../shared/problem.ts";
+import { NO_SERVER } from "../engines/engine.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 
@@ -14,39 +15,29 @@ export interface AppOptions extends CaptionRouteOptions {
   readonly secret?: string | undefined;
 }
 
-const NO_ENGINE: Failure = {
-  code: "unavailable",
-  detail: "No inference server is available.",
-  retryAfterSeconds: 5,
-};
-
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 /** The whole HTTP application. @example `await createApp(options).request("/healthz")` */
 export function createApp(options: AppOptions): Hono<Scope> {
   const { captioner, metrics, log, isDraining } = options;
   const app = new Hono<Scope>();
-  app.use(identifyRequest(log), hangUpWhileDraining(isDraining));
+  app.use(
+    identifyRequest(log),
+    hangUpWhileDraining(isDraining),
+    methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => methodNotAllowedResponse(methods) }),
+  );
   app.onError((error, c) => {
     log.error({ err: error, request_id: c.get("requestId") }, "bug");
     return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
   });
-  const refuseOtherMethods = methodNotAllowed({
-    app,
-    onMethodNotAllowed: (_, methods) => methodNotAllowedResponse(methods),
-  });
-  app.notFound(async (c) => {
-    c.res = problemResponse({ code: "not-found", detail: "There is no such route." });
-    await refuseOtherMethods(c, async () => {});
-    return c.res;
-  });
+  app.notFound(() => problemResponse({ code: "not-found", detail: "There is no such route." }));
 
   app.get("/healthz", (c) => c.json({ status: "alive" }, 200, NOT_STORED));
   app.get("/readyz", async (c) => {
     if (isDraining()) return problemResponse(SHUTTING_DOWN);
     return (await captioner.isReady())
       ? c.json({ status: "ready" }, 200, NOT_STORED)
-      : problemResponse(NO_ENGINE);
+      : problemResponse(NO_SERVER);
   });
 
   if (options.secret !== undefined) app.use(requireSecret(options.secret));

@@ -42,10 +42,41 @@ export function readAssociations(
   return associations;
 }
 
-/** Section 8.11.12 of ISO/IEC 14496-12. @throws RangeError where the box ends early */
-export function readReference(view: DataView, isLong: boolean): { from: number; to: number[] } {
+/** What an item is to others: `dimg` is made of them, `auxl` belongs to them. */
+export interface Reference {
+  readonly type: string;
+  readonly from: number;
+  readonly to: readonly number[];
+}
+
+const READ_REFERENCES: ReadonlySet<string> = new Set(["dimg", "auxl"]);
+
+/** Of an `iref` box and what is in it, ISO/IEC 14496-12 section 8.11.12. @throws RangeError where a box ends early */
+export function readReferences(
+  bytes: Uint8Array,
+  iref: Box,
+  referring: readonly Box[],
+): readonly Reference[] {
+  const isLong = bytes[iref.start] !== 0;
   const idBytes = isLong ? 4 : 2;
-  const id = (at: number) => (isLong ? view.getUint32(at) : view.getUint16(at));
-  const count = Math.min(view.getUint16(idBytes), MAX_TABLE_ROWS);
-  return { from: id(0), to: Array.from({ length: count }, (_, i) => id(idBytes + 2 + i * idBytes)) };
+  return referring
+    .filter(({ type }) => READ_REFERENCES.has(type))
+    .map(({ type, start, end }) => {
+      const view = viewOf(bytes.subarray(start, end));
+      const id = (at: number) => (isLong ? view.getUint32(at) : view.getUint16(at));
+      const count = Math.min(view.getUint16(idBytes), MAX_TABLE_ROWS);
+      return {
+        type,
+        from: id(0),
+        to: Array.from({ length: count }, (_, i) => id(idBytes + 2 + i * idBytes)),
+      };
+    });
+}
+
+export interface ItemTables {
+  /** Of each item that has properties. */
+  readonly associations: ReadonlyMap<number, readonly Association[]>;
+  /** What is in `ipco`. */
+  readonly properties: readonly Box[];
+  readonly references: readonly Reference[];
 }

@@ -6,7 +6,7 @@
 
 import { failure, type Result, success } from "../../../shared/result.ts";
 import { type Box, boxesOf, MAX_TABLE_ROWS } from "./iso-boxes.ts";
-import type { Association } from "./iso-items.ts";
+import { type Association, readAssociations, readReferences } from "./iso-items.ts";
 import { turnsOfTiles } from "./iso-tiles.ts";
 import { isTransparencyTurnedAlike } from "./iso-transparency.ts";
 import {
@@ -17,6 +17,7 @@ import {
   unreadable,
   viewOf,
   WHOLE_PIXEL_BYTES,
+  withinBounds,
 } from "./scanned-picture.ts";
 
 /** How often a file's bytes may be named as data: extents may overlap, and each is copied. */
@@ -56,7 +57,8 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   const owned = container && boxesOf(bytes, container.start, container.end);
   const entries = boxesOf(bytes, items.start + (bytes[items.start] === 0 ? 6 : 8), items.end);
   const referring = references === undefined ? [] : boxesOf(bytes, references.start + 4, references.end);
-  const namedBytes = namedBytesOf(bytes.subarray(locations.start, locations.end), bytes.length);
+  const locationTable = viewOf(bytes.subarray(locations.start, locations.end));
+  const namedBytes = withinBounds(() => sumExtents(locationTable, bytes.length));
   if (owned === undefined || entries === undefined || referring === undefined || namedBytes === undefined) {
     return unreadable("AVIF");
   }
@@ -74,18 +76,20 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   const associations = boxesOf(bytes, properties.start, properties.end)?.find(({ type }) => type === "ipma");
   let turned: readonly Association[] = [];
   if (references !== undefined && associations !== undefined) {
-    const found = turnsOfTiles(bytes, {
-      associations,
-      properties: owned,
-      references: referring,
-      referencesVersion: bytes[references.start] ?? 0,
-      entries,
+    const found = withinBounds(() => {
+      const tables = {
+        associations: readAssociations(bytes, associations),
+        properties: owned,
+        references: readReferences(bytes, references, referring),
+      };
+      return {
+        turned: turnsOfTiles(bytes, tables, entries),
+        isAlike: isTransparencyTurnedAlike(bytes, tables),
+      };
     });
     if (found === undefined) return unreadable("AVIF");
-    turned = found;
-    const isAlike = isTransparencyTurnedAlike(bytes, { associations, properties: owned, references });
-    if (isAlike === undefined) return unreadable("AVIF");
-    if (!isAlike) {
+    turned = found.turned;
+    if (!found.isAlike) {
       const what = "An AVIF whose transparency is not turned as its colours are";
       return failure("unsupported-image", `${what} is not supported. Convert it to PNG or WebP.`);
     }
@@ -152,20 +156,10 @@ function hiddenItem(bytes: Uint8Array, { type, start }: Box): number[] {
   return HIDDEN_ITEMS.has(fourCharacters(bytes, typeAt)) ? [typeAt] : [];
 }
 
-/** The sum of all extents of an `iloc` box in a file of so many bytes, section 8.11.3. */
-function namedBytesOf(
-  box: Uint8Array,
-  fileBytes: number,
-): number | "too many" | "more than there is" | undefined {
-  try {
-    return sumExtents(viewOf(box), fileBytes);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
-}
-
-/** @throws RangeError where the box ends before its rows */
+/**
+ * The sum of all extents of an `iloc` box in a file of so many bytes, section 8.11.3.
+ * @throws RangeError where the box ends before its rows
+ */
 function sumExtents(view: DataView, fileBytes: number): number | "too many" | "more than there is" {
   const version = view.getUint8(0);
   const sizes = view.getUint16(4);

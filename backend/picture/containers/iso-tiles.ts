@@ -4,39 +4,27 @@
  */
 
 import type { Box } from "./iso-boxes.ts";
-import { type Association, readAssociations, readReference, TURNS } from "./iso-items.ts";
+import { type Association, type ItemTables, TURNS } from "./iso-items.ts";
 import { fourCharacters, viewOf } from "./scanned-picture.ts";
 
-export interface TileTables {
-  /** `ipma`: which properties each item has. */
-  readonly associations: Box;
-  /** What is in `ipco`. */
-  readonly properties: readonly Box[];
-  /** What is in `iref`, and the version of that box. */
-  readonly references: readonly Box[];
-  readonly referencesVersion: number;
-  /** What is in `iinf`. */
-  readonly entries: readonly Box[];
-}
-
-/** That tiles are turned, mirrored or cropped; undefined where a table ends early. */
-export function turnsOfTiles(bytes: Uint8Array, tables: TileTables): readonly Association[] | undefined {
-  const { associations, properties, references, referencesVersion, entries } = tables;
-  try {
-    const grids = new Set(entries.flatMap((entry) => gridOf(bytes, entry)));
-    const tiles = references
-      .filter(({ type }) => type === "dimg")
-      .map(({ start, end }) => readReference(viewOf(bytes.subarray(start, end)), referencesVersion !== 0))
-      .filter(({ from }) => grids.has(from))
-      .flatMap(({ to }) => to);
-    const owned = readAssociations(bytes, associations);
-    return [...new Set(tiles)]
-      .flatMap((tile) => owned.get(tile) ?? [])
-      .filter(({ property }) => TURNS.has(properties[property - 1]?.type ?? ""));
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
+/**
+ * That tiles are turned, mirrored or cropped.
+ *
+ * @param entries what is in `iinf`
+ * @throws RangeError where an entry ends early
+ */
+export function turnsOfTiles(
+  bytes: Uint8Array,
+  { associations, properties, references }: ItemTables,
+  entries: readonly Box[],
+): readonly Association[] {
+  const grids = new Set(entries.flatMap((entry) => gridOf(bytes, entry)));
+  const tiles = references
+    .filter(({ type, from }) => type === "dimg" && grids.has(from))
+    .flatMap(({ to }) => to);
+  return [...new Set(tiles)]
+    .flatMap((tile) => associations.get(tile) ?? [])
+    .filter(({ property }) => TURNS.has(properties[property - 1]?.type ?? ""));
 }
 
 /** The number of the item that an `infe` box, version 2 or 3, calls a grid. @throws RangeError where the box ends early */

@@ -57,6 +57,16 @@ export function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
   return new Uint8Array(Buffer.concat(parts));
 }
 
+/** What is read; undefined where that runs past the end of its box or table. */
+export function withinBounds<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 /** Four characters at `offset`, as chunk and box types are. */
 export function fourCharacters(bytes: Uint8Array, offset: number): string {
   const at = (i: number) => bytes[offset + i] ?? 0;
