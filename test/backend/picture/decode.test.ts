@@ -51,6 +51,17 @@ describe("refused", async () => {
   });
 });
 
+test.each([
+  ["gAMA", Uint8Array.of(0, 1, 0x86, 0xa0)],
+  ["cHRM", new Uint8Array(32).fill(0x11)],
+  ["cICP", Uint8Array.of(9, 16, 0, 1)],
+])("a PNG whose colours are named by %s alone is taken for sRGB, as by Pillow", async (type, data) => {
+  const plain = await noise({ width: 40, height: 30, mean: 128, sigma: 40 }).png().toBuffer();
+  const headerEnd = 33;
+  const named = [plain.subarray(0, headerEnd), pngChunk(type, Buffer.from(data)), plain.subarray(headerEnd)];
+  expect(await pixels(new Uint8Array(Buffer.concat(named)))).toEqual(await pixels(new Uint8Array(plain)));
+});
+
 test.each(resizeReference.jpeg)(
   "a $name JPEG becomes the pixels that Pillow makes of it",
   async ({ file, to, rgb }) => {
