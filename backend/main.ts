@@ -6,6 +6,7 @@ import { createTokenizer } from "./bundle/tokenizer.ts";
 import { type Config, ConfigError, parseConfig, printableConfig } from "./config.ts";
 import { openFastest } from "./engines/measured-dtype.ts";
 import { DeviceError } from "./engines/onnx/device.ts";
+import { restThreads } from "./engines/onnx/threaded.ts";
 import { engineDevice, openEngine } from "./engines/open-engine.ts";
 import { TritonError } from "./engines/triton/triton-error.ts";
 import { startServer } from "./http/server.ts";
@@ -21,7 +22,7 @@ async function main(): Promise<void> {
   if (argument !== undefined) throw new ConfigError(`${argument}: ${USAGE}`);
   const config = parseConfig(process.env);
   const log = createLog(config.LOG_LEVEL);
-  const drainAtTheEnd = endOnSignals(log);
+  const drainAtTheEnd = endOnSignals(log, restThreads);
   log.info({ config: printableConfig(config) }, "configuration");
 
   const bundle = await openConfigured(config, log);

@@ -17,7 +17,9 @@ const FILE_COPIES = 2;
 
 if (process.send === undefined)
   throw new Error("This is a bug: decoder-process.ts runs only as a child process.");
-const reply = (message: DecoderReply, then?: () => void) => void process.send?.(message, undefined, {}, then);
+/** That a server is gone is heard of by the channel's end; without a `then` the failed message would be a crash of its own. */
+const reply = (message: DecoderReply, then: () => void = () => {}) =>
+  void process.send?.(message, undefined, {}, then);
 
 // The server decides when to stop: a Ctrl-C in its terminal reaches this process too.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});

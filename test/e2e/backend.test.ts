@@ -190,6 +190,30 @@ test("a signal before it listens ends it too, as nothing else would as the first
   expect(await exited).toEqual([0, null]);
 });
 
+/** Threads of a process; proc(5). */
+const threadsOf = async (pid: number | undefined): Promise<number> =>
+  (await readdir(`/proc/${pid}/task`)).length;
+
+test.skipIf(!existsSync("/proc/self/task"))(
+  "a signal while the model is loaded ends it with 0 and without a word of its parts: ONNX Runtime aborted it",
+  async () => {
+    const child = fork(new URL("../../backend/main.ts", import.meta.url), {
+      env: { PATH: process.env.PATH, PORT: "0", BUNDLE: EMBEDDED_BUNDLE, THREADS: "64" },
+      execArgv: [],
+      silent: true,
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const said = text(child.stderr ?? process.stdin);
+    const exited = once(child, "exit");
+    await once(child, "spawn");
+    // ONNX Runtime starts its threads before it reads the graph.
+    while ((await threadsOf(child.pid)) < 64) await new Promise(setImmediate);
+    child.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(await said).toBe("");
+  },
+);
+
 test("a health check without a Host header is answered: HTTP/1.0 has none", async () => {
   const { port } = await start();
   const socket = connect(port, "127.0.0.1");

@@ -13,7 +13,7 @@ const config = parseConfig(process.env);
 const log = createLog(config.LOG_LEVEL);
 const engine = createFakeEngine();
 const server = await startServer({ config, engine, tokenizer: fakeTokenizer, log });
-endOnSignals(log)(server);
+endOnSignals(log, async () => {})(server);
 
 const warmUpPasses = engine.passes.length;
 async function reportPasses(): Promise<void> {

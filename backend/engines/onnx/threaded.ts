@@ -11,6 +11,19 @@ import { DeviceError } from "./device.ts";
 import type { OnnxEngineOptions } from "./engine.ts";
 import type { EngineCall, EngineReply } from "./thread-messages.ts";
 
+/** What threads of this process load or compute now. */
+const underWay = new Set<Promise<EngineReply>>();
+let isEnding = false;
+
+/**
+ * Resolves once no thread loads or computes, and none begins again. For a process that exits before it has closed its
+ * engines: ONNX Runtime would come back to a thread whose JavaScript is gone, and abort the process.
+ */
+export async function restThreads(): Promise<void> {
+  isEnding = true;
+  await Promise.allSettled(underWay);
+}
+
 /** Loads the bundle in a new thread. Rejects with what `createOnnxEngine` throws there. */
 export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Promise<Engine> {
   const worker = new Worker(new URL("./thread.ts", import.meta.url), { workerData: options });
@@ -26,7 +39,9 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
   async function nextReply<K extends "ready" | "sequences">(
     kind: K,
   ): Promise<Extract<EngineReply, { kind: K }>> {
-    const reply = await pending.promise;
+    const { promise } = pending;
+    underWay.add(promise);
+    const reply = await promise.finally(() => underWay.delete(promise));
     if (reply.kind === "error") throw reply.error;
     if (reply.kind === "unusable-device") throw new DeviceError(reply.message);
     if (reply.kind !== kind) throw new Error(`This is a bug: the engine's thread answered ${reply.kind}.`);
@@ -40,6 +55,7 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
     concurrency: 1,
     ...(buckets && { buckets }),
     async generate(pixels, batch, decoding) {
+      if (isEnding) return new Promise(() => {});
       pending = Promise.withResolvers();
       worker.postMessage({ pixels, batch, options: decoding } satisfies EngineCall);
       return (await nextReply("sequences")).sequences;

@@ -1,4 +1,6 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, fork } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
 import { decodePicture } from "../../../backend/picture/decode.ts";
 import { startDecoder } from "../../../backend/picture/decoder.ts";
@@ -104,4 +106,19 @@ test("the process is told nothing of the server's environment", async () => {
   const decoders = children.split("\n").filter((line) => line.includes("decoder-process.ts"));
   expect(decoders.length).toBeGreaterThan(0);
   expect(decoders.join()).not.toContain("a secret of the server's own");
+});
+
+test("a server that is gone before a decoder answers ends it without a word", async () => {
+  const child = fork(new URL("../../../backend/picture/decoder-process.ts", import.meta.url), {
+    serialization: "advanced",
+    execArgv: [],
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const said = text(child.stderr ?? process.stdin);
+  const exited = once(child, "exit");
+  child.send(settings);
+  child.disconnect();
+  expect(await exited).toEqual([0, null]);
+  expect(await said).toBe("");
 });

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { createOnnxEngine } from "../../../../backend/engines/onnx/engine.ts";
-import { createThreadedOnnxEngine } from "../../../../backend/engines/onnx/threaded.ts";
+import { createThreadedOnnxEngine, restThreads } from "../../../../backend/engines/onnx/threaded.ts";
 import { tinyBundle } from "../../../support/tiny-blip.ts";
 
 const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
@@ -44,4 +44,27 @@ test("a graph that cannot be loaded rejects", async () => {
   await expect(
     createThreadedOnnxEngine({ bundle: { ...bundle, graphPath: "/nowhere.onnx" } }),
   ).rejects.toThrow();
+});
+
+// The last one: no thread of this process computes any more.
+test("threads that load or compute are waited for, and begin nothing again", async () => {
+  const bundle = await tinyBundle();
+  const { size } = bundle.manifest.image;
+  const pixels = noise(3 * size * size);
+  const engine = await createThreadedOnnxEngine({ bundle, threads: 1 });
+  const isDone = { loading: false, computing: false };
+  const loading = createThreadedOnnxEngine({ bundle, threads: 1 }).finally(() => {
+    isDone.loading = true;
+  });
+  void engine.generate(pixels, 1, GREEDY).finally(() => {
+    isDone.computing = true;
+  });
+  await restThreads();
+  // What came of them is told a few turns after them.
+  await new Promise(setImmediate);
+  expect(isDone).toEqual({ loading: true, computing: true });
+  const next = engine.generate(pixels, 1, GREEDY).then(() => "begun");
+  // The thread answers in turn: it would have answered the call before it closes.
+  expect(await Promise.race([next, engine.close().then(() => "at rest")])).toBe("at rest");
+  await (await loading).close();
 });
