@@ -109,7 +109,7 @@ async function writeModel(
   if (await fileExists(weights)) await linkOrCopy(weights, join(version, basename(weights)));
   await writeFile(
     join(folder, name, CONFIG_FILE),
-    `# ${id}, revision ${revision}; written by model:build.
+    `# Written by model:build.
 ${config}
 instance_group [ { count: 1, kind: ${device === "gpu" ? "KIND_GPU" : "KIND_CPU"} } ]
 # Every revision in the folder is served: a backend calls its own by number.

@@ -54,6 +54,16 @@ describe("writeTritonRepository", () => {
     expect((await stat(bundle.graphPath)).size).toBeGreaterThan(0);
   });
 
+  test("a model's name with a line break stays within its quotes", async () => {
+    const { manifest, ...files } = await tinyBundle();
+    const folder = await temporaryFolder();
+    const bundle = { ...files, manifest: { ...manifest, id: 'odd "name"\nof: "two lines"' } };
+    await writeTritonRepository({ bundle, folder, model: "captioner", device: "gpu" });
+    const config = await readFile(join(folder, "captioner", "config.pbtxt"), "utf8");
+    expect(config).toContain(String.raw`string_value: "odd \"name\"\nof: \"two lines\""`);
+    expect(config).not.toMatch(/^of:/m);
+  });
+
   test("refuses a folder that holds a revision of another picture size, and leaves it as it is", async () => {
     const { bundle, folder, version, config } = await writtenRepository();
     const before = await config("captioner");
