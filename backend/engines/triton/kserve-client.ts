@@ -162,21 +162,25 @@ export function createKserveClient(endpoint: string): KserveClient {
 
 /** What Triton says, under UNAVAILABLE, of requests that its scheduler drops. */
 const QUEUE_REFUSALS = /exceeds maximum queue size|timeout expired/i;
+/** The same, of a revision that was unloaded or is about to be. */
+const NOT_LOADED = /not at ready state/i;
 
 function toTritonError(endpoint: string, error: ServiceError): TritonError {
   const { code, details } = error;
   const failed = (failure: TritonError["failure"], message: string) =>
     new TritonError(failure, endpoint, message, { cause: error });
+  const notLoaded = () =>
+    failed("not-loaded", `${details}. Is the model repository the one that model:build wrote?`);
   switch (code) {
     case status.UNAVAILABLE:
-      return QUEUE_REFUSALS.test(details)
-        ? failed("overloaded", `too much to do (${details}).`)
-        : failed("unreachable", `not reachable, is it running? (${details})`);
+      if (QUEUE_REFUSALS.test(details)) return failed("overloaded", `too much to do (${details}).`);
+      if (NOT_LOADED.test(details)) return notLoaded();
+      return failed("unreachable", `not reachable, is it running? (${details})`);
     // The server gave the call up, as one does that stops.
     case status.CANCELLED:
       return failed("unreachable", `the call was cut off (${details}).`);
     case status.NOT_FOUND:
-      return failed("not-loaded", `${details}. Is the model repository the one that model:build wrote?`);
+      return notLoaded();
     case status.RESOURCE_EXHAUSTED:
       return failed("overloaded", `too much to do (${details}).`);
     case status.DEADLINE_EXCEEDED:

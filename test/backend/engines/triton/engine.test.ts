@@ -292,6 +292,16 @@ describe("when it goes wrong", () => {
     expect(servers.flatMap(({ calls }) => calls)).toHaveLength(1);
   });
 
+  test("a revision that was unloaded is called that, as Triton says it under UNAVAILABLE", async () => {
+    const { servers, engine } = await running(1);
+    const details = "Request for unknown model: 'caption' version 7 is not at ready state";
+    for (const server of servers) server.failWith = { code: status.UNAVAILABLE, details };
+    await expect(engine.generate(noise(1), 1, GREEDY)).rejects.toMatchObject({
+      failure: "not-loaded",
+      message: expect.stringContaining(details),
+    });
+  });
+
   test.each<[string, TritonStandIn["change"], string]>([
     [
       "another version's answer",
