@@ -163,11 +163,12 @@ async function startWorker(
   // It may hold a secret.
   await writeFile(variables, envFile({ LOG_LEVEL: "warn", ...given }), { mode: 0o600 });
   const files = ["worker/dev.vars", variables].flatMap((file) => ["--env-file", file]);
-  const worker = startChild(
-    "worker",
-    [WRANGLER_SCRIPT, "dev", ...files, "--port", String(port), "--log-level", "warn"],
-    { cwd: root, env: { ...inheritedEnvironment(process.env), ...QUIET_WRANGLER } },
-  );
+  // Any free port for its inspector: the one that wrangler looks for, from Node's own 9229 on, another start may have found too.
+  const ports = ["--port", String(port), "--inspector-port", "0"];
+  const worker = startChild("worker", [WRANGLER_SCRIPT, "dev", ...files, ...ports, "--log-level", "warn"], {
+    cwd: root,
+    env: { ...inheritedEnvironment(process.env), ...QUIET_WRANGLER },
+  });
   const { promise: lost, reject } = Promise.withResolvers<never>();
   lost.catch(() => {});
   const forward = (to: NodeJS.WritableStream) => (text: string) => {

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { openFastest } from "../../backend/engines/measured-dtype.ts";
 import { buildBundle } from "../../backend/model/build.ts";
 import { freePort } from "../../local/local-server.ts";
+import { portHolder } from "../../local/port-holder.ts";
 import { Problem } from "../../shared/problem.ts";
 import { Caption } from "../../shared/schema.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
@@ -74,6 +75,12 @@ describe("npm start", () => {
     expect(output).toContain(`desk:       ${service.url}/`);
     expect(output).toMatch(/Not used from the shell: .*BACKEND_SECRET.*local\.env/);
     expect(output).not.toMatch(/error|warn/i);
+  });
+
+  test("leaves Node's own port for debugging to whoever debugs, another start included", async () => {
+    const ours = await service.pids("");
+    const holder = /^process (\d+)/.exec((await portHolder(9229)) ?? "")?.[1];
+    expect(ours).not.toContain(Number(holder));
   });
 
   test("a photograph gets a caption, and the second time from the cache", async () => {
