@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from PIL import Image, ImageCms, ImageOps
 from transformers import BertTokenizerFast, BlipConfig, BlipForConditionalGeneration
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
@@ -185,7 +185,9 @@ def main() -> None:
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr)
     if step:
-        set_peft_model_state_dict(peft_model, state["adapter"])
+        # Earlier versions of this script kept the adapter in its own file alone.
+        weights = state["adapter"] if "adapter" in state else load_peft_weights(str(adapter), device)
+        set_peft_model_state_dict(peft_model, weights)
         optimizer.load_state_dict(state["optimizer"])
 
     steps_an_epoch = max(1, len(pairs) // args.batch)
