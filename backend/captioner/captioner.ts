@@ -33,6 +33,8 @@ export interface CaptionerOptions {
   readonly decodeLanes?: number;
   /** Starts what decodes a lane's pictures: in this process where absent. A server brings processes that can be ended. */
   readonly startDecoder?: () => Decoder;
+  /** Given pixels that are read no more: a decoder may write the next picture's there. */
+  readonly onPixelsRead?: (pixels: Uint8Array) => void;
   /** Captions remembered; 0 for none. */
   readonly recentCaptions?: number;
   /** Told after every forward pass. */
@@ -112,6 +114,7 @@ export function createCaptioner({
   maxBatchSize = 8,
   decodeLanes = 2,
   startDecoder = () => inProcessDecoder({ format: pixelFormat(engine.bundle), limits: PICTURE_LIMITS }),
+  onPixelsRead,
   recentCaptions = 0,
   onForwardPass,
 }: CaptionerOptions): Captioner {
@@ -139,7 +142,9 @@ export function createCaptioner({
     const pixels = await decode(bytes, demand);
     if (!pixels.ok) return pixels;
     const decodeMs = performance.now() - startedAt;
-    const row = await batcher.submit({ pixels: pixels.value, decoding, demand });
+    const row = await batcher
+      .submit({ pixels: pixels.value, decoding, demand })
+      .finally(() => onPixelsRead?.(pixels.value));
     if (!row.ok) return row;
     const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
     // Weights are finite, but what is computed with them may not be, in float16 above all: its words would say nothing.

@@ -8,6 +8,7 @@ import { createCaptioner, pixelFormat } from "../captioner/captioner.ts";
 import type { Engine } from "../engines/engine.ts";
 import { startDecoder } from "../picture/decoder.ts";
 import { PICTURE_LIMITS } from "../picture/limits.ts";
+import { createPixelMemory } from "../picture/pixel-memory.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { createTracing, NO_TRACING } from "../telemetry/tracing.ts";
@@ -69,12 +70,15 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
     maxHeldBytes: config.MAX_HELD_BYTES,
   });
   const decodeLanes = Math.min(MAX_DECODE_LANES, config.THREADS);
+  const format = pixelFormat(engine.bundle);
+  const pixelMemory = createPixelMemory(format, { most: 2 * config.MAX_BATCH_SIZE });
   const captioner = createCaptioner({
     engine,
     tokenizer,
     maxBatchSize: config.MAX_BATCH_SIZE,
     decodeLanes,
-    startDecoder: () => startDecoder({ format: pixelFormat(engine.bundle), limits: PICTURE_LIMITS }),
+    startDecoder: () => startDecoder({ format, limits: PICTURE_LIMITS, memory: pixelMemory }),
+    onPixelsRead: pixelMemory.giveBack,
     recentCaptions: config.RECENT_CAPTIONS,
     onForwardPass: (pass) => metrics.forwardPassEnded(pass),
   });

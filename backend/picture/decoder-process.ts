@@ -4,9 +4,11 @@
  * started without the server's environment.
  */
 
+import { success } from "../../shared/result.ts";
 import { decodePicture } from "./decode.ts";
-import type { DecodeOrder, DecoderReply, DecoderSettings } from "./decoder-messages.ts";
+import { type DecodeOrder, type DecoderReply, type DecoderStart, SHARED_FILE } from "./decoder-messages.ts";
 import type { InspectedPicture } from "./inspect.ts";
+import { putInShared, takeFromShared } from "./shared-file.ts";
 
 const WATCH_EVERY_MS = 25;
 /** What a decoder may take beyond its estimate: measured ones were within a fifth and some buffers of it. */
@@ -25,10 +27,10 @@ const reply = (message: DecoderReply, then: () => void = () => {}) =>
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 process.once("disconnect", () => process.exit());
 
-let settings: DecoderSettings | undefined;
+let settings: DecoderStart | undefined;
 let restingBytes = 0;
 
-process.on("message", async (message: DecoderSettings | DecodeOrder) => {
+process.on("message", async (message: DecoderStart | DecodeOrder) => {
   if ("format" in message) {
     settings = message;
     restingBytes = process.memoryUsage.rss();
@@ -36,12 +38,21 @@ process.on("message", async (message: DecoderSettings | DecodeOrder) => {
     return;
   }
   if (settings === undefined) throw new Error("This is a bug: a picture came before the settings.");
-  const { picture } = message;
+  const { bytes } = message;
+  const picture = {
+    ...message.picture,
+    bytes: typeof bytes === "number" ? takeFromShared(SHARED_FILE, bytes) : bytes,
+  };
   let stopWatching = () => {};
   try {
     stopWatching = watch(picture, settings);
     const result = await decodePicture(picture, settings.format, settings.limits);
-    reply({ kind: "decoded", result, grownBytes: process.memoryUsage.rss() - restingBytes });
+    const isShared = result.ok && settings.hasFile && putInShared(SHARED_FILE, result.value);
+    reply({
+      kind: "decoded",
+      result: isShared ? success(result.value.length) : result,
+      grownBytes: process.memoryUsage.rss() - restingBytes,
+    });
   } catch (error) {
     reply({ kind: "error", message: error instanceof Error ? error.message : String(error) });
   } finally {
@@ -49,7 +60,7 @@ process.on("message", async (message: DecoderSettings | DecodeOrder) => {
   }
 });
 
-function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderSettings): () => void {
+function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderStart): () => void {
   // What earlier pictures left behind is not this one's doing; the server replaces a process that keeps much.
   const maxBytes =
     process.memoryUsage.rss() + FILE_COPIES * bytes.length + SLACK_RATIO * decodeBytes + SLACK_BYTES;

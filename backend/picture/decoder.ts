@@ -5,15 +5,19 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { failure, type Result } from "../../shared/result.ts";
-import type { DecoderReply, DecoderSettings } from "./decoder-messages.ts";
+import { failure, type Result, success } from "../../shared/result.ts";
+import type { DecodeOrder, DecoderReply, DecoderSettings, DecoderStart, Passed } from "./decoder-messages.ts";
 import type { InspectedPicture } from "./inspect.ts";
+import type { PixelMemory } from "./pixel-memory.ts";
+import { openSharedFile, type SharedFile } from "./shared-file.ts";
 
 /** A picture's processor time is limited by the process itself; this ends one that does not come to it. */
 const WALL_TIMEOUT_RATIO = 2.5;
 /** What a process may keep of a picture that is done; one that kept more is replaced. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const MAX_HEAP_MIB = 128;
+/** Larger files go by message: a container has 64 MiB of shared memory by default, for all of its decoders. */
+const MAX_SHARED_BYTES = 1024 * 1024;
 
 export interface Decoder {
   /**
@@ -28,8 +32,14 @@ export interface Decoder {
   end(): void;
 }
 
+export interface DecoderOptions extends DecoderSettings {
+  /** Where pixels are put. */
+  readonly memory: Pick<PixelMemory, "take">;
+}
+
 /** Starts a process; the first picture waits until it has loaded. */
-export function startDecoder(settings: DecoderSettings): Decoder {
+export function startDecoder({ format, limits, memory }: DecoderOptions): Decoder {
+  const file = openSharedFile();
   const child = fork(fileURLToPath(new URL("./decoder-process.ts", import.meta.url)), {
     // Pictures are buffers: the default would write each byte as a number.
     serialization: "advanced",
@@ -37,9 +47,9 @@ export function startDecoder(settings: DecoderSettings): Decoder {
     env: { MALLOC_ARENA_MAX: "2", ...libraryPath() },
     // Pixels lie outside the heap and go when its young generation is collected: small, so that it is collected often.
     execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`, "--max-semi-space-size=1"],
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    stdio: ["ignore", "ignore", "inherit", "ipc", file?.descriptor ?? "ignore"],
   });
-  const wallTimeoutMs = settings.limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
+  const wallTimeoutMs = limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
   // No process at all where no more files or processes may be opened.
   let isFit = child.pid !== undefined;
   let isReady = false;
@@ -48,12 +58,16 @@ export function startDecoder(settings: DecoderSettings): Decoder {
     isFit = false;
   };
   child.once("exit", unfit);
+  if (isFit) child.once("exit", () => file?.close());
+  else file?.close();
   // A channel that breaks ends the process, which is heard of by its exit.
   child.on("error", unfit);
   child.on("message", ({ kind }: DecoderReply) => {
     if (kind === "ready") isReady = true;
   });
-  if (child.connected) child.send(settings);
+  if (child.connected) {
+    child.send({ format, limits, hasFile: file !== undefined } satisfies DecoderStart);
+  }
   // The server ends when it is done, not when its decoders are.
   child.unref();
   child.channel?.unref();
@@ -64,7 +78,14 @@ export function startDecoder(settings: DecoderSettings): Decoder {
     child.kill("SIGKILL");
   };
   const timedOut = () =>
-    failure("decode-timeout", `Decoding took more than ${settings.limits.decodeTimeoutSeconds} s.`);
+    failure("decode-timeout", `Decoding took more than ${limits.decodeTimeoutSeconds} s.`);
+
+  async function pixelsOf(passed: Passed): Promise<Uint8Array> {
+    if (typeof passed !== "number") return passed;
+    const pixels = memory.take();
+    await file?.fill(pixels);
+    return pixels;
+  }
 
   return {
     get isFit() {
@@ -82,7 +103,7 @@ export function startDecoder(settings: DecoderSettings): Decoder {
       child.channel?.ref();
       try {
         if (!isFit) return isEnded ? "ended" : exitedWith(child, isReady);
-        child.send({ picture }, () => {});
+        child.send(await orderOf(picture, file), () => {});
         const reply = await promise;
         if (reply === "late") {
           end();
@@ -94,7 +115,7 @@ export function startDecoder(settings: DecoderSettings): Decoder {
             throw new Error("This is a bug: a decoder was ready twice.");
           case "decoded":
             if (reply.grownBytes > MAX_KEPT_BYTES) end();
-            return reply.result;
+            return reply.result.ok ? success(await pixelsOf(reply.result.value)) : reply.result;
           case "exceeded":
             end();
             return reply.limit === "time" ? timedOut() : tooCostly();
@@ -110,6 +131,14 @@ export function startDecoder(settings: DecoderSettings): Decoder {
       }
     },
   };
+}
+
+async function orderOf(
+  { bytes, ...picture }: InspectedPicture,
+  file: SharedFile | undefined,
+): Promise<DecodeOrder> {
+  const isShared = file !== undefined && bytes.length <= MAX_SHARED_BYTES && (await file.put(bytes));
+  return { picture, bytes: isShared ? bytes.length : bytes };
 }
 
 function tooCostly(): Result<never> {

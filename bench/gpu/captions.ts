@@ -18,6 +18,7 @@ import { buildBundle } from "../../backend/model/build.ts";
 import { startDecoder } from "../../backend/picture/decoder.ts";
 import { inspectPicture } from "../../backend/picture/inspect.ts";
 import { PICTURE_LIMITS } from "../../backend/picture/limits.ts";
+import { createPixelMemory } from "../../backend/picture/pixel-memory.ts";
 import { run as timeBackend } from "../backend.ts";
 import { photograph } from "../backend-process.ts";
 import { openMatrixRate } from "../floor/machine.ts";
@@ -189,14 +190,19 @@ function noise(batch: number, size: number): Uint8Array {
 
 /** Pictures a second, a decoder on every core. */
 async function decodeRate(bundle: Bundle): Promise<number> {
-  const settings = { format: pixelFormat(bundle), limits: PICTURE_LIMITS };
+  const format = pixelFormat(bundle);
+  const memory = createPixelMemory(format, { most: DECODED });
+  const settings = { format, limits: PICTURE_LIMITS, memory };
   const decoders = Array.from({ length: availableParallelism() }, () => startDecoder(settings));
   const inspected = inspectPicture(await photograph(1), PICTURE_LIMITS);
   if (!inspected.ok) throw new Error(inspected.failure.detail);
   const all = () =>
     Promise.all(
       decoders.map(async (decoder) => {
-        for (let i = 0; i < DECODED / decoders.length; i++) await decoder.decode(inspected.value);
+        for (let i = 0; i < DECODED / decoders.length; i++) {
+          const pixels = await decoder.decode(inspected.value);
+          if (pixels !== "ended" && pixels.ok) memory.giveBack(pixels.value);
+        }
       }),
     );
   const [ms] = await timeMs(all, { warmUps: 1, repeats: 1 });

@@ -35,6 +35,16 @@ test("the caption is the decoded tokens, its score the geometric mean of their p
   expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
 });
 
+test("pixels are given back once their forward pass has read them, also where it fails", async () => {
+  const read: Uint8Array[] = [];
+  start({ onPixelsRead: (pixels) => read.push(pixels) });
+  await words(await jpegPicture(1));
+  expect(read).toHaveLength(1);
+  engine.generate = () => Promise.reject(new Error("no memory"));
+  await expect(captioner.caption(await jpegPicture(2))).rejects.toThrow("no memory");
+  expect(read).toHaveLength(2);
+});
+
 test("numbers that overflowed are a failure with its reason for the log, and are not remembered", async () => {
   const { generate } = engine;
   engine.generate = async (...call) =>

@@ -1,21 +1,27 @@
 import { execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { expect, onTestFinished, test } from "vitest";
+import sharp from "sharp";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { decodePicture } from "../../../backend/picture/decode.ts";
-import { startDecoder } from "../../../backend/picture/decoder.ts";
+import { type Decoder, startDecoder } from "../../../backend/picture/decoder.ts";
 import { type InspectedPicture, inspectPicture } from "../../../backend/picture/inspect.ts";
 import type { PictureLimits } from "../../../backend/picture/limits.ts";
+import { createPixelMemory } from "../../../backend/picture/pixel-memory.ts";
+import * as sharedFile from "../../../backend/picture/shared-file.ts";
 import { scanBomb, textBomb } from "../../support/bombs.ts";
 import { jpegPicture } from "../../support/pictures.ts";
+import { noisePicture } from "../../support/reference.ts";
 
 const settings = {
   format: { size: 16, filter: "bicubic" },
   limits: { maxPixels: 200_000_000, maxDecodeBytes: 2 ** 32, decodeTimeoutSeconds: 10 },
 } as const;
 
+const memory = createPixelMemory(settings.format, { most: 1 });
+
 function start(limits: Partial<PictureLimits> = {}) {
-  const decoder = startDecoder({ ...settings, limits: { ...settings.limits, ...limits } });
+  const decoder = startDecoder({ ...settings, limits: { ...settings.limits, ...limits }, memory });
   onTestFinished(() => decoder.end());
   return decoder;
 }
@@ -26,16 +32,42 @@ function inspected(bytes: Uint8Array<ArrayBuffer>): InspectedPicture {
   return picture.value;
 }
 
-test("gives what decodePicture gives, pictures and failures alike, again and again", async () => {
-  const decoder = start();
+/** Of more bytes than are shared. */
+function largePicture(): Promise<Uint8Array<ArrayBuffer>> {
+  const { data, width, height } = noisePicture(800, 600);
+  const raw = { width, height, channels: 3 } as const;
+  return sharp(data, { raw }).png().toBuffer().then(Uint8Array.from);
+}
+
+async function expectSameAsHere(decoder: Decoder) {
   const whole = await jpegPicture(77);
-  for (const bytes of [whole, whole.slice(0, -10), whole]) {
+  const large = await largePicture();
+  expect(inspected(large).bytes.length).toBeGreaterThan(2 ** 20);
+  for (const bytes of [whole, whole.slice(0, -10), large, whole]) {
     const picture = inspected(bytes);
     expect(await decoder.decode(picture)).toEqual(
       await decodePicture(picture, settings.format, settings.limits),
     );
   }
   expect(decoder.isFit).toBe(true);
+}
+
+test("gives what decodePicture gives, small files, large ones and failures alike, again and again", () =>
+  expectSameAsHere(start()));
+
+test("and where no file can be shared with it", async () => {
+  const open = vi.spyOn(sharedFile, "openSharedFile").mockReturnValue(undefined);
+  onTestFinished(() => open.mockRestore());
+  await expectSameAsHere(start());
+});
+
+test("pixels lie in the memory it was given", async () => {
+  const decoder = start();
+  const pixels = new Uint8Array(3 * 16 * 16);
+  memory.giveBack(pixels);
+  const decoded = await decoder.decode(inspected(await jpegPicture(77)));
+  expect(decoded).toMatchObject({ ok: true });
+  expect(decoded !== "ended" && decoded.ok && decoded.value).toBe(pixels);
 });
 
 test("a picture that takes far more memory than its pixels need ends its decoder, by name", async () => {
@@ -78,11 +110,12 @@ test("where no more files may be opened it is unfit and says why, and the proces
     try {
       for (;;) files.push(openSync("/dev/null"));
     } catch {}
-    const decoder = startDecoder(${JSON.stringify(settings)});
+    const settings = { ...${JSON.stringify(settings)}, memory: { take: () => new Uint8Array(3 * 16 * 16) } };
+    const decoder = startDecoder(settings);
     console.log(decoder.isFit);
     await decoder.decode({}).catch((error) => console.log(error.message));
     for (const file of files) closeSync(file);
-    const next = startDecoder(${JSON.stringify(settings)});
+    const next = startDecoder(settings);
     console.log(next.isFit);
     next.end();`;
   const limited = 'ulimit -n 64 && exec "$0" --input-type=module --eval "$1"';
@@ -91,8 +124,9 @@ test("where no more files may be opened it is unfit and says why, and the proces
 });
 
 test("a bug in it is thrown here", async () => {
-  const decoder = start();
-  await expect(decoder.decode(null as unknown as InspectedPicture)).rejects.toThrow("null");
+  const decoder = startDecoder({ ...settings, format: { size: -1, filter: "bicubic" }, memory });
+  onTestFinished(() => decoder.end());
+  await expect(decoder.decode(inspected(await jpegPicture(1)))).rejects.toThrow("length");
 });
 
 test("the process is told nothing of the server's environment", async () => {
