@@ -59,7 +59,7 @@ export function createJoinedWork<T>(): JoinedWork<T> {
       const result = Promise.race([work.result, left.promise]).finally(() => {
         signal.removeEventListener("abort", leave);
         work.callers -= 1;
-        if (work.callers === 0) work.abort.abort();
+        if (work.callers === 0 && running.get(key) === work) work.abort.abort();
       });
       return existing === undefined
         ? { joined: false, result, ended: work.result }

@@ -41,7 +41,7 @@ process.on("message", async (message: DecoderStart | DecodeOrder) => {
   const { bytes } = message;
   const picture = {
     ...message.picture,
-    bytes: typeof bytes === "number" ? takeFromShared(SHARED_FILE, bytes) : bytes,
+    bytes: typeof bytes === "number" ? takeFromShared(SHARED_FILE, new Uint8Array(bytes)) : bytes,
   };
   let stopWatching = () => {};
   try {

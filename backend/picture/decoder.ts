@@ -4,12 +4,13 @@
  */
 
 import { type ChildProcess, fork } from "node:child_process";
+import { closeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { DecodeOrder, DecoderReply, DecoderSettings, DecoderStart, Passed } from "./decoder-messages.ts";
 import type { InspectedPicture } from "./inspect.ts";
 import type { PixelMemory } from "./pixel-memory.ts";
-import { openSharedFile, type SharedFile } from "./shared-file.ts";
+import { openSharedFile, putInShared, takeFromShared } from "./shared-file.ts";
 
 /** A picture's processor time is limited by the process itself; this ends one that does not come to it. */
 const WALL_TIMEOUT_RATIO = 2.5;
@@ -47,7 +48,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
     env: { MALLOC_ARENA_MAX: "2", ...libraryPath() },
     // Pixels lie outside the heap and go when its young generation is collected: small, so that it is collected often.
     execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`, "--max-semi-space-size=1"],
-    stdio: ["ignore", "ignore", "inherit", "ipc", file?.descriptor ?? "ignore"],
+    stdio: ["ignore", "ignore", "inherit", "ipc", file ?? "ignore"],
   });
   const wallTimeoutMs = limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
   // No process at all where no more files or processes may be opened.
@@ -58,8 +59,10 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
     isFit = false;
   };
   child.once("exit", unfit);
-  if (isFit) child.once("exit", () => file?.close());
-  else file?.close();
+  if (file !== undefined) {
+    if (isFit) child.once("exit", () => closeSync(file));
+    else closeSync(file);
+  }
   // A channel that breaks ends the process, which is heard of by its exit.
   child.on("error", unfit);
   child.on("message", ({ kind }: DecoderReply) => {
@@ -80,12 +83,14 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
   const timedOut = () =>
     failure("decode-timeout", `Decoding took more than ${limits.decodeTimeoutSeconds} s.`);
 
-  async function pixelsOf(passed: Passed): Promise<Uint8Array> {
-    if (typeof passed !== "number") return passed;
-    const pixels = memory.take();
-    await file?.fill(pixels);
-    return pixels;
-  }
+  const isShared = (bytes: Uint8Array) =>
+    file !== undefined && bytes.length <= MAX_SHARED_BYTES && putInShared(file, bytes);
+  const orderOf = ({ bytes, ...picture }: InspectedPicture): DecodeOrder => ({
+    picture,
+    bytes: isShared(bytes) ? bytes.length : bytes,
+  });
+  const pixelsOf = (passed: Passed) =>
+    typeof passed === "number" ? takeFromShared(file as number, memory.take()) : passed;
 
   return {
     get isFit() {
@@ -103,7 +108,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
       child.channel?.ref();
       try {
         if (!isFit) return isEnded ? "ended" : exitedWith(child, isReady);
-        child.send(await orderOf(picture, file), () => {});
+        child.send(orderOf(picture), () => {});
         const reply = await promise;
         if (reply === "late") {
           end();
@@ -115,7 +120,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
             throw new Error("This is a bug: a decoder was ready twice.");
           case "decoded":
             if (reply.grownBytes > MAX_KEPT_BYTES) end();
-            return reply.result.ok ? success(await pixelsOf(reply.result.value)) : reply.result;
+            return reply.result.ok ? success(pixelsOf(reply.result.value)) : reply.result;
           case "exceeded":
             end();
             return reply.limit === "time" ? timedOut() : tooCostly();
@@ -131,14 +136,6 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
       }
     },
   };
-}
-
-async function orderOf(
-  { bytes, ...picture }: InspectedPicture,
-  file: SharedFile | undefined,
-): Promise<DecodeOrder> {
-  const isShared = file !== undefined && bytes.length <= MAX_SHARED_BYTES && (await file.put(bytes));
-  return { picture, bytes: isShared ? bytes.length : bytes };
 }
 
 function tooCostly(): Result<never> {
