@@ -13,6 +13,7 @@ import { distinct, photograph, startBackend } from "./backend-process.ts";
 import { decode, perSecond, runEngine, type Work } from "./bare-engine.ts";
 import { runLoad } from "./load.ts";
 import { bundleFolder, mostTokens } from "./options.ts";
+import { post } from "./post.ts";
 import { median, type Report } from "./report.ts";
 
 const THREADS = availableParallelism();
@@ -110,12 +111,9 @@ async function runClients(
   const load = await runLoad({
     clients,
     requests: count,
-    async ask() {
+    ask() {
       sent += 1;
-      const body = distinct(files[sent % files.length] as Uint8Array, sent);
-      const response = await fetch(url, { method: "POST", body });
-      if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-      await response.arrayBuffer();
+      return post(url, distinct(files[sent % files.length] as Uint8Array, sent));
     },
   });
   return { ...load, captions: count };
