@@ -17,7 +17,7 @@ const MAX_RECENT_CAPTIONS = 2 ** 24;
 /** More than any machine has cores for; a hundred thousand would be begun one after the other, without a word. */
 const MAX_THREADS = 1024;
 
-const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:]+\]):\d+$/i, "expected HOST:PORT, several by commas");
+const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:.]+\]):\d+$/i, "expected HOST:PORT, several by commas");
 
 /** Each variable with its meaning; `docs/run.md` is made from them. */
 export const BackendVariables = z.object({

@@ -33,10 +33,10 @@ function inspected(bytes: Uint8Array<ArrayBuffer>): InspectedPicture {
 }
 
 /** Of more bytes than are shared. */
-function largePicture(): Promise<Uint8Array<ArrayBuffer>> {
+async function largePicture(): Promise<Uint8Array<ArrayBuffer>> {
   const { data, width, height } = noisePicture(800, 600);
   const raw = { width, height, channels: 3 } as const;
-  return sharp(data, { raw }).png().toBuffer().then(Uint8Array.from);
+  return Uint8Array.from(await sharp(data, { raw }).png().toBuffer());
 }
 
 async function expectSameAsHere(decoder: Decoder) {
