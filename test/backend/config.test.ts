@@ -77,6 +77,7 @@ test("a Triton engine needs to know where its servers are", () => {
   expect(() => parseConfig({ ENGINE: "triton" })).toThrow(/TRITON_ENDPOINTS: required/);
   expect(() => parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1" })).toThrow(/HOST:PORT/);
   expect(
-    parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1:8001,[::1]:8001" }).TRITON_ENDPOINTS,
-  ).toEqual(["gpu-1:8001", "[::1]:8001"]);
+    parseConfig({ ENGINE: "triton", TRITON_ENDPOINTS: "gpu-1:8001,[::1]:8001,[::ffff:10.0.0.1]:8001" })
+      .TRITON_ENDPOINTS,
+  ).toEqual(["gpu-1:8001", "[::1]:8001", "[::ffff:10.0.0.1]:8001"]);
 });
