@@ -51,3 +51,12 @@ test("npm runs the install scripts that package.json allows, and no other", () =
     Object.keys(allowScripts).filter((name) => allowScripts[name]),
   );
 });
+
+test("a Node that package.json asks for gets every package: npm leaves optional ones out for others, without a word", () => {
+  const { packages } = JSON.parse(read("package-lock.json").toString()) as {
+    packages: Record<string, { engines?: { node?: string } }>;
+  };
+  const { engines } = JSON.parse(read("package.json").toString()) as { engines: { node: string } };
+  // Of the packages with a platform's program, the one that asks for most.
+  expect(engines.node).toBe(packages["node_modules/@rolldown/binding-linux-x64-gnu"]?.engines?.node);
+});
