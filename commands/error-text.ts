@@ -42,9 +42,15 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EROFS: "the disk can only be read",
 };
 
+/** Node says ENOENT of a folder that it cannot make with all above it, also where the disk is read-only. */
+const NO_FOLDER_MADE = "the folder cannot be made: the disk can only be read, or a link there leads nowhere";
+
 /** A refusal of the operating system in words; undefined for any other error. */
 export function systemErrorWords(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error ? SYSTEM_ERRORS[String(error.code)] : undefined;
+  if (!(error instanceof Error)) return undefined;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" && syscall === "mkdir") return NO_FOLDER_MADE;
+  return SYSTEM_ERRORS[String(code)];
 }
 
 /** Throws what reading the file at `path` was refused with, naming it: of a folder Node does not say which. */

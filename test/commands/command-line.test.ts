@@ -141,6 +141,11 @@ test.each([
   [{ code: "ENOSPC", path: "out/model.onnx" }, "out/model.onnx: the disk is full."],
   [{ code: "ENOSPC" }, "The disk is full."],
   [{ code: "EACCES", path: "a", dest: "b" }, "b: no permission."],
+  // As Node refuses to make it on a read-only disk.
+  [
+    { code: "ENOENT", syscall: "mkdir", path: "bundles" },
+    "bundles: the folder cannot be made: the disk can only be read, or a link there leads nowhere.",
+  ],
   [{ code: "EADDRINUSE", address: "127.0.0.1", port: 80 }, "127.0.0.1:80: the port is in use."],
   [{ code: "E_OURS" }, undefined],
 ])("the system's refusal %j in words", (fields, words) => {
