@@ -4,7 +4,17 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  access,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
@@ -47,7 +57,10 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
       await mkdir(dirname(path), { recursive: true });
       // At once in the place of an older one, as another process may do the same.
       const next = `${path}.${randomUUID()}.new`;
-      await symlink(relative(dirname(path), blobPath(file)), next);
+      // Some disks have no links, as those with exFAT, and some network folders: there huggingface_hub has copies too.
+      await symlink(relative(dirname(path), blobPath(file)), next).catch(() =>
+        copyFile(blobPath(file), next),
+      );
       await rename(next, path);
     },
     async rememberCommit(revision, commit) {
