@@ -28,6 +28,7 @@ function got(input: unknown): string {
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "no permission",
   EADDRINUSE: "the port is in use",
+  EADDRNOTAVAIL: "this machine has no such address",
   EBUSY: "it is in use, as a mounted disk is",
   EDQUOT: "the disk quota is used up",
   EIO: "the disk cannot be read or written there",

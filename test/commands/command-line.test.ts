@@ -147,6 +147,10 @@ test.each([
     "bundles: the folder cannot be made: the disk can only be read, or a link there leads nowhere.",
   ],
   [{ code: "EADDRINUSE", address: "127.0.0.1", port: 80 }, "127.0.0.1:80: the port is in use."],
+  [
+    { code: "EADDRNOTAVAIL", address: "127.0.0.1", port: 8787 },
+    "127.0.0.1:8787: this machine has no such address.",
+  ],
   [{ code: "E_OURS" }, undefined],
 ])("the system's refusal %j in words", (fields, words) => {
   expect(describeSystemError(Object.assign(new Error("x"), fields))).toBe(words);
