@@ -9,6 +9,7 @@ import { BundleError } from "../backend/bundle/bundle.ts";
 import { DeviceError } from "../backend/engines/onnx/device.ts";
 import { HubError } from "../backend/model/hub/hub-error.ts";
 import { WeightError } from "../backend/model/weights/weights.ts";
+import { NoDecoderError } from "../backend/picture/in-process-decoder.ts";
 import { MeasurementError } from "../bench/report.ts";
 import { LabelError } from "../evaluation/labels.ts";
 import { NoChromiumError } from "../local/chromium.ts";
@@ -36,6 +37,7 @@ const EXPECTED_ERRORS = [
   WeightError,
   HubError,
   NoChromiumError,
+  NoDecoderError,
 ];
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
