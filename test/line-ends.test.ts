@@ -1,10 +1,12 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 
-test("a checkout has the same line ends where git is set to write Windows' own", () => {
+const hasGit = spawnSync("git", ["--version"]).status === 0;
+
+test.runIf(hasGit)("a checkout has the same line ends where git is set to write Windows' own", () => {
   const folder = mkdtempSync(join(tmpdir(), "line-ends-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const git = (...args: string[]) =>
