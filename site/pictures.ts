@@ -1,6 +1,6 @@
 /** The bytes behind a picture's address: a file of the site, or an address of the web. Leaves the site's folder by no way. */
 
-import { readFile, realpath } from "node:fs/promises";
+import { readdir, readFile, realpath } from "node:fs/promises";
 import path from "node:path";
 import { MAX_IMAGE_BYTES } from "../shared/limits.ts";
 import type { Gap } from "./gap.ts";
@@ -60,6 +60,17 @@ function webAddress(address: string): string {
 
 const isInside = (folder: string, file: string) => file.startsWith(path.resolve(folder) + path.sep);
 
+/** Names that differ are one to some file systems: those of Macs and Windows read over capitals, and Macs over how accents are written. */
+async function missing(file: string): Promise<string> {
+  const name = path.basename(file);
+  const alike = (other: string) => other.normalize().toLowerCase() === name.normalize().toLowerCase();
+  const near = (await readdir(path.dirname(file)).catch(() => [])).find(alike);
+  if (near === undefined) return "The file is not there.";
+  return near.normalize() === name.normalize()
+    ? "The file is not there under this name: its accents are other characters (Unicode NFC and NFD), which web servers tell apart."
+    : `The file is not there: it is called ${near}, which web servers tell apart.`;
+}
+
 /** @throws PictureError */
 export async function readSiteFile(folder: string, file: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
@@ -70,7 +81,10 @@ export async function readSiteFile(folder: string, file: string): Promise<Uint8A
     return new Uint8Array(await readFile(file));
   } catch (error) {
     if (error instanceof PictureError) throw error;
-    throw new PictureError("The file is not there.", { cause: error });
+    const { code } = error as NodeJS.ErrnoException;
+    const isMissing = code === "ENOENT" || code === "ENOTDIR";
+    const why = isMissing ? await missing(file) : `The file cannot be read (${code}).`;
+    throw new PictureError(why, { cause: error });
   }
 }
 
