@@ -61,15 +61,20 @@ function Provenance({ altPath, mayChange }: { readonly altPath: string; readonly
   const isTouched = useFormFields(([fields]) => fields[altPath]?.value !== fields[altPath]?.initialValue);
   const state = STATES.find((known) => known === stateValue);
   const source = SOURCES.find((known) => known === sourceValue);
-  if (state === undefined || isTouched) return null;
-  const wantsReader = state === "review" || state === "stale";
+  const shown = isTouched ? undefined : state;
+  const wantsReader = shown === "review" || shown === "stale";
   return (
     <div style={ROW}>
+      {/* Always there: screen readers tell what changes in it, not what comes with it. */}
       <div role="status" style={ROW}>
-        <StatePill state={state} />
-        {source !== undefined && state !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
-        {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
-        {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
+        {shown !== undefined && (
+          <>
+            <StatePill state={shown} />
+            {source !== undefined && shown !== "generated" && <span>{SOURCE_LABELS[source]}.</span>}
+            {typeof score === "number" && <span>Score {Math.round(score * 100)} of 100.</span>}
+            {typeof reason === "string" && reason !== "" && <span>{reason}</span>}
+          </>
+        )}
         {wantsReader && (
           <span>
             {isModified ? "Save, and it counts as read." : "Read it, change it if need be, and save."}
@@ -98,6 +103,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   const [message, setMessage] = useState<string>();
   const [isBusy, setIsBusy] = useState(false);
   const listId = useId();
+  const list = useRef<HTMLDivElement>(null);
   const shownFile = useRef(file);
   const shownText = useRef(value);
 
@@ -125,9 +131,19 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     setSuggestion({ text: suggestion.text, score: suggestion.score, needsReview: suggestion.needsReview });
   };
 
+  /** The button that was pressed goes with its words, so the keyboard goes on in the field, where they are read aloud. */
+  const choose = (suggestion: Suggestion) => {
+    use(suggestion);
+    list.current
+      ?.closest("form")
+      ?.querySelector<HTMLElement>(`#${CSS.escape(fieldId(altPath))}`)
+      ?.focus();
+  };
+
   const generate = async () => {
+    if (isBusy) return;
     setIsBusy(true);
-    setMessage(undefined);
+    setMessage("Generating.");
     try {
       const init: RequestInit = isNewFile ? { body: formOf(file) } : { body: JSON.stringify({ id }) };
       const answer = await call(`/alt-text/${slug}/suggest`, Suggestions, { method: "POST", ...init });
@@ -135,8 +151,10 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
       setSuggestions(answer.suggestions);
       const [first] = answer.suggestions;
       // What stands in the field may be somebody's words: then the person chooses.
-      if (first !== undefined && !shownText.current) use(first);
+      const isFree = !shownText.current;
+      if (first !== undefined && isFree) use(first);
       if (first === undefined) setMessage("No usable text came back.");
+      else setMessage(isFree ? "In the field now: read it, and save." : "The field is as it was.");
     } catch (error) {
       setMessage(error instanceof CallError ? error.message : "The answer was not understood.");
     } finally {
@@ -148,18 +166,25 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   return (
     <>
       <div>
-        <Button buttonStyle="secondary" size="small" margin={false} disabled={isBusy} onClick={generate}>
+        <Button
+          buttonStyle="secondary"
+          size="small"
+          margin={false}
+          // A button that is disabled loses the keyboard.
+          extraButtonProps={{ "aria-disabled": isBusy }}
+          onClick={generate}
+        >
           {isBusy ? "Generating…" : "Generate alt text"}
         </Button>
       </div>
       <div aria-live="polite">{message}</div>
       {others.length > 0 && (
-        <div>
+        <div ref={list}>
           <div id={listId}>{value ? "Use instead:" : "Use:"}</div>
           <ul aria-labelledby={listId} style={{ listStyle: "none", padding: 0, margin: 0 }}>
             {others.map((suggestion) => (
               <li key={suggestion.text}>
-                <Button buttonStyle="none" margin={false} onClick={() => use(suggestion)}>
+                <Button buttonStyle="none" margin={false} onClick={() => choose(suggestion)}>
                   <span style={{ textDecoration: "underline" }}>{suggestion.text}</span>
                 </Button>
               </li>
@@ -170,6 +195,9 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     </>
   );
 }
+
+/** As Payload names it. */
+const fieldId = (path: string) => `field-${path.replaceAll(".", "__")}`;
 
 function formOf(file: File): FormData {
   const form = new FormData();

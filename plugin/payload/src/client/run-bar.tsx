@@ -12,7 +12,7 @@ import {
   useSelection,
 } from "@payloadcms/ui";
 import { mergeListSearchAndWhere } from "payload/shared";
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import * as z from "zod";
 import { RUN_STATUSES, RUNS_COLLECTION } from "../names.ts";
 import { CallError, useCall } from "./api.ts";
@@ -44,6 +44,9 @@ export function RunBar({ slug }: { readonly slug: string }) {
   const { code: locale } = useLocale() ?? {};
   const [run, setRun] = useState<Run>();
   const [isHidden, setIsHidden] = useState(false);
+  const section = useRef<HTMLElement>(null);
+  /** The button that was pressed goes. */
+  const keepFocus = () => section.current?.focus();
 
   const look = useCallback(async () => {
     const query = new URLSearchParams({
@@ -80,6 +83,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
       await call(path, Anything, { method: "POST", body: JSON.stringify(body) });
       setIsHidden(false);
       await look();
+      keepFocus();
     } catch (error) {
       toast.error(error instanceof CallError ? error.message : "The answer was not understood.");
     }
@@ -92,16 +96,42 @@ export function RunBar({ slug }: { readonly slug: string }) {
     await look();
   };
 
-  const isNews =
-    run !== undefined &&
-    (run.status === "running" || Date.now() - Date.parse(run.finishedAt ?? "") < SHOWN_FOR_MS) &&
-    !isHidden;
+  const hide = () => {
+    setIsHidden(true);
+    keepFocus();
+  };
+
+  const isNew = run?.status === "running" || Date.now() - Date.parse(run?.finishedAt ?? "") < SHOWN_FOR_MS;
+  const news = isNew && !isHidden ? run : undefined;
   return (
-    <section aria-label="Alt text" style={{ display: "grid", gap: "0.75rem", margin: "0 0 1rem" }}>
+    <section ref={section} tabIndex={-1} aria-label="Alt text" style={{ ...ROWS, margin: "0 0 1rem" }}>
       {run?.status !== "running" && <Starts slug={slug} start={start} />}
-      {isNews && <Progress run={run} cancel={cancel} hide={() => setIsHidden(true)} />}
+      <div
+        style={news && { ...ROWS, border: "1px solid currentColor", borderRadius: "3px", padding: "0.75rem" }}
+      >
+        {/* Always there, and without numbers: screen readers tell what changes in it, not what comes with it, and each time. */}
+        <div role="status">
+          {news && <strong>{titleOf(news)}</strong>}
+          {news?.message && <span> {news.message}</span>}
+        </div>
+        {news && <Progress run={news} cancel={cancel} hide={hide} />}
+      </div>
     </section>
   );
+}
+
+const ROWS = { display: "grid", gap: "0.75rem" } as const;
+
+const doneOf = ({ generated, cached, skipped, failed }: Run) => generated + cached + skipped + failed;
+
+function titleOf(run: Run): string {
+  const titles: Readonly<Record<Run["status"], string>> = {
+    running: "Generating alt text",
+    completed: `Alt text: all ${run.total} done`,
+    cancelled: `Alt text: cancelled after ${doneOf(run)} of ${run.total}`,
+    failed: `Alt text: stopped after ${doneOf(run)} of ${run.total}`,
+  };
+  return titles[run.status];
 }
 
 function Starts({ slug, start }: { readonly slug: string; readonly start: (body: object) => Promise<void> }) {
@@ -147,32 +177,14 @@ function Progress({
   readonly cancel: () => void;
   readonly hide: () => void;
 }) {
-  const done = run.generated + run.cached + run.skipped + run.failed;
-  const titles: Readonly<Record<Run["status"], string>> = {
-    running: `Generating alt text: ${done} of ${run.total}`,
-    completed: `Alt text: all ${run.total} done`,
-    cancelled: `Alt text: cancelled after ${done} of ${run.total}`,
-    failed: `Alt text: stopped after ${done} of ${run.total}`,
-  };
   return (
-    <div
-      style={{
-        border: "1px solid currentColor",
-        borderRadius: "3px",
-        padding: "0.75rem",
-        display: "grid",
-        gap: "0.5rem",
-      }}
-    >
-      <div role="status">
-        <strong>{titles[run.status]}</strong>
-        {run.message && <span> {run.message}</span>}
-      </div>
+    <>
       {run.status === "running" && (
-        <progress aria-label="Pictures done" max={run.total} value={done} style={{ width: "100%" }} />
+        <progress aria-label="Pictures done" max={run.total} value={doneOf(run)} style={{ width: "100%" }} />
       )}
       <div>
-        {`Generated ${run.generated}, cached ${run.cached}, skipped ${run.skipped}, failed ${run.failed}.`}
+        {run.status === "running" && `${doneOf(run)} of ${run.total}: `}
+        {`generated ${run.generated}, cached ${run.cached}, skipped ${run.skipped}, failed ${run.failed}.`}
       </div>
       {run.reasons && run.reasons.length > 0 && (
         <details>
@@ -195,6 +207,6 @@ function Progress({
           </Button>
         )}
       </div>
-    </div>
+    </>
   );
 }

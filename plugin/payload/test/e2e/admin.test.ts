@@ -127,13 +127,18 @@ test("Generate offers words before the first save, and a person's choice is kept
   const page = await site.login("editor");
   await open(page, "/admin/collections/media/create");
   await page.setInputFiles("input[type=file]", await file());
-  await page.click('button:has-text("Generate alt text")');
-  await page.waitForSelector("text=Use instead:");
+  const generate = page.locator('button:has-text("Generate alt text")');
+  await generate.press("Enter");
+  await page.waitForSelector('[aria-live=polite]:has-text("In the field now: read it, and save.")');
+  // Whoever has no mouse goes on from where they are.
+  expect(await generate.evaluate((button) => button === document.activeElement)).toBe(true);
   expect(words).toContain(await page.inputValue("#field-alt"));
+  await page.waitForSelector("text=Use instead:");
   const other = page.locator("ul li button").first();
   const text = (await other.textContent()) ?? "";
-  await other.click();
+  await other.press("Enter");
   expect(await page.inputValue("#field-alt")).toBe(text);
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe("field-alt");
   await page.click("#action-save");
   await page.waitForURL(/media\/\d+/);
   const id = Number(/media\/(\d+)/.exec(page.url())?.[1]);
@@ -157,6 +162,7 @@ test("Generate leaves a field to an editor who types while it is under way", asy
   await page.locator("#field-alt").pressSequentially("Words that I am typing");
   release();
   await page.waitForSelector("text=Use instead:");
+  await page.waitForSelector('[aria-live=polite]:has-text("The field is as it was.")');
   expect(await page.inputValue("#field-alt")).toBe("Words that I am typing");
   await page.close();
 });
@@ -257,9 +263,15 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
   };
   const page = await site.login("editor");
   await open(page, "/admin/collections/media");
-  await page.click('button:has-text("Generate all missing alt text")');
+  const said = page.locator('section[aria-label="Alt text"] [role=status]');
+  await said.evaluate((status) => status.setAttribute("data-before", ""));
+  await page.locator('button:has-text("Generate all missing alt text")').press("Enter");
   await page.waitForSelector("progress");
   await page.waitForFunction(() => (document.querySelector("progress")?.value ?? 0) > 4);
+  // In a place that was there before, or screen readers keep silent; and once, not at every picture.
+  expect(await said.getAttribute("data-before")).toBe("");
+  expect(await said.textContent()).toBe("Generating alt text");
+  expect(await page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toBe("Alt text");
   expect(await faults(page, 'section[aria-label="Alt text"]')).toEqual([]);
   await page.close();
 
