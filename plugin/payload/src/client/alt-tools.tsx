@@ -134,6 +134,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   /** The button that was pressed goes with its words, so the keyboard goes on in the field, where they are read aloud. */
   const choose = (suggestion: Suggestion) => {
     use(suggestion);
+    setMessage(undefined);
     list.current
       ?.closest("form")
       ?.querySelector<HTMLElement>(`#${CSS.escape(fieldId(altPath))}`)
@@ -153,8 +154,11 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
       // What stands in the field may be somebody's words: then the person chooses.
       const isFree = !shownText.current;
       if (first !== undefined && isFree) use(first);
+      const isOther = answer.suggestions.some(({ text }) => text !== shownText.current);
       if (first === undefined) setMessage("No usable text came back.");
-      else setMessage(isFree ? "In the field now: read it, and save." : "The field is as it was.");
+      else if (isFree) setMessage("In the field now: read it, and save.");
+      else
+        setMessage(isOther ? "The field is as it was: choose below." : "The words in the field came back.");
     } catch (error) {
       setMessage(error instanceof CallError ? error.message : "The answer was not understood.");
     } finally {

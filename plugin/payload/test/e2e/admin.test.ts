@@ -162,7 +162,7 @@ test("Generate leaves a field to an editor who types while it is under way", asy
   await page.locator("#field-alt").pressSequentially("Words that I am typing");
   release();
   await page.waitForSelector("text=Use instead:");
-  await page.waitForSelector('[aria-live=polite]:has-text("The field is as it was.")');
+  await page.waitForSelector('[aria-live=polite]:has-text("The field is as it was: choose below.")');
   expect(await page.inputValue("#field-alt")).toBe("Words that I am typing");
   await page.close();
 });
