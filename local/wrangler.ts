@@ -9,7 +9,7 @@ export const WRANGLER_SCRIPT = resolve(
   "../bin/wrangler.js",
 );
 
-/** No telemetry, no update check, no question, no look-up of where this machine is, no memory of requests. */
+/** No telemetry, no update check, no question, no look-up of where this machine is, no memory of requests, no way around the worker. */
 export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_SEND_ERROR_REPORTS: "false",
@@ -19,4 +19,6 @@ export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   CI: "true",
   // Traces of every request, its whole address included, in a database that only grows.
   X_LOCAL_OBSERVABILITY: "false",
+  // A page and an API that read and write keys, captions and jobs, for anybody whom a proxy before this port lets through.
+  X_LOCAL_EXPLORER: "false",
 };

@@ -125,6 +125,11 @@ test("of requests nothing is kept here: wrangler would, with their prompts, for 
   expect(await readdir(join(edge.state, "v3"))).not.toContain("observability");
 });
 
+test("keys, captions and jobs are not open to whoever reaches the port: wrangler would show them, and let them be written", async () => {
+  const explorer = `${edge.url}/cdn-cgi/explorer/api/storage/kv/namespaces`;
+  expect((await fetch(explorer)).status).toBe(404);
+});
+
 test("the day's quota ends new captions, and what was captioned is still answered", async () => {
   // Midnight gives the whole quota anew.
   const isNewDay = today() !== firstDay;
