@@ -1,6 +1,6 @@
 /** The bytes behind a picture's address: a file of the site, or an address of the web. Leaves the site's folder by no way. */
 
-import { readdir, readFile, realpath } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import path from "node:path";
 import { MAX_IMAGE_BYTES } from "../shared/limits.ts";
 import type { Gap } from "./gap.ts";
@@ -48,7 +48,9 @@ function resolved(source: string, base: string | undefined): string {
   if (!base || isOnTheWeb(source) || hasScheme(source)) return source;
   if (isOnTheWeb(base)) return new URL(source, webAddress(base)).href;
   if (hasScheme(base)) throw new PictureError("Only files and http addresses are read.");
-  return source.startsWith("/") ? source : base.replace(/[?#].*$/s, "").replace(/[^/]*$/, "") + source;
+  if (source.startsWith("/")) return source;
+  const path = base.replace(/[?#].*$/s, "");
+  return path.slice(0, path.lastIndexOf("/") + 1) + source;
 }
 
 /** With its scheme in small letters. */
@@ -78,6 +80,10 @@ export async function readSiteFile(folder: string, file: string): Promise<Uint8A
     if (!isInside(await realpath(folder), await realpath(file))) {
       throw new PictureError("The file is outside of the site's folder.");
     }
+    const found = await stat(file);
+    // To open a pipe waits for whoever writes into it, and not even a signal ends a process that does.
+    if (!found.isFile()) throw new PictureError("It is no file.");
+    if (found.size > MAX_IMAGE_BYTES) throw new PictureError("The picture has too many bytes.");
     return new Uint8Array(await readFile(file));
   } catch (error) {
     if (error instanceof PictureError) throw error;

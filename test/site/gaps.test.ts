@@ -218,3 +218,8 @@ test("what XHTML closes at once is not open for the rest of the page: each parag
 test("a page nested deeper than calls can be is read to its end", () => {
   expect(gapsInHtml(`${"<div>".repeat(20_000)}<img src=a>`)).toMatchObject([{ source: "a" }]);
 });
+
+test("commas without end in a srcset are read once, and not from each of them to the next letter", () => {
+  const address = `a${",".repeat(1_000_000)}b`;
+  expect(gapsInHtml(`<img srcset="${address},, c 2x">`)).toMatchObject([{ source: address }]);
+});

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { readSiteFile } from "../../site/pictures.ts";
+import { MAX_IMAGE_BYTES } from "../../shared/limits.ts";
+import { readSiteFile, sourceOf } from "../../site/pictures.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
 /** There both names are the file's. */
@@ -12,11 +13,28 @@ test.skipIf(readsOver)("of a file that is there under a name like it, that name 
   const folder = await temporaryFolder();
   await writeFile(join(folder, "Photo.JPG"), "picture");
   await writeFile(join(folder, "caf\u00e9.jpg".normalize("NFD")), "picture");
-  await mkdir(join(folder, "photos"));
   const refusal = (name: string) => readSiteFile(folder, join(folder, name)).catch(({ message }) => message);
   expect(await refusal("photo.jpg")).toContain("it is called Photo.JPG");
   expect(await refusal("caf\u00e9.jpg")).toContain("its accents are other characters");
   expect(await refusal("gone.jpg")).toBe("The file is not there.");
   expect(await refusal("Photo.JPG/a.jpg")).toBe("The file is not there.");
-  expect(await refusal("photos")).toBe("The file cannot be read (EISDIR).");
+});
+
+test("a base as long as a page is read once, and not from each of its letters to its end", () => {
+  const base = `${"a".repeat(1_000_000)}/`;
+  expect(sourceOf("/site", "page.html", { source: "cat.jpg", base })).toEqual({
+    kind: "file",
+    path: `/site/${base}cat.jpg`,
+  });
+});
+
+test("what is no file is not opened, as a pipe would never be; nor is one that no picture is as large as", async () => {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, "folder.jpg"));
+  await writeFile(join(folder, "large.jpg"), "");
+  await truncate(join(folder, "large.jpg"), MAX_IMAGE_BYTES + 1);
+  await expect(readSiteFile(folder, join(folder, "folder.jpg"))).rejects.toThrow("It is no file.");
+  await expect(readSiteFile(folder, join(folder, "large.jpg"))).rejects.toThrow(
+    "The picture has too many bytes.",
+  );
 });
