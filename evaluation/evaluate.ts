@@ -1,6 +1,6 @@
 /** Captions a labelled set and scores it. Knows no model: where captions come from is passed in. */
 
-import { readFile, realpath } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import pMap from "p-map";
 import type { CaptionClient } from "../client/index.ts";
@@ -125,5 +125,7 @@ async function insideOf(folder: string, path: string): Promise<string> {
   if (relative(root, file).split(sep)[0] === "..") {
     throw new Error(`is a link out of ${folder}; copy the picture into it`);
   }
+  // To open a pipe waits for whoever writes into it, and not even a signal ends a process that does.
+  if (!(await stat(file)).isFile()) throw new Error("is no file");
   return file;
 }

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { type CaptionSource, evaluate } from "../../evaluation/evaluate.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
-test("a link out of the folder of pictures is named and never read; a link within it is followed", async () => {
+test("a link out of the folder of pictures and what is no file are named and never read; a link within it is followed", async () => {
   const outside = await temporaryFolder();
   const folder = join(outside, "images");
   await mkdir(folder);
@@ -12,6 +12,7 @@ test("a link out of the folder of pictures is named and never read; a link withi
   await copyFile("examples/cat.jpg", join(folder, "cat.jpg"));
   await symlink(join(outside, "private.txt"), join(folder, "out.jpg"));
   await symlink(resolve(folder, "cat.jpg"), join(folder, "same.jpg"));
+  await mkdir(join(folder, "folder.jpg"));
 
   const read: string[] = [];
   const source: CaptionSource = {
@@ -22,7 +23,10 @@ test("a link out of the folder of pictures is named and never read; a link withi
     model: () => undefined,
   };
   const failures: string[] = [];
-  const set = ["cat.jpg", "out.jpg", "same.jpg"].map((image) => ({ image, captions: ["a cat"] }));
+  const set = ["cat.jpg", "out.jpg", "folder.jpg", "same.jpg"].map((image) => ({
+    image,
+    captions: ["a cat"],
+  }));
   const evaluation = await evaluate({
     set,
     folder,
@@ -30,8 +34,11 @@ test("a link out of the folder of pictures is named and never read; a link withi
     onFailure: (image, error) => failures.push(`${image} ${error instanceof Error ? error.message : error}`),
   });
 
-  expect(failures).toEqual([`out.jpg is a link out of ${folder}; copy the picture into it`]);
+  expect(failures.sort()).toEqual([
+    "folder.jpg is no file",
+    `out.jpg is a link out of ${folder}; copy the picture into it`,
+  ]);
   expect(read).toHaveLength(2);
   expect(read).not.toContain("secret");
-  expect(evaluation?.failed).toBe(1);
+  expect(evaluation?.failed).toBe(2);
 });
