@@ -12,7 +12,7 @@ type Named = readonly [name: string, shape: Shape];
 
 /** @throws WeightError naming the first tensor that is missing, or is not what the configuration says */
 export function requireShapes(weights: WeightSource, config: BlipConfig): void {
-  for (const [name, expected] of [...visionShapes(config), ...textShapes(config)]) {
+  for (const [name, expected] of shapesOf(config)) {
     // Stored once where it is the word embedding.
     if (name === OUTPUT_MATRIX && !weights.tensors.has(name)) continue;
     const { shape } = tensorInfo(weights, name);
@@ -23,30 +23,36 @@ export function requireShapes(weights: WeightSource, config: BlipConfig): void {
   }
 }
 
-function visionShapes({ vision_config: config }: BlipConfig): Named[] {
+/** One after the other: a configuration may name more layers than there is memory for. */
+function* shapesOf(config: BlipConfig): Generator<Named> {
+  yield* visionShapes(config);
+  yield* textShapes(config);
+}
+
+function* visionShapes({ vision_config: config }: BlipConfig): Generator<Named> {
   const { hidden_size: hidden, intermediate_size: inner, patch_size: patch, stem } = config;
   const embeddings = "vision_model.embeddings";
   const positions = 1 + Math.floor(config.image_size / patch) ** 2;
   // Behind a stem a patch is one cell of its map.
   const kernel = stem ? [stem.head_channels, 1, 1] : [3, patch, patch];
-  return [
+  yield* [
     [`${embeddings}.class_embedding`, [1, 1, hidden]],
     [`${embeddings}.position_embedding`, [1, positions, hidden]],
     [`${embeddings}.patch_embedding.weight`, [hidden, ...kernel]],
     [`${embeddings}.patch_embedding.bias`, [hidden]],
-    ...eachLayer("vision_model.encoder.layers", config.num_hidden_layers, (layer) => [
-      ...norm(`${layer}.layer_norm1`, hidden),
-      ...linear(`${layer}.self_attn.qkv`, hidden, 3 * hidden),
-      ...linear(`${layer}.self_attn.projection`, hidden, hidden),
-      ...norm(`${layer}.layer_norm2`, hidden),
-      ...linear(`${layer}.mlp.fc1`, hidden, inner),
-      ...linear(`${layer}.mlp.fc2`, inner, hidden),
-    ]),
-    ...norm("vision_model.post_layernorm", hidden),
-  ];
+  ] satisfies Named[];
+  yield* eachLayer("vision_model.encoder.layers", config.num_hidden_layers, (layer) => [
+    ...norm(`${layer}.layer_norm1`, hidden),
+    ...linear(`${layer}.self_attn.qkv`, hidden, 3 * hidden),
+    ...linear(`${layer}.self_attn.projection`, hidden, hidden),
+    ...norm(`${layer}.layer_norm2`, hidden),
+    ...linear(`${layer}.mlp.fc1`, hidden, inner),
+    ...linear(`${layer}.mlp.fc2`, inner, hidden),
+  ]);
+  yield* norm("vision_model.post_layernorm", hidden);
 }
 
-function textShapes({ text_config: config, vision_config: vision }: BlipConfig): Named[] {
+function* textShapes({ text_config: config, vision_config: vision }: BlipConfig): Generator<Named> {
   const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocabulary } = config;
   const embeddings = "text_decoder.bert.embeddings";
   const transform = "text_decoder.cls.predictions.transform";
@@ -57,26 +63,28 @@ function textShapes({ text_config: config, vision_config: vision }: BlipConfig):
     ...linear(`${module}.output.dense`, hidden, hidden),
     ...norm(`${module}.output.LayerNorm`, hidden),
   ];
-  return [
+  yield* [
     [WORD_EMBEDDING, [vocabulary, hidden]],
     [`${embeddings}.position_embeddings.weight`, [config.max_position_embeddings, hidden]],
     ...norm(`${embeddings}.LayerNorm`, hidden),
-    ...eachLayer("text_decoder.bert.encoder.layer", config.num_hidden_layers, (layer) => [
-      ...attention(`${layer}.attention`, hidden),
-      ...attention(`${layer}.crossattention`, vision.hidden_size),
-      ...linear(`${layer}.intermediate.dense`, hidden, inner),
-      ...linear(`${layer}.output.dense`, inner, hidden),
-      ...norm(`${layer}.output.LayerNorm`, hidden),
-    ]),
+  ] satisfies Named[];
+  yield* eachLayer("text_decoder.bert.encoder.layer", config.num_hidden_layers, (layer) => [
+    ...attention(`${layer}.attention`, hidden),
+    ...attention(`${layer}.crossattention`, vision.hidden_size),
+    ...linear(`${layer}.intermediate.dense`, hidden, inner),
+    ...linear(`${layer}.output.dense`, inner, hidden),
+    ...norm(`${layer}.output.LayerNorm`, hidden),
+  ]);
+  yield* [
     ...linear(`${transform}.dense`, hidden, hidden),
     ...norm(`${transform}.LayerNorm`, hidden),
     [OUTPUT_MATRIX, [vocabulary, hidden]],
     [OUTPUT_BIAS, [vocabulary]],
-  ];
+  ] satisfies Named[];
 }
 
-function eachLayer(parent: string, count: number, shapes: (layer: string) => Named[]): Named[] {
-  return Array.from({ length: count }, (_, i) => shapes(`${parent}.${i}`)).flat();
+function* eachLayer(parent: string, count: number, shapes: (layer: string) => Named[]): Generator<Named> {
+  for (let i = 0; i < count; i++) yield* shapes(`${parent}.${i}`);
 }
 
 function linear(module: string, inputs: number, outputs: number): Named[] {

@@ -106,16 +106,18 @@ function decodeText(bytes: Uint8Array, path: string): string {
 
 async function readTokenizer(path: string): Promise<Vocabulary> {
   const { model, added_tokens, normalizer } = await readJsonFile(path, TokenizerFile, WeightError);
-  const tokens: string[] = [];
+  // By id, as one far past the others would make a list of them as long.
+  const known = new Map<number, string>();
   const entries = [
     ...Object.entries(model.vocab),
     ...added_tokens.map(({ id, content }) => [content, id] as const),
   ];
   for (const [token, id] of entries) {
-    if (tokens[id] !== undefined && tokens[id] !== token) {
-      throw new WeightError(`${path} gives id ${id} to '${tokens[id]}' and to '${token}'.`);
+    const other = known.get(id);
+    if (other !== undefined && other !== token) {
+      throw new WeightError(`${path} gives id ${id} to '${other}' and to '${token}'.`);
     }
-    tokens[id] = token;
+    known.set(id, token);
   }
   const other = added_tokens.find(({ content, special }) => special && !SPECIAL_TOKENS.includes(content));
   if (other) {
@@ -124,8 +126,11 @@ async function readTokenizer(path: string): Promise<Vocabulary> {
         "word. Save the tokenizer with it as an ordinary token, if they shall.",
     );
   }
-  const gap = Array.from(tokens, (token) => token === undefined).indexOf(true);
-  if (gap !== -1) throw new WeightError(`${path} has no token with id ${gap}.`);
+  const tokens = Array.from({ length: known.size }, (_, id) => {
+    const token = known.get(id);
+    if (token === undefined) throw new WeightError(`${path} has no token with id ${id}.`);
+    return token;
+  });
   return { tokens, lowerCase: normalizer.lowercase };
 }
 

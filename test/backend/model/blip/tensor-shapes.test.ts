@@ -51,6 +51,11 @@ test.each<[string, Partial<BlipConfig>, string]>([
     { text_config: { ...text, num_hidden_layers: 3 } },
     "have no tensor 'text_decoder.bert.encoder.layer.2.",
   ],
+  [
+    "more layers than there is memory for",
+    { vision_config: { ...vision, num_hidden_layers: Number.MAX_SAFE_INTEGER } },
+    "have no tensor 'vision_model.encoder.layers.2.",
+  ],
 ])("a configuration of another model is refused: %s", async (_, change, expected) => {
   const opening = openMergedWeights({ base: TINY_BASE }, { ...config, ...change });
   await expect(opening).rejects.toThrow(expected);

@@ -86,6 +86,11 @@ describe("readVocabulary", () => {
       ),
       /special token '<object>'/,
     ],
+    [
+      "an id far past the others",
+      json.replace('"added_tokens": [', '"added_tokens": [{"id": 4294967290, "content": "zebra"},'),
+      /has no token with id 29/,
+    ],
     ["half a file", json.slice(0, 500), /damaged or cut short/],
     ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", /Git LFS pointer/],
   ])("%s is refused by name", async (_name, content, message) => {
