@@ -12,7 +12,7 @@ import { apiKey } from "./options.ts";
 import { countLine } from "./progress.ts";
 import { openSiteCaptioner, type SiteCaptioner } from "./site-captioner.ts";
 import { type ReportRow, reportAtTheEnd } from "./site-report.ts";
-import { printableField } from "./terminal-text.ts";
+import { printableField, printableLines } from "./terminal-text.ts";
 
 const Options = z.object({
   write: z
@@ -86,7 +86,9 @@ async function main({
     if (filled.length > 0) {
       const text = fill(page.text, filled);
       progress.end();
-      process.stdout.write(patchOf(name, page.text, text));
+      const patch = patchOf(name, page.text, text);
+      // A program gets it byte by byte.
+      process.stdout.write(process.stdout.isTTY ? printableLines(patch) : patch);
       if (options.write && !(await writePage(folder, page, text))) {
         throw new CommandError(`${name} was changed by somebody else meanwhile; run it again.`);
       }

@@ -19,3 +19,8 @@ export function printable(text: unknown): string {
 export function printableField(text: unknown): string {
   return printable(text).replaceAll("\t", "\\t").replaceAll("\n", "\\n");
 }
+
+/** The same for lines of a file, which may end as on Windows. */
+export function printableLines(text: string): string {
+  return printable(text.replaceAll("\r\n", "\n"));
+}

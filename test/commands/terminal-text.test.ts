@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { printable, printableField } from "../../commands/terminal-text.ts";
+import { printable, printableField, printableLines } from "../../commands/terminal-text.ts";
 
 test("what a terminal would obey is written out", () => {
   expect(printable("a\u001b]0;title\u0007b\u009b2Jc\u202ed\r")).toBe(
@@ -16,4 +16,8 @@ test("JSON stays JSON", () => {
 
 test("a field stays one", () => {
   expect(printableField("a\tb\nc")).toBe("a\\tb\\nc");
+});
+
+test("lines of a file keep their ends, those of Windows too, and nothing else that moves a cursor", () => {
+  expect(printableLines("-<p>\u001b[2J\r\n+a\rb\n")).toBe("-<p>\\u001b[2J\n+a\\u000db\n");
 });
