@@ -9,6 +9,9 @@ import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 /** Digests become names of files, so they are what they are called and nothing else. */
 const DIGESTS = { sha256: /^[0-9a-f]{64}$/, "git-sha1": /^[0-9a-f]{40}$/ } as const;
 
+/** A million files of the hub's own pages, of which models have dozens. */
+const MAX_LISTING_PAGES = 1_000;
+
 export interface HubClient {
   /** The commit that the revision means now, 40 hexadecimal digits. */
   resolveCommit(repository: Repository): Promise<string>;
@@ -79,10 +82,16 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
     listFiles: (repository, commit) =>
       explained(async () => {
         const files: RemoteFile[] = [];
+        const fetchPage = checkedFetch(repository);
+        let pages = 0;
         const entries = listFiles({
           repo: repository.id,
           revision: commit,
-          fetch: checkedFetch(repository),
+          fetch: (input, init) => {
+            pages += 1;
+            if (pages <= MAX_LISTING_PAGES) return fetchPage(input, init);
+            throw new HubError(`${endpoint} lists files without end: it is not a hub.`);
+          },
           ...access,
         });
         for await (const { type, path, size, oid, lfs } of entries) {

@@ -245,4 +245,10 @@ describe("fetchModel", () => {
     await fetchFrom(hub, { token: "hf_secret" });
     expect(heard).toEqual([undefined]);
   });
+
+  test("a listing whose next page is always another one is given up", async () => {
+    const hub = await tinyHub();
+    hub.forged.next = `${hub.url}/api/models/tests/model/tree/${COMMIT}`;
+    await expect(fetchFrom(hub)).rejects.toThrow("lists files without end: it is not a hub");
+  });
 });
