@@ -5,6 +5,7 @@
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { Script } from "node:vm";
 import * as z from "zod";
 import { fileExists } from "../../bundle/file-exists.ts";
 import { readJsonFile } from "../../bundle/json-file.ts";
@@ -123,7 +124,10 @@ function patternValue(
   module: string,
 ): number | undefined {
   return Object.entries(patterns ?? {}).find(([pattern]) =>
-    readPattern(pattern, (source) => `^(.*\\.)?(${source})$`).test(module),
+    matchOf(
+      readPattern(pattern, (source) => `^(.*\\.)?(${source})$`),
+      module,
+    ),
   )?.[1];
 }
 
@@ -143,9 +147,34 @@ function readPattern(pattern: string, placed: (source: string) => string): RegEx
   );
 }
 
+/** A pattern is read in microseconds; one that doubles its steps with every letter would never be, and heed no signal. */
+const MATCH_WITHIN_MS = 1_000;
+const MATCH = new Script("pattern.exec(text)");
+
+/** @throws WeightError where the pattern takes too long */
+function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
+  try {
+    return MATCH.runInNewContext({ pattern, text }, { timeout: MATCH_WITHIN_MS });
+  } catch (error) {
+    // Of the other context, so no instance of this one's Error.
+    const isLate = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
+    if (!isLate) throw error;
+    throw new WeightError(
+      `adapter_config.json has the pattern '${pattern.source}', which takes too long to read '${text}'. ${MERGE_FIRST}`,
+    );
+  }
+}
+
 /** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
 export function namesModule(names: string | readonly string[], module: string): boolean {
-  if (typeof names === "string") return readPattern(names, (source) => `^(?:${source})$`).test(module);
+  if (typeof names === "string") {
+    return (
+      matchOf(
+        readPattern(names, (source) => `^(?:${source})$`),
+        module,
+      ) !== null
+    );
+  }
   return names.some((name) => module === name || module.endsWith(`.${name}`));
 }
 
@@ -161,6 +190,6 @@ export function isInTransformedLayer(
     given.length === 0
       ? [/^.*?\.[^.]*\.(\d+)\./]
       : given.map((name) => readPattern(name, (source) => `^(?:.*?\\.)?${source}\\.(\\d+)\\.`));
-  const layer = patterns.map((pattern) => pattern.exec(module)?.[1]).find((found) => found !== undefined);
+  const layer = patterns.map((pattern) => matchOf(pattern, module)?.[1]).find((found) => found !== undefined);
   return layer !== undefined && wanted.includes(Number(layer));
 }

@@ -153,6 +153,12 @@ describe("mergeAdapter", () => {
     );
   });
 
+  test("names a pattern that would be read for ever", async () => {
+    const adapter = await adapterOf({ target_modules: "((((([a-z.\\d]+)+)+)+)+)+X" }, BOTH);
+    const base = await smallBase();
+    expect(() => mergeAdapter(base, adapter)).toThrow("takes too long to read 'layer.0.query'");
+  });
+
   test("takes targets by pattern", async () => {
     const one = {
       "base_model.model.layer.0.query.lora_A.default.weight": A,
