@@ -145,14 +145,14 @@ function fromLine(bytes: Uint8Array | "too long", place: string): NewItem | unde
 }
 
 function toItem(value: unknown, place: string): NewItem {
-  const given = withoutNulls(value);
-  const { id, metadata } = (given ?? {}) as { id?: unknown; metadata?: unknown };
+  // Metadata is any JSON, so null too comes back; every other field that is null is not given.
+  const { id, metadata } = (value ?? {}) as { id?: unknown; metadata?: unknown };
   const ownId = JobItem.shape.id.safeParse(id).data;
   const expected = refuseMetadata(metadata);
   if (expected !== undefined) return refused(`${place}, metadata: ${expected}`, { id: ownId });
   try {
-    const item = parseWith(JobItem, given, "bad-request");
-    return { ...item, metadata: jsonOf(item.metadata) };
+    const item = parseWith(JobItem, withoutNulls(value), "bad-request");
+    return { ...item, metadata: jsonOf(metadata) };
   } catch (error) {
     if (!(error instanceof FailureError)) throw error;
     // Also an item that is not well formed gets back what it brought, where that can be read.

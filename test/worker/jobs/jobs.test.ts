@@ -29,7 +29,7 @@ test("a job captions what its items name, a line each in their order, and a bad 
   const [first = "", second = ""] = serve(2);
   const body = [
     JSON.stringify({ url: first, id: "a", metadata: { post: 7 } }),
-    JSON.stringify({ sha256: await hashOf(known), id: "b" }),
+    JSON.stringify({ sha256: await hashOf(known), url: null, id: "b", metadata: null }),
     "",
     "not json",
     JSON.stringify({ sha256: "0".repeat(64) }),
@@ -54,7 +54,7 @@ test("a job captions what its items name, a line each in their order, and a bad 
   const lines = await linesOf(edge, job.id);
   expect(lines.map(({ index, id, metadata, ...line }) => [index, id, metadata, line.status])).toEqual([
     [0, "a", { post: 7 }, "generated"],
-    [1, "b", undefined, "cached"],
+    [1, "b", null, "cached"],
     [2, undefined, undefined, "error"],
     [3, undefined, undefined, "error"],
     [4, undefined, undefined, "error"],
