@@ -10,7 +10,7 @@ export type ReviewRule = Pick<Review, "below" | "weights">;
 export type SaidCaption = Pick<GeneratedCaption, "caption" | "score" | "picture_score">;
 
 export interface Judgement {
-  /** 0..1 */
+  /** 0..1, to six digits. */
   readonly score: number;
   readonly needs_review: boolean;
 }
@@ -18,12 +18,16 @@ export interface Judgement {
 /** Captioners that tell no probability say 0, whose logarithm is no number. */
 const LEAST_PROBABILITY = 1e-6;
 
+/** More digits than these depend on how many pictures shared a forward pass. */
+const SCORE_STEPS = 1e6;
+
 /** Judges a caption by its model's rule. Where the model has none, or the caption lacks what it asks for, everything is for review. */
 export function judgeCaption(said: SaidCaption, rule: ReviewRule | undefined): Judgement {
   const { alt, looping } = toAltText(said.caption);
   const weights = rule?.weights;
   const lacksPicture = weights?.picture_score !== undefined && said.picture_score === undefined;
-  const score = weights && !lacksPicture ? weightedScore(said, weights) : said.score;
+  const exact = weights && !lacksPicture ? weightedScore(said, weights) : said.score;
+  const score = Math.round(exact * SCORE_STEPS) / SCORE_STEPS;
   const isUnsure = rule === undefined || lacksPicture || score < rule.below;
   return { score, needs_review: isUnsure || looping || alt === "" };
 }

@@ -173,8 +173,8 @@ function captionResponse(
     headers: {
       [MODEL_ID_HEADER]: encodeModelId(model.id),
       [MODEL_REVISION_HEADER]: model.revision,
-      [CAPTION_SCORE_HEADER]: score.toFixed(6),
-      ...(picture_score !== undefined && { [PICTURE_SCORE_HEADER]: picture_score.toFixed(6) }),
+      [CAPTION_SCORE_HEADER]: String(score),
+      ...(picture_score !== undefined && { [PICTURE_SCORE_HEADER]: String(picture_score) }),
       [CAPTION_SOURCE_HEADER]: source,
       "server-timing": serverTiming.join(", "),
     },

@@ -16,10 +16,16 @@ describe("judgeCaption", () => {
     const weights = { intercept: 0, log_probability: 1, words: { dog: 1, crowd: -1 } };
     const rule = { below: 0.5, weights };
     expect(judgeCaption({ caption: "A dog.", score: 1 }, rule)).toEqual({
-      score: 1 / (1 + Math.exp(-1)),
+      score: 0.731059,
       needs_review: false,
     });
     expect(judgeCaption({ caption: "a crowd", score: 1 }, rule).needs_review).toBe(true);
+  });
+
+  test("a score has six digits: a picture alone and one among others get the same, though their last bits differ", () => {
+    const judgements = [0.37999886285699536, 0.37999887084530765].map((score) => judge("a cat", score));
+    expect(judgements).toEqual(Array(2).fill({ score: 0.379999, needs_review: true }));
+    expect(judge("a cat", 0.5999996)).toEqual({ score: 0.6, needs_review: false });
   });
 
   test("weights that ask for the picture's score judge no caption without one", () => {

@@ -127,7 +127,7 @@ function meanColour(pixels: Uint8Array, row: number): number[] {
 
 function toSequence(colour: readonly number[], { maxNewTokens }: DecodingOptions): TokenSequence {
   const tokenIds = [...colour.map((value) => 100 + value), END_TOKEN].slice(0, maxNewTokens);
-  return { tokenIds, logProbabilities: tokenIds.map(() => Math.log(0.5)), pictureScore: 0.25 };
+  return { tokenIds, logProbabilities: tokenIds.map(() => Math.log(1 / 3)), pictureScore: 2 / 3 };
 }
 
 /** Words are numbers; special tokens have no text. */

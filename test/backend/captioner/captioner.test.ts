@@ -30,7 +30,7 @@ test("the caption is the decoded tokens, its score the geometric mean of their p
   expect(Math.abs((red ?? 0) - 300)).toBeLessThan(4);
   expect(green).toBeLessThan(104);
   expect(Math.abs((blue ?? 0) - 228)).toBeLessThan(4);
-  expect(answer.score).toBeCloseTo(0.5, 6);
+  expect(answer.score).toBeCloseTo(1 / 3, 6);
   expect(answer.source).toBe("generated");
   expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
 });
@@ -65,7 +65,7 @@ test("numbers that overflowed are a failure with its reason for the log, and are
 test("a prompt begins the caption and is not part of the score", async () => {
   const answer = await words(await jpegPicture(), { prompt: "a photograph of" });
   expect(answer.caption).toMatch(/^1001 1010 1002 /);
-  expect(answer.score).toBeCloseTo(0.5, 6);
+  expect(answer.score).toBeCloseTo(1 / 3, 6);
   expect(engine.passes[0]?.options.promptIds).toEqual([1001, 1010, 1002]);
 });
 
