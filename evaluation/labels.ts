@@ -59,10 +59,8 @@ function eachOnce(rows: readonly LabelledImage[]): LabelledImage[] {
     const name = normalize(row.image);
     const known = byName.get(name);
     if (known === undefined) byName.set(name, row);
-    else {
-      const added = row.captions.filter((caption) => !known.captions.includes(caption));
-      byName.set(name, { ...known, captions: [...known.captions, ...added] });
-    }
+    // What two people said alike stays twice, as in one line and as other tools count it: CIDEr-D is a mean over them.
+    else byName.set(name, { ...known, captions: [...known.captions, ...row.captions] });
   }
   return [...byName.values()];
 }

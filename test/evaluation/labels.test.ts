@@ -58,13 +58,13 @@ describe("readLabels", () => {
     );
   });
 
-  test("lines that name the same picture are one, with all that is said of it", async () => {
+  test("lines that name the same picture are one, with all that is said of it, as if it stood in one line", async () => {
     const lines = ["a dog", "a brown dog", "a dog"].map((caption) =>
       JSON.stringify({ image: "dog.jpg", split: "dev", captions: [caption] }),
     );
-    const path = await file([...lines, CAT, DOG.replace("dog.jpg", "./dog.jpg")].join("\n"));
-    const [dog, cat, ...others] = await readLabels(path);
-    expect(dog?.captions).toEqual(["a dog", "a brown dog"]);
+    const other = JSON.stringify({ image: "./dog.jpg", split: "dev", captions: ["a puppy"] });
+    const [dog, cat, ...others] = await readLabels(await file([...lines, CAT, other].join("\n")));
+    expect(dog?.captions).toEqual(["a dog", "a brown dog", "a dog", "a puppy"]);
     expect(cat?.image).toBe("cat.jpg");
     expect(others).toEqual([]);
   });
