@@ -24,8 +24,11 @@ export interface LibraryCounts {
   readonly failed: number;
   /** Rows of an earlier run. */
   readonly kept: number;
+  /** Rows of an earlier run too: whoever looks the table over sees them all. */
   readonly needsReview: number;
 }
+
+type TableRow = Readonly<Record<string, string>>;
 
 export interface LibraryOptions {
   readonly files: readonly PictureFile[];
@@ -46,7 +49,9 @@ export async function captionLibrary(library: LibraryOptions): Promise<LibraryCo
   const known = await openTable(csv);
   const isNew = await pMap(files, (file) => differs(file, known), { concurrency: AT_ONCE });
   const todo = files.filter((_, i) => isNew[i]);
-  const counts = { captioned: 0, cached: 0, failed: 0, kept: files.length - todo.length, needsReview: 0 };
+  const kept = files.filter((_, i) => !isNew[i]);
+  const needsReview = kept.filter(({ name }) => isTrue(known.get(name)?.needs_review)).length;
+  const counts = { captioned: 0, cached: 0, failed: 0, kept: kept.length, needsReview };
   let done = 0;
   // Rows are whole: one write after the other.
   let written = Promise.resolve();
@@ -76,8 +81,8 @@ export async function captionLibrary(library: LibraryOptions): Promise<LibraryCo
 }
 
 /** Whether the table says nothing of a picture, or something of other bytes. What cannot be read now stays as it was. */
-async function differs({ name, path = "" }: PictureFile, known: ReadonlyMap<string, string>) {
-  const sha256 = known.get(name);
+async function differs({ name, path = "" }: PictureFile, known: ReadonlyMap<string, TableRow>) {
+  const sha256 = known.get(name)?.sha256;
   if (sha256 === undefined) return true;
   const now = await readFile(path).then(
     (bytes) => contentHash(new Uint8Array(bytes)),
@@ -107,8 +112,11 @@ function reasonOf(error: unknown): string {
   return words;
 }
 
-/** What has a caption in the table: SHA-256 by file. A new table gets its head, a row that broke off is cut. */
-async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
+/** Spreadsheets write it in capitals. */
+const isTrue = (cell = "") => cell.toLowerCase() === "true";
+
+/** The rows with a caption, by file. A new table gets its head, a row that broke off is cut. */
+async function openTable(path: string): Promise<ReadonlyMap<string, TableRow>> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
     return naming(path)(error);
@@ -127,7 +135,7 @@ async function openTable(path: string): Promise<ReadonlyMap<string, string>> {
   } else await replaceFile(path, asWritten(path, text));
   const rows = await leaveLastRows(path);
   return new Map(
-    rows.flatMap(({ file = "", status, sha256 = "" }) => (status === FAILED ? [] : [[file, sha256]])),
+    rows.flatMap((row): [string, TableRow][] => (row.status === FAILED ? [] : [[row.file ?? "", row]])),
   );
 }
 
