@@ -196,7 +196,8 @@ describe("the review threshold", () => {
     expect(await ask(startEdge())).toMatchObject({ cached: false, score: 0.71 });
     backend.scoreWeights = { intercept: 0, log_probability: 0, words: { dog: 2 } };
     later(31_000);
-    const score = 1 / (1 + Math.exp(-2));
+    // 1 / (1 + exp(-2))
+    const score = 0.880797;
     expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
     backend.dead = true;
     expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
@@ -209,7 +210,8 @@ describe("the review threshold", () => {
     const picture = newPicture();
     const ask = async (edge: ReturnType<typeof startEdge>) =>
       Caption.parse(await (await edge.fetch("/v1/captions", post(picture))).json());
-    const score = 1 / (1 + Math.exp(-2));
+    // 1 / (1 + exp(-2))
+    const score = 0.880797;
     expect(await ask(startEdge())).toMatchObject({ cached: false, score });
     expect(await ask(startEdge())).toMatchObject({ cached: true, score });
   });
