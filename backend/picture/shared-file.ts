@@ -1,29 +1,24 @@
 /**
- * A file without a name, through which a process and its child pass bytes. Messages go through a pipe in pieces, which are put
+ * A file without a name in memory, through which a process and its child pass bytes. Messages go through a pipe in pieces, which are put
  * together and left as garbage; memory that both see is copied once, in less time than another thread is woken.
  */
 
 import { randomUUID } from "node:crypto";
 import { openSync, readSync, unlinkSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 
-/** The first is memory, where there is one: on Linux, also where nothing else may be written to. */
-const FOLDERS = ["/dev/shm", tmpdir()];
+/** Linux' memory as a folder, also where nothing else may be written to. No disk: pictures lie on none. */
+const FOLDER = "/dev/shm";
 
-/** @returns its descriptor, the caller's to close; nothing where no file can be had: then messages have to do */
+/** @returns its descriptor, the caller's to close; nothing where there is no such memory: then messages have to do */
 export function openSharedFile(): number | undefined {
-  for (const folder of FOLDERS) {
-    const path = join(folder, `captions-${randomUUID()}`);
-    try {
-      const file = openSync(path, "wx+", 0o600);
-      unlinkSync(path);
-      return file;
-    } catch {
-      // Not there, not writable or full.
-    }
+  const path = `${FOLDER}/captions-${randomUUID()}`;
+  try {
+    const file = openSync(path, "wx+", 0o600);
+    unlinkSync(path);
+    return file;
+  } catch {
+    return undefined;
   }
-  return undefined;
 }
 
 /** Whether `bytes` are the file's beginning now: there may be no room for them. */
