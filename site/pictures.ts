@@ -49,8 +49,8 @@ function resolved(source: string, base: string | undefined): string {
   if (isOnTheWeb(base)) return new URL(source, webAddress(base)).href;
   if (hasScheme(base)) throw new PictureError("Only files and http addresses are read.");
   if (source.startsWith("/")) return source;
-  const path = base.replace(/[?#].*$/s, "");
-  return path.slice(0, path.lastIndexOf("/") + 1) + source;
+  const page = base.replace(/[?#].*$/s, "");
+  return page.slice(0, page.lastIndexOf("/") + 1) + source;
 }
 
 /** With its scheme in small letters. */

@@ -38,13 +38,9 @@ process.on("message", async (message: DecoderStart | DecodeOrder) => {
     return;
   }
   if (settings === undefined) throw new Error("This is a bug: a picture came before the settings.");
-  const { bytes } = message;
-  const picture = {
-    ...message.picture,
-    bytes: typeof bytes === "number" ? takeFromShared(SHARED_FILE, new Uint8Array(bytes)) : bytes,
-  };
   let stopWatching = () => {};
   try {
+    const picture = pictureOf(message);
     stopWatching = watch(picture, settings);
     const result = await decodePicture(picture, settings.format, settings.limits);
     const isShared = result.ok && settings.hasFile && putInShared(SHARED_FILE, result.value);
@@ -59,6 +55,13 @@ process.on("message", async (message: DecoderStart | DecodeOrder) => {
     stopWatching();
   }
 });
+
+function pictureOf({ picture, bytes }: DecodeOrder): InspectedPicture {
+  return {
+    ...picture,
+    bytes: typeof bytes === "number" ? takeFromShared(SHARED_FILE, new Uint8Array(bytes)) : bytes,
+  };
+}
 
 function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderStart): () => void {
   // What earlier pictures left behind is not this one's doing; the server replaces a process that keeps much.

@@ -30,8 +30,11 @@ export function putInShared(file: number, bytes: Uint8Array): boolean {
   }
 }
 
-/** Fills `bytes` from the file's beginning, and returns them. */
+/** Fills `bytes` from the file's beginning, and returns them: what they were before must not be taken for a picture. */
 export function takeFromShared<Bytes extends Uint8Array>(file: number, bytes: Bytes): Bytes {
-  readSync(file, bytes, 0, bytes.length, 0);
+  const length = readSync(file, bytes, 0, bytes.length, 0);
+  if (length !== bytes.length) {
+    throw new Error(`This is a bug: ${length} bytes are shared where ${bytes.length} were said to be.`);
+  }
   return bytes;
 }

@@ -123,12 +123,11 @@ function patternValue(
   patterns: Record<string, number> | null | undefined,
   module: string,
 ): number | undefined {
-  return Object.entries(patterns ?? {}).find(([pattern]) =>
-    matchOf(
-      readPattern(pattern, (source) => `^(.*\\.)?(${source})$`),
-      module,
-    ),
-  )?.[1];
+  const found = Object.entries(patterns ?? {}).find(([given]) => {
+    const pattern = readPattern(given, (source) => `^(.*\\.)?(${source})$`);
+    return matchOf(pattern, module) !== null;
+  });
+  return found?.[1];
 }
 
 /** Escapes and a count of Python's `re` that JavaScript takes for plain characters, and a bracket that begins a set. */
@@ -168,12 +167,8 @@ function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
 /** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
 export function namesModule(names: string | readonly string[], module: string): boolean {
   if (typeof names === "string") {
-    return (
-      matchOf(
-        readPattern(names, (source) => `^(?:${source})$`),
-        module,
-      ) !== null
-    );
+    const pattern = readPattern(names, (source) => `^(?:${source})$`);
+    return matchOf(pattern, module) !== null;
   }
   return names.some((name) => module === name || module.endsWith(`.${name}`));
 }

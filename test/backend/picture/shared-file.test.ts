@@ -9,6 +9,7 @@ test.runIf(isLinux)("what one side puts there the other takes, whatever was ther
   onTestFinished(() => closeSync(file));
   expect(putInShared(file, Uint8Array.of(1, 2, 3, 4))).toBe(true);
   expect(takeFromShared(file, new Uint8Array(4))).toEqual(Uint8Array.of(1, 2, 3, 4));
+  expect(() => takeFromShared(file, new Uint8Array(5))).toThrow("4 bytes are shared where 5");
   expect(putInShared(file, Uint8Array.of(9, 8))).toBe(true);
   expect(takeFromShared(file, new Uint8Array(2))).toEqual(Uint8Array.of(9, 8));
 });
