@@ -1,6 +1,6 @@
 /** `npm run docs:write`: writes anew what documentation pages have from elsewhere in the project. */
 
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import * as z from "zod";
 import { runCommand } from "./command-line.ts";
 import { withPart } from "./page-part.ts";
@@ -13,7 +13,7 @@ const DOCS = new URL("../docs/", import.meta.url);
 const COMMAND = {
   invocation: "npm run -s docs:write --",
   summary:
-    "Writes anew the tables of variables in docs/run.md, from the schemas that check them, and table and chart of docs/measurements/speed.md, from speed.json beside it.",
+    "Writes anew the tables of variables in docs/run.md, from the schemas that check them, and a table and a chart of docs/measurements/speed.md for each measurement in speed/ beside it.",
   arguments: z.tuple([], "expected no arguments"),
   options: z.object({}),
   examples: ["npm run -s docs:write"],
@@ -23,9 +23,13 @@ await runCommand(COMMAND, async () => {
   const read = (path: string) => readFile(new URL(path, DOCS), "utf8");
   const write = (path: string, text: string) => writeFile(new URL(path, DOCS), text);
   await write("run.md", withSettingsTables(await read("run.md")));
-  const speed = SpeedMeasurement.parse(JSON.parse(await read("measurements/speed.json")));
-  await write("measurements/speed.svg", await speedChart(speedByModel(speed)));
-  const page = await read("measurements/speed.md");
-  await write("measurements/speed.md", withPart(page, "measured", speedTable(speed)));
+  for (const file of await readdir(new URL("measurements/speed/", DOCS))) {
+    const [, machine] = /^(.+)\.json$/.exec(file) ?? [];
+    if (machine === undefined) continue;
+    const speed = SpeedMeasurement.parse(JSON.parse(await read(`measurements/speed/${file}`)));
+    await write(`measurements/speed/${machine}.svg`, await speedChart(speedByModel(speed)));
+    const page = await read("measurements/speed.md");
+    await write("measurements/speed.md", withPart(page, machine, speedTable(speed)));
+  }
   return undefined;
 });

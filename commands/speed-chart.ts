@@ -1,4 +1,4 @@
-/** The chart of docs/measurements/speed.md: pictures a second by batch size, a panel a model. Text of an SVG file. */
+/** A chart of docs/measurements/speed.md: pictures a second by batch size, a panel a model. Text of an SVG file. */
 
 import { html } from "hono/html";
 import type { ModelSpeed } from "./speed-measurement.ts";

@@ -20,32 +20,48 @@ test("the tables of variables are those of the schemas; `npm run docs:write` wri
   expect(withSettingsTables(page)).toBe(page);
 });
 
-test("table and chart of speed.md are those of the measurement beside it; `npm run docs:write` writes them", async () => {
-  const speed = SpeedMeasurement.parse(JSON.parse(read("docs/measurements/speed.json")));
-  expect(read("docs/measurements/speed.svg")).toBe(await speedChart(speedByModel(speed)));
+const MACHINES = ["avx512", "amx"];
+const speedOn = (machine: string) =>
+  SpeedMeasurement.parse(JSON.parse(read(`docs/measurements/speed/${machine}.json`)));
+
+test("tables and charts of speed.md are those of the measurements beside it; `npm run docs:write` writes them", async () => {
+  expect(globSync("*.json", { cwd: join(ROOT, "docs/measurements/speed") })).toHaveLength(MACHINES.length);
   const page = read("docs/measurements/speed.md");
-  expect(page).toContain(`| ${speed.rows[0]?.model} |`);
-  expect(withPart(page, "measured", speedTable(speed))).toBe(page);
+  for (const machine of MACHINES) {
+    const speed = speedOn(machine);
+    expect(read(`docs/measurements/speed/${machine}.svg`)).toBe(await speedChart(speedByModel(speed)));
+    expect(page).toContain(`| ${speed.rows[0]?.model} |`);
+    expect(withPart(page, machine, speedTable(speed))).toBe(page);
+  }
 });
 
-test("the README's claims of speed are those of the measurement", () => {
-  const { rows } = SpeedMeasurement.parse(JSON.parse(read("docs/measurements/speed.json")));
-  const times = (model: string, dtype: string, batch: number) =>
-    rows
-      .find((row) => row.model === model && row.dtype === dtype && row.batch === batch)
-      ?.times_as_fast.toFixed(1);
-  const small = (dtype: string, batch: number) => times("BLIP-base, 224 px", dtype, batch);
-  const large = (dtype: string, batch: number) => times("BLIP-base, 384 px", dtype, batch);
+test("the README's claims of speed are those of the measurements", () => {
+  const timesOn = (machine: string, pixels: number, dtype: string, batch: number) => {
+    const { rows } = speedOn(machine);
+    const model = `BLIP-base, ${pixels} px`;
+    const row = rows.find((row) => row.model === model && row.dtype === dtype && row.batch === batch);
+    return row?.times_as_fast.toFixed(1);
+  };
   const readme = read("README.md").replaceAll(/\s+/g, " ");
-  expect(readme).toContain(
-    `BLIP-base in int8 runs ${small("int8", 1)} times as fast as the fastest of transformers**`,
-  );
-  expect(readme).toContain(`in batches of 8 ${small("int8", 8)} times;`);
-  expect(readme).toContain(`at 384 pixels it is ${large("int8", 1)} and ${large("int8", 8)} times.`);
   const table = read("docs/measurements/README.md");
-  for (const dtype of ["fp32", "int8"]) {
-    expect(table).toContain(`(${small(dtype, 1)}x), batch of 8 ${small(dtype, 8)}x; at 384 px: `);
-    expect(table).toContain(`(${large(dtype, 1)}x), batch of 8 ${large(dtype, 8)}x`);
+  const int8 = (machine: string, pixels: number, batch: number) => timesOn(machine, pixels, "int8", batch);
+  expect(readme).toContain(
+    `BLIP-base in int8 runs ${int8("avx512", 224, 1)} times as fast as the fastest of transformers**`,
+  );
+  expect(readme).toContain(`in batches of 8 ${int8("avx512", 224, 8)} times;`);
+  expect(readme).toContain(
+    `at 384 pixels it is ${int8("avx512", 384, 1)} and ${int8("avx512", 384, 8)} times.`,
+  );
+  const amx = [int8("amx", 224, 1), int8("amx", 224, 8), int8("amx", 384, 1)];
+  expect(readme).toContain(
+    `On cores with AMX it is ${amx.join(", ")} and ${int8("amx", 384, 8)} times as fast.`,
+  );
+  for (const machine of MACHINES) {
+    for (const dtype of ["fp32", "int8"]) {
+      const times = (pixels: number, batch: number) => timesOn(machine, pixels, dtype, batch);
+      expect(table).toContain(`(${times(224, 1)}x), batch of 8 ${times(224, 8)}x; at 384 px: `);
+      expect(table).toContain(`(${times(384, 1)}x), batch of 8 ${times(384, 8)}x`);
+    }
   }
 });
 
