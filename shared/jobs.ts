@@ -68,6 +68,14 @@ export type JobRequest = z.infer<typeof JobRequest>;
 /** Options of a job as its query gives them, beside NDJSON. */
 export const JobQuery = z.extend(CaptionQuery, { webhook: z.optional(WebhookUrl) });
 
+/** Query of `GET /v1/jobs/{id}/results`. */
+export const JobResultsQuery = z.strictObject({
+  format: described(
+    z.optional(z.enum(["ndjson", "csv"])),
+    "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
+  ),
+});
+
 const JOB_STATUSES = ["queued", "running", "completed", "cancelled", "failed"] as const;
 
 const count = () => z.int().check(z.gte(0));

@@ -2,7 +2,7 @@
 
 import * as z from "zod/mini";
 import { described } from "../../shared/described.ts";
-import { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
+import { Job, JobItem, JobLine, JobRequest, JobResultsQuery } from "../../shared/jobs.ts";
 import { MAX_JOB_ITEMS } from "../../shared/limits.ts";
 import { CaptionQuery } from "../../shared/schema.ts";
 import {
@@ -136,12 +136,7 @@ export const getJobResultsRoute = {
   description: "A line for each item that is done, in the order of the request.",
   requestParams: {
     path: JobId,
-    query: z.object({
-      format: described(
-        z.optional(z.enum(["ndjson", "csv"])),
-        "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
-      ),
-    }),
+    query: JobResultsQuery,
   },
   responses: {
     200: {

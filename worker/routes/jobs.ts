@@ -3,10 +3,10 @@
 import type { Context, Handler } from "hono";
 import { accepts } from "hono/accepts";
 import { streamSSE } from "hono/streaming";
-import { isFinished, type Job, JobLine } from "../../shared/jobs.ts";
+import { isFinished, type Job, JobLine, JobResultsQuery } from "../../shared/jobs.ts";
 import { FailureError, NOT_STORED } from "../../shared/problem.ts";
 import { NOT_BUFFERED } from "../answer.ts";
-import { queryOf } from "../intake/options.ts";
+import { parseWith, queryOf } from "../intake/options.ts";
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import type { CaptionJob } from "../jobs/caption-job.ts";
 import { LINES_A_READ } from "../jobs/limits.ts";
@@ -194,14 +194,11 @@ function idempotencyKey(header: string | undefined): string | undefined {
 }
 
 function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
-  const { format: asked } = queryOf(context.req.raw);
-  if (asked === undefined) {
-    const [ndjson, csv] = ["application/x-ndjson", "text/csv"];
-    const preferred = accepts(context, { header: "Accept", supports: [ndjson, csv], default: ndjson });
-    return preferred === csv ? "csv" : "ndjson";
-  }
-  if (asked === "ndjson" || asked === "csv") return asked;
-  throw new FailureError({ code: "bad-options", detail: 'format: expected "ndjson" or "csv".' });
+  const { format } = parseWith(JobResultsQuery, queryOf(context.req.raw), "bad-options");
+  if (format !== undefined) return format;
+  const [ndjson, csv] = ["application/x-ndjson", "text/csv"];
+  const preferred = accepts(context, { header: "Accept", supports: [ndjson, csv], default: ndjson });
+  return preferred === csv ? "csv" : "ndjson";
 }
 
 /** How the lines of results are written. What CSV takes is loaded when it is asked for, and not at every start. */

@@ -233,8 +233,14 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
   );
   expect(second).toMatch(/^1,bäd,error,,,,,,bad-request,"?line 2: /);
   expect(rest).toBe("");
-  for (const wrong of ["format=xlsx", "format=csv&format=ndjson"]) {
-    expect((await edge.fetch(`/v1/jobs/${job.id}/results?${wrong}`)).status).toBe(400);
+  for (const [wrong, detail] of [
+    ["format=xlsx", "format: expected one of ndjson, csv"],
+    ["format=csv&format=ndjson", "format: expected one value, got several"],
+    ["fromat=csv", 'there is no field "fromat"'],
+  ]) {
+    const response = await edge.fetch(`/v1/jobs/${job.id}/results?${wrong}`);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ code: "bad-options", detail });
   }
 });
 
