@@ -2,9 +2,14 @@
 
 import * as z from "zod/mini";
 import { described } from "./described.ts";
-import { MAX_JOB_ITEM_ID_CHARACTERS, MAX_JOB_ITEMS, MAX_JOB_METADATA_CHARACTERS } from "./limits.ts";
+import {
+  MAX_JOB_ITEM_ID_CHARACTERS,
+  MAX_JOB_ITEMS,
+  MAX_JOB_METADATA_CHARACTERS,
+  MAX_WEBHOOK_CHARACTERS,
+} from "./limits.ts";
 import { PROBLEM_CODES, Problem } from "./problem.ts";
-import { BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, WebAddress } from "./schema.ts";
+import { atMost, BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, WebAddress } from "./schema.ts";
 
 const Id = z.string().check(
   z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS),
@@ -43,7 +48,7 @@ export type JobItem = z.infer<typeof JobItem>;
 const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
-const WebhookUrl = WebAddress.check(z.maxLength(2_048));
+const WebhookUrl = WebAddress.check(atMost(MAX_WEBHOOK_CHARACTERS));
 
 /** Where to say that a job is done: an address, or one with the events that are wanted. */
 export const JobWebhook = z.union([

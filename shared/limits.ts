@@ -15,6 +15,9 @@ export const DEFAULT_ALT_CHARACTERS = 125;
 export const MIN_ALT_CHARACTERS = 20;
 export const MAX_ALT_CHARACTERS = 500;
 
+/** What Cloudflare takes as an address, too. */
+export const MAX_URL_CHARACTERS = 16_384;
+
 export const MAX_BATCH_ITEMS = 100;
 
 /** Base64 is a third longer than its bytes, and longer by its line ends; the rest is room for the other fields. */
@@ -27,6 +30,7 @@ export const MAX_JOB_BYTES = 16 * 1024 * 1024;
 export const MAX_JOB_ITEM_ID_CHARACTERS = 200;
 /** As JSON. */
 export const MAX_JOB_METADATA_CHARACTERS = 4_096;
+export const MAX_WEBHOOK_CHARACTERS = 2_048;
 
 /** The worker holds a batch in memory, of which it has 128 MB. */
 export const MAX_BATCH_BYTES = 32 * 1024 * 1024;

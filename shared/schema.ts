@@ -12,6 +12,7 @@ import {
   MAX_NEW_TOKENS,
   MAX_NUM_BEAMS,
   MAX_PROMPT_CHARACTERS,
+  MAX_URL_CHARACTERS,
   MIN_ALT_CHARACTERS,
 } from "./limits.ts";
 import { Problem } from "./problem.ts";
@@ -142,6 +143,10 @@ export const WebAddress = z.url({
       : "expected an address that begins with http:// or https://",
 });
 
+/** For an address: what that expects would else be said of its length, too. */
+export const atMost = (characters: number) =>
+  z.maxLength(characters, `expected at most ${characters} characters`);
+
 /**
  * What is sent in a header and stands in no log. Without the blanks at its ends, such as the line's end of the file it came out of:
  * a header cannot carry them. Of other characters than these workerd warns with the whole header.
@@ -150,7 +155,10 @@ export const HeaderSecret = z
   .string()
   .check(z.trim(), z.regex(/^[\x20-\x7e]*$/, "expected ASCII characters, as it is sent in a header"));
 
-const PictureUrl = described(z.optional(WebAddress), "Public address of the picture.");
+const PictureUrl = described(
+  z.optional(WebAddress.check(atMost(MAX_URL_CHARACTERS))),
+  "Public address of the picture.",
+);
 const PictureBase64 = described(
   z.optional(z.string().check(z.minLength(1))),
   "The picture, base64 or a base64 data URL.",

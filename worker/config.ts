@@ -146,6 +146,10 @@ export const WorkerVariables = z.object({
     count(120_000),
     "How long a part of a job may go unheard of before it is sent again, in milliseconds",
   ),
+  JOB_ITEMS_A_DAY: described(
+    count(200_000),
+    "Items of jobs that a key may send a day (UTC), captioned before or not: what it makes the service keep",
+  ),
   JOB_ITEMS_AT_ONCE: described(
     count(4),
     "Items of jobs that one consumer works on at once. The platform gives it six connections, of which two are left to the cache, and runs more consumers when there is more to do; `wrangler dev` runs one, without such a limit",

@@ -85,6 +85,7 @@ export function createServices(env: Bindings): Services {
           quota: env.QUOTA,
           strangers: createStrangerLimit({ rateLimit: env.STRANGER_LIMIT, now }),
           dividesCache: config.CACHE_SCOPE === "key",
+          jobItemsADay: config.JOB_ITEMS_A_DAY,
           counterTimeoutMs: config.COUNTER_TIMEOUT_MS,
           now,
         });

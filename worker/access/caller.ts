@@ -17,6 +17,8 @@ export interface Caller {
   requireQuota(): Promise<void>;
   /** Counts one new caption before a captioner is asked. @throws {FailureError} `quota-exceeded` */
   charge(): Promise<Charge>;
+  /** Counts the items of a job, which are kept for days, before it begins. @throws {FailureError} `quota-exceeded` */
+  countJobItems(count: number): Promise<void>;
 }
 
 export const NO_CHARGE: Charge = { refund: async () => {} };
@@ -28,4 +30,5 @@ export const ANYBODY: Caller = {
   countItem: async () => {},
   requireQuota: async () => {},
   charge: async () => NO_CHARGE,
+  countJobItems: async () => {},
 };

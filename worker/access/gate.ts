@@ -38,10 +38,12 @@ export function createKeyGate(parts: {
   readonly strangers: StrangerLimit;
   /** Whether each key has a cache of its own. */
   readonly dividesCache: boolean;
+  /** Most items of jobs that a key may send a day. */
+  readonly jobItemsADay: number;
   readonly counterTimeoutMs: number;
   readonly now: () => number;
 }): Gate {
-  const { keyRing, rateLimit, quota, strangers, dividesCache, counterTimeoutMs, now } = parts;
+  const { keyRing, rateLimit, quota, strangers, dividesCache, jobItemsADay, counterTimeoutMs, now } = parts;
 
   /** Counting must not hold up or fail a request for long: a slow or broken counter lets it pass. */
   async function counted<T>(
@@ -139,6 +141,16 @@ export function createKeyGate(parts: {
             await counted(scope, "quota", () => quota.getByName(id).giveBack(grant.day));
           },
         };
+      },
+      async countJobItems(count) {
+        const counter = quota.getByName(`${id}/job-items`);
+        const grant = await counted(scope, "quota", () => counter.spend(today(), jobItemsADay, count));
+        if (grant === undefined || grant.granted) return;
+        throw new FailureError({
+          code: "quota-exceeded",
+          detail: `The job has ${count} items, and of the ${jobItemsADay} that a key may send in jobs a day ${grant.remaining} are left. Nothing of it was kept.`,
+          retryAfterSeconds: secondsToMidnight(now()),
+        });
       },
     };
   }

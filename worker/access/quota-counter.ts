@@ -1,13 +1,14 @@
 /**
- * Counts a key's new captions of the day. A Durable Object, because the count must be right: KV takes one write a second
- * a key and is read late. It is asked on a miss only, where the trip to the captioner dwarfs it.
+ * Counts what a key spends of a day: new captions, and in an object of its own items of jobs. A Durable Object, because the
+ * count must be right: KV takes one write a second a key and is read late. It is asked on a miss only, where the trip to the
+ * captioner dwarfs it, and once a job.
  */
 
 import { DurableObject } from "cloudflare:workers";
 
 export interface QuotaGrant {
   readonly granted: boolean;
-  /** Captions that are left of the day. */
+  /** What is left of the day. */
   readonly remaining: number;
   /** The day it was counted on, `YYYY-MM-DD`. */
   readonly day: string;
@@ -21,12 +22,13 @@ interface Count {
 const COUNT = "count";
 
 export class QuotaCounter extends DurableObject {
-  /** Spends one of `limit` captions of `day` (`YYYY-MM-DD`). */
-  async spend(day: string, limit: number): Promise<QuotaGrant> {
+  /** Spends `amount` of the `limit` of `day` (`YYYY-MM-DD`): all of it, or nothing where less is left. */
+  async spend(day: string, limit: number, amount = 1): Promise<QuotaGrant> {
     const count = await this.#countOf(day);
-    if (count.used >= limit) return { granted: false, remaining: 0, day: count.day };
-    await this.ctx.storage.put<Count>(COUNT, { day: count.day, used: count.used + 1 });
-    return { granted: true, remaining: limit - count.used - 1, day: count.day };
+    const used = count.used + amount;
+    if (used > limit) return { granted: false, remaining: Math.max(0, limit - count.used), day: count.day };
+    await this.ctx.storage.put<Count>(COUNT, { day: count.day, used });
+    return { granted: true, remaining: limit - used, day: count.day };
   }
 
   /** Gives back one that was spent on `day`. */

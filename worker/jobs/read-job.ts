@@ -33,6 +33,8 @@ const MAX_LINE_BYTES = 64 * 1024;
 export interface ReadJob {
   readonly options: CaptionOptions;
   readonly webhook: JobWebhook | undefined;
+  /** How many items it has. */
+  readonly count: number;
   /** SHA-256 over the body and what else of the request decides what the job is. */
   readonly fingerprint: string;
 }
@@ -54,7 +56,8 @@ export async function readJob(request: Request, query: Query, options: ReadOptio
     ? await readLines(request, query, { ...options, sink })
     : await readJson(request, query, { ...options, sink });
   await sink.flush();
-  if (sink.count() > 0) return read;
+  const count = sink.count();
+  if (count > 0) return { ...read, count };
   throw new FailureError({ code: "empty-body", detail: "The job has no items." });
 }
 
@@ -69,7 +72,7 @@ async function readJson(
   request: Request,
   query: Query,
   { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
-): Promise<ReadJob> {
+): Promise<Omit<ReadJob, "count">> {
   const bytes = await readBounded(request, { maxBytes: MAX_JOB_BYTES, timeoutMs });
   const json = parseJsonBody(bytes);
   if (!json.ok && isJsonLines(bytes)) {
@@ -100,7 +103,7 @@ async function readLines(
   request: Request,
   query: Query,
   { timeoutMs, sink }: ReadOptions & { readonly sink: Sink },
-): Promise<ReadJob> {
+): Promise<Omit<ReadJob, "count">> {
   const { options, webhook } = termsOf(query);
   const digest = createDigest(request, query);
   const lines = createLineReader(async (line, number) => {

@@ -40,7 +40,8 @@ export function postJob(
   parts: JobParts & { readonly uploadTimeoutMs: number; readonly allowedHosts: readonly string[] },
 ): Handler<AppEnv> {
   return async (context) => {
-    const owner = context.var.caller.id;
+    const { caller } = context.var;
+    const owner = caller.id;
     const key = idempotencyKey(context.req.header("idempotency-key"));
     const id = await jobId(owner, key);
     const stub = parts.jobs.getByName(id);
@@ -65,12 +66,13 @@ export function postJob(
       return accepted(await found(stub.lookAsMade(owner)));
     }
     try {
-      const { options, webhook, fingerprint } = await readJob(raw, query, {
+      const { options, webhook, count, fingerprint } = await readJob(raw, query, {
         timeoutMs: parts.uploadTimeoutMs,
         add: (items) => stub.add(items),
       });
       const refused = webhook && refuseAddress(new URL(webhook.url), parts.allowedHosts);
       if (refused !== undefined) throw new FailureError({ ...refused, detail: `webhook: ${refused.detail}` });
+      await caller.countJobItems(count);
       return accepted(await stub.commit({ options, webhook, fingerprint }));
     } catch (error) {
       await stub.discard();

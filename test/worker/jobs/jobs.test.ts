@@ -124,6 +124,44 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
   expect(found.headers.get("cache-status")).toBe("kv; hit");
 });
 
+test("a key may send so many items of jobs a day; a job past it is refused as a whole, and may be sent again", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge({ variables: { JOB_ITEMS_A_DAY: "5" } });
+  const send = (to: typeof edge, count: number, init = {}) =>
+    postJob(to, ndjson(serve(count).map((url) => ({ url }))), init);
+  const first = await jobOf(await send(edge, 3));
+  const headers = { "idempotency-key": crypto.randomUUID() };
+  const refused = await send(edge, 3, { headers });
+  const { status, code, detail } = await problemOf(refused);
+  expect({ status, code }).toEqual({ status: 429, code: "quota-exceeded" });
+  expect(detail).toContain("The job has 3 items, and of the 5 that a key may send in jobs a day 2 are left.");
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+  const smaller = await jobOf(await send(edge, 2, { headers }));
+  const another = await startKeyedEdge();
+  const anothers = await jobOf(await send(another, 3));
+  for (const [of, { id }] of [
+    [edge, first],
+    [edge, smaller],
+    [another, anothers],
+  ] as const) {
+    expect(await ended(of, id)).toMatchObject({ status: "completed" });
+  }
+});
+
+test("an address longer than any that is fetched is not kept", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const url = `https://media.example.com/?${"a".repeat(16_384)}`;
+  const job = await jobOf(await postJob(edge, { items: [{ id: "long", url }] }));
+  await ended(edge, job.id);
+  expect(await linesOf(edge, job.id)).toMatchObject([
+    {
+      id: "long",
+      problem: { code: "bad-request", detail: "item 0: url: expected at most 16384 characters" },
+    },
+  ]);
+});
+
 test("the same idempotency key finds the same job; another body is refused", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
