@@ -15,7 +15,7 @@ const FILES = [
   ),
 ];
 /** Variables that are none of the backend's: of Node, glibc, compose, and the tunnel. */
-const FOREIGN = ["MALLOC_ARENA_MAX", "NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN", "UV_THREADPOOL_SIZE"];
+const FOREIGN = ["MALLOC_ARENA_MAX", "NODE_ENV", "TRITON_REPOSITORY", "TUNNEL_TOKEN"];
 
 const settings = new Set(
   read("backend/config.ts")
