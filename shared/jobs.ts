@@ -22,7 +22,7 @@ export const JobItem = z
   .strictObject({
     url: BatchItem.shape.url,
     sha256: BatchItem.shape.sha256,
-    id: described(z.optional(Id), "The caller's name for the item; comes back with its line."),
+    id: described(z.optional(Id), "The caller's name for the item; returned with its line."),
     metadata: described(
       z.optional(
         z
@@ -34,7 +34,7 @@ export const JobItem = z
             ),
           ),
       ),
-      "Any JSON; comes back with the item's line. Numbers past 9007199254740991 have to be text.",
+      "Any JSON; returned with the item's line. Send numbers past 9007199254740991 as text.",
     ),
   })
   .check(
@@ -77,7 +77,7 @@ export const JobQuery = z.extend(CaptionQuery, { webhook: z.optional(WebhookUrl)
 export const JobResultsQuery = z.strictObject({
   format: described(
     z.optional(z.enum(["ndjson", "csv"])),
-    "NDJSON, or CSV for spreadsheets, in which text stays text whatever it begins with.",
+    "NDJSON, or CSV for spreadsheets, which keeps text as text whatever it begins with.",
   ),
 });
 
@@ -91,11 +91,11 @@ export const Job = z.object({
   id: z.string(),
   status: described(
     z.enum(JOB_STATUSES),
-    "A job of which some items failed is completed. Failed: it could not go on; `problem` says why.",
+    "A job with some failed items is `completed`. `failed` means that it could not go on; `problem` says why.",
   ),
   counts: z.object({
     total: count().check(z.lte(MAX_JOB_ITEMS)),
-    waiting: described(count(), "Not done yet, those under way included."),
+    waiting: described(count(), "Not done yet, including those in progress."),
     cached: count(),
     generated: count(),
     failed: count(),
@@ -105,15 +105,15 @@ export const Job = z.object({
   finished_at: z.nullable(time()),
   expires_at: described(
     time(),
-    "When the job and its results are deleted: seven days after its end; until then, at the latest.",
+    "When the job and its results are deleted: seven days after its end. Before its end, the latest possible time.",
   ),
   seconds_left: described(
     z.nullable(z.number()),
-    "Estimate from the pace so far, a pause included; null before there is one and after the end.",
+    "Estimate from the pace so far, including a pause; null before there is an estimate and after the end.",
   ),
   paused: described(
     z.nullable(z.object({ reason: z.enum(PROBLEM_CODES), until: time() })),
-    "Why nothing is done just now, and until when: the quota is used up, the captioner is busy or away, or a host of pictures asks for it (`url-unreachable`).",
+    "Why the job pauses, and until when: the quota is used up, the captioner is busy or away, or a host of pictures asks for a pause (`url-unreachable`).",
   ),
   problem: described(z.nullable(Problem), "Why the job failed."),
   webhook: z.nullable(
@@ -121,11 +121,11 @@ export const Job = z.object({
       url: z.string(),
       delivery: described(
         z.enum(["pending", "delivered", "undelivered"]),
-        "Of all that the webhook asked for; undelivered once something was given up, after a day of tries.",
+        "`delivered` once all requested events were accepted; `undelivered` once one was given up, after a day of attempts.",
       ),
       secret: described(
         z.optional(z.string()),
-        "Signs what is sent, by Standard Webhooks. Shown in the answer to the request that made the job, and again where that is sent again with its `Idempotency-Key`.",
+        "Signs the deliveries, as in Standard Webhooks. Shown in the answer to the request that created the job, and again if that request is repeated with its `Idempotency-Key`.",
       ),
     }),
   ),

@@ -114,11 +114,11 @@ export const Caption = z.object({
   alt: described(z.string(), "The caption shaped as alt text."),
   score: described(
     share(),
-    "How far the caption is expected to say what people say of the picture, as the model was calibrated; of a model that was not, the geometric mean of the token probabilities.",
+    "How well the caption is expected to say what people say of the picture, by the model's calibration. For a model that was not calibrated: the geometric mean of the token probabilities.",
   ),
   needs_review: described(
     z.boolean(),
-    "The score is under the model's own threshold, or the model has none yet.",
+    "The score is below the model's own threshold, or the model has none yet.",
   ),
   model: ModelIdentity,
   cached: z.boolean(),
@@ -129,7 +129,7 @@ export type Caption = z.infer<typeof Caption>;
 export const CaptionQuery = z.extend(CaptionOptions, {
   language: described(
     z.optional(z.string()),
-    "Language of the caption. Only English ('en', 'en-GB', ...) is spoken; others are refused.",
+    "Language of the caption. Only English ('en', 'en-GB', ...) is supported; others are refused.",
   ),
 });
 export type CaptionQuery = z.infer<typeof CaptionQuery>;
@@ -180,7 +180,7 @@ export const BatchItem = z
     sha256: described(z.optional(Sha256), "Hash of a picture that may have been captioned before."),
     metadata: described(
       z.optional(z.unknown()),
-      "Any JSON; comes back with the item's line. Numbers past 9007199254740991 have to be text.",
+      "Any JSON; returned with the item's line. Send numbers past 9007199254740991 as text.",
     ),
   })
   .check(

@@ -66,8 +66,8 @@ export function openApiDocument(): OpenApiDocument {
             scheme: "bearer",
             bearerFormat: "ate_...",
             description:
-              "Where the service lets only keys in (`ACCESS=keys`, as it is deployed). One that is open (`ACCESS=open`, as `npm start` " +
-              "runs it) asks for none, and its document says so. What a key may do is its scopes: `read`, `caption`, `batch`, `jobs`, `delete`.",
+              "Required if the service admits only keys (`ACCESS=keys`, the default of a deployment). An open service (`ACCESS=open`, as `npm start` " +
+              "runs it) needs none, and its document says so. A key's scopes say what it may do: `read`, `caption`, `batch`, `jobs`, `delete`.",
           },
         },
       },

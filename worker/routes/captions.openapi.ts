@@ -69,14 +69,17 @@ export const deleteCaptionRoute = {
   path: CAPTION_PATH.document,
   operationId: "forgetCaption",
   tags: ["Captions"],
-  summary: "Have a picture's captions forgotten",
+  summary: "Delete the captions of a picture",
   description:
-    "Of every model and option, gone for good from this location and from storage; other locations hold a copy for " +
+    "Those of every model and option. They are gone at once from this location and from storage; other locations keep a copy for " +
     `${FORGOTTEN_EVERYWHERE_SECONDS / 60} minutes at most. ` +
     "The key needs the scope `delete`.",
   requestParams: { path: Sha256Path, query: CaptionQuery },
   responses: {
-    204: { description: "There is none any more, or there was none.", headers: ANSWER_HEADERS },
+    204: {
+      description: "The picture has no captions now, whether or not it had any.",
+      headers: ANSWER_HEADERS,
+    },
     ...problems([...GUARDED, "bad-request", "bad-options", "unsupported-language"]),
   },
 } satisfies RouteDocument;
@@ -87,8 +90,8 @@ export const getCaptionRoute = {
   path: CAPTION_PATH.document,
   operationId: "findCaption",
   tags: ["Captions"],
-  summary: "Find the caption of a picture that was captioned before",
-  description: "The cheap way for a client that hashes first: no upload, and 304 where nothing changed.",
+  summary: "Find the caption of a picture that has been captioned before",
+  description: "The cheap way for a client that hashes first: no upload, and 304 if nothing changed.",
   requestParams: { path: Sha256Path, query: CaptionQuery },
   responses: {
     200: {

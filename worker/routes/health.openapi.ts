@@ -16,9 +16,9 @@ export const getHealthRoute = {
   path: HEALTH_PATH.document,
   operationId: "getHealth",
   tags: ["Health"],
-  summary: "Whether this worker runs",
+  summary: "Check that this worker runs",
   security: [],
-  responses: { 200: { description: "It does.", ...says("ok") }, ...problems(["internal"]) },
+  responses: { 200: { description: "The worker runs.", ...says("ok") }, ...problems(["internal"]) },
 } satisfies RouteDocument;
 
 /** `getReadiness` */
@@ -27,10 +27,10 @@ export const getReadinessRoute = {
   path: READINESS_PATH.document,
   operationId: "getReadiness",
   tags: ["Health"],
-  summary: "Whether a new picture would be captioned now",
+  summary: "Check that a new picture would be captioned now",
   security: [],
   responses: {
-    200: { description: "It would.", ...says("ready") },
+    200: { description: "A new picture would be captioned.", ...says("ready") },
     ...problems(["unavailable", "internal"]),
   },
 } satisfies RouteDocument;

@@ -35,13 +35,13 @@ export const postJobRoute = {
   path: JOBS_PATH.document,
   operationId: "createJob",
   tags: ["Jobs"],
-  summary: "Have up to 10,000 pictures captioned in the background",
+  summary: "Caption up to 10,000 pictures in the background",
   description:
-    "JSON, or NDJSON with an item a line and options in the query. A bad item fails alone, in its own line of the results. " +
-    "With an `Idempotency-Key` the same request finds the same job until that is deleted. The key needs the scope `jobs`.",
+    "JSON, or NDJSON with one item per line and options in the query. A bad item fails alone, in its own line of the results. " +
+    "With an `Idempotency-Key`, repeating the request returns the same job until that job is deleted. The key needs the scope `jobs`.",
   requestParams: {
     query: z.extend(CaptionQuery, {
-      webhook: described(z.optional(z.string()), "With NDJSON: the address to tell when it is done."),
+      webhook: described(z.optional(z.string()), "With NDJSON: the address to notify when the job is done."),
     }),
     header: z.object({
       "idempotency-key": described(
@@ -67,10 +67,10 @@ export const postJobRoute = {
   },
   responses: {
     202: {
-      description: "Taken.",
+      description: "The job is accepted.",
       headers: {
         Location: {
-          description: "Where the job is.",
+          description: "The address of the job.",
           required: true,
           schema: { type: "string" },
           example: `/v1/jobs/${EXAMPLE_JOB_ID}`,
@@ -102,8 +102,8 @@ export const getJobRoute = {
   path: JOB_PATH.document,
   operationId: "getJob",
   tags: ["Jobs"],
-  summary: "See how far a job is",
-  description: "A job is seen by the key that made it, and by no other.",
+  summary: "Get the progress of a job",
+  description: "Only the key that created a job can see it.",
   requestParams: { path: JobId },
   responses: {
     200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_DONE) },
@@ -117,8 +117,8 @@ export const deleteJobRoute = {
   path: JOB_PATH.document,
   operationId: "cancelJob",
   tags: ["Jobs"],
-  summary: "Cancel what a job has not begun",
-  description: "What is done stays done, and is in the results.",
+  summary: "Cancel a job",
+  description: "Items that have not begun are cancelled. What is done stays in the results.",
   requestParams: { path: JobId },
   responses: {
     200: { description: "The job.", headers: ANSWER_HEADERS, content: json(JobSchema, JOB_CANCELLED) },
@@ -132,8 +132,8 @@ export const getJobResultsRoute = {
   path: JOB_RESULTS_PATH.document,
   operationId: "getJobResults",
   tags: ["Jobs"],
-  summary: "Get the results of a job, as far as it is",
-  description: "A line for each item that is done, in the order of the request.",
+  summary: "Get the results of a job so far",
+  description: "One line for each item that is done, in the order of the request.",
   requestParams: {
     path: JobId,
     query: JobResultsQuery,
@@ -165,7 +165,7 @@ export const getJobEventsRoute = {
     header: z.object({
       "last-event-id": described(
         z.optional(z.string()),
-        "The id of the last event that came, as an `EventSource` sends it when it comes back.",
+        "The id of the last event received, as an `EventSource` sends it when it reconnects.",
       ),
     }),
   },
@@ -175,7 +175,10 @@ export const getJobEventsRoute = {
       headers: ANSWER_HEADERS,
       content: { "text/event-stream": { schema: z.string(), examples: JOB_EVENTS_STREAM } },
     },
-    204: { description: "The last event was `end`: an `EventSource` stops.", headers: ANSWER_HEADERS },
+    204: {
+      description: "The last event was `end`, so an `EventSource` stops reconnecting.",
+      headers: ANSWER_HEADERS,
+    },
     ...problems(FOUND),
   },
 } satisfies RouteDocument;
