@@ -491,7 +491,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await skip.press("Enter");
     expect(await page.evaluate(() => document.activeElement?.id)).toBe("work-title");
     await textOf("photo 0.jpg").press("Enter");
-    await row("photo 0.jpg").getByText("Skipped: not in what you take away").waitFor();
+    await row("photo 0.jpg").getByText("Skipped: not exported").waitFor();
   });
 
   test("another window that shows the same rows does not take decisions back", async () => {
@@ -826,9 +826,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect((answered[0] ?? 0) - (refused[0] ?? 0)).toBeGreaterThanOrEqual(2_000);
     const words = await said();
     expect(words.filter((sentence) => sentence.includes("Waiting for"))).toEqual([
-      "The service is busy. Waiting for 2 seconds, then it goes on by itself.",
+      "The service is busy. Waiting for 2 seconds, then it continues by itself.",
     ]);
-    expect(words.slice(-2)).toEqual(["It goes on. 0 of 6 decided.", "Captioning is done. 0 of 6 decided."]);
+    expect(words.slice(-2)).toEqual(["Captioning continues. 0 of 6 decided.", "Captioning is done. 0 of 6 decided."]);
     expect(await page.getByRole("button", { name: "Stop captioning" }).isVisible()).toBe(false);
     front.close();
   });

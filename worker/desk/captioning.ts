@@ -187,9 +187,9 @@ export const NEEDS_KEY = "A valid API key is needed: enter it under Options.";
 const WORDS: Readonly<Record<string, string>> = {
   "too-many-pixels": "The picture is too large. Make it smaller and add it again.",
   "image-too-large": "The file is over 20 MiB. Make it smaller and add it again.",
-  "empty-body": "The file is empty. Where it lies in a cloud, have it downloaded, and add it again.",
+  "empty-body": "The file is empty. If it is stored in a cloud, download it first, then add it again.",
   "not-an-image": "This is not a picture.",
-  "unsupported-image": "This kind of picture is not read. Save it as JPEG, PNG or WebP.",
+  "unsupported-image": "This kind of picture is not supported. Save it as JPEG, PNG or WebP.",
   "unreadable-image": "The picture is damaged.",
   "url-refused": "This address may not be fetched: only public web addresses are.",
   "url-unreachable": "The address did not answer with a picture.",

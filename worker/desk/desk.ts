@@ -39,7 +39,7 @@ function addAddresses(event: SubmitEvent): void {
   complain(
     field,
     bad.length > 0
-      ? "What is left here is no address: each begins with https://, has no spaces, and stands on its own line."
+      ? "What is left here is not an address: each begins with https://, has no spaces, and stands on its own line."
       : lines.length === 0
         ? "Enter an address first, beginning with https://."
         : undefined,

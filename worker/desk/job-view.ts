@@ -73,7 +73,7 @@ function resultsLink(id: string, { apiKey, say }: Pick<JobView, "apiKey" | "say"
         save(await response.blob(), file);
         say(`${file} is being saved.`);
       })
-      .catch(() => say("The results could not be had. Try again."));
+      .catch(() => say("The results could not be loaded. Try again."));
   });
   return link;
 }

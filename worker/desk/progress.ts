@@ -34,7 +34,7 @@ export function showHowFar(worklist: Worklist, { isBusy }: { readonly isBusy: bo
   const ready = taken(worklist.rows).length;
   at("away-text", "p").textContent =
     ready === 0
-      ? "Nothing is accepted yet: only what you have accepted or marked decorative is taken away."
+      ? "Nothing is accepted yet: only what you have accepted or marked decorative is exported."
       : `${ready} of ${total} texts, those that you accepted or marked decorative.`;
   at("download", "button").disabled = ready === 0;
   at("copy", "button").disabled = ready === 0;

@@ -186,7 +186,7 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
   switch (outcome.kind) {
     case "captioned":
       worklist.caption(id, outcome.caption);
-      if (hasWaitEnded()) sayProgress("It goes on.");
+      if (hasWaitEnded()) sayProgress("Captioning continues.");
       break;
     case "lost":
       worklist.change(id, { state: { kind: "lost" } });

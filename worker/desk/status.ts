@@ -34,7 +34,7 @@ export function showPause(pause: Pause | undefined): void {
   };
   tick();
   ticking = setInterval(tick, 250);
-  if (!isWaitSaid) say(`${pause.reason} Waiting for ${seconds()} seconds, then it goes on by itself.`);
+  if (!isWaitSaid) say(`${pause.reason} Waiting for ${seconds()} seconds, then it continues by itself.`);
   isWaitSaid = true;
 }
 

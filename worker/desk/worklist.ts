@@ -163,8 +163,8 @@ export function inOrder(rows: readonly Row[], reviewFirst: boolean): readonly Ro
 /** The verdict on a caption, in words. */
 export function verdictOf({ state, needsReview, decision, text, original }: Row): string {
   if (decision === "accepted") return text.trim() === original ? "Accepted" : "Accepted, in your words";
-  if (decision === "decorative") return "Decorative: screen readers pass it over";
-  if (decision === "skipped") return "Skipped: not in what you take away";
+  if (decision === "decorative") return "Decorative: screen readers skip it";
+  if (decision === "skipped") return "Skipped: not exported";
   switch (state.kind) {
     case "waiting":
       return "Waiting for its turn";
