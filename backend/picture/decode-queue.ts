@@ -1,8 +1,8 @@
 /**
  * Decides which picture decodes when. Few at once, and the memory of the large ones is bounded together. One that has
  * had its turn makes way for those who wait: it goes on beside the lanes if there is room there, else it begins again
- * when there is. So a few slow pictures never keep a quick one waiting. Pictures that somebody waits for go before those of the
- * background. Knows no processes and no formats.
+ * when there is. So a few slow pictures never keep a quick one waiting. One whose decoder is lost has a second one. Pictures
+ * that somebody waits for go before those of the background. Knows no processes and no formats.
  */
 
 import { failure, type Result } from "../../shared/result.ts";
@@ -38,6 +38,8 @@ interface Job {
   readonly demand: Demand;
   readonly settle: PromiseWithResolvers<Result<Uint8Array>>;
   isLeft: boolean;
+  /** Its decoder was lost once. */
+  isSuspect: boolean;
 }
 
 interface Run {
@@ -92,8 +94,12 @@ export function createDecodeQueue({
     const { job, decoder } = run;
     try {
       const result = await decoder.decode(job.picture);
-      if (result !== "ended") job.settle.resolve(result);
-      else if (!job.isLeft) resting.push(job);
+      if (result !== "ended" && !("lost" in result)) job.settle.resolve(result);
+      else if (result !== "ended" && job.isSuspect) job.settle.resolve(result.lost);
+      else if (!job.isLeft) {
+        job.isSuspect ||= result !== "ended";
+        resting.push(job);
+      }
     } catch (error) {
       job.settle.reject(error);
     }
@@ -157,6 +163,7 @@ export function createDecodeQueue({
         demand,
         settle: Promise.withResolvers(),
         isLeft: false,
+        isSuspect: false,
       };
       if (signal.aborted) {
         leave(job);

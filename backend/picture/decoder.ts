@@ -20,13 +20,22 @@ const MAX_HEAP_MIB = 128;
 /** Larger files go by message: a container has 64 MiB of shared memory by default, for all of its decoders. */
 const MAX_SHARED_BYTES = 1024 * 1024;
 
+/**
+ * The process went without a word, or was not heard of in time: the picture's doing, or that of a machine without memory, of
+ * somebody who stopped both processes for a while.
+ */
+export interface LostDecoder {
+  /** The failure, if it was the picture's doing. */
+  readonly lost: Result<never>;
+}
+
 export interface Decoder {
   /**
    * Fails as `decodePicture` does, with `decode-timeout` or `too-costly` where the picture ended its decoder, and
    * resolves with "ended" where `end` did.
    * @throws Error where the process cannot start, or by a bug
    */
-  decode(picture: InspectedPicture): Promise<Result<Uint8Array> | "ended">;
+  decode(picture: InspectedPicture): Promise<Result<Uint8Array> | LostDecoder | "ended">;
   /** Whether it may be given another picture. */
   readonly isFit: boolean;
   /** Ends it at once, whatever it does. */
@@ -112,7 +121,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
         const reply = await promise;
         if (reply === "late") {
           end();
-          return timedOut();
+          return { lost: timedOut() };
         }
         if (reply === "exit") return isEnded ? "ended" : exitedWith(child, isReady);
         switch (reply.kind) {
@@ -142,8 +151,8 @@ function tooCostly(): Result<never> {
   return failure("too-costly", "Decoding took far more memory than a picture of this size needs.");
 }
 
-function exitedWith(child: ChildProcess, wasReady: boolean): Result<never> {
-  if (wasReady) return tooCostly();
+function exitedWith(child: ChildProcess, wasReady: boolean): LostDecoder {
+  if (wasReady) return { lost: tooCostly() };
   if (child.pid === undefined) {
     throw new Error(
       "No decoder process can be started: the limit of open files or of processes is reached (ulimit -n and -u).",

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from "vitest";
 import { createDecodeQueue } from "../../../backend/picture/decode-queue.ts";
-import type { Decoder } from "../../../backend/picture/decoder.ts";
+import type { Decoder, LostDecoder } from "../../../backend/picture/decoder.ts";
 import type { InspectedPicture } from "../../../backend/picture/inspect.ts";
-import { type Result, success } from "../../../shared/result.ts";
+import { failure, type Result, success } from "../../../shared/result.ts";
 
 const MIB = 1024 * 1024;
 const TURN_MS = 100;
@@ -10,8 +10,10 @@ const TURN_MS = 100;
 const HOUR_MS = 3_600_000;
 const NEVER = { signal: new AbortController().signal, isBackground: false };
 
+type Ending = Result<Uint8Array> | LostDecoder | "ended";
+
 /** Names of the pictures that decode now, and how to end each. */
-let running: Map<string, (result: Result<Uint8Array> | "ended") => void>;
+let running: Map<string, (result: Ending) => void>;
 let begun: string[];
 let decoders: number;
 
@@ -33,7 +35,7 @@ function fakeDecoder(): Decoder {
     async decode(picture) {
       now = nameOf(picture);
       begun.push(now);
-      const { promise, resolve } = Promise.withResolvers<Result<Uint8Array> | "ended">();
+      const { promise, resolve } = Promise.withResolvers<Ending>();
       running.set(now, resolve);
       const result = await promise;
       running.delete(now);
@@ -172,6 +174,22 @@ test("a decoder that was ended is replaced before the next picture", async () =>
   await finish("a");
   void queue.decode(picture("c"), NEVER);
   expect([...running.keys()]).toEqual(["c"]);
+});
+
+test("a picture whose decoder is lost begins once more, since others may be at fault, and then fails with its reason", async () => {
+  const queue = queueOf(1);
+  const lost = { lost: failure("too-costly", "It took the machine's memory.") };
+  const [once, twice] = ["once", "twice"].map((name) => queue.decode(picture(name), NEVER));
+  for (const name of ["once", "twice"]) {
+    running.get(name)?.(lost);
+    await settled();
+    if (name === "once") await finish(name);
+  }
+  expect(await once).toMatchObject({ ok: true });
+  expect([...running.keys()]).toEqual(["twice"]);
+  running.get("twice")?.(lost);
+  expect(await twice).toBe(lost.lost);
+  expect(begun).toEqual(["once", "twice", "once", "twice"]);
 });
 
 test("once it is closed, nothing is started in place of what it ended", async () => {

@@ -68,7 +68,7 @@ test.runIf(existsSync("/dev/shm"))("pixels lie in the memory it was given", asyn
   memory.giveBack(pixels);
   const decoded = await decoder.decode(inspected(await jpegPicture(77)));
   expect(decoded).toMatchObject({ ok: true });
-  expect(decoded !== "ended" && decoded.ok && decoded.value).toBe(pixels);
+  expect(decoded !== "ended" && "ok" in decoded && decoded.ok && decoded.value).toBe(pixels);
 });
 
 test("a picture that takes far more memory than its pixels need ends its decoder, by name", async () => {
@@ -100,6 +100,38 @@ test("a decoder that was ended says so, and takes no more", async () => {
   decoder.end();
   expect(await decoding).toBe("ended");
   expect(await decoder.decode(inspected(await jpegPicture(2)))).toBe("ended");
+  expect(decoder.isFit).toBe(false);
+});
+
+/** Processes of decoders that this one started. */
+function decoderPids(): number[] {
+  const said = execFileSync("ps", ["--ppid", String(process.pid), "-o", "pid=,args="], { encoding: "utf8" });
+  return said
+    .split("\n")
+    .filter((line) => line.includes("decoder-process.ts"))
+    .map((line) => Number.parseInt(line, 10));
+}
+
+test.each(["in the middle of a picture", "while it waits for one"])(
+  "one that somebody else kills %s is lost, which need not be the picture's fault",
+  async (when) => {
+    const decoder = start();
+    const slow = inspected(await scanBomb({ size: 2_000, scans: 90 }));
+    await decoder.decode(inspected(await jpegPicture(1)));
+    const decoding = when.startsWith("in") ? decoder.decode(slow) : undefined;
+    for (const pid of decoderPids()) process.kill(pid, "SIGKILL");
+    const reason = { lost: { ok: false, failure: { code: "too-costly" } } };
+    expect(await (decoding ?? decoder.decode(slow))).toMatchObject(reason);
+    expect(decoder.isFit).toBe(false);
+  },
+);
+
+test("one that is stopped is lost once its time is over", async () => {
+  const decoder = start({ decodeTimeoutSeconds: 1 });
+  await decoder.decode(inspected(await jpegPicture(1)));
+  for (const pid of decoderPids()) process.kill(pid, "SIGSTOP");
+  const reason = { lost: { ok: false, failure: { code: "decode-timeout" } } };
+  expect(await decoder.decode(inspected(await jpegPicture(2)))).toMatchObject(reason);
   expect(decoder.isFit).toBe(false);
 });
 
