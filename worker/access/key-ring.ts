@@ -57,6 +57,8 @@ export function createKeyRing(options: {
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
   /** Ids that were not there, by when that was read. */
   const absent = new LRUCache<string, number>({ max: MAX_ABSENT });
+  /** Of what lies ahead the clock was set back since: it is no fresher for that. */
+  const since = (time: number) => Math.abs(now() - time);
 
   async function read(id: string, warn: Asked["warn"]): Promise<Remembered | "absent" | "unknown-now"> {
     try {
@@ -80,13 +82,13 @@ export function createKeyRing(options: {
     { mayAsk, warn }: Asked & { readonly mayAsk: () => boolean },
   ): Promise<Found> {
     const known = remembered.get(id);
-    if (known !== undefined && now() - known.readAt < FRESH_MS) return known;
-    if (known === undefined && now() - (absent.get(id) ?? -FRESH_MS) < FRESH_MS) return "absent";
+    if (known !== undefined && since(known.readAt) < FRESH_MS) return known;
+    if (known === undefined && since(absent.get(id) ?? Number.NEGATIVE_INFINITY) < FRESH_MS) return "absent";
     if (known === undefined && !mayAsk()) return "not-asked";
     const found = await read(id, warn);
     switch (found) {
       case "unknown-now":
-        return known !== undefined && now() - known.readAt < STALE_MS ? known : found;
+        return known !== undefined && since(known.readAt) < STALE_MS ? known : found;
       case "absent":
         remembered.delete(id);
         absent.set(id, now());

@@ -45,9 +45,19 @@ export class QuotaCounter extends DurableObject {
     return { granted: remaining > 0, remaining, day: count.day };
   }
 
-  /** The day never goes back: around midnight clocks differ, and each return would start the day anew. */
+  /**
+   * The day never goes back by one: around midnight clocks differ, and each return would start the day anew. One that is further ahead
+   * was a wrong clock's, and would be counted on until it comes.
+   */
   async #countOf(day: string): Promise<Count> {
     const stored = await this.ctx.storage.get<Count>(COUNT);
-    return stored !== undefined && stored.day >= day ? stored : { day, used: 0 };
+    const isThisDay = stored !== undefined && stored.day >= day && stored.day <= dayAfter(day);
+    return isThisDay ? stored : { day, used: 0 };
   }
+}
+
+function dayAfter(day: string): string {
+  const date = new Date(day);
+  date.setUTCDate(date.getUTCDate() + 1);
+  return date.toISOString().slice(0, 10);
 }

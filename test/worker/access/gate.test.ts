@@ -81,6 +81,17 @@ describe("keys", () => {
     expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(401);
   });
 
+  test("a revoked key stops also where the clock was a day ahead when it was read, and is set right", async () => {
+    const edge = startEdge(KEYED);
+    const { key, record } = await issueKey();
+    const now = Date.now();
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => now + 86_400_000);
+    expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(200);
+    await env.KEYS.delete(apiKeyStorageKey(record.id));
+    clock.mockRestore();
+    expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(401);
+  });
+
   test("while KV is down a known key works, and an unknown one is told to come back", async () => {
     let down = false;
     const KEYS = {

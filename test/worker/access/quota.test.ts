@@ -130,6 +130,13 @@ test("the day never goes back, and what is given back is of the day it was spent
   expect(await counter.look("2026-11-26", 2)).toMatchObject({ granted: true, remaining: 1 });
 });
 
+test("a day that is more than one ahead was a clock's that was wrong: it uses up no other day", async () => {
+  const counter = env.QUOTA.getByName(crypto.randomUUID());
+  await counter.spend("2028-02-29", 1);
+  expect(await counter.look("2028-02-28", 1)).toMatchObject({ granted: false, day: "2028-02-29" });
+  expect(await counter.spend("2028-02-27", 1)).toMatchObject({ granted: true, day: "2028-02-27" });
+});
+
 const linesOf = async (response: Response) =>
   (await textOf(response))
     .trimEnd()
