@@ -87,7 +87,8 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
   const end = () => {
     isFit = false;
     isEnded = true;
-    child.kill("SIGKILL");
+    // Of a process that could not start Node has no id but what lay in memory, and would kill that process, or by a 0 the server's group.
+    if (child.pid !== undefined) child.kill("SIGKILL");
   };
   const timedOut = () =>
     failure("decode-timeout", `Decoding took more than ${limits.decodeTimeoutSeconds} s.`);

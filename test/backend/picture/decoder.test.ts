@@ -135,8 +135,10 @@ test("one that is stopped is lost once its time is over", async () => {
   expect(decoder.isFit).toBe(false);
 });
 
-test("where no more files may be opened it is unfit and says why, and the process lives", async () => {
+test("where no more files may be opened it is unfit and says why, and to end it ends nobody else", async () => {
+  // Node would send the signal of a child that could not start to whatever process id lies in memory, 0 among them: its own group.
   const script = `
+    import { ChildProcess } from "node:child_process";
     import { closeSync, openSync } from "node:fs";
     import { startDecoder } from ${JSON.stringify(new URL("../../../backend/picture/decoder.ts", import.meta.url))};
     const files = [];
@@ -147,6 +149,10 @@ test("where no more files may be opened it is unfit and says why, and the proces
     const decoder = startDecoder(settings);
     console.log(decoder.isFit);
     await decoder.decode({}).catch((error) => console.log(error.message));
+    const { kill } = ChildProcess.prototype;
+    ChildProcess.prototype.kill = () => console.log("a signal to nobody knows whom");
+    decoder.end();
+    ChildProcess.prototype.kill = kill;
     for (const file of files) closeSync(file);
     const next = startDecoder(settings);
     console.log(next.isFit);
