@@ -4,6 +4,7 @@
  * started without the server's environment.
  */
 
+import { writeFileSync } from "node:fs";
 import { success } from "../../shared/result.ts";
 import { decodePicture } from "./decode.ts";
 import { type DecodeOrder, type DecoderReply, type DecoderStart, SHARED_FILE } from "./decoder-messages.ts";
@@ -26,6 +27,8 @@ const reply = (message: DecoderReply, then: () => void = () => {}) =>
 // The server decides when to stop: a Ctrl-C in its terminal reaches this process too.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 process.once("disconnect", () => process.exit());
+
+endFirst();
 
 let settings: DecoderStart | undefined;
 let restingBytes = 0;
@@ -55,6 +58,15 @@ process.on("message", async (message: DecoderStart | DecodeOrder) => {
     stopWatching();
   }
 });
+
+/** Where memory runs out Linux ends the largest process, which is the server, unless another says that it may go first. proc(5) */
+function endFirst(): void {
+  try {
+    writeFileSync("/proc/self/oom_score_adj", "1000");
+  } catch {
+    // Another system, or /proc is not to be written to.
+  }
+}
 
 function pictureOf({ picture, bytes }: DecodeOrder): InspectedPicture {
   return {

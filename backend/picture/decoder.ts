@@ -148,20 +148,20 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
   };
 }
 
-function tooCostly(): Result<never> {
-  return failure("too-costly", "Decoding took far more memory than a picture of this size needs.");
+function tooCostly(reason?: string): Result<never> {
+  const detail = "Decoding took far more memory than a picture of this size needs.";
+  return failure("too-costly", detail, reason === undefined ? {} : { reason });
 }
 
 function exitedWith(child: ChildProcess, wasReady: boolean): LostDecoder {
-  if (wasReady) return { lost: tooCostly() };
+  const how = child.exitCode ?? child.signalCode;
+  if (wasReady) return { lost: tooCostly(`the decoder process ended with ${how}`) };
   if (child.pid === undefined) {
     throw new Error(
       "No decoder process can be started: the limit of open files or of processes is reached (ulimit -n and -u).",
     );
   }
-  throw new Error(
-    `The decoder process ended with ${child.exitCode ?? child.signalCode} before it was ready.`,
-  );
+  throw new Error(`The decoder process ended with ${how} before it was ready.`);
 }
 
 /** Where the machine's owner keeps libraries of their own. */

@@ -1,6 +1,6 @@
 import { execFileSync, fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import sharp from "sharp";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -120,9 +120,21 @@ test.each(["in the middle of a picture", "while it waits for one"])(
     await decoder.decode(inspected(await jpegPicture(1)));
     const decoding = when.startsWith("in") ? decoder.decode(slow) : undefined;
     for (const pid of decoderPids()) process.kill(pid, "SIGKILL");
-    const reason = { lost: { ok: false, failure: { code: "too-costly" } } };
-    expect(await (decoding ?? decoder.decode(slow))).toMatchObject(reason);
+    const reason = "the decoder process ended with SIGKILL";
+    expect(await (decoding ?? decoder.decode(slow))).toMatchObject({
+      lost: { ok: false, failure: { code: "too-costly", reason } },
+    });
     expect(decoder.isFit).toBe(false);
+  },
+);
+
+test.runIf(existsSync("/proc/self/oom_score_adj"))(
+  "a machine or container out of memory ends a decoder before the server",
+  async () => {
+    const decoder = start();
+    await decoder.decode(inspected(await jpegPicture(1)));
+    const scores = decoderPids().map((pid) => readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim());
+    expect(scores).toEqual(["1000"]);
   },
 );
 
