@@ -828,7 +828,10 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(words.filter((sentence) => sentence.includes("Waiting for"))).toEqual([
       "The service is busy. Waiting for 2 seconds, then it continues by itself.",
     ]);
-    expect(words.slice(-2)).toEqual(["Captioning continues. 0 of 6 decided.", "Captioning is done. 0 of 6 decided."]);
+    expect(words.slice(-2)).toEqual([
+      "Captioning continues. 0 of 6 decided.",
+      "Captioning is done. 0 of 6 decided.",
+    ]);
     expect(await page.getByRole("button", { name: "Stop captioning" }).isVisible()).toBe(false);
     front.close();
   });
