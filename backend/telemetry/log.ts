@@ -5,12 +5,6 @@ import type { LogLevel } from "../../shared/log-level.ts";
 
 export type { Logger };
 
-/**
- * Lines are written together: under load each write by itself, which wakes another thread, was a sixth of what the server spends
- * on a caption. Whoever kills the process loses the lines of so long.
- */
-const WRITTEN_EVERY_MS = 100;
-const WRITTEN_FROM_CHARACTERS = 4 * 1024;
 /** What waits for an output that takes nothing, a full disk for instance; later lines are dropped. */
 const MAX_UNWRITTEN_CHARACTERS = 1024 * 1024;
 
@@ -30,11 +24,7 @@ export function createLog(level: LogLevel): Logger {
 
 /** Whoever waits for a caption does not need the log: where it cannot be written, the service goes on, and each line tries anew. */
 function standardOutput() {
-  const output = pino.destination({
-    minLength: WRITTEN_FROM_CHARACTERS,
-    periodicFlush: WRITTEN_EVERY_MS,
-    maxLength: MAX_UNWRITTEN_CHARACTERS,
-  });
+  const output = pino.destination({ maxLength: MAX_UNWRITTEN_CHARACTERS });
   let isSaid = false;
   output.on("error", (error: Error) => {
     // Both may lead to one reader that is gone.
