@@ -19,7 +19,10 @@ const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
   ...(update === undefined ? {} : { update }),
 });
 
-/** `access` of the text field: who may not write the text empties it by no mark either. */
+/**
+ * `access` of the text field: who may not write the text empties it by no mark either, and who may not read it does not read
+ * what the model said.
+ */
 export function stateFields({ access }: Pick<AltField, "access">): Field[] {
   return [
     {
@@ -60,7 +63,12 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       admin: LISTED,
     },
     { name: FIELD.reason, type: "text", admin: HIDDEN },
-    { name: FIELD.generated, type: "textarea", admin: HIDDEN },
+    {
+      name: FIELD.generated,
+      type: "textarea",
+      ...(access?.read === undefined ? {} : { access: { read: access.read } }),
+      admin: HIDDEN,
+    },
     { name: FIELD.hash, type: "text", admin: HIDDEN },
     { name: FIELD.suggestion, type: "json", virtual: true, admin: HIDDEN },
   ];

@@ -11,6 +11,7 @@ import type {
   Config,
   Field,
   PayloadRequest,
+  TypedUser,
 } from "payload";
 import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -115,6 +116,16 @@ test("what the site lets nobody but some write is written by nobody else, on any
     expect(await site.read(generated.id)).toMatchObject({ alt: "A dog on grass", altDecorative: false });
     await site.update(id, { alt: "Other words" });
     expect(await site.read(id)).toMatchObject({ alt: "Other words" });
+  });
+});
+
+test("what the model said is read by nobody who may not read the text", async () => {
+  const isEditor = ({ req }: { req: PayloadRequest }) => req.user?.role === "editor";
+  await withSite({ fields: [{ ...alt, access: { read: isEditor } }] }, {}, async (site) => {
+    const { id } = await site.upload();
+    const readAs = async (user: TypedUser) => (await site.request(`/media/${id}`, { user })).text();
+    expect(await readAs(site.editor)).toContain("A dog on grass");
+    expect(await readAs(site.reader)).not.toContain("A dog on grass");
   });
 });
 
