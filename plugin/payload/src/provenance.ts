@@ -39,6 +39,8 @@ export interface Sent {
   readonly decorative: boolean | undefined;
   /** The state that the form was opened with; undefined where no form sent this. */
   readonly formState: State | null | undefined;
+  /** The model's words that the form was opened with; undefined where it was opened with a person's, or with none. */
+  readonly formGenerated: string | undefined;
   readonly suggestion: Suggestion | undefined;
   /** A person pressed save; false for autosave. */
   readonly deliberate: boolean;
@@ -84,7 +86,8 @@ export function saveOf({
 }): Saved {
   const old = before ?? NOTHING_STORED;
   const alt = wordsOf(old, sent);
-  const decorative = sent.decorative ?? old.decorative;
+  const isUntouchedMark = before !== undefined && alt === old.alt && isMarkOfForm(sent);
+  const decorative = isUntouchedMark ? old.decorative : (sent.decorative ?? old.decorative);
 
   if (!isPicture) {
     if (!isNewFile && sent.alt === undefined && sent.decorative === undefined) return { kind: "keep" };
@@ -109,18 +112,19 @@ export function saveOf({
 }
 
 /**
- * The text that a save means. A form that was opened before the stored text came sends what it was opened with: nothing,
- * or what the model had said. Neither replaces what is stored since.
+ * The text that a save means. A form sends what it was opened with where nobody touched it: nothing, or what the model had
+ * said. Neither replaces what is stored since.
  */
-function wordsOf(old: Stored, { alt, formState, suggestion }: Sent): string {
+function wordsOf(old: Stored, { alt, formState, formGenerated, suggestion }: Sent): string {
   if (alt === undefined) return old.alt;
   const isOldForm = formState !== undefined && formState !== old.state;
-  if (isOldForm && old.alt !== "" && suggestion === undefined) {
-    const isUntouched = alt === "" || (alt === old.generated && old.source !== "generated");
-    if (isUntouched) return old.alt;
-  }
-  return alt;
+  const isUntouched = alt === "" ? isOldForm : alt === formGenerated;
+  return isUntouched && suggestion === undefined ? old.alt : alt;
 }
+
+/** Whether a form sends the decorative mark as it was opened with. */
+const isMarkOfForm = ({ decorative, formState }: Sent) =>
+  formState !== undefined && decorative === (formState === "decorative");
 
 function saveDecorative(old: Stored, alt: string, { suggestion }: Sent): Saved {
   const isMachineText = alt === suggestion?.text || (alt === old.alt && old.source === "generated");

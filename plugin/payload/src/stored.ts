@@ -40,6 +40,10 @@ export function sentOf(data: unknown, path: string, locale: string | undefined, 
     alt: textAt(data, path, locale),
     decorative: typeof decorative === "boolean" ? decorative : undefined,
     formState: state === undefined ? undefined : State.parse(state),
+    formGenerated:
+      valueAt(data, FIELD.source) === "generated"
+        ? (Text.parse(valueAt(data, FIELD.generated)) ?? undefined)
+        : undefined,
     suggestion: suggestionOf(valueAt(data, FIELD.suggestion)),
     deliberate,
   };

@@ -269,6 +269,44 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", credit: "x" });
   });
 
+  test("an untouched form with the machine's text does not replace what a colleague wrote anew", async () => {
+    const { id } = await site.upload();
+    const form = await site.form(id);
+    await site.update(id, { alt: "" });
+    await site.update(id, { alt: "Words of a colleague" });
+    await site.update(id, { ...form, credit: "x" });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", altSource: "person" });
+  });
+
+  test("an untouched form from before the file was replaced does not bring the words about the old one back", async () => {
+    const { id } = await site.upload();
+    const form = await site.form(id);
+    api.answer = caption({ alt: "Another dog" });
+    await site.update(id, await site.form(id), { file: { data: await picture(80) } });
+    await site.update(id, { ...form, credit: "x" });
+    expect(await site.read(id)).toMatchObject({ alt: "Another dog", altState: "generated", credit: "x" });
+  });
+
+  test("an untouched form does not undo a colleague's decorative mark, nor its removal", async () => {
+    const { id } = await site.upload();
+    const form = await site.form(id);
+    await site.update(id, { altDecorative: true });
+    await site.update(id, { ...form, credit: "x" });
+    expect(await site.read(id)).toMatchObject({ alt: "", altState: "decorative", credit: "x" });
+    const marked = await site.form(id);
+    await site.update(id, { ...marked, altDecorative: false, alt: "Words of a colleague" });
+    await site.update(id, { ...marked, credit: "y" });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", credit: "y" });
+  });
+
+  test("typed into a form that was opened before a colleague marked the picture decorative", async () => {
+    const id = await pending();
+    const form = await site.form(id);
+    await site.update(id, { altDecorative: true });
+    await site.update(id, { ...form, alt: "Typed meanwhile" });
+    expect(await site.read(id)).toMatchObject({ alt: "Typed meanwhile", altState: "described" });
+  });
+
   test("a replaced file marks them as stale, a save clears that", async () => {
     const { id } = await site.upload({ alt: "Words of a person" });
     await site.update(id, await site.form(id), { file: { data: await picture(80) } });
