@@ -32,6 +32,8 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       ...(access === undefined ? {} : { access: writeAccess(access) }),
       admin: {
         position: "sidebar",
+        // The state says it; and of a document from before the plugin Payload's list would show "general:null".
+        disableListColumn: true,
         description:
           "Adds nothing that a reader would miss: its alt text stays empty, here and in every run.",
       },

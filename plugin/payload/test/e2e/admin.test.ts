@@ -359,13 +359,15 @@ test("the dashboard counts, and its numbers lead to their lists", async () => {
   await page.close();
 });
 
-test("the list has columns for state, source and score", async () => {
+test("the list has columns for state, source and score, and none for the decorative mark", async () => {
   await upload();
   const page = await site.login("editor");
-  await open(page, '/admin/collections/media?columns=["filename","altState","altSource","altScore"]');
+  const columns = ["filename", "altState", "altSource", "altScore", "altDecorative"];
+  await open(page, `/admin/collections/media?columns=${JSON.stringify(columns)}`);
   const heads = (await page.locator("thead th").allTextContents()).join();
   for (const head of ["Alt text state", "Alt text comes from", "Alt text score"])
     expect(heads).toContain(head);
+  expect(heads).not.toContain("Decorative");
   await page.close();
 });
 
