@@ -28,7 +28,7 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     const bytes = await uploadedBytes(req);
     const hash = bytes === undefined ? undefined : sha256Of(bytes);
     const isCreate = operation === "create";
-    const isNewFile = isReplaced({ data, originalDoc, hash, isCreate });
+    const isNewFile = (isCreate || intent.bringsPicture) && isReplaced({ data, originalDoc, hash, isCreate });
     const inLocale = isWrittenLocale(req, alt);
     // Payload has put empty groups into the original of a document that is none yet.
     const original = isCreate && isNewFile ? undefined : originalDoc;
@@ -47,8 +47,7 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
       isNewFile,
     });
     // An old form sends the hash of the file that it was opened with.
-    const known = valueAt(originalDoc, FIELD.hash) ?? null;
-    const marked = { ...data, [FIELD.hash]: isNewFile && hash !== undefined ? hash : known };
+    const marked = { ...data, [FIELD.hash]: hash ?? valueAt(originalDoc, FIELD.hash) ?? null };
     const result = await carryOut({
       saved,
       data: marked,
@@ -77,7 +76,7 @@ function restored(data: Document, originalDoc: Document | undefined): Document {
   return { ...data, [FIELD.hash]: hash, [FIELD.state]: state };
 }
 
-/** A new file: not a focal point that moved, nor the same bytes once more. */
+/** A new file: not the same bytes once more. */
 function isReplaced({
   data,
   originalDoc,
@@ -218,7 +217,7 @@ function keep(
   req: PayloadRequest,
 ): Document {
   const kept = Object.fromEntries(
-    [FIELD.state, FIELD.source, FIELD.score, FIELD.reason, FIELD.generated, FIELD.hash].map((name) => [
+    [FIELD.state, FIELD.source, FIELD.score, FIELD.reason, FIELD.generated].map((name) => [
       name,
       valueAt(originalDoc, name) ?? null,
     ]),

@@ -49,7 +49,11 @@ function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
     const locale = alt.isLocalized ? siteOf(req.payload).locale : undefined;
     const intent: Intent =
       write === undefined
-        ? { kind: "sent", sent: sentOf(data, alt.path, locale, autosave !== true) }
+        ? {
+            kind: "sent",
+            sent: sentOf(data, alt.path, locale, autosave !== true),
+            bringsPicture: req.file !== undefined || valueAt(req.query, "uploadEdits.crop") !== undefined,
+          }
         : { kind: "machine", write };
     return { ...args, data: withIntent(data, intent) };
   };

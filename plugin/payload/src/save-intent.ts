@@ -30,7 +30,12 @@ const MACHINE = "altTextMachineWrite";
 const INTENT = "altTextIntent";
 
 export type Intent =
-  | { readonly kind: "sent"; readonly sent: Sent }
+  | {
+      readonly kind: "sent";
+      readonly sent: Sent;
+      /** A file, or a crop of the stored one: Payload reads and converts that anew where a focal point moved, too. */
+      readonly bringsPicture: boolean;
+    }
   | { readonly kind: "machine"; readonly write: MachineWrite };
 
 /** The context of a request that makes this write. */

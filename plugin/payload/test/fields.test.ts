@@ -432,6 +432,29 @@ test("an upload with too many bytes for the API is described by the site's own v
   await rm(folder, { recursive: true });
 });
 
+test("a focal point that moves makes no other picture of it, though Payload converts the file anew; a crop does", async () => {
+  const staticDir = await mkdtemp(path.join(tmpdir(), "focal-"));
+  const formatOptions = { format: "webp", options: { quality: 60 } } as const;
+  const upload = { staticDir, formatOptions, imageSizes: [{ name: "small", width: 20 }] };
+  await withSite({ upload, fields: [{ name: "alt", type: "text" }] }, {}, async (site) => {
+    const { id, altHash } = await site.upload({ alt: "Words of a person" });
+    const edit = (edits: Record<string, number>) => {
+      const query = new URLSearchParams(
+        Object.entries(edits).map(([name, value]) => [`uploadEdits${name}`, String(value)]),
+      );
+      return site.request(`/media/${id}?${query}`, { method: "PATCH", body: '{"credit":"x"}' });
+    };
+    await edit({ "[focalPoint][x]": 10, "[focalPoint][y]": 20 });
+    const moved = await site.read(id);
+    expect(moved).toMatchObject({ focalX: 10, alt: "Words of a person", altState: "described" });
+    expect(moved.altHash).not.toBe(altHash);
+    const half = { "[crop][x]": 0, "[crop][y]": 0, "[crop][width]": 50, "[crop][height]": 100 };
+    await edit({ ...half, "[widthInPixels]": 32, "[heightInPixels]": 48 });
+    expect(await site.read(id)).toMatchObject({ width: 32, alt: "Words of a person", altState: "stale" });
+  });
+  await rm(staticDir, { recursive: true });
+});
+
 test("a file that Payload keeps in a temporary file is read from there", async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "temporary-"));
   const upload = { useTempFiles: true, tempFileDir: folder };
