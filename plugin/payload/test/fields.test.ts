@@ -3,21 +3,24 @@
 import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type {
-  CollectionAfterReadHook,
-  CollectionBeforeValidateHook,
-  CollectionConfig,
-  CollectionSlug,
-  Config,
-  Field,
-  PayloadRequest,
-  TypedUser,
+import {
+  type CollectionAfterReadHook,
+  type CollectionBeforeValidateHook,
+  type CollectionConfig,
+  type CollectionSlug,
+  type Config,
+  createLocalReq,
+  type Field,
+  type PayloadRequest,
+  type TypedUser,
+  type WidgetServerProps,
 } from "payload";
 import sharp from "sharp";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { altText } from "../src/index.ts";
 import { MAX_PICTURE_BYTES, RETRY_DELAYS_MS } from "../src/limits.ts";
 import { valueAt } from "../src/paths.ts";
+import { AltTextWidget } from "../src/rsc/widget.tsx";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -536,6 +539,16 @@ test.each([
   const build = () =>
     altText({ endpoint: "https://captions.test", ...options } as never)({ ...base, ...config } as never);
   expect(build).toThrow(message);
+});
+
+test("the dashboard's numbers lead to their lists on a site below a path, with routes of its own", async () => {
+  vi.stubEnv("NEXT_BASE_PATH", "/site"); // As Payload's withPayload sets it.
+  await withSite({}, { routes: { admin: "/manage" } }, async ({ payload, editor }) => {
+    const req = await createLocalReq({ user: editor }, payload);
+    const widget = JSON.stringify(await AltTextWidget({ req } as WidgetServerProps));
+    expect(widget).toContain('"href":"/site/manage/collections/media?');
+  });
+  vi.unstubAllEnvs();
 });
 
 test("switched off it keeps the schema and asks nobody", async () => {

@@ -83,7 +83,7 @@ async function line(
   return {
     label,
     count: counted.totalDocs,
-    href: formatAdminURL({ adminRoute: config.routes.admin, path, serverURL: "" }),
+    href: formatAdminURL({ adminRoute: config.routes.admin, includeBasePath: true, path, serverURL: "" }),
   };
 }
 
