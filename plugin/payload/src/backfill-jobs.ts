@@ -6,7 +6,7 @@
 import type { JobItem } from "alt-text-edge-client";
 import * as z from "zod";
 import type { JobProgress } from "./captioner.ts";
-import { outcomeOf, type Referenced, referenceDocument, writeReferenced } from "./describe.ts";
+import { outcomeOf, type Referenced, referenceDocument, writeIfSame } from "./describe.ts";
 import type { Failure } from "./failure.ts";
 import { eachOf, type Id, type Library, patiently, StoppedError } from "./library.ts";
 import { siteOf } from "./site.ts";
@@ -97,7 +97,7 @@ async function describeByJob(
     // An address may give other bytes than those that are stored.
     if (answer === undefined || answer.sha256 !== item.picture.sha256) return;
     const target = { collection: slug, id: item.id };
-    const work = writeReferenced(payload, target, item.file, answer.described);
+    const work = writeIfSame(payload, target, item.file, answer.described);
     count(item.id, await outcomeOf(payload, target, work));
     described.add(item);
   });

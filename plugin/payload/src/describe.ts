@@ -72,9 +72,13 @@ export async function describeDocument(payload: Payload, target: Target): Promis
     // A storage can be away, and some get a file only after the database has its document.
     described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: true };
   }
-  if (described.ok) return writeText(payload, target, read, described);
-  const isWritten = described.concerns === "picture" && !(described.isPassing && target.isAskedAgain);
-  if (isWritten) await writeFailure(payload, target, described.reason, read);
+  const file = fileMark(read.document);
+  if (described.ok) return writeIfSame(payload, target, file, described);
+  if (described.concerns === "picture" && !(described.isPassing && target.isAskedAgain)) {
+    const now = await readAgain(payload, target, file);
+    if ("kind" in now) return now;
+    await writeFailure(payload, target, described.reason, now);
+  }
   return { kind: "failed", reason: described.reason, failure: described };
 }
 
@@ -112,17 +116,15 @@ export async function referenceDocument(
   return picture && { kind: "referenced", picture, file: fileMark(document) };
 }
 
-/** Writes a text that was asked for by reference, if the document still has that file, and nothing of a person's by now. */
-export async function writeReferenced(
+/** Writes a text that was asked for some time ago, if the document still has that file, and nothing of a person's by now. */
+export async function writeIfSame(
   payload: Payload,
   target: Target,
   file: string,
   described: Described & { ok: true },
 ): Promise<Outcome> {
-  const read = await readToDescribe(payload, target);
-  if ("kind" in read) return read;
-  if (fileMark(read.document) !== file) return CHANGED;
-  return writeText(payload, target, read, described);
+  const read = await readAgain(payload, target, file);
+  return "kind" in read ? read : writeText(payload, target, read, described);
 }
 
 const CHANGED: Skipped = { kind: "skipped", reason: "changed meanwhile" };
@@ -136,6 +138,12 @@ async function readToDescribe(payload: Payload, target: Target): Promise<Read | 
   if (!isPicture(read.document.mimeType)) return skipped("no picture");
   if (read.stored.decorative) return skipped("decorative");
   return mayDescribe(read.stored) ? read : skipped("has text");
+}
+
+/** The document as it is by now, after an answer that may have taken long: somebody may have begun or published a draft. */
+async function readAgain(payload: Payload, target: Target, file: string): Promise<Read | Skipped> {
+  const read = await readToDescribe(payload, target);
+  return "kind" in read || fileMark(read.document) === file ? read : CHANGED;
 }
 
 async function writeText(
@@ -237,6 +245,7 @@ async function writeIn(
     id: target.id,
     expectedAlt: before.alt,
     expectedFile: fileMark(document),
+    expectedStatus: document._status,
     isNewText: stored.alt !== before.alt,
   });
   const req = await requestFor(payload, target, inLocale, context);

@@ -94,7 +94,10 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
       req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
     });
     const stored = storedOf(now, alt.path, locale);
-    const isSame = stored.alt === write.expectedAlt && fileMark(now) === write.expectedFile;
+    const isSame =
+      stored.alt === write.expectedAlt &&
+      fileMark(now) === write.expectedFile &&
+      now?._status === write.expectedStatus;
     if (!isSame || stored.decorative) throw new ChangedMeanwhileError();
     return data;
   };

@@ -14,6 +14,8 @@ export interface MachineWrite {
   readonly expectedAlt: string;
   /** `fileMark` of the document. */
   readonly expectedFile: string;
+  /** Whether it is a draft: a write that takes a draft for the published document would publish it. */
+  readonly expectedStatus: unknown;
   /** Whether it brings another text. */
   readonly isNewText: boolean;
 }

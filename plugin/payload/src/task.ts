@@ -34,6 +34,16 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
       payload.logger.error({ err: error, msg: `altText: ${collection} ${text} could not be described` });
       throw error;
     });
+    const askAgain = (inMs: number) =>
+      payload.jobs.queue({
+        task: DESCRIBE_TASK as never,
+        queue: DESCRIBE_QUEUE,
+        input: { collection, id: text, attempt: attempt + 1 } as never,
+        waitUntil: new Date(Date.now() + inMs),
+      });
+    // Words, a file or a draft came in between: the next job finds what there is to do.
+    const isChanged = outcome.kind === "skipped" && outcome.reason === "changed meanwhile";
+    if (isChanged && delayMs !== undefined) await askAgain(delayMs);
     if (outcome.kind !== "failed") return { output: {} };
     if (outcome.failure === undefined) {
       payload.logger.error({ msg: `altText: ${collection} ${text}: ${outcome.reason}` });
@@ -41,12 +51,7 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
     }
     const { isPassing, retryAfterMs = 0, reason } = outcome.failure;
     if (isPassing && delayMs !== undefined) {
-      await payload.jobs.queue({
-        task: DESCRIBE_TASK as never,
-        queue: DESCRIBE_QUEUE,
-        input: { collection, id: text, attempt: attempt + 1 } as never,
-        waitUntil: new Date(Date.now() + Math.max(delayMs, retryAfterMs)),
-      });
+      await askAgain(Math.max(delayMs, retryAfterMs));
     } else if (outcome.failure.concerns === "service") {
       await giveUp(payload, target, reason);
     }

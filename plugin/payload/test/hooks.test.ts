@@ -508,6 +508,35 @@ describe("drafts", () => {
     expect(await site.read(id, { draft: true })).toMatchObject(described);
   });
 
+  test("a draft that somebody begins while the job is asking is not published by it", async () => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "published", credit: "Published" });
+    api.answer = async (...call) => {
+      api.answer = caption();
+      await site.update(id, { credit: "Unfinished" }, { draft: true });
+      await api.answer(...call);
+    };
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ credit: "Published", _status: "published" });
+    expect(await site.read(id, { draft: true })).toMatchObject({
+      alt: "A dog on grass",
+      credit: "Unfinished",
+      _status: "draft",
+    });
+  });
+
+  test("a draft that somebody publishes while the job is asking is published with its text", async () => {
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "draft" }, { draft: true });
+    api.answer = async (...call) => {
+      api.answer = caption();
+      await site.update(id, { _status: "published" });
+      await api.answer(...call);
+    };
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", _status: "published" });
+  });
+
   test("words that autosave keeps are a person's", async () => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ _status: "published" });
@@ -574,6 +603,30 @@ describe("drafts", () => {
     await site.runJobs();
     expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
   });
+});
+
+test("a draft that somebody begins at the very moment of the job's write is not published, and described later", async () => {
+  let begin = async () => {};
+  const inTheMiddle: CollectionBeforeChangeHook = async ({ data }) => {
+    await begin();
+    return data;
+  };
+  const site = await startSite(
+    { endpoint: api.url, inlineTimeoutMs: 10_000 },
+    { versions: { drafts: true }, hooks: { beforeChange: [inTheMiddle] } },
+  );
+  api.answer = problem(503, "unavailable");
+  const { id } = await site.upload({ _status: "published", credit: "Published" });
+  api.answer = caption();
+  begin = async () => {
+    begin = async () => {};
+    await site.update(id, { credit: "Unfinished" }, { draft: true });
+  };
+  await site.runJobs();
+  expect(await site.read(id)).toMatchObject({ credit: "Published", _status: "published" });
+  const { docs } = await site.payload.find({ collection: "payload-jobs" as CollectionSlug });
+  expect(docs).toMatchObject([{ input: { collection: "media", id: String(id), attempt: 1 } }]);
+  await site.stop();
 });
 
 describe("saves that share one request", () => {
