@@ -13,7 +13,7 @@ import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
 import { type Saved, type Stored, saveOf } from "./provenance.ts";
 import { intentIn, withoutIntent } from "./save-intent.ts";
-import { siteOf } from "./site.ts";
+import { localeOf, siteOf } from "./site.ts";
 import { letThrough, stateFieldsOf, storedOf } from "./stored.ts";
 
 /** The hook that puts text and state into the data of a save, by what was sent and what is stored. */
@@ -40,16 +40,17 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
         req,
         `There is alt text in the locale "${siteOf(req.payload).locale}": mark it there.`,
       );
-    const saved = saveOf({
-      before,
-      sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },
-      isPicture: isPicture(data.mimeType ?? originalDoc?.mimeType),
-      isNewFile,
-    });
+    const decide = (stored: Stored | undefined) =>
+      saveOf({
+        before: stored,
+        sent: inLocale ? sent : { ...sent, alt: undefined, suggestion: undefined },
+        isPicture: isPicture(data.mimeType ?? originalDoc?.mimeType),
+        isNewFile,
+      });
     // An old form sends the hash of the file that it was opened with.
     const marked = { ...data, [FIELD.hash]: hash ?? valueAt(originalDoc, FIELD.hash) ?? null };
     const result = await carryOut({
-      saved,
+      decide,
       data: marked,
       before,
       alt,
@@ -108,11 +109,20 @@ async function storedBefore(
   const id = originalDoc.id as number | string | undefined;
   // What is copied from another document has no id.
   if (inLocale || locale === undefined || id === undefined) return storedOf(originalDoc, alt.path, locale);
+  return (await storedNow(req, collection, alt, id)) ?? storedOf(originalDoc, alt.path, locale);
+}
+
+/** What the database has of the locale that is described; undefined where the document is gone. */
+async function storedNow(
+  req: PayloadRequest,
+  collection: string,
+  alt: AltField,
+  id: number | string,
+): Promise<Stored | undefined> {
   const read = await req.payload.findByID({
     collection: collection as CollectionSlug,
     id,
-    locale: locale as never,
-    fallbackLocale: false,
+    ...localeOf(req.payload, alt),
     depth: 0,
     draft: true,
     disableErrors: true,
@@ -120,11 +130,11 @@ async function storedBefore(
     // The call sets the request's locale; the save that is under way keeps its own.
     req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
   });
-  return storedOf(read ?? originalDoc, alt.path, locale);
+  return read === null ? undefined : storedOf(read, alt.path, siteOf(req.payload).locale);
 }
 
 async function carryOut({
-  saved,
+  decide,
   data,
   before,
   alt,
@@ -134,7 +144,7 @@ async function carryOut({
   originalDoc,
   collection,
 }: {
-  saved: Saved;
+  decide: (stored: Stored | undefined) => Saved;
   data: Document;
   before: Stored | undefined;
   alt: AltField;
@@ -144,6 +154,7 @@ async function carryOut({
   originalDoc: Document | undefined;
   collection: string;
 }): Promise<Document> {
+  const saved = decide(before);
   if (saved.kind === "refuse") throw markRefused(req, saved.message);
   if (saved.kind === "keep") return keep(data, alt, originalDoc, before, inLocale, req);
   const put = (stored: Stored) => {
@@ -154,7 +165,13 @@ async function carryOut({
   if (saved.kind === "set") return put(saved.stored);
   const operation = before === undefined ? "create" : "update";
   const of = { req, collection, document: { ...originalDoc, ...data }, operation } as const;
-  return put(await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale }));
+  const described = await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale });
+  // While this save waited somebody else may have saved words.
+  const id = originalDoc?.id as number | string | undefined;
+  const now =
+    before === undefined || id === undefined ? undefined : await storedNow(req, collection, alt, id);
+  const again = now === undefined ? saved : decide(now);
+  return put(again.kind === "set" ? again.stored : described);
 }
 
 /** Where Payload saves by itself, and in bulk, it shows of an error its label only. */

@@ -339,6 +339,17 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "Another dog", altState: "generated" });
   });
 
+  test("words that a colleague saves while a replaced file waits for its description", async () => {
+    const { id } = await site.upload();
+    api.answer = async (...call) => {
+      api.answer = caption({ alt: "Another dog" });
+      await site.update(id, { alt: "Words of a colleague" });
+      await api.answer(...call);
+    };
+    await site.update(id, await site.form(id), { file: { data: await picture(80) } });
+    expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", altState: "stale" });
+  });
+
   test("a document that takes a picture's place keeps a person's words, and none of the model's", async () => {
     const file = { data: Buffer.from("%PDF-1.4"), mimetype: "application/pdf", name: "a.pdf" };
     const written = await site.upload({ alt: "Words of a person" });
