@@ -218,6 +218,10 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
   const { dispatchFields } = useForm();
   const state = useFormFields(([fields]) => fields[FIELD.state]?.value);
   const isUntouched = useFormFields(([fields]) => fields[altPath]?.value === fields[altPath]?.initialValue);
+  const isMarkUntouched = useFormFields(([fields]) => {
+    const mark = fields[FIELD.decorative];
+    return (mark?.value ?? false) === (mark?.initialValue ?? false);
+  });
   const call = useCall();
 
   useEffect(() => {
@@ -231,7 +235,7 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
       if (isOver || stored === undefined || stored[FIELD.state] === "pending") return;
       clearInterval(timer);
       for (const path of Object.values(FIELD)) {
-        if (path === FIELD.suggestion || path === FIELD.decorative) continue;
+        if (path === FIELD.suggestion || (path === FIELD.decorative && !isMarkUntouched)) continue;
         dispatchFields({
           type: "UPDATE",
           path,
@@ -247,5 +251,5 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
       isOver = true;
       clearInterval(timer);
     };
-  }, [state, id, isUntouched, slug, altPath, locale, call, dispatchFields, setData, data]);
+  }, [state, id, isUntouched, isMarkUntouched, slug, altPath, locale, call, dispatchFields, setData, data]);
 }

@@ -233,6 +233,21 @@ test("an editor who begins to type while the form looks for the job's words keep
   await page.close();
 });
 
+test("a form that waits for the description takes over a colleague's decorative mark", async () => {
+  api.answer = problem(503, "unavailable");
+  const id = await upload();
+  const page = await site.login("editor");
+  await open(page, `/admin/collections/media/${id}`);
+  await page.waitForSelector('[role=status]:has-text("Waiting for a description")');
+  const headers = { "content-type": "application/json" };
+  await site.api(`/media/${id}`, { method: "PATCH", body: '{"altDecorative":true}', headers });
+  await page.waitForSelector('[role=status]:has-text("Decorative")');
+  await page.fill("#field-credit", "x");
+  await save(page);
+  expect(await stored(id)).toMatchObject({ altDecorative: true, altState: "decorative", credit: "x" });
+  await page.close();
+});
+
 test("an untouched form takes over what the job wrote", async () => {
   api.answer = problem(503, "unavailable");
   const id = await upload();
