@@ -58,7 +58,7 @@ export const PROBLEMS = {
   overloaded: row(429, "The service is at capacity", { passesWith: "time" }),
   internal: row(500, "Something went wrong here", { passesWith: "item" }),
   "backend-error": row(502, "The captioner answered with an error", { passesWith: "item" }),
-  unavailable: row(503, "No captioner is available", { passesWith: "time" }),
+  unavailable: row(503, "The service is not available now", { passesWith: "time" }),
   "shutting-down": row(503, "The server is shutting down", { passesWith: "time" }),
   "deadline-exceeded": row(504, "The time for this request is over", { passesWith: "item" }),
 } as const satisfies Record<string, ProblemRow>;

@@ -4,8 +4,9 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../shared/backend-protocol.ts";
-import { FailureError, methodNotAllowedResponse, problemResponse } from "../shared/problem.ts";
+import { methodNotAllowedResponse, problemResponse } from "../shared/problem.ts";
 import type { AppEnv } from "./request/context.ts";
+import { failureOf } from "./request/failure.ts";
 import { logRequest } from "./request/log.ts";
 import { noteProblem, openScope, outlived } from "./request/scope.ts";
 import { BATCH_PATH, postBatch } from "./routes/batch.ts";
@@ -58,8 +59,10 @@ export function createApp(services: Services): Hono<AppEnv> {
     const { res, error, req } = context;
     for (const [name, value] of scope.headers) res.headers.set(name, value);
     if (scope.timings.size > 0) res.headers.set("server-timing", serverTiming(scope.timings));
-    if (error instanceof FailureError) noteProblem(scope, error.failure.code);
-    const unexpected = error instanceof FailureError ? undefined : error;
+    const failure = failureOf(error);
+    if (failure !== undefined) noteProblem(scope, failure.code);
+    if (failure?.reason !== undefined) scope.log.warnings.push(failure.reason);
+    const unexpected = failure === undefined ? error : undefined;
     const { method, path: route } = req;
     const log = () =>
       logRequest({
@@ -128,16 +131,12 @@ export function createApp(services: Services): Hono<AppEnv> {
     await refuseOtherMethods(context, async () => {});
     return context.res;
   });
-  app.onError((error) =>
-    problemResponse(
-      error instanceof FailureError
-        ? error.failure
-        : { code: "internal", detail: `The request met a bug of ours; its id is in ${REQUEST_ID_HEADER}.` },
-      error instanceof FailureError && error.failure.code === "unauthorized"
-        ? { "www-authenticate": "Bearer" }
-        : {},
-    ),
-  );
+  app.onError((error) => {
+    const failure = failureOf(error);
+    const detail = `The request met a bug of ours; its id is in ${REQUEST_ID_HEADER}.`;
+    const headers = failure?.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {};
+    return problemResponse(failure ?? { code: "internal", detail }, headers);
+  });
   return app;
 }
 

@@ -82,7 +82,7 @@ test("a service without a captioner is given up at the second picture, unless an
   expect(away()).toBeUndefined();
   cached = true;
   await client.captionUrl("https://media.example.org/a.jpg");
-  expect(away()).toBe("No captioner is available: Why.");
+  expect(away()).toBe("The service is not available now: Why.");
 });
 
 test("what the API's description, the README and the docs show is what the embedded model says", async () => {

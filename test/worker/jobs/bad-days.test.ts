@@ -686,3 +686,28 @@ test("a request that comes again after it broke off has an alarm of its own", as
     expect(await alarm()).toBeNull();
   }
 });
+
+test.each([
+  ["is restarted with new code", { retryable: true }],
+  ["has no room", { overloaded: true }],
+])("a job whose object %s is asked for again later", async (_what, said) => {
+  const edge = await startKeyedEdge({ bindings: { JOBS: jobsThatFail(said) } });
+  const response = await edge.fetch(`/v1/jobs/job_${"c".repeat(32)}`);
+  expect([response.status, response.headers.get("retry-after")]).toEqual([503, "2"]);
+  expect((await problemOf(response)).code).toBe("unavailable");
+});
+
+test("a job whose object fails by a bug is a bug", async () => {
+  vi.spyOn(console, "error").mockImplementation(() => {});
+  const edge = await startKeyedEdge({ bindings: { JOBS: jobsThatFail({ remote: true }) } });
+  const response = await edge.fetch(`/v1/jobs/job_${"c".repeat(32)}`);
+  expect([response.status, (await problemOf(response)).code]).toEqual([500, "internal"]);
+});
+
+/** Objects whose every call fails with an error that has these properties, as the platform gives them to its own. */
+function jobsThatFail(said: object) {
+  const look = async () => {
+    throw Object.assign(new Error("Durable Object reset because its code was updated."), said);
+  };
+  return { getByName: () => ({ look }) };
+}

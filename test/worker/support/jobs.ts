@@ -58,7 +58,11 @@ export async function linesOf(edge: Edge, id: string): Promise<JobLine[]> {
 
 /** An edge that takes keys, as the queue's own environment does, with a new key on every request. */
 export async function startKeyedEdge(
-  options: { readonly dailyQuota?: number; readonly variables?: Record<string, string> } = {},
+  options: {
+    readonly dailyQuota?: number;
+    readonly variables?: Record<string, string>;
+    readonly bindings?: Record<string, unknown>;
+  } = {},
 ): Promise<Edge & { readonly keyId: string }> {
   const { key, record } = await createApiKey({
     name: "jobs",
@@ -67,7 +71,12 @@ export async function startKeyedEdge(
     now: new Date(),
   });
   await env.KEYS.put(apiKeyStorageKey(record.id), JSON.stringify(record));
-  const edge = startEdge({ ACCESS: "keys", BACKEND_URLS: CAPTIONER, ...options.variables });
+  const edge = startEdge({
+    ACCESS: "keys",
+    BACKEND_URLS: CAPTIONER,
+    ...options.variables,
+    ...options.bindings,
+  });
   const withKey = (init: RequestInit = {}) => {
     const headers = new Headers(init.headers);
     if (!headers.has("authorization")) headers.set("authorization", `Bearer ${key}`);

@@ -1,0 +1,27 @@
+/** What an error that was thrown means for the caller. */
+
+import { type Failure, FailureError } from "../../shared/problem.ts";
+
+const RETRY_SECONDS = 2;
+
+/**
+ * The failure that `error` stands for; undefined if it is a bug of ours. It is none if the platform moves a Durable Object, restarts
+ * it with new code, or has no room for the call: such errors say so themselves.
+ * https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+ */
+export function failureOf(error: unknown): Failure | undefined {
+  if (error instanceof FailureError) return error.failure;
+  if (!(error instanceof Error) || !mayPass(error)) return undefined;
+  return {
+    code: "unavailable",
+    detail: "The part of the service that this needs is restarting or busy.",
+    retryAfterSeconds: RETRY_SECONDS,
+    reason: `Durable Object: ${error.message}`,
+  };
+}
+
+function mayPass(error: Error): boolean {
+  return (
+    ("retryable" in error && error.retryable === true) || ("overloaded" in error && error.overloaded === true)
+  );
+}
