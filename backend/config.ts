@@ -1,4 +1,7 @@
-/** The backend's configuration: environment in, checked values out. The only file of the backend that knows its variables. */
+/**
+ * The backend's configuration: reads the environment and returns checked values. No other backend file reads the
+ * variables.
+ */
 
 import { isIPv4 } from "node:net";
 import { availableParallelism } from "node:os";
@@ -11,15 +14,15 @@ import { Device, Dtype } from "./bundle/bundle.ts";
 import { TRITON_MODEL } from "./bundle/triton-models.ts";
 
 const MIB = 1024 * 1024;
-/** As many as a Map can hold; room for all of them is made at the start. */
+/** The most entries that a Map can hold; space for all of them is allocated at the start. */
 const MAX_RECENT_CAPTIONS = 2 ** 24;
 
-/** More than any machine has cores for; a hundred thousand would be begun one after the other, without a word. */
+/** More than any machine has cores. A hundred thousand threads would be started one by one, silently. */
 const MAX_THREADS = 1024;
 
 const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:.]+\]):\d+$/i, "expected HOST:PORT, several by commas");
 
-/** Each variable with its meaning; `docs/run.md` is made from them. */
+/** Each variable with its meaning; `docs/run.md` is generated from them. */
 export const BackendVariables = z.object({
   HOST: z.string().default("127.0.0.1").describe("Address to listen on"),
   PORT: z.coerce
@@ -119,12 +122,12 @@ export const BackendVariables = z.object({
 
 export type Config = z.infer<typeof BackendVariables>;
 
-/** A variable has a wrong value; the message names each of them. */
+/** At least one variable has a wrong value; the message names each of them. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-/** @throws ConfigError naming every wrong variable, what was expected, and never a secret's value */
+/** @throws ConfigError naming every wrong variable and what was expected, but never a secret's value */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ""));
   const parsed = BackendVariables.safeParse(given);
@@ -146,7 +149,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   return config;
 }
 
-/** The configuration as it may be logged. */
+/** The configuration without its secrets, for the log. */
 export function printableConfig(config: Config): Record<string, unknown> {
   const { BACKEND_SECRET, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = config;
   return {

@@ -13,11 +13,14 @@ import { openEmbeddedBundle } from "./model/embedded.ts";
 
 export interface LocalCaptioner {
   readonly captioner: Captioner;
-  /** Close it when done. */
+  /** The caller closes it when done. */
   readonly engine: Engine;
 }
 
-/** Opens the bundle in `folder`, in the precision that a server on this machine takes by default, or the embedded one, which is built first where it is missing. */
+/**
+ * Opens the bundle in `folder` in the precision that a server on this machine would choose by default. Without
+ * `folder` it opens the embedded bundle, and builds that first if it is missing.
+ */
 export async function openLocalCaptioner(
   folder: string | undefined,
   { device = "cpu", onProgress }: { device?: Device; onProgress?: BuildOptions["onProgress"] } = {},

@@ -1,4 +1,7 @@
-/** The backend process: parse the configuration, load, warm up, listen, and drain at SIGTERM or SIGINT. */
+/**
+ * The backend process: parses the configuration, loads the bundle, warms up, listens, and drains at SIGTERM or
+ * SIGINT.
+ */
 
 import { type Bundle, BundleError, GRAPH_VERSION, openBundle } from "./bundle/bundle.ts";
 import { checkRevision } from "./bundle/revision.ts";
@@ -26,7 +29,7 @@ async function main(): Promise<void> {
   log.info({ config: printableConfig(config) }, "configuration");
 
   const bundle = await openConfigured(config, log);
-  // Of a Triton server's graph its version says the revision.
+  // With Triton, the version number of the server's graph already says which revision it is.
   if (config.ENGINE === "onnx") await checkRevision(bundle);
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   if (bundle.manifest.review === null) {
@@ -40,7 +43,10 @@ async function main(): Promise<void> {
   drainAtTheEnd(server);
 }
 
-/** The bundle in the precision that is configured, or else the fastest here; a Triton server has one already. */
+/**
+ * Opens the bundle in the configured precision, or else in the fastest one here. A Triton server has chosen one
+ * already.
+ */
 async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
   const { BUNDLE, ENGINE, DEVICE, DEVICE_ID, THREADS, DTYPE } = config;
   if (DTYPE !== undefined || ENGINE === "triton") {
@@ -60,7 +66,7 @@ async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
   return bundle;
 }
 
-/** What the system says of the address to listen on. */
+/** Explains a system error about the address to listen on. */
 function inWords(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;
   const { code, address, port, hostname } = error as NodeJS.ErrnoException & {
@@ -82,7 +88,7 @@ function inWords(error: unknown): string | undefined {
 try {
   await main();
 } catch (error) {
-  // What the operator can correct is said without a stack.
+  // Mistakes that the operator can correct are shown without a stack.
   const isExpected = [ConfigError, BundleError, DeviceError, TritonError].some(
     (kind) => error instanceof kind,
   );

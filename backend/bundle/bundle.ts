@@ -1,4 +1,4 @@
-/** The bundle: what `model:build` writes and the engines read. The one place where both meet. */
+/** The bundle, written by `model:build` and read by the engines. The only place where the two meet. */
 
 import { join } from "node:path";
 import * as z from "zod";
@@ -9,23 +9,23 @@ import { readJsonFile, writeJsonFile } from "./json-file.ts";
 
 export const VOCABULARY_FILE = "vocab.txt";
 export const MANIFEST_FILE = "bundle.json";
-/** Which precision is the fastest on the machine that measured it. */
+/** Records which precision is the fastest on the machine that measured it. */
 export const DTYPE_FILE = "fastest-dtype.json";
 
 /**
- * Version of the code that writes graphs. Graphs of an older version still caption, only slower; in int8, whose rounding has
- * changed since, a word may differ.
+ * Version of the code that writes graphs. Graphs of an older version still caption, but more slowly. In int8 a word
+ * may differ, because the rounding has changed since.
  */
 export const GRAPH_VERSION = 3;
 
 export const Dtype = z.enum(["fp32", "fp16", "int8"]);
 export type Dtype = z.infer<typeof Dtype>;
 
-/** What runs the graph: each has precisions it is fast in, and some that it cannot run. */
+/** What runs the graph. Each device is fast in some precisions and cannot run others. */
 export const Device = z.enum(["cpu", "cuda", "tensorrt", "webgpu"]);
 export type Device = z.infer<typeof Device>;
 
-/** Best first. The 8-bit products are operators of the CPU alone. */
+/** Best first. The operators for 8-bit products exist on the CPU alone. */
 export const DTYPES_BY_DEVICE: Readonly<Record<Device, readonly Dtype[]>> = {
   cpu: ["int8", "fp32", "fp16"],
   cuda: ["fp16", "fp32"],
@@ -84,26 +84,29 @@ export const BundleManifest = z.object({
 });
 export type BundleManifest = z.infer<typeof BundleManifest>;
 
-/** A bundle on disk, opened in one precision: `dtype` and `revision` of its manifest are those of that graph. */
+/**
+ * A bundle on disk, opened in one precision. Its manifest's `dtype` and `revision` are those of the graph in that
+ * precision.
+ */
 export interface Bundle {
   readonly manifest: BundleManifest;
   readonly graphPath: string;
   readonly vocabularyPath: string;
 }
 
-/** The folder is not a bundle, or one that this version does not read. */
+/** The folder is not a bundle, or is one that this version cannot read. */
 export class BundleError extends Error {
   override readonly name = "BundleError";
 }
 
 export interface OpenOptions {
-  /** Where it shall run; the CPU where absent. */
+  /** Where the graph will run; the CPU by default. */
   readonly device?: Device;
-  /** This precision and no other; the best one for the device where absent. */
+  /** Opens this precision only; by default the best one for the device. */
   readonly dtype?: Dtype | undefined;
 }
 
-/** Opens the bundle in `folder`; reads only its manifest. @throws BundleError with what to do */
+/** Opens the bundle in `folder`, reading only its manifest. @throws BundleError with what to do */
 export async function openBundle(
   folder: string,
   { device = "cpu", dtype }: OpenOptions = {},
@@ -118,7 +121,10 @@ export async function openBundle(
   return inVariant(folder, manifest, variant);
 }
 
-/** The bundle in `folder` in each precision that `device` runs, the best known first. @throws BundleError with what to do */
+/**
+ * Opens the bundle in `folder` in each precision that `device` can run, in the order of `DTYPES_BY_DEVICE`.
+ * @throws BundleError with what to do
+ */
 export async function openVariants(folder: string, device: Device): Promise<Bundle[]> {
   const manifest = await readManifest(folder);
   return heldVariants(manifest, DTYPES_BY_DEVICE[device]).map((variant) =>
@@ -134,7 +140,7 @@ function inVariant(folder: string, manifest: BundleManifest, variant: Variant): 
   };
 }
 
-/** Gives the bundle in `folder` another review threshold; graphs and revisions stay. @throws BundleError */
+/** Gives the bundle in `folder` another review threshold, without changing graphs or revisions. @throws BundleError */
 export async function writeReview(folder: string, review: Review | null): Promise<void> {
   const manifest: BundleManifest = { ...(await readManifest(folder)), review };
   await writeJsonFile(join(folder, MANIFEST_FILE), manifest);

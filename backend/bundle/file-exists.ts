@@ -1,4 +1,4 @@
-/** Whether a file can be read, for what is there or not. */
+/** Whether a file can be read, for files that may be missing. */
 
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";

@@ -1,33 +1,36 @@
-/** JSON files of models and bundles: read under a schema, and written whole. */
+/** JSON files of models and bundles: checked by a schema when read, and written atomically. */
 
 import { randomUUID } from "node:crypto";
 import { constants, copyFile, link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import * as z from "zod";
 
-/** How the caller names its failures. */
+/** The error class that the caller wants thrown. */
 type FileErrorClass = new (message: string, options?: ErrorOptions) => Error;
 
-/** What git leaves in place of a large file that was not fetched. https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md */
+/**
+ * How a Git LFS pointer begins, which git leaves in place of a large file that was not fetched.
+ * https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+ */
 const GIT_LFS_POINTER = "version https://git-lfs.github.com/spec/v1";
 
-/** What to do about a file that begins with `head`, if that is a Git LFS pointer. */
+/** Advice for a file that begins with `head`, if that is a Git LFS pointer. */
 export function gitLfsAdvice(path: string, head: string): string | undefined {
   return head.startsWith(GIT_LFS_POINTER)
     ? `${path} is a Git LFS pointer, not the file itself: run 'git lfs pull' in its repository, or download the file again.`
     : undefined;
 }
 
-/** Writes `value` beside its place first and moves it there: whoever reads finds the old file or the new one. */
+/** Writes `value` to a temporary file and renames it, so that readers find either the old file or the new one. */
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
   const partial = await writeBeside(path, value);
   await removedOnFailure(partial, rename(partial, path));
 }
 
-/** As `writeJsonFile`, if there is no such file yet; resolves with whether there was none. */
+/** Like `writeJsonFile`, but only if the file does not exist yet. Resolves with whether it was written. */
 export async function createJsonFile(path: string, value: unknown): Promise<boolean> {
   const partial = await writeBeside(path, value);
   try {
-    // A rename would replace a file that another process has put there meanwhile. Some file systems have no links.
+    // A rename would replace a file that another process has written meanwhile. Some file systems have no hard links.
     await link(partial, path).catch(() => copyFile(partial, path, constants.COPYFILE_EXCL));
     return true;
   } catch (error) {
@@ -38,15 +41,15 @@ export async function createJsonFile(path: string, value: unknown): Promise<bool
   }
 }
 
-/** Resolves with where it lies. */
+/** Writes a temporary file beside `path`, and resolves with its path. */
 async function writeBeside(path: string, value: unknown): Promise<string> {
-  // Processes of two containers that share a folder have the same number, 1.
+  // A process id would not do: in two containers that share a folder, both processes have the id 1.
   const partial = `${path}.partial-${randomUUID()}`;
   await removedOnFailure(partial, writeFile(partial, `${JSON.stringify(value, null, 2)}\n`));
   return partial;
 }
 
-/** Each try would leave another where the disk is full. */
+/** Removes the temporary file if `work` fails: on a full disk, every attempt would leave another one behind. */
 async function removedOnFailure(partial: string, work: Promise<void>): Promise<void> {
   try {
     await work;
@@ -57,8 +60,8 @@ async function removedOnFailure(partial: string, work: Promise<void>): Promise<v
 }
 
 /**
- * The value in the file at `path`. A byte order mark is passed over.
- * @throws FileError that names the file, the place in it where there is one, and what to do
+ * Reads and checks the JSON file at `path`. A byte order mark is ignored.
+ * @throws FileError naming the file, the place in it if known, and what to do
  */
 export async function readJsonFile<Schema extends z.ZodType>(
   path: string,

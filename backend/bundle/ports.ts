@@ -1,4 +1,7 @@
-/** Inputs and outputs of the graph: what the exporter writes and the engines call. Names only. */
+/**
+ * Names of the graph's inputs and outputs, shared by the exporter, which writes them, and the engines, which call
+ * them.
+ */
 
 /** Names of the graph's inputs and outputs. */
 export const PORTS = {

@@ -1,6 +1,7 @@
 /**
- * A bundle's revision: the hash of everything that can change a caption. Captions are kept by it, so it is asked of the files
- * again before they are served: a copy that broke off, or files of two bundles in one folder, would be kept as another model's.
+ * A bundle's revision: the hash of everything that can change a caption. Captions are cached by it, so it is
+ * checked against the files before they are served. Otherwise an incomplete copy, or files of two bundles in one
+ * folder, would have their captions cached as another model's.
  */
 
 import { createHash } from "node:crypto";
@@ -11,10 +12,10 @@ import { fileExists } from "./file-exists.ts";
 import { weightsPath } from "./graph-files.ts";
 import { readTokens } from "./tokenizer.ts";
 
-/** What of the manifest can change a caption. */
+/** The fields of the manifest that can change a caption. */
 type Described = Pick<BundleManifest, "image" | "tokens" | "generation" | "dtype">;
 
-/** @param graphHash SHA-256 of the graph's weights, where they have a file of their own, and the graph */
+/** @param graphHash SHA-256 of the graph's weights, if they have a file of their own, and of the graph */
 export function revisionOf(
   { image, tokens, generation, dtype }: Described,
   { graphHash, vocabulary }: { readonly graphHash: string; readonly vocabulary: readonly string[] },
@@ -26,7 +27,7 @@ export function revisionOf(
     .slice(0, 16);
 }
 
-/** @throws BundleError where the files are not those that the revision was made of */
+/** @throws BundleError if the revision was not made from these files */
 export async function checkRevision({ manifest, graphPath, vocabularyPath }: Bundle): Promise<void> {
   const folder = dirname(graphPath);
   for (const path of [graphPath, vocabularyPath]) {

@@ -5,16 +5,16 @@ import { Tokenizer as WordPieceTokenizer } from "@huggingface/tokenizers";
 import type { Bundle } from "./bundle.ts";
 
 export interface Tokenizer {
-  /** Token ids of a prompt, without begin and end tokens, and the words of it that the vocabulary cannot spell. */
+  /** Token ids of a prompt, without begin and end tokens, and those of its words that the vocabulary cannot spell. */
   encodePrompt(text: string): { readonly ids: number[]; readonly unknown: readonly string[] };
-  /** The text of token ids: pieces joined, special tokens left out, no space before punctuation. */
+  /** Text of token ids: pieces are joined, special tokens and spaces before punctuation are left out. */
   decode(tokenIds: readonly number[]): string;
 }
 
-/** Stands for what the vocabulary cannot spell. */
+/** Token for whatever the vocabulary cannot spell. */
 export const UNKNOWN = "[UNK]";
 const CONTINUES = "##";
-/** BERT's, and BLIP's markers, which some tokenizers list and others leave out: no caption shows them. */
+/** BERT's special tokens and BLIP's markers. No caption shows them, whether or not the tokenizer lists them. */
 export const SPECIAL_TOKENS: readonly string[] = [
   "[PAD]",
   UNKNOWN,
@@ -25,7 +25,7 @@ export const SPECIAL_TOKENS: readonly string[] = [
   "[ENC]",
 ];
 
-/** Reads the bundle's vocabulary, one token a line, the line number its id. */
+/** Reads the bundle's vocabulary: one token per line, its id being the line number. */
 export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Promise<Tokenizer> {
   const tokens = await readTokens(vocabularyPath);
   const vocabulary = new Map(tokens.map((token, id) => [token, id]));
@@ -43,10 +43,10 @@ export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Pro
         unknown: text.split(/\s+/).filter((word) => word !== "" && isUnknown(word)),
       };
     },
-    // Ids past the vocabulary are BLIP's markers where it does not list them.
+    // Ids past the vocabulary are BLIP's markers, in a vocabulary that does not list them.
     decode(tokenIds) {
       const known = tokenIds.filter((id) => id < tokens.length);
-      // A piece that continues a word keeps its mark where no word stands before it.
+      // A piece that continues a word keeps its mark if no word comes before it.
       return known.length === 0
         ? ""
         : wordPiece.decode(known, { skip_special_tokens: true }).replaceAll(CONTINUES, "");
@@ -54,7 +54,7 @@ export async function createTokenizer({ manifest, vocabularyPath }: Bundle): Pro
   };
 }
 
-/** Of vocab.txt, also where its line ends are those of Windows. */
+/** Reads the tokens of vocab.txt, with Unix or Windows line ends. */
 export async function readTokens(vocabularyPath: string): Promise<string[]> {
   return (await readFile(vocabularyPath, "utf8")).replace(/\r?\n$/, "").split(/\r?\n/);
 }

@@ -19,28 +19,28 @@ export interface ServedModel {
 }
 
 export interface ServedModels {
-  /** Greedy decoding without a prompt: Triton puts the rows of several requests into one forward pass. */
+  /** For greedy decoding without a prompt: Triton puts the rows of several requests into one forward pass. */
   readonly batched: ServedModel;
-  /** Any options: every request is a forward pass of its own. */
+  /** For any options: every request is a forward pass of its own. */
   readonly unbatched: ServedModel;
 }
 
-/** What of a bundle decides which ports its models have. */
+/** The properties of a bundle that decide which ports its models have. */
 export interface PortShapes {
   readonly image: { readonly size: number };
   readonly picture_head: boolean;
 }
 
-/** What the batched model is called where nobody names it. */
+/** Default name of the batched model. */
 export const TRITON_MODEL = "caption";
 
-/** Most rows of one forward pass of the batched model; a larger request goes to the unbatched one. */
+/** Most rows in one forward pass of the batched model; larger requests go to the unbatched one. */
 export const MAX_BATCHED_ROWS = 32;
 
-/** int64 [batch, 1]: `max_new_tokens` as the batched model takes it, a row each. The largest is generated. */
+/** int64 [batch, 1]: the batched model's form of `max_new_tokens`, one value per row. The largest is generated. */
 export const ROW_MAX_NEW_TOKENS = "row_max_new_tokens";
 
-/** @param name of the batched model, and what the other's begins with */
+/** @param name of the batched model; the unbatched one's name begins with it */
 export function servedModels(name: string, { image, picture_head }: PortShapes): ServedModels {
   const pixels: ServedPort = {
     name: PORTS.pixels,
@@ -72,8 +72,9 @@ export function servedModels(name: string, { image, picture_head }: PortShapes):
 }
 
 /**
- * The revision as Triton's version number, which every call names and every answer repeats: a server that holds another
- * revision cannot answer by mistake. Versions are positive int64: the first 15 hexadecimal digits fit.
+ * The revision as Triton's version number. Every call names it and every answer repeats it, so a server that holds
+ * another revision cannot answer by mistake. Versions are positive int64, which the first 15 hexadecimal digits
+ * fit.
  */
 export function modelVersion(revision: string): string {
   return BigInt(`0x${revision.slice(0, 15)}`).toString();

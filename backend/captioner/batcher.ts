@@ -1,8 +1,10 @@
 /**
- * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so a
- * lone picture never waits and a crowd is batched. Pictures that somebody waits for go before those of the background and
- * share no pass with them; while people are about, passes of the background are short, and leave one of several places
- * free. No HTTP, no pictures' files, no ONNX.
+ * Groups pictures into forward passes. There is no waiting window: the next batch fills while the last one runs, so
+ * a lone picture never waits and a crowd is batched. No HTTP, no picture files, no ONNX.
+ *
+ * Urgent pictures, which somebody waits for, go before background ones and never share a pass with them. While
+ * people are about, background passes are short and, if the engine runs several passes at once, leave one place
+ * free.
  */
 
 import { failure, type Result, success } from "../../shared/result.ts";
@@ -11,9 +13,9 @@ import { type Demand, inTurn } from "../picture/demand.ts";
 
 export interface BatcherOptions {
   readonly engine: Engine;
-  /** Most pictures of one forward pass. */
+  /** Most pictures in one forward pass. */
   readonly maxBatchSize: number;
-  /** Told after every forward pass. */
+  /** Called after every forward pass. */
   readonly onForwardPass?: (pass: ForwardPass) => void;
 }
 
@@ -40,17 +42,17 @@ export interface Batcher {
    * the engine throws, which fails the batch but not the ones after it.
    */
   submit(submission: Submission): Promise<Result<BatchedSequence>>;
-  /** Pictures that wait for a forward pass. */
+  /** Pictures waiting for a forward pass. */
   readonly queueDepth: number;
-  /** How long the pictures that wait now will keep the engine busy, seconds, judged by its last forward passes. */
+  /** Seconds that the waiting pictures will keep the engine busy, judged by its latest forward passes. */
   readonly backlogSeconds: number;
 }
 
-/** What a pass of the background may last while there are people about: so long the next of them may have to wait. */
+/** Longest background pass while people are about, because a person who asks meanwhile may have to wait for it. */
 const SHORT_PASS_MS = 100;
-/** They are about if one of them asked within this time. */
+/** People count as about if one of them asked within this time. */
 const PEOPLE_ABOUT_MS = 30_000;
-/** Weight of the newest forward pass in the mean. */
+/** Weight of the newest forward pass in the moving average. */
 const NEWEST = 0.2;
 
 interface Entry extends Submission {
@@ -59,10 +61,10 @@ interface Entry extends Submission {
   readonly settle: PromiseWithResolvers<Result<BatchedSequence>>;
 }
 
-/** Calls `engine` as often at once as its `concurrency` says: whoever calls it too would be one too many. */
+/** Runs up to `engine.concurrency` passes at once, so nothing else may call the same engine. */
 export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOptions): Batcher {
   let queue: Entry[] = [];
-  /** Memory of batches that are done. */
+  /** Memory of finished batches, kept for reuse. */
   const spare: Uint8Array[] = [];
   let running = 0;
   let secondsAPicture = 0;
@@ -92,14 +94,14 @@ export function createBatcher({ engine, maxBatchSize, onForwardPass }: BatcherOp
     return batch;
   }
 
-  /** The first of a batch says who may share it, and how large it may become. */
+  /** The first entry of a batch decides which others may share it and how large it may become. */
   function hasRoom(batch: readonly Entry[], entry: Entry): boolean {
     const [first = entry] = batch;
     if (!isUrgent(first) && isKeptFree()) return false;
     return batch.length < (isUrgent(first) ? maxBatchSize : backgroundSize()) && mayShare(first, entry);
   }
 
-  /** Whether the pass that is about to begin is the last of several beside each other, and people may come for it. */
+  /** Whether the pass about to begin would take the last of several places while people are about, who may need it. */
   function isKeptFree(): boolean {
     return engine.concurrency > 1 && running === engine.concurrency && arePeopleAbout();
   }
@@ -197,8 +199,8 @@ function allAborted(signals: readonly AbortSignal[]): AbortSignal {
 }
 
 /**
- * Used for one batch after the other: megabytes of garbage a batch would have the collector mark the heap every few of them.
- * Shared, so that an engine in a thread of its own reads the pixels where they are.
+ * Reused for batch after batch: megabytes of garbage per batch would make the collector mark the heap every few
+ * batches. Shared, so that an engine in its own thread reads the pixels where they are.
  */
 function batchMemory(bytes: number): Uint8Array {
   return new Uint8Array(new SharedArrayBuffer(bytes));

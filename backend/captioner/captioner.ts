@@ -1,6 +1,6 @@
 /**
- * A picture's bytes in, its caption out: recent captions, joining of identical pictures, decoding, batching, text.
- * No HTTP and no environment: the server and the command line share it.
+ * From a picture's bytes to its caption: remembers recent captions, joins identical pictures, decodes, batches, and
+ * turns tokens into text. No HTTP and no environment: the server and the command line share it.
  */
 
 import { hash } from "node:crypto";
@@ -29,34 +29,37 @@ export interface CaptionerOptions {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
   readonly maxBatchSize?: number;
-  /** Pictures decoded at once. */
+  /** Most pictures decoded at once. */
   readonly decodeLanes?: number;
-  /** Starts what decodes a lane's pictures: in this process where absent. A server brings processes that can be ended. */
+  /** Starts the decoder of one lane; by default it decodes in this process. A server passes one that starts a process. */
   readonly startDecoder?: () => Decoder;
-  /** Given pixels that are read no more: a decoder may write the next picture's there. */
+  /** Called with pixels that are no longer read, so that a decoder may write the next picture there. */
   readonly onPixelsRead?: (pixels: Uint8Array) => void;
-  /** Captions remembered; 0 for none. */
+  /** How many captions are remembered; 0 for none. */
   readonly recentCaptions?: number;
-  /** Told after every forward pass. */
+  /** Called after every forward pass. */
   readonly onForwardPass?: (pass: ForwardPass) => void;
 }
 
-/** Where a caption came from: a forward pass, somebody else's forward pass in flight, or memory. */
+/** Where a caption came from: its own forward pass, one already under way for the same picture, or memory. */
 export type CaptionSource = "generated" | "joined" | "recent";
 
 export interface CaptionerAnswer {
   readonly caption: string;
   /** Geometric mean of the token probabilities, end token included, 0..1. */
   readonly score: number;
-  /** How well such a picture can be described, by the bundle's picture head; absent where it has none. */
+  /**
+   * The picture head's estimate of how well such a picture can be described; absent if the bundle has no picture
+   * head.
+   */
   readonly picture_score?: number;
   readonly source: CaptionSource;
-  /** What each stage took; absent where nothing was spent for this caller. */
+  /** How long each stage took; absent if no work was done for this caller. */
   readonly timings?: StageTimings;
 }
 
 export interface StageTimings {
-  /** When decoding began, on the clock of `performance.now()`; the stages follow each other without a gap. */
+  /** When decoding began, by `performance.now()`; the stages follow each other without a gap. */
   readonly startedAtMs: number;
   readonly decodeMs: number;
   readonly queueMs: number;
@@ -66,21 +69,24 @@ export interface StageTimings {
 export interface Captioner {
   readonly model: BackendModel;
   /**
-   * Captions one picture.
-   * Fails with the codes of inspect.ts and decode.ts, `image-too-large`, `bad-options`, or `deadline-exceeded` when `signal` aborts.
+   * Captions one picture. Fails with the codes of inspect.ts and decode.ts, `image-too-large`, `bad-options`, or
+   * `deadline-exceeded` when `signal` aborts.
    */
   caption(
     bytes: Uint8Array<ArrayBuffer>,
     options?: GenerationOptions,
     call?: CaptionCall,
   ): Promise<Result<CaptionerAnswer>>;
-  /** Decodes in every lane and runs the model at every batch size that costs a first time: no caller pays for it. */
+  /**
+   * Decodes in every lane and runs the model at every batch size whose first pass is slow, so that no caller pays
+   * for it.
+   */
   warmUp(): Promise<void>;
-  /** Whether a picture could be captioned now: its engine may be on other machines. */
+  /** Whether a picture could be captioned now; the engine may depend on other machines. */
   isReady(): Promise<boolean>;
-  /** Pictures that wait for a forward pass. */
+  /** Pictures waiting for a forward pass. */
   readonly queueDepth: number;
-  /** How long they will keep the engine busy, seconds. */
+  /** Seconds that they will keep the engine busy. */
   readonly backlogSeconds: number;
   /** Ends the decoders. */
   close(): void;
@@ -88,9 +94,12 @@ export interface Captioner {
 
 /** Who asks, and how long they wait. */
 export interface CaptionCall extends Partial<Demand> {
-  /** Whom the caption is for; different owners neither join nor share what is remembered. */
+  /** Whom the caption is for. Different owners neither join each other's work nor share remembered captions. */
   readonly owner?: string | undefined;
-  /** Told until when the picture's bytes stay in use, which may be after the answer: a decoder may still read them. */
+  /**
+   * Called with a promise that settles when the picture's bytes are no longer in use. A decoder may still read them
+   * after the answer.
+   */
   readonly onBytesInUse?: (until: Promise<unknown>) => void;
 }
 
@@ -100,14 +109,14 @@ type Generated = Result<Words & { readonly timings: StageTimings }>;
 /** A hundred times what a photograph takes. */
 const DECODE_TURN_MS = 1_000;
 
-/** The pixels that a bundle's model takes. */
+/** The pixel format that a bundle's model takes. */
 export function pixelFormat({ manifest }: Bundle): PixelFormat {
   return { size: manifest.image.size, filter: manifest.image.resampling };
 }
 
 const NEVER = new AbortController().signal;
 
-/** A captioner over `engine`, which stays its caller's to close. The model is cold until `warmUp`. */
+/** Creates a captioner on `engine`, which the caller must close. The model is cold until `warmUp`. */
 export function createCaptioner({
   engine,
   tokenizer,
@@ -147,7 +156,7 @@ export function createCaptioner({
       .finally(() => onPixelsRead?.(pixels.value));
     if (!row.ok) return row;
     const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
-    // Weights are finite, but what is computed with them may not be, in float16 above all: its words would say nothing.
+    // Weights are finite, but results computed with them may not be, especially in float16; the words would mean nothing.
     if (![...logProbabilities, pictureScore ?? 0].every(Number.isFinite)) {
       return failure("internal", "The model could not compute a caption of this picture.", {
         reason: "the graph returned NaN or infinite values; a bundle of fp32 has more room",
@@ -167,7 +176,7 @@ export function createCaptioner({
       if (bytes.length > MAX_IMAGE_BYTES) return imageTooLarge();
       const decoding = resolveOptions(options, engine, tokenizer);
       if (!decoding.ok) return decoding;
-      // Here and now: for a photograph, Web Crypto's way to another thread and back takes ten times as long.
+      // Hashed synchronously: for a photograph, Web Crypto's way to another thread and back takes ten times as long.
       const key = JSON.stringify([owner, hash("sha256", bytes), decoding.value]);
       const remembered = recent?.get(key);
       if (remembered !== undefined) return success({ ...remembered, source: "recent" });
@@ -220,7 +229,7 @@ function describe({ bundle: { manifest } }: Engine): BackendModel {
   };
 }
 
-/** The caller's options with the model's defaults, as far as its positions reach. */
+/** The caller's options, completed by the model's defaults and limited to the positions that the model has. */
 function resolveOptions(
   { prompt, max_new_tokens, num_beams }: GenerationOptions,
   { bundle: { manifest } }: Engine,

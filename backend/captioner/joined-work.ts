@@ -1,15 +1,16 @@
 /**
- * One run of a task for all who ask for the same thing at the same time. Each caller may leave on its own; the task is
- * told to stop once the last one has left, and is of the background while all of them are. Holds no results after the task is done.
+ * Runs a task once for all callers that ask for the same thing at the same time. Each caller may leave on its own;
+ * the task is told to stop once the last one has left. It is background work only while all of its callers are.
+ * Keeps no results after the task is done.
  */
 
 import type { Demand } from "../picture/demand.ts";
 
-/** What a caller that left before the end gets; the task may still be on its way to noticing. */
+/** Result for a caller that left before the end; the task may not have noticed yet. */
 export const LEFT = Symbol("left");
 
 export interface JoinedWork<T> {
-  /** The result of `task` for `key`, run now unless it is already running. It gets what all of its callers want together. */
+  /** Runs `task` for `key`, or joins it if it is already running. The task gets the combined demand of its callers. */
   run(key: string, caller: Demand, task: (demand: Demand) => Promise<T>): JoinedRun<T>;
 }
 
@@ -17,7 +18,10 @@ export interface JoinedRun<T> {
   readonly joined: boolean;
   /** `LEFT` if the caller's signal aborts first. */
   readonly result: Promise<T | typeof LEFT>;
-  /** Settles when the task of this very caller has ended, which may be after the caller left; absent where it joined. */
+  /**
+   * Settles when the task that this caller started has ended, possibly after the caller left; absent if it joined
+   * one.
+   */
   readonly ended?: Promise<unknown>;
 }
 
@@ -38,7 +42,7 @@ export function createJoinedWork<T>(): JoinedWork<T> {
       if (running.get(key) === work) running.delete(key);
     };
     const work: Running<T> = { result: task(demand).finally(forget), abort, demand, callers: 0 };
-    // An abandoned task may still fail; nobody is left to hear of it.
+    // An abandoned task may still fail, but nobody is left to tell.
     work.result.catch(() => {});
     abort.signal.addEventListener("abort", forget);
     running.set(key, work);

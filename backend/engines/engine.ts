@@ -3,7 +3,7 @@
 import type { Failure } from "../../shared/problem.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 
-/** None of the servers that an engine computes on answers. */
+/** Failure when none of the servers that an engine depends on answers. */
 export const NO_SERVER: Failure = {
   code: "unavailable",
   detail: "No inference server is available.",
@@ -20,27 +20,33 @@ export interface DecodingOptions {
   readonly promptIds: readonly number[];
 }
 
-/** One row of an answer. Both arrays stop after the end token, which is included where it was reached. */
+/** One row of an answer. Both arrays end with the end token, if it was reached. */
 export interface TokenSequence {
   readonly tokenIds: readonly number[];
-  /** Natural logarithm of each token's probability, same length as `tokenIds`. */
+  /** Natural logarithm of each token's probability; as long as `tokenIds`. */
   readonly logProbabilities: readonly number[];
-  /** How well such a picture can be described, by the bundle's picture head; absent where it has none. */
+  /**
+   * The picture head's estimate of how well such a picture can be described; absent if the bundle has no picture
+   * head.
+   */
   readonly pictureScore?: number;
 }
 
 /** Runs the model on batches of pictures; the caller batches. */
 export interface Engine {
   readonly bundle: Bundle;
-  /** Most calls of `generate` at once. */
+  /** Most calls of `generate` that may run at once. */
   readonly concurrency: number;
-  /** Batch sizes that it computes, a smaller batch at the cost of the next one; every size where absent. */
+  /**
+   * The batch sizes that it computes; a batch in between costs as much as the next larger size. Absent if it
+   * computes any size.
+   */
   readonly buckets?: readonly number[];
   /**
-   * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph. The caller's again
-   * once the promise has settled.
+   * @param pixels uint8 [batch, 3, imageSize, imageSize], RGB, 0..255; normalization is part of the graph. The
+   * caller may reuse them once the promise has settled.
    * @param signal aborts when nobody waits for any row any more; an engine that can stop then rejects
-   * @returns one sequence a row, in order
+   * @returns one sequence per row, in order
    */
   generate(
     pixels: Uint8Array,
@@ -48,7 +54,7 @@ export interface Engine {
     options: DecodingOptions,
     signal?: AbortSignal,
   ): Promise<TokenSequence[]>;
-  /** Whether any server that it computes on answers just now; absent where it computes in this process. Never rejects. */
+  /** Whether any of its servers answers just now; absent if it computes in this process. Never rejects. */
   isReachable?(): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -1,11 +1,14 @@
-/** The process of measured-dtype.ts: opens one graph, times forward passes for a second, says how long a picture takes, ends. */
+/**
+ * The process of measured-dtype.ts: opens one graph, times forward passes for a second, reports the time per
+ * picture, and ends.
+ */
 
 import { createOnnxEngine, type OnnxEngineOptions } from "./onnx/engine.ts";
 
 const MEASURE_MS = 1_000;
-/** As many as a moderately busy server has waiting. */
+/** As many pictures as wait at a moderately busy server. */
 const BATCH = 4;
-/** About those of a caption. */
+/** About as many tokens as a caption has. */
 const TOKENS = 12;
 
 process.once("disconnect", () => process.exit());
@@ -18,7 +21,7 @@ process.on("message", async (options: OnnxEngineOptions) => {
   process.exit();
 });
 
-/** The fastest pass counts: whatever else the machine does only makes them slower. */
+/** The fastest pass counts, because whatever else the machine does can only make a pass slower. */
 async function msAPicture(options: OnnxEngineOptions): Promise<number> {
   const engine = await createOnnxEngine(options);
   const { size } = options.bundle.manifest.image;

@@ -1,6 +1,6 @@
 /**
- * Which of a bundle's precisions is the fastest on this machine: it depends on the processor. Measured once for a bundle and a
- * machine, and kept beside the bundle.
+ * Finds which of a bundle's precisions is the fastest on this machine, which depends on the processor. It is
+ * measured once for each bundle and machine, and kept beside the bundle.
  */
 
 import { fork } from "node:child_process";
@@ -23,28 +23,31 @@ import { createJsonFile, readJsonFile, writeJsonFile } from "../bundle/json-file
 import { checkRevision } from "../bundle/revision.ts";
 import type { OnnxEngineOptions } from "./onnx/engine.ts";
 
-/** A precision takes the place of a better known one only if it is faster by this: noise shall choose no revision. */
+/**
+ * A precision replaces the usually better one only if it is faster by this factor, so that noise does not change
+ * the revision.
+ */
 const CLEARLY_FASTER = 0.9;
 
-/** What is kept beside the bundle. */
+/** The file that is kept beside the bundle. */
 const Measured = z.object({
-  /** Processor, device, threads and ONNX Runtime; of any others it says nothing. */
+  /** Processor, device, threads and ONNX Runtime version. The measurement is ignored if any of them differs. */
   machine: z.string(),
   revisions: z.array(z.string()),
   dtype: Dtype,
-  /** Of each precision that was measured. */
+  /** For each precision that was measured. */
   ms_a_picture: z.partialRecord(Dtype, z.number()),
 });
 export type Measured = z.infer<typeof Measured>;
 
-/** What a measurement is of. */
+/** What a measurement applies to. */
 type Key = Pick<Measured, "machine" | "revisions">;
 
 export interface MeasuredBundle {
   readonly bundle: Bundle;
-  /** What it was chosen by; undefined where there was nothing to choose. */
+  /** The measurement that it was chosen by; undefined if there was nothing to choose. */
   readonly measured?: Measured;
-  /** Why it could not be kept beside the bundle, if so: it will be measured again. */
+  /** Why the measurement could not be kept beside the bundle, in which case it will be repeated. */
   readonly notKept?: string;
 }
 
@@ -52,13 +55,14 @@ export interface MeasureOptions extends Pick<OnnxEngineOptions, "deviceId" | "th
   readonly device: Device;
 }
 
-/** Milliseconds a picture of one forward pass after another; shorter is better. */
+/** Milliseconds per picture, in consecutive forward passes; less is better. */
 export type Measure = (options: OnnxEngineOptions) => Promise<number>;
 
 /**
- * Opens the bundle in `folder` in the precision that is the fastest here. Rejects as `openBundle` and `createOnnxEngine` do.
+ * Opens the bundle in `folder` in the precision that is the fastest here. Rejects as `openBundle` and
+ * `createOnnxEngine` do.
  *
- * @param measure in a process of its own by default, as sessions that come and go leave memory behind
+ * @param measure by default runs in a process of its own, because sessions leave memory behind when they close
  */
 export async function openFastest(
   folder: string,
@@ -81,16 +85,16 @@ export async function openFastest(
   return { bundle, measured, ...(notKept !== undefined && { notKept }) };
 }
 
-/** What is kept in `path`, if it is of this machine and bundle. */
+/** The measurement kept in `path`, if it is for this machine and bundle. */
 async function readKept(path: string, { machine, revisions }: Key): Promise<Measured | undefined> {
-  // Whatever else lies there, an older version's or half a file, is worth no more than none.
+  // Anything else in that file, such as an older version's format or half a file, counts as no measurement.
   const kept = await readJsonFile(path, Measured, BundleError).catch(() => undefined);
   return kept?.machine === machine && String(kept.revisions) === String(revisions) ? kept : undefined;
 }
 
 /**
- * Keeps `measured`, unless another process that started on the bundle at the same time was faster: what that one found then
- * holds for both, as they would caption in different precisions otherwise.
+ * Keeps `measured`, unless another process that started on the same bundle has kept its own first. Then that one
+ * applies to both, because otherwise they would caption in different precisions.
  */
 async function keep(
   path: string,
@@ -106,7 +110,7 @@ async function keep(
   }
 }
 
-/** One after the other, the best known first: beside each other they would measure each other. */
+/** Measures one after the other, the usually best first: in parallel they would slow each other down. */
 async function measureAll(
   variants: readonly Bundle[],
   key: Key,
@@ -133,7 +137,7 @@ function machineName(device: Device, threads: number | undefined): string {
 const ChildReply = z.union([z.object({ ms: z.number() }), z.object({ error: z.string() })]);
 
 async function measureInChild(options: OnnxEngineOptions): Promise<number> {
-  // Of a copy that broke off the engine says what its parser met, not what to do.
+  // For an incomplete copy the engine would only report its parser's error, not what to do.
   await checkRevision(options.bundle);
   const child = fork(fileURLToPath(new URL("./measure-process.ts", import.meta.url)), {
     stdio: ["ignore", "ignore", "inherit", "ipc"],

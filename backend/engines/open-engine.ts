@@ -1,4 +1,4 @@
-/** The engine that the configuration names, and its failures as the server's own. */
+/** Opens the engine that the configuration names, and turns its failures into the server's own. */
 
 import { type Failure, FailureError } from "../../shared/problem.ts";
 import type { Bundle, Device } from "../bundle/bundle.ts";
@@ -9,7 +9,7 @@ import { createThreadedOnnxEngine } from "./onnx/threaded.ts";
 import { createTritonEngine } from "./triton/engine.ts";
 import { TritonError } from "./triton/triton-error.ts";
 
-/** The settings of backend/config.ts that an engine is opened by. */
+/** The settings from backend/config.ts that opening an engine needs. */
 export interface EngineConfig {
   readonly ENGINE: "onnx" | "triton";
   readonly DEVICE: Device;
@@ -21,7 +21,7 @@ export interface EngineConfig {
   readonly REQUEST_TIMEOUT_MS: number;
 }
 
-/** What the engine computes on, for choosing the bundle's precision; a Triton server is there for its GPU. */
+/** The device for which the bundle's precision is chosen; a Triton server is assumed to have a GPU. */
 export function engineDevice({ ENGINE, DEVICE }: Pick<EngineConfig, "ENGINE" | "DEVICE">): Device {
   return ENGINE === "triton" ? "cuda" : DEVICE;
 }
@@ -50,7 +50,7 @@ export async function openEngine(config: EngineConfig, bundle: Bundle): Promise<
   }
 }
 
-/** Failures that pass, or that another server may not have, are told to the caller as such; the rest are bugs. */
+/** Tells the caller about failures that will pass or that another server may not have; all others are bugs. */
 function withFailures(engine: Engine): Engine {
   return {
     ...engine,

@@ -1,18 +1,18 @@
-/** From the graph's outputs to one sequence a picture. No ONNX Runtime, no gRPC. */
+/** Turns the graph's outputs into one sequence per picture. No ONNX Runtime, no gRPC. */
 
 import type { TokenSequence } from "./engine.ts";
 
-/** What one forward pass returned, rows one after the other. */
+/** The result of one forward pass, row after row. */
 export interface DecodedBatch {
   /** [batch, steps] */
   readonly tokenIds: BigInt64Array;
   /** [batch, steps], natural logarithm */
   readonly logProbabilities: Float32Array;
-  /** [batch, 1], of the picture head; absent where the bundle has none */
+  /** [batch, 1], from the picture head; absent if the bundle has none */
   readonly pictureScores?: Float32Array;
 }
 
-/** Cuts each row after its end token, which stays. */
+/** Cuts each row off after its end token, which is kept. */
 export function toSequences(
   { tokenIds, logProbabilities, pictureScores }: DecodedBatch,
   batch: number,

@@ -1,7 +1,8 @@
 /**
- * Permits: a request takes one before anything is spent on it, and reserves its body's bytes as they arrive. None left
- * is an answer, not a queue. So both the number of requests and the memory they hold are bounded. Bytes that somebody
- * still reads count after their request has ended. Background work takes at most half of the places.
+ * Permits bound the number of requests and the memory they hold. A request takes one before anything is spent on
+ * it, and reserves its body's bytes as they arrive. If no permit is left, the request is refused, not queued. Bytes
+ * that are still being read count even after their request has ended. Background work takes at most half of the
+ * places.
  */
 
 export interface AdmissionOptions {
@@ -10,18 +11,18 @@ export interface AdmissionOptions {
 }
 
 export interface Permit {
-  /** Reserves memory for `bytes` more; false if that is more than all requests together may hold. */
+  /** Reserves memory for `bytes` more; returns false if all requests together would hold too much. */
   reserve(bytes: number): boolean;
-  /** From now on the reserved bytes stay counted until this settles, though the request may end before. */
+  /** Keeps the reserved bytes counted until `settled` settles, even if the request ends earlier. */
   holdBytesUntil(settled: Promise<unknown>): void;
-  /** Gives back the place, and the bytes that nobody holds. */
+  /** Gives back the place, and the bytes that are no longer in use. */
   release(): void;
 }
 
 export interface Admission {
-  /** A permit now, or undefined. */
+  /** Returns a permit, or undefined if none is free. */
   tryEnter(request?: { readonly isBackground: boolean }): Permit | undefined;
-  /** Requests that hold a permit. */
+  /** How many requests hold a permit. */
   readonly inFlight: number;
 }
 

@@ -1,4 +1,7 @@
-/** The backend's routes: Hugging Face's image-to-text protocol on `POST /`, and what operates it. No model, no sockets. */
+/**
+ * The backend's routes: Hugging Face's image-to-text protocol on `POST /`, and the operators' routes. No model, no
+ * sockets.
+ */
 
 import { createHash, randomUUID, timingSafeEqual } from "node:crypto";
 import { Hono, type MiddlewareHandler } from "hono";
@@ -11,7 +14,7 @@ import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN
 
 export interface AppOptions extends CaptionRouteOptions {
   readonly log: Logger;
-  /** Bearer token of callers; absent where only loopback can call. */
+  /** Bearer token that callers must send; absent if only loopback can call. */
   readonly secret?: string | undefined;
 }
 
@@ -49,7 +52,7 @@ export function createApp(options: AppOptions): Hono<Scope> {
   return app;
 }
 
-/** Gives every request an id, and every answer a log line. */
+/** Gives every request an id, and logs every answer. */
 function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
   return async (c, next) => {
     const startedAt = performance.now();
@@ -61,19 +64,22 @@ function identifyRequest(log: Logger): MiddlewareHandler<Scope> {
     const ms = Math.round(performance.now() - startedAt);
     const line = { request_id: requestId, method: c.req.method, route: c.req.path, status: c.res.status, ms };
     const outcome = c.get("outcome");
-    // An edge with another secret has its requests refused, all of them.
+    // All requests of an edge with another secret are refused.
     if (c.res.status === 401) log.warn(line, "the secret is not BACKEND_SECRET");
     else if (outcome === undefined) log.debug(line, "request");
     else {
       const reason = c.get("reason");
-      // Of a picture that cannot be read the reason is known as well.
+      // A picture that cannot be read has a reason too, but is not our fault.
       const isOurs = reason !== undefined && c.res.status >= 500;
       log[isOurs ? "warn" : "info"]({ ...line, outcome, reason }, "caption");
     }
   };
 }
 
-/** A client that kept its connection would keep the process alive until the connection's idle timeout. */
+/**
+ * Closes connections while draining, because one that a client keeps open would keep the process alive until its
+ * idle timeout.
+ */
 function hangUpWhileDraining(isDraining: () => boolean): MiddlewareHandler<Scope> {
   return async (c, next) => {
     await next();
@@ -85,7 +91,7 @@ function requireSecret(secret: string): MiddlewareHandler<Scope> {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const expected = digest(`Bearer ${secret}`);
   return async (c, next) => {
-    // Digests have one length, so the comparison takes one time whatever was sent.
+    // Digests all have the same length, so the comparison takes the same time whatever was sent.
     if (!timingSafeEqual(digest(c.req.header("authorization") ?? ""), expected)) {
       return problemResponse(
         { code: "unauthorized", detail: "Send the backend's secret as a bearer token." },

@@ -1,4 +1,4 @@
-/** `POST /`: one caption request from permit to answer, and what is noted of it. No model, no sockets. */
+/** `POST /`: handles one caption request from permit to answer, and records it. No model, no sockets. */
 
 import type { Context, Handler } from "hono";
 import * as z from "zod";
@@ -29,9 +29,9 @@ export interface CaptionRouteOptions {
   readonly admission: Admission;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
-  /** Longest a body may take to arrive, and longest a caption may take from then on, milliseconds. */
+  /** Longest time a body may take to arrive, and then again a caption to be made, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** True from SIGTERM on: what was accepted is finished, the rest is refused. */
+  /** True from SIGTERM on: accepted requests are finished, new ones are refused. */
   readonly isDraining: () => boolean;
 }
 
@@ -51,7 +51,7 @@ const DeadlineMs = z
   .transform(Number)
   .optional();
 
-/** The route's handler. Whatever happens to a request, its permit comes back and its end is counted and traced. */
+/** The route's handler. Whatever happens to a request, its permit is given back and its outcome is counted and traced. */
 export function createCaptionRoute(options: CaptionRouteOptions): Handler<Scope> {
   const { captioner, metrics, tracing } = options;
   return async (c) => {
@@ -110,7 +110,7 @@ async function captionWithPermit(
     const upload = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(requestTimeoutMs)]);
     const request = await readRequest(c, permit, upload);
     if (!request.ok) return request;
-    // The clock of a caption starts after its upload.
+    // A caption's time limit starts once its upload is complete.
     const signal = AbortSignal.any([c.req.raw.signal, AbortSignal.timeout(timeoutMs.value)]);
     return await captioner.caption(request.value.bytes, request.value.options, {
       signal,
@@ -126,7 +126,7 @@ async function captionWithPermit(
   }
 }
 
-/** How long the caller will wait for a caption, or the server's own limit. */
+/** How long the caller will wait for a caption, limited by the server's own timeout. */
 function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<number> {
   const given = DeadlineMs.safeParse(request.headers.get(DEADLINE_MS_HEADER) ?? undefined);
   if (!given.success) {
@@ -138,7 +138,7 @@ function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<nu
     : success(timeoutMs);
 }
 
-/** The picture and its options: those of a JSON body go before those of the query. */
+/** The picture and its options; options in a JSON body override those in the query. */
 async function readRequest(
   c: Context<Scope>,
   permit: Permit,

@@ -1,4 +1,4 @@
-/** Reads a request's body under a byte limit, a deadline and the server's memory budget, and finds the picture in it. */
+/** Reads a request's body within a byte limit, a deadline and the server's memory budget, and finds the picture in it. */
 
 import { imageTooLarge } from "../../shared/intake/base64.ts";
 import { isJsonType, mediaType, requireUncoded } from "../../shared/intake/body.ts";
@@ -8,8 +8,8 @@ import { failure, type Result, success } from "../../shared/result.ts";
 import type { Permit } from "./admission.ts";
 
 /**
- * The picture and the options of a Hugging Face image-to-text request: raw bytes, or JSON with base64.
- * Fails with `image-too-large`, `overloaded`, `upload-timeout`, `unsupported-encoding`, and as `parseImageToText`.
+ * Reads the picture and the options of a Hugging Face image-to-text request: raw bytes, or JSON with base64. Fails
+ * with `image-too-large`, `overloaded`, `upload-timeout`, `unsupported-encoding`, or as `parseImageToText` does.
  * https://huggingface.co/docs/inference-providers/tasks/image-to-text
  */
 export async function readPictureRequest(
@@ -35,7 +35,7 @@ async function readBody(
   const reader = request.body.getReader();
   const stop = () => void reader.cancel(signal.reason).catch(() => {});
   signal.addEventListener("abort", stop);
-  // Grows in place, and is given back the moment it is no longer needed: pieces put together at the end would be held twice,
+  // Grows in place and is freed as soon as it is no longer needed. Pieces joined at the end would be held twice,
   // and then until they are collected.
   const buffer = new ArrayBuffer(0, { maxByteLength: maxBytes });
   try {
@@ -60,8 +60,9 @@ async function readBody(
 }
 
 /**
- * Lets pass what is left of a body that was refused, as much again as is accepted at most: the connection can then be used
- * again, and a proxy does so at once. Whoever sends for long after the answer is hung up on by `@hono/node-server`.
+ * Reads and drops the rest of a refused body, up to as many bytes again as are accepted. Then the connection can be
+ * used again, which a proxy does at once. `@hono/node-server` hangs up on callers that keep sending long after the
+ * answer.
  */
 async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>, maxBytes: number): Promise<void> {
   try {

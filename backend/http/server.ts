@@ -1,4 +1,4 @@
-/** Puts the app on a port, and takes it off again without dropping what it accepted. */
+/** Starts the app on a port, and stops it without dropping requests that it has accepted. */
 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -15,7 +15,7 @@ import { createTracing, NO_TRACING } from "../telemetry/tracing.ts";
 import { createAdmission } from "./admission.ts";
 import { createApp } from "./app.ts";
 
-/** The settings of backend/config.ts that a server is started by. */
+/** The settings from backend/config.ts that a server needs. */
 export interface ServerConfig {
   readonly HOST: string;
   readonly PORT: number;
@@ -40,26 +40,29 @@ export interface ServerOptions {
 export interface RunningServer {
   /** Where it listens, e.g. `http://127.0.0.1:8788`. */
   readonly url: string;
-  /** Refuses new work, finishes what was accepted or waits `DRAIN_TIMEOUT_MS`, then closes server and engine. */
+  /** Refuses new work, finishes accepted work or waits at most `DRAIN_TIMEOUT_MS`, then closes server and engine. */
   drain(): Promise<void>;
 }
 
 /**
- * How long an idle connection is kept. Cloudflare's proxy keeps one for 900 seconds and cloudflared for 90: who closes
- * first must be they, or else a request meets the close on its way, and as a POST it is not sent again.
+ * How long an idle connection is kept. Cloudflare's proxy keeps one for 900 seconds and cloudflared for 90, and
+ * they must close first: otherwise a request may meet our close on its way, and a POST is not sent again.
  * https://developers.cloudflare.com/fundamentals/reference/connection-limits/
  */
 const KEEP_ALIVE_MS = 905_000;
 
-/** Node's own limit for a request to arrive, milliseconds. */
+/** Node's default limit for a request to arrive, in milliseconds. */
 const SLOWEST_REQUEST_MS = 300_000;
-/** What is left to the app's own answer before Node hangs up. */
+/** Time left for the app to answer before Node hangs up. */
 const HANG_UP_AFTER_MS = 10_000;
 
-/** How often draining hangs up on idle connections: a new one's first request may be on its way. */
+/**
+ * How often draining hangs up on idle connections. It waits in between because the first request of a new one may
+ * be on its way.
+ */
 const SWEEP_MS = 1_000;
 
-/** Each lane is a process of its own. */
+/** Most decoding lanes; each is a process of its own. */
 const MAX_DECODE_LANES = 16;
 
 /** Warms the model up, then listens. Rejects if the port is taken. */
@@ -103,10 +106,10 @@ export async function startServer({ config, engine, tokenizer, log }: ServerOpti
   const server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
-      // Of a body that is too slow the app says so; Node would hang up first.
+      // If a body is too slow, the app answers; with a shorter limit Node would hang up before it.
       requestTimeout: Math.max(SLOWEST_REQUEST_MS, config.REQUEST_TIMEOUT_MS + HANG_UP_AFTER_MS),
     },
-    // HTTP/1.0 has no Host header; a load balancer's health check may be such a request.
+    // HTTP/1.0 has no Host header, and a load balancer's health check may use it.
     getRequestListener(app.fetch, { hostname: "localhost" }),
   );
   const connections = new Set<Socket>();
@@ -138,8 +141,8 @@ function listen(server: Server, { HOST, PORT }: ServerConfig): Promise<void> {
 }
 
 /**
- * Stops listening; connections that still wait for an answer keep it, up to `timeoutMs`. Those that have never asked for
- * anything, as browsers and load balancers open them in advance, do not, though Node takes them for busy.
+ * Stops listening. Connections that still wait for an answer are kept, up to `timeoutMs`. Those that have never
+ * sent anything, as browsers and load balancers open them in advance, are closed, because Node counts them as busy.
  */
 async function closeWithin(
   server: Server,
@@ -148,7 +151,7 @@ async function closeWithin(
 ): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
   const sweep = setInterval(() => {
-    // Those whose last answer was still on its way when `close` hung up on the idle ones.
+    // Also closes those whose last answer was still being sent when `close` hung up on the idle ones.
     server.closeIdleConnections();
     for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
   }, SWEEP_MS);

@@ -1,14 +1,15 @@
-/** Ends the process in good order: SIGTERM or SIGINT drains the server, where it listens already, then the process exits 0. */
+/** Ends the process in good order: SIGTERM or SIGINT drains the server, if it listens already, and then exits with 0. */
 
 import type { Logger } from "../telemetry/log.ts";
 import type { RunningServer } from "./server.ts";
 
 /**
- * From now on signals end the process, and from the call of what it returns on they drain that server first. A signal that
- * nobody listens for does not end the first process of a container, which would start on and then be killed. A second one
- * changes nothing; what was accepted is finished.
+ * Handles SIGTERM and SIGINT from now on. Without a handler, a signal does not end the first process of a
+ * container: it would go on starting and then be killed. A second signal changes nothing; accepted work is still
+ * finished.
  *
- * @param atRest awaited before a process exits that does not listen yet
+ * @param atRest awaited before the process exits, if it does not listen yet
+ * @returns a function that says which server listens now, so that signals drain it first
  */
 export function endOnSignals(log: Logger, atRest: () => Promise<void>): (listening: RunningServer) => void {
   let server: RunningServer | undefined;

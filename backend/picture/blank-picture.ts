@@ -1,4 +1,4 @@
-/** A picture to warm decoders up with, made without them: the server's own process never loads libvips. */
+/** A picture that warms decoders up. It is made without libvips, which the server's own process never loads. */
 
 import { crc32, deflateSync } from "node:zlib";
 
@@ -12,7 +12,7 @@ export function blankPicture(size: number): Uint8Array<ArrayBuffer> {
   header.writeUInt32BE(size, 4);
   header[8] = 8;
   const rows = Buffer.alloc(size * (1 + size), WHITE);
-  // Each row begins with its filter, of which 0 is none.
+  // Each row begins with the number of its filter; 0 is none.
   for (let row = 0; row < size; row++) rows[row * (1 + size)] = 0;
   const chunks = [
     pngChunk("IHDR", header),
@@ -22,7 +22,7 @@ export function blankPicture(size: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.concat([SIGNATURE, ...chunks]));
 }
 
-/** A chunk with its length and checksum: PNG, third edition, section 5.3. */
+/** A chunk with its length and checksum, by section 5.3 of PNG, third edition. */
 export function pngChunk(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
   const framed = Buffer.alloc(body.length + 8);

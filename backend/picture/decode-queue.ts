@@ -1,8 +1,11 @@
 /**
- * Decides which picture decodes when. Few at once, and the memory of the large ones is bounded together. One that has
- * had its turn makes way for those who wait: it goes on beside the lanes if there is room there, else it begins again
- * when there is. So a few slow pictures never keep a quick one waiting. One whose decoder is lost has a second one. Pictures
- * that somebody waits for go before those of the background. Knows no processes and no formats.
+ * Decides which picture is decoded when. Knows no processes and no formats.
+ *
+ * - Few pictures decode at once, and the memory of the large ones is limited together.
+ * - A few slow pictures never keep a quick one waiting. One that has had its turn makes way if others wait: it goes
+ *   on beside the lanes if there is room, or else is stopped and begins again when there is.
+ * - A picture whose decoder was lost is decoded a second time.
+ * - Pictures that somebody waits for go before background ones.
  */
 
 import { failure, type Result } from "../../shared/result.ts";
@@ -11,19 +14,19 @@ import { type Demand, inTurn } from "./demand.ts";
 import type { InspectedPicture } from "./inspect.ts";
 
 export interface DecodeQueueOptions {
-  /** Most pictures that decode at once before their turn is over, and as many after it. */
+  /** Most pictures that decode at once within their turn, and as many more whose turn is over. */
   readonly lanes: number;
-  /** Most memory that the large pictures take together; small ones are bounded by the lanes. */
+  /** Most memory that the large pictures take together; small ones are limited by the number of lanes. */
   readonly memoryBytes: number;
-  /** How long a picture holds its lane against those that wait. */
+  /** How long a picture keeps its lane while others wait. */
   readonly turnMs: number;
   readonly startDecoder: () => Decoder;
 }
 
 export interface DecodeQueue {
   /**
-   * As `Decoder.decode`; fails with `deadline-exceeded` as soon as nobody wants it any more, and lets go of the picture's bytes
-   * if it has not begun.
+   * Decodes as `Decoder.decode` does. Fails with `deadline-exceeded` as soon as nobody wants the picture any more,
+   * and then releases its bytes if decoding has not begun.
    */
   decode(picture: InspectedPicture, demand: Demand): Promise<Result<Uint8Array>>;
   close(): void;
@@ -38,7 +41,7 @@ interface Job {
   readonly demand: Demand;
   readonly settle: PromiseWithResolvers<Result<Uint8Array>>;
   isLeft: boolean;
-  /** Its decoder was lost once. */
+  /** Its decoder has been lost once. */
   isSuspect: boolean;
 }
 
@@ -56,9 +59,9 @@ export function createDecodeQueue({
   startDecoder,
 }: DecodeQueueOptions): DecodeQueue {
   const idle = Array.from({ length: lanes }, startDecoder);
-  /** Not begun. */
+  /** Pictures that have not begun. */
   let waiting: Job[] = [];
-  /** Begun once and stopped. */
+  /** Pictures that had begun and were stopped. */
   let resting: Job[] = [];
   const inLane = new Set<Run>();
   const beside = new Set<Run>();
@@ -120,7 +123,7 @@ export function createDecodeQueue({
     resting = startFrom(resting, beside);
   }
 
-  /** Begins what there is room for, in order; a large picture that waits for memory lets only small ones pass. */
+  /** Begins pictures in order while there is room. While a large one waits for memory, only small ones may pass it. */
   function startFrom(jobs: readonly Job[], place: Set<Run>): Job[] {
     let isLargeWaiting = false;
     return jobs.filter((job) => {
@@ -131,14 +134,14 @@ export function createDecodeQueue({
     });
   }
 
-  /** Somebody waits for a lane: pictures whose turn is over leave theirs. */
+  /** Takes lanes from pictures whose turn is over, because others wait. */
   function makeWay(): void {
     for (const run of [...inLane].filter(({ isTurnOver }) => isTurnOver)) {
       if (beside.size < lanes) {
         inLane.delete(run);
         beside.add(run);
       } else {
-        // Comes back by way of `finish`, which then gives the lane away.
+        // `finish` handles the stopped picture, and then gives its lane away.
         run.decoder.end();
       }
     }
@@ -149,7 +152,7 @@ export function createDecodeQueue({
     job.isLeft = true;
     waiting = waiting.filter((other) => other !== job);
     resting = resting.filter((other) => other !== job);
-    // One that is nearly done is not worth a new process.
+    // A picture still in its lane is nearly done, so ending it is not worth a new process.
     for (const { decoder, job: other } of beside) if (other === job) decoder.end();
     job.settle.resolve(failure("deadline-exceeded", "Nobody waits for this caption any more."));
   }

@@ -1,6 +1,7 @@
 /**
- * An inspected picture in, pixels of the model's size out. The decoder's own reading of the header is checked against
- * the container's before it decodes. Bounds no memory: decoder.ts does. No HTTP, no model.
+ * Decodes an inspected picture to pixels of the model's size. The decoder's own reading of the header is checked
+ * against the container's before anything is decoded. No limit on memory, which is decoder.ts's task; no HTTP, no
+ * model.
  */
 
 import { isMainThread } from "node:worker_threads";
@@ -11,21 +12,21 @@ import type { InspectedPicture } from "./inspect.ts";
 import type { PictureLimits } from "./limits.ts";
 import { type ResampleFilter, resample } from "./resample.ts";
 
-/** Past this a picture is first reduced by libvips, which streams: memory and the time on our thread stay bounded. */
+/** A larger picture is first reduced by libvips, which streams it. That limits memory and the time on our own thread. */
 const EXACT_RESIZE_PIXELS = 2_000_000;
 
 const WHITE = 255;
 /** Cyan, magenta, yellow, black. */
 const INKS = 4;
 
-// libvips keeps these settings for the whole process. A thread that sets them again takes every decoder away from the
-// others for a moment, and pictures in flight would be called unreadable.
+// libvips keeps these settings for the whole process. If another thread set them again, it would briefly take every
+// decoder away from all threads, and pictures being decoded would be called unreadable.
 if (isMainThread) {
-  // Every picture is another one: libvips' cache of operations would only hold memory.
+  // Every picture is different, so libvips' cache of operations would only hold memory.
   sharp.cache(false);
-  // Pictures are decoded beside each other, so one thread each.
+  // Pictures are decoded in parallel, so each gets one thread.
   sharp.concurrency(1);
-  // Only the decoders of the accepted formats can be reached, whatever a file pretends to be.
+  // Only the decoders of accepted formats can be reached, whatever a file claims to be.
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({
     operation: [
@@ -46,7 +47,7 @@ export interface PixelFormat {
 }
 
 /**
- * Decodes to upright 8-bit sRGB on white, the first frame of an animation, resized to the model's square as Pillow does.
+ * Decodes the first frame to upright 8-bit sRGB on white, and resizes it to the model's square as Pillow does.
  * Fails with `unreadable-image`, `unsupported-image` or `decode-timeout`.
  *
  * @returns uint8 [3, size, size], RGB
@@ -58,7 +59,7 @@ export async function decodePicture(
 ): Promise<Result<Uint8Array>> {
   const pixels = await decodeWhole(picture, format, limits);
   if (!pixels.ok || picture.withOtherEnd === undefined) return pixels;
-  // What lacks more than its end marker decodes to other pixels when other data stands there.
+  // If more than the end marker is missing, different data in its place decodes to different pixels.
   const other = await decodeWhole({ ...picture, bytes: picture.withOtherEnd }, format, limits);
   return other.ok && pixels.value.every((value, i) => value === other.value[i]) ? pixels : breaksOff();
 }
@@ -80,7 +81,7 @@ async function decodeWhole(
     if (shown.width * shown.height > picture.width * picture.height) {
       return failure("unreadable-image", "The picture's header contradicts itself.");
     }
-    // libvips reads the colours as L*a*b* by such a profile; others that do not fit them it passes over by itself.
+    // With a Lab profile libvips would read the colours as L*a*b*. It ignores other profiles that do not fit the colours.
     const ignoreIcc = profileSpace(metadata) === "Lab ";
     const opened = sharp(picture.bytes, { ...input, autoOrient: true, ignoreIcc }).timeout({
       seconds: decodeTimeoutSeconds,
@@ -106,7 +107,7 @@ async function decodeWhole(
     );
     return success(toPlanes(resized.data));
   } catch (error) {
-    // Of our own code other kinds of error come; sharp throws plain ones.
+    // sharp throws plain errors; our own code throws other kinds.
     const isOfSharp = error instanceof Error && error.constructor === Error;
     if (!isOfSharp || error.message.startsWith("This is a bug")) throw error;
     return failureOf(error.message, decodeTimeoutSeconds);
@@ -124,29 +125,30 @@ interface Decoded {
 }
 
 /**
- * In 8-bit sRGB by the embedded profile. sharp takes deeper colours to Display P3 by default, and leaves them there, and
- * passes over the profile of deeper grey; with these pipelines they become 8-bit first and go the way of all others. It
- * takes inks of any depth to sRGB by their profile, and with these pipelines by another one.
+ * Converts to 8-bit sRGB by the embedded profile. By default sharp converts deeper colours to Display P3 and leaves
+ * them there, and ignores the profile of deeper grey. With these pipelines both become 8-bit first and are
+ * converted like all others. Inks are left out: sharp converts them from any depth by their profile, and with these
+ * pipelines by a different one.
  */
 function inColour(pipeline: Sharp, { isGrey = false }: InspectedPicture, metadata: Metadata): Sharp {
   const { depth, space } = metadata;
   const isDeep = depth !== "uchar" && space !== "cmyk";
-  // Grey that libheif made colours of; the profile is for the grey.
+  // libheif turned grey into colours, but the profile is for grey.
   const wasGrey = isGrey && profileSpace(metadata) === "GRAY";
   if (wasGrey || space === "grey16") pipeline.pipelineColourspace("b-w");
   else if (isDeep) pipeline.pipelineColourspace("srgb");
   return pipeline.toColourspace("srgb");
 }
 
-/** The inks themselves, of 8 bits; sharp would take them to sRGB by a profile of its own. */
+/** Keeps the inks themselves, in 8 bits; otherwise sharp would convert them to sRGB by a profile of its own. */
 function asInks(pipeline: Sharp, { depth, channels }: Pick<Metadata, "depth" | "channels">): Sharp {
   const inks = pipeline.pipelineColourspace("cmyk").toColourspace("cmyk");
-  // One factor a channel, or what stands behind the inks would be left as it is.
+  // One factor per channel; otherwise what follows the inks would stay as it is.
   const each = (value: number) => Array<number>(channels).fill(value);
   return depth === "uchar" ? inks : inks.linear(each(1 / 257), each(0.5));
 }
 
-/** Of the embedded profile, as its header names it (ICC.1, section 7.2.8). */
+/** The colour space of the embedded profile, from its header (ICC.1, section 7.2.8). */
 function profileSpace({ icc }: Pick<Metadata, "icc">): string | undefined {
   return icc?.toString("latin1", 16, 20);
 }
@@ -155,7 +157,7 @@ function toBytes(pipeline: Sharp): Promise<Decoded> {
   return pipeline.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
 }
 
-/** Both sides stay at least twice the model's, where the error of the first reduction no longer shows. */
+/** Reduces a huge picture, but leaves both sides at least twice the model's; then this step's error no longer shows. */
 function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sharp {
   const scale = Math.sqrt(EXACT_RESIZE_PIXELS / (width * height));
   if (scale >= 1) return pipeline;
@@ -167,7 +169,7 @@ function reduceHuge(pipeline: Sharp, { width, height }: Size, size: number): Sha
   });
 }
 
-/** Stretches what lies from 16 to 235, in place: ITU-T H.273, section 8.3. */
+/** Stretches values from 16 to 235 to the full range, in place: ITU-T H.273, section 8.3. */
 function toFullRange({ data, info: { channels } }: Decoded, extraSamples: number): void {
   const stretched = Uint8ClampedArray.from({ length: 256 }, (_, value) => ((value - 16) * WHITE) / 219);
   const colours = channels - extraSamples;
@@ -177,8 +179,8 @@ function toFullRange({ data, info: { channels } }: Decoded, extraSamples: number
 }
 
 /**
- * The colours of inks, and of pixels that have more behind them, on white by the first alpha. libvips takes whatever
- * stands behind the colours for transparency, so it is told nothing of it.
+ * Puts inks, or pixels with extra samples, on white by their first alpha sample. libvips takes anything that
+ * follows the colours for transparency, so it is not told about it.
  */
 function onWhite(
   { data, info }: Decoded,
@@ -195,7 +197,7 @@ function onWhite(
     const black = colours === INKS ? (data[at + 3] as number) : 0;
     for (let c = 0; c < 3; c++) {
       const sample = data[at + (colours === 1 ? 0 : c)] as number;
-      // What an ink and black let through, as browsers and Pillow have it where no profile says more.
+      // What an ink and black together let through, as browsers and Pillow compute it when there is no profile.
       const value = colours === INKS ? ((WHITE - sample) * (WHITE - black)) / WHITE : sample;
       const shown = isPremultiplied ? Math.min(value, alpha) : (value * alpha) / WHITE;
       rgb[3 * pixel + c] = Math.round(shown + WHITE - alpha);
@@ -216,7 +218,7 @@ function toPlanes(interleaved: Uint8Array): Uint8Array {
   return planes;
 }
 
-/** What libvips says is for the log: it names its own functions, and parts of the file. */
+/** libvips' own words go to the log only, because they name its functions and parts of the file. */
 function failureOf(reason: string, seconds: number): Result<never> {
   if (/timeout/i.test(reason)) {
     return failure("decode-timeout", `Decoding took more than ${seconds} s.`, { reason });

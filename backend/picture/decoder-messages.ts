@@ -1,11 +1,11 @@
-/** What decoder.ts and decoder-process.ts say to each other. */
+/** Messages between decoder.ts and decoder-process.ts. */
 
 import type { Result } from "../../shared/result.ts";
 import type { PixelFormat } from "./decode.ts";
 import type { InspectedPicture } from "./inspect.ts";
 import type { PictureLimits } from "./limits.ts";
 
-/** What every picture of a decoder has in common. */
+/** The settings that apply to every picture of a decoder. */
 export interface DecoderSettings {
   readonly format: PixelFormat;
   readonly limits: PictureLimits;
@@ -20,20 +20,20 @@ export interface DecoderStart extends DecoderSettings {
 /** The descriptor of the shared file (shared-file.ts) in the process. */
 export const SHARED_FILE = 4;
 
-/** So many bytes of the shared file, or those that are not in it. */
+/** The number of bytes to read from the shared file, or the bytes themselves if they are not in it. */
 export type Passed<Bytes extends Uint8Array = Uint8Array> = number | Bytes;
 
-/** Then one of these at a time. */
+/** Each later message: one picture, sent after the reply to the one before. */
 export interface DecodeOrder {
   readonly picture: Omit<InspectedPicture, "bytes">;
   readonly bytes: Passed<InspectedPicture["bytes"]>;
 }
 
 export type DecoderReply =
-  /** It has loaded, and waits for pictures. */
+  /** The process has loaded and waits for pictures. */
   | { readonly kind: "ready" }
   | { readonly kind: "decoded"; readonly result: Result<Passed>; readonly grownBytes: number }
-  /** It ends itself, because the picture took more than it was given. */
+  /** The process ends itself because the picture took more than it may. */
   | { readonly kind: "exceeded"; readonly limit: "memory" | "time" }
-  /** A bug: what was thrown. */
+  /** A bug; `message` is what was thrown. */
   | { readonly kind: "error"; readonly message: string };

@@ -1,7 +1,7 @@
 /**
- * The process of decoder.ts: decodes one picture after another, and ends itself when one takes more memory or processor
- * time than it was given. libvips computes on threads of its own, so this one is free to watch. Holds no secrets: it is
- * started without the server's environment.
+ * The process of decoder.ts: decodes one picture after another, and ends itself if one takes more memory or
+ * processor time than it may. libvips computes on threads of its own, so this thread is free to watch. It holds no
+ * secrets, because it is started without the server's environment.
  */
 
 import { writeFileSync } from "node:fs";
@@ -12,19 +12,22 @@ import type { InspectedPicture } from "./inspect.ts";
 import { putInShared, takeFromShared } from "./shared-file.ts";
 
 const WATCH_EVERY_MS = 25;
-/** What a decoder may take beyond its estimate: measured ones were within a fifth and some buffers of it. */
+/** What a decoder may take beyond its estimate. Measured ones stayed within a fifth and a few buffers of it. */
 const SLACK_BYTES = 96 * 1024 * 1024;
 const SLACK_RATIO = 1.25;
-/** The message and the file in it. */
+/** The message, and the file in it. */
 const FILE_COPIES = 2;
 
 if (process.send === undefined)
   throw new Error("This is a bug: decoder-process.ts runs only as a child process.");
-/** That a server is gone is heard of by the channel's end; without a `then` the failed message would be a crash of its own. */
+/**
+ * The end of the channel tells when the server is gone. Without a callback, the failed message would crash the
+ * process.
+ */
 const reply = (message: DecoderReply, then: () => void = () => {}) =>
   void process.send?.(message, undefined, {}, then);
 
-// The server decides when to stop: a Ctrl-C in its terminal reaches this process too.
+// The server decides when to stop, but a Ctrl-C in its terminal reaches this process too.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 process.once("disconnect", () => process.exit());
 
@@ -59,12 +62,15 @@ process.on("message", async (message: DecoderStart | DecodeOrder) => {
   }
 });
 
-/** Where memory runs out Linux ends the largest process, which is the server, unless another says that it may go first. proc(5) */
+/**
+ * When memory runs out, Linux kills the largest process, which is the server, unless another one volunteers. See
+ * proc(5).
+ */
 function endFirst(): void {
   try {
     writeFileSync("/proc/self/oom_score_adj", "1000");
   } catch {
-    // Another system, or /proc is not to be written to.
+    // Another system, or /proc is not writable.
   }
 }
 
@@ -76,7 +82,7 @@ function pictureOf({ picture, bytes }: DecodeOrder): InspectedPicture {
 }
 
 function watch({ bytes, decodeBytes }: InspectedPicture, { limits }: DecoderStart): () => void {
-  // What earlier pictures left behind is not this one's doing; the server replaces a process that keeps much.
+  // Memory left over from earlier pictures does not count; the server replaces a process that keeps much.
   const maxBytes =
     process.memoryUsage.rss() + FILE_COPIES * bytes.length + SLACK_RATIO * decodeBytes + SLACK_BYTES;
   const maxMicroseconds = limits.decodeTimeoutSeconds * 1e6;

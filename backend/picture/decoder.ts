@@ -1,6 +1,6 @@
 /**
- * A decoder that can be ended: one process, one picture at a time. What an unknown bomb exhausts is this process, which
- * the next one replaces, and never the server. No queue, no lanes.
+ * A decoder that can be ended: one process, one picture at a time. An unknown bomb exhausts this process, which is
+ * then replaced, and never the server. No queue, no lanes.
  */
 
 import { type ChildProcess, fork } from "node:child_process";
@@ -12,38 +12,38 @@ import type { InspectedPicture } from "./inspect.ts";
 import type { PixelMemory } from "./pixel-memory.ts";
 import { openSharedFile, putInShared, takeFromShared } from "./shared-file.ts";
 
-/** A picture's processor time is limited by the process itself; this ends one that does not come to it. */
+/** The process itself limits a picture's processor time; this limit ends one that fails to do so. */
 const WALL_TIMEOUT_RATIO = 2.5;
-/** What a process may keep of a picture that is done; one that kept more is replaced. */
+/** Most memory that a process may keep after a picture; one that keeps more is replaced. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const MAX_HEAP_MIB = 128;
-/** Larger files go by message: a container has 64 MiB of shared memory by default, for all of its decoders. */
+/** Larger files go by message, because by default a container has 64 MiB of shared memory for all of its decoders. */
 const MAX_SHARED_BYTES = 1024 * 1024;
 
 /**
- * The process went without a word, or was not heard of in time: the picture's doing, or that of a machine without memory, of
- * somebody who stopped both processes for a while.
+ * The process ended without a reply, or did not reply in time. Either the picture caused it, or something else did,
+ * such as a machine out of memory or somebody who stopped both processes for a while.
  */
 export interface LostDecoder {
-  /** The failure, if it was the picture's doing. */
+  /** The failure to report if the picture caused it. */
   readonly lost: Result<never>;
 }
 
 export interface Decoder {
   /**
-   * Fails as `decodePicture` does, with `decode-timeout` or `too-costly` where the picture ended its decoder, and
-   * resolves with "ended" where `end` did.
-   * @throws Error where the process cannot start, or by a bug
+   * Fails as `decodePicture` does, or with `decode-timeout` or `too-costly` if the picture ended its decoder.
+   * Resolves with "ended" if `end` was called.
+   * @throws Error if the process cannot start, or for a bug
    */
   decode(picture: InspectedPicture): Promise<Result<Uint8Array> | LostDecoder | "ended">;
   /** Whether it may be given another picture. */
   readonly isFit: boolean;
-  /** Ends it at once, whatever it does. */
+  /** Ends the process at once, whatever it is doing. */
   end(): void;
 }
 
 export interface DecoderOptions extends DecoderSettings {
-  /** Where pixels are put. */
+  /** Memory for the decoded pixels. */
   readonly memory: Pick<PixelMemory, "take">;
 }
 
@@ -51,16 +51,16 @@ export interface DecoderOptions extends DecoderSettings {
 export function startDecoder({ format, limits, memory }: DecoderOptions): Decoder {
   const file = openSharedFile();
   const child = fork(fileURLToPath(new URL("./decoder-process.ts", import.meta.url)), {
-    // Pictures are buffers: the default would write each byte as a number.
+    // Pictures are buffers, and by default each byte would be written as a number.
     serialization: "advanced",
-    // Not the server's environment: it holds a secret. More arenas would only keep memory.
+    // The server's environment is not passed on, because it holds a secret. More arenas would only keep memory.
     env: { MALLOC_ARENA_MAX: "2", ...libraryPath() },
-    // Pixels lie outside the heap and go when its young generation is collected: small, so that it is collected often.
+    // Pixels lie outside the heap and are freed when its young generation is collected, so a small one frees them often.
     execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`, "--max-semi-space-size=1"],
     stdio: ["ignore", "ignore", "inherit", "ipc", file ?? "ignore"],
   });
   const wallTimeoutMs = limits.decodeTimeoutSeconds * 1000 * WALL_TIMEOUT_RATIO;
-  // No process at all where no more files or processes may be opened.
+  // The process does not exist if no more files or processes may be opened.
   let isFit = child.pid !== undefined;
   let isReady = false;
   let isEnded = false;
@@ -72,7 +72,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
     if (isFit) child.once("exit", () => closeSync(file));
     else closeSync(file);
   }
-  // A channel that breaks ends the process, which is heard of by its exit.
+  // A broken channel ends the process, and its exit is handled.
   child.on("error", unfit);
   child.on("message", ({ kind }: DecoderReply) => {
     if (kind === "ready") isReady = true;
@@ -80,14 +80,15 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
   if (child.connected) {
     child.send({ format, limits, hasFile: file !== undefined } satisfies DecoderStart);
   }
-  // The server ends when it is done, not when its decoders are.
+  // The server exits when it is done, without waiting for its decoders.
   child.unref();
   child.channel?.unref();
 
   const end = () => {
     isFit = false;
     isEnded = true;
-    // Of a process that could not start Node has no id but what lay in memory, and would kill that process, or by a 0 the server's group.
+    // A process that could not start has no id of its own, only what was left in memory. Node would kill the
+    // process with that id or, if it is 0, the server's own group.
     if (child.pid !== undefined) child.kill("SIGKILL");
   };
   const timedOut = () =>
@@ -114,7 +115,7 @@ export function startDecoder({ format, limits, memory }: DecoderOptions): Decode
       const timer = setTimeout(() => resolve("late"), wallTimeoutMs);
       child.on("message", hear);
       child.once("exit", exited);
-      // The event loop must live for as long as somebody waits.
+      // The event loop must stay alive while somebody waits.
       child.channel?.ref();
       try {
         if (!isFit) return isEnded ? "ended" : exitedWith(child, isReady);
@@ -164,7 +165,7 @@ function exitedWith(child: ChildProcess, wasReady: boolean): LostDecoder {
   throw new Error(`The decoder process ended with ${how} before it was ready.`);
 }
 
-/** Where the machine's owner keeps libraries of their own. */
+/** Where the machine's owner keeps additional libraries. */
 function libraryPath(): Record<string, string> {
   const path = process.env.LD_LIBRARY_PATH;
   return path === undefined ? {} : { LD_LIBRARY_PATH: path };

@@ -1,19 +1,19 @@
-/** A decoder in the process that calls it, for a command, whose user's own pictures these are. A server brings decoder.ts. */
+/** A decoder in the calling process, for a command whose user supplies the pictures. A server uses decoder.ts. */
 
 import type { Decoder } from "./decoder.ts";
 import type { DecoderSettings } from "./decoder-messages.ts";
 
-/** What decodes pictures is not installed. */
+/** The library that decodes pictures is not installed. */
 export class NoDecoderError extends Error {
   override readonly name = "NoDecoderError";
 }
 
-/** Decodes as `startDecoder` does, but bounds no memory, and nothing ends it. */
+/** Decodes as `startDecoder` does, but without a memory limit, and it cannot be ended. */
 export function inProcessDecoder({ format, limits }: DecoderSettings): Decoder {
   return {
     isFit: true,
     async decode(picture) {
-      // A server, which imports the captioner too, shall not hold libvips.
+      // Imported here because a server, which imports the captioner too, must not load libvips.
       const { decodePicture } = await import("./decode.ts").catch(withoutSharp);
       return decodePicture(picture, format, limits);
     },
@@ -21,7 +21,10 @@ export function inProcessDecoder({ format, limits }: DecoderSettings): Decoder {
   };
 }
 
-/** sharp's own advice does not help where npm left its library out, as it does without a word under an older Node. */
+/**
+ * Replaces sharp's own advice, which does not help if npm silently left its library out, as it does under an older
+ * Node.
+ */
 function withoutSharp(cause: Error): never {
   if (!cause.message.startsWith('Could not load the "sharp" module')) throw cause;
   throw new NoDecoderError(

@@ -1,6 +1,6 @@
 /**
- * Judges a picture's file by its container alone, before a decoder sees it: format, size, and what decoding will cost.
- * Linear in the file's length, and nothing is decompressed but a colour profile. Decodes nothing.
+ * Judges a picture's file by its container alone, before a decoder sees it: format, size, and what decoding will
+ * cost. Takes time linear in the file's length, decompresses nothing but a colour profile, and decodes nothing.
  */
 
 import { pictureFormat } from "../../shared/intake/picture.ts";
@@ -16,8 +16,8 @@ import { scanWebp } from "./containers/webp.ts";
 import type { PictureLimits } from "./limits.ts";
 
 /**
- * Largest width or height, as of JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels took
- * gigabytes and ten seconds.
+ * Largest width or height, as in JPEG. libvips holds whole rows in several forms: a PNG of 2,097,200 x 32 pixels
+ * took gigabytes and ten seconds.
  */
 const MAX_SIDE_PIXELS = 65_535;
 const MIB = 1024 * 1024;
@@ -32,7 +32,7 @@ const SCANNERS: Readonly<Record<PictureFormat, (bytes: Uint8Array<ArrayBuffer>) 
     TIFF: scanTiff,
   };
 
-/** A picture whose container was read and found harmless. `bytes` are what a decoder may see of it. */
+/** A picture whose container was read and found harmless. `bytes` are the part of it that a decoder may see. */
 export interface InspectedPicture extends ScannedPicture {
   readonly format: PictureFormat;
 }

@@ -1,18 +1,18 @@
 /**
- * Memory of decoded pictures, used for one after the other. As garbage, half a megabyte a picture, it kept the collector busy for a
- * third of what the server spends on a caption (docs/measurements/backend.md).
+ * Memory of decoded pictures, reused from one to the next. As garbage, at half a megabyte per picture, it kept the
+ * collector busy for a third of what the server spends on a caption (docs/measurements/backend.md).
  */
 
 import type { PixelFormat } from "./decode.ts";
 
 export interface PixelMemory {
-  /** @returns uint8 [3, size, size], of whatever it was */
+  /** @returns uint8 [3, size, size] with arbitrary contents */
   take(): Uint8Array;
-  /** For pixels that nobody reads any more, wherever they come from. */
+  /** Takes back pixels that nobody reads any more, wherever they come from. */
   giveBack(pixels: Uint8Array): void;
 }
 
-/** @param options.most that are kept while they are not used */
+/** @param options.most how many unused ones are kept */
 export function createPixelMemory(
   { size }: Pick<PixelFormat, "size">,
   { most }: { most: number },

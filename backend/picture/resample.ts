@@ -1,10 +1,11 @@
 /**
- * Resizes 8-bit RGB exactly as Pillow 13 does (`Image.resize`, src/libImaging/Resample.c and Geometry.c), bit for bit,
- * because a model sees what its processor saw in training. No decoding, no colour management.
+ * Resizes 8-bit RGB exactly as Pillow 13 does (`Image.resize`, src/libImaging/Resample.c and Geometry.c), bit for
+ * bit, because a model should see what its processor showed it in training. No decoding, no colour management.
  *
- * Two separable passes. The filter is stretched by the scale when shrinking (antialias), its weights are normalized per
- * output pixel and rounded to fixed point, and each pass rounds its result to 8 bits. The passes are WebAssembly
- * (resample.wat), for its vectors: the same in JavaScript took half of a picture's decoding.
+ * There are two separable passes. When shrinking, the filter is stretched by the scale (antialias). Its weights are
+ * normalized per output pixel and rounded to fixed point, and each pass rounds its result to 8 bits. The passes are
+ * in WebAssembly (resample.wat) for its vector instructions: in JavaScript they took half of a picture's decoding
+ * time.
  */
 
 import { readFileSync } from "node:fs";
@@ -18,13 +19,13 @@ export interface RgbImage {
   readonly height: number;
 }
 
-/** Bits after the point of a weight: 32 less 8 for the result and 2 for weights that sum past 1 or below 0. */
+/** Fractional bits of a weight: 32 less 8 for the result and 2 for weights that sum to more than 1 or are below 0. */
 const PRECISION_BITS = 32 - 8 - 2;
 const CHANNELS = 3;
 
 interface Filter {
   readonly weight: (distance: number) => number;
-  /** Distance past which the weight is 0, in source pixels at scale 1. */
+  /** Distance beyond which the weight is 0, in source pixels at scale 1. */
   readonly support: number;
 }
 
@@ -47,7 +48,7 @@ function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
 }
 
-/** Which source pixels make each output pixel of one axis, and with which fixed-point weights. */
+/** Which source pixels make up each output pixel along one axis, and their fixed-point weights. */
 interface Taps {
   readonly first: Int32Array; // [outSize]
   readonly count: Int32Array; // [outSize]
@@ -106,7 +107,7 @@ const { memory, horizontal, vertical } = new WebAssembly.Instance(
 };
 
 const PAGE_BYTES = 65_536;
-/** What the passes touch past an end, and the alignment of the arrays after it. */
+/** Bytes that the passes touch past an end, and the alignment of the arrays after it. */
 const SPARE_BYTES = 16;
 
 /** Copies `source` and `taps` into the passes' memory, runs `pass` there, and copies its `length` bytes out. */
@@ -158,7 +159,7 @@ function resampleVertically({ data, width, height }: RgbImage, outHeight: number
   return { data: out, width, height: outHeight };
 }
 
-/** The source position of each output pixel, by Pillow's repeated addition (its rounding included). */
+/** The source position of each output pixel, by Pillow's repeated addition, including its rounding. */
 function nearestPositions(inSize: number, outSize: number): Int32Array {
   const scale = inSize / outSize;
   const positions = new Int32Array(outSize);
@@ -187,8 +188,8 @@ function resampleNearest({ data, width, height }: RgbImage, outWidth: number, ou
 }
 
 /**
- * `image` at `width` x `height`, its aspect ratio not kept: `PIL.Image.resize((width, height), filter)`.
- * Takes about 4 multiplications per source byte and pass for bicubic; runs on the calling thread.
+ * `image` resized to `width` x `height` regardless of its aspect ratio: `PIL.Image.resize((width, height),
+ * filter)`. Takes about 4 multiplications per source byte and pass for bicubic; runs on the calling thread.
  */
 export function resample(
   image: RgbImage,
@@ -201,7 +202,7 @@ export function resample(
     from.width === width ? from : resampleHorizontally(from, width, kernel);
   const vertical = (from: RgbImage) =>
     from.height === height ? from : resampleVertically(from, height, kernel);
-  // Pillow's own order: a picture that loses far more rows than columns is shortened first. It changes the rounding.
+  // Pillow's own order, which changes the rounding: a picture that loses far more rows than columns is shortened first.
   const rowsLost = image.height - height;
   const verticalFirst = rowsLost > 0 && rowsLost > (image.width - width) * 2;
   return verticalFirst ? horizontal(vertical(image)) : vertical(horizontal(image));

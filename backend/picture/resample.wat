@@ -1,8 +1,8 @@
 ;; The two passes of resample.ts, four 32-bit sums at a time. Compiled to resample.wasm by `npm run wasm:build`.
 ;;
-;; Both passes take each output line's taps from three arrays: the index of its first source line, how many lines, and
-;; `stride` bytes of 32-bit fixed-point weights. They read up to 15 bytes past a line and write up to 15 past its end, so
-;; what they touch lies before at least 16 spare bytes.
+;; Both passes read each output line's taps from three arrays: the index of its first source line, the number of
+;; lines, and `stride` bytes of 32-bit fixed-point weights. They read up to 15 bytes past a line and write up to 15
+;; past its end, so at least 16 spare bytes must follow what they touch.
 (module
   (memory (export "memory") 1)
 
@@ -33,7 +33,7 @@
           (br_if $tap (i32.lt_u (local.get $weight) (local.get $end))))
         (local.set $sum (i32x4.shr_s (local.get $sum) (i32.const 22)))
         (local.set $sum (i16x8.narrow_i32x4_s (local.get $sum) (local.get $sum)))
-        ;; The fourth byte is written over by the next pixel.
+        ;; The next pixel overwrites the fourth byte.
         (v128.store32_lane 0 (local.get $target) (i8x16.narrow_i16x8_u (local.get $sum) (local.get $sum)))
         (local.set $target (i32.add (local.get $target) (i32.const 3)))
         (local.set $x (i32.add (local.get $x) (i32.const 1)))

@@ -1,15 +1,19 @@
 /**
- * A file without a name in memory, through which a process and its child pass bytes. Messages go through a pipe in pieces, which are put
- * together and left as garbage; memory that both see is copied once, in less time than another thread is woken.
+ * A nameless file in memory, through which a process and its child pass bytes. A message goes through a pipe in
+ * pieces, which are then joined and left as garbage. Shared memory is copied once, in less time than it takes to
+ * wake another thread.
  */
 
 import { randomUUID } from "node:crypto";
 import { openSync, readSync, unlinkSync, writeSync } from "node:fs";
 
-/** Linux' memory as a folder, also where nothing else may be written to. No disk: pictures lie on none. */
+/**
+ * Linux' memory as a folder, which is writable even if nothing else is. It is not on a disk, so no picture is
+ * written to one.
+ */
 const FOLDER = "/dev/shm";
 
-/** @returns its descriptor, the caller's to close; nothing where there is no such memory: then messages have to do */
+/** @returns its descriptor, which the caller must close; undefined if there is no such memory, and messages must do */
 export function openSharedFile(): number | undefined {
   const path = `${FOLDER}/captions-${randomUUID()}`;
   try {
@@ -21,7 +25,7 @@ export function openSharedFile(): number | undefined {
   }
 }
 
-/** Whether `bytes` are the file's beginning now: there may be no room for them. */
+/** Writes `bytes` at the file's beginning. Returns false if there is no room for them. */
 export function putInShared(file: number, bytes: Uint8Array): boolean {
   try {
     return writeSync(file, bytes, 0, bytes.length, 0) === bytes.length;
@@ -30,7 +34,7 @@ export function putInShared(file: number, bytes: Uint8Array): boolean {
   }
 }
 
-/** Fills `bytes` from the file's beginning, and returns them: what they were before must not be taken for a picture. */
+/** Fills `bytes` from the file's beginning and returns them. Their old contents must never be taken for a picture. */
 export function takeFromShared<Bytes extends Uint8Array>(file: number, bytes: Bytes): Bytes {
   const length = readSync(file, bytes, 0, bytes.length, 0);
   if (length !== bytes.length) {

@@ -1,4 +1,4 @@
-/** What Prometheus reads. One registry an app, so that tests do not share numbers. */
+/** Metrics for Prometheus. Each app has its own registry, so that tests do not share numbers. */
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ProblemCode } from "../../shared/problem.ts";
@@ -6,10 +6,10 @@ import type { BackendModel } from "../../shared/schema.ts";
 import type { ForwardPass } from "../captioner/batcher.ts";
 import type { CaptionerAnswer, CaptionSource } from "../captioner/captioner.ts";
 
-/** How a caption request ended: where its caption came from, the code of its failure, or its caller's leaving. */
+/** How a caption request ended: the source of its caption, the code of its failure, or "gone" if its caller left. */
 export type Outcome = CaptionSource | ProblemCode | "gone";
 
-/** 1 ms to 60 s, about three steps a decade. */
+/** 1 ms to 60 s, about three steps per decade. */
 const SECONDS_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60];
 const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 

@@ -1,10 +1,11 @@
 /**
- * Traces of caption requests, joined to the caller's trace by its `traceparent` and sent to an OpenTelemetry collector.
- * Spans are made after the fact from measured times, so nothing is on the way of a caption; a slow or dead collector
- * costs a bounded buffer and nothing else. Sampling, batches, retries, headers and further resource attributes are the
- * SDK's own `OTEL_*` variables.
+ * Traces of caption requests, joined to the caller's trace by its `traceparent` and sent to an OpenTelemetry
+ * collector. Spans are made afterwards from measured times, so they never delay a caption; a slow or dead collector
+ * costs no more than a bounded buffer. Sampling, batches, retries, headers and further resource attributes are set
+ * by the SDK's own `OTEL_*` variables.
  *
- * https://www.w3.org/TR/trace-context/ and https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+ * https://www.w3.org/TR/trace-context/ and
+ * https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
 
 import {
@@ -32,7 +33,7 @@ import type { StageTimings } from "../captioner/captioner.ts";
 import type { Logger } from "./log.ts";
 import type { Outcome } from "./metrics.ts";
 
-/** One request that was answered; times are those of `performance.now()`. */
+/** One answered request; times are by `performance.now()`. */
 export interface CaptionTrace {
   readonly traceparent: string | undefined;
   readonly requestId: string;
@@ -44,9 +45,9 @@ export interface CaptionTrace {
 }
 
 export interface Tracing {
-  /** Notes a request; it is sent with the next batch. */
+  /** Records a request, which is sent with the next batch. */
   record(trace: CaptionTrace): void;
-  /** Sends what is noted, or gives up after `CLOSE_TIMEOUT_MS`, and stops. */
+  /** Sends what was recorded, or gives up after `CLOSE_TIMEOUT_MS`, and stops. */
   close(): Promise<void>;
 }
 
@@ -56,7 +57,7 @@ const SERVICE = "alt-text-backend";
 /** A collector that does not answer must not hold up a shutdown. */
 const CLOSE_TIMEOUT_MS = 3_000;
 
-/** Sends spans to `endpoint`/v1/traces; a collector that fails is logged and never waited for. */
+/** Sends spans to `endpoint`/v1/traces. Failures of the collector are logged and never waited for. */
 export function createTracing({ endpoint, log }: { endpoint: string; log: Logger }): Tracing {
   const warn = (reason: string, ...details: unknown[]) =>
     log.warn({ reason, details }, "traces are lost: OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -90,10 +91,10 @@ export function createTracing({ endpoint, log }: { endpoint: string; log: Logger
   };
 }
 
-/** The request's span and one a stage, one after the other. */
+/** Adds the request's span and one span per stage, in order. */
 function addSpans(tracer: Tracer, parent: Context, request: CaptionTrace): void {
   const { requestId, startedAtMs, endedAtMs, status, outcome, timings } = request;
-  // Not `performance.timeOrigin`: the clock may have been set, or the machine have slept, since this process began.
+  // `performance.timeOrigin` would be wrong if the clock was set, or the machine slept, since this process began.
   const epochMs = Date.now() - performance.now();
   const root = tracer.startSpan(
     "POST /",

@@ -1,9 +1,10 @@
 /**
- * Batch sizes that a GPU sees. Its arena keeps memory for every shape it has met and cuDNN searches anew for each, so a
- * batch is filled up to the next power of two, and all of them are met before the first caller.
+ * Batch sizes that a GPU sees. Its arena keeps memory for every shape it has met, and cuDNN searches anew for each.
+ * So each batch is filled up to the next power of two, and the model runs at every such size before the first
+ * caller comes.
  */
 
-/** Powers of two below `maxBatchSize`, and itself. */
+/** Powers of two below `maxBatchSize`, and `maxBatchSize` itself. */
 export function bucketsUpTo(maxBatchSize: number): number[] {
   const buckets: number[] = [];
   for (let size = 1; size < maxBatchSize; size *= 2) buckets.push(size);
@@ -11,10 +12,9 @@ export function bucketsUpTo(maxBatchSize: number): number[] {
 }
 
 /**
- * Repeats the last row until the batch fills its bucket: a row that is there already ends no later than its original,
- * as a black picture might.
+ * Fills a bucket by repeating the last row. A copy ends no later than its original, whereas a black picture might.
  * @param pixels uint8, `batch` rows
- * @returns the rows of the smallest of `buckets` that holds them, or `pixels` where none does
+ * @returns the rows of the smallest of `buckets` that holds them, or `pixels` if none does
  */
 export function fillBucket(
   pixels: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * A GPU through CUDA. A step of decoding is some two hundred small operators, and starting them takes the CPU longer than the
- * GPU needs for them: a second forward pass beside the first, from a thread of its own, fills what is left between them.
+ * Runs a model on a GPU through CUDA. A decoding step is some two hundred small operators, and starting them takes
+ * the CPU longer than the GPU needs to run them. A second forward pass from a thread of its own fills the gaps.
  * Measured: docs/measurements/gpu.md.
  */
 
@@ -8,7 +8,10 @@ import type { Engine } from "../engine.ts";
 import { type EngineOptions, openLanes, withLanes } from "./lanes.ts";
 import { createThreadedOnnxEngine } from "./threaded.ts";
 
-/** An engine that makes two forward passes at once when there is a crowd, where the GPU has memory for them. Rejects as `createThreadedOnnxEngine`. */
+/**
+ * Creates an engine that makes two forward passes at once when there is a crowd, if the GPU has memory for them.
+ * Rejects as `createThreadedOnnxEngine` does.
+ */
 export async function createCudaEngine(options: EngineOptions): Promise<Engine> {
   const whole = await createThreadedOnnxEngine(options);
   return withLanes({

@@ -1,7 +1,7 @@
 /**
- * What ONNX Runtime needs to know of each device. Its Node binding passes only a device's number to CUDA and TensorRT
- * (`js/node/src/session_options_helper.cc`), so their other settings are ONNX Runtime's defaults, and memory is kept
- * from creeping by the shapes that it sees: see buckets.ts.
+ * The settings that ONNX Runtime needs for each device. Its Node binding passes only a device's number to CUDA and
+ * TensorRT (`js/node/src/session_options_helper.cc`), so their other settings are ONNX Runtime's defaults. What
+ * keeps their memory from creeping up is that they see only a few shapes: see buckets.ts.
  */
 
 import type { InferenceSession } from "onnxruntime-node";
@@ -14,15 +14,16 @@ export class DeviceError extends Error {
 
 export interface DeviceOptions {
   readonly device: Device;
-  /** Which of several; of CUDA and TensorRT only. */
+  /** Which of several devices; for CUDA and TensorRT only. */
   readonly deviceId: number;
-  /** Threads of what runs on the CPU. */
+  /** Threads for whatever runs on the CPU. */
   readonly threads: number;
 }
 
 /**
- * How long a thread of a forward pass waits for its next piece of work before it sleeps. Longer, and threads that wait burn
- * the cores that decode the next pictures; not at all, and each of the many small steps of decoding pays for waking them.
+ * How long a thread of a forward pass waits for its next piece of work before it sleeps. If it is longer, waiting
+ * threads burn the cores that decode the next pictures; without it, each of the many small steps of decoding pays
+ * for waking them.
  */
 const SPIN_MICROSECONDS = "100";
 
@@ -36,20 +37,20 @@ export function sessionOptions({
     executionProviders: providers(device, deviceId),
     intraOpNumThreads: threads,
     graphOptimizationLevel: "all",
-    // Memory set aside for one shape of batch, beside the arena's that serves all: on the CPU it made nothing faster.
+    // Sets memory aside for each shape of batch, in addition to the arena that serves all of them; no faster on the CPU.
     ...(device === "cpu" && { enableMemPattern: false }),
     logSeverityLevel: 3,
     extra: {
       session: {
         intra_op: { spin_duration_us: SPIN_MICROSECONDS },
-        // A device's own allocator would round every weight up to a power of two of its arena.
+        // A device's own allocator would round every weight up to a power of two in its arena.
         ...(device === "cpu" ? {} : { use_device_allocator_for_initializers: "1" }),
       },
     },
   };
 }
 
-/** Best first: what one provider cannot run falls to the next. */
+/** Best first: operators that one provider cannot run fall to the next. */
 function providers(device: Device, deviceId: number): InferenceSession.ExecutionProviderConfig[] {
   switch (device) {
     case "cpu":
@@ -74,7 +75,7 @@ const INSTALL: Readonly<Record<Exclude<Device, "cpu">, string>> = {
     "It needs a Vulkan driver and its loader (Debian: libvulkan1 and the GPU's driver); 'vulkaninfo --summary' lists what there is.",
 };
 
-/** @returns what to do about a session that could not be made on `device`, or `error` itself if that is no matter of the device */
+/** @returns what to do if no session could be made on `device`, or `error` itself if the device is not the reason */
 export function explainDeviceError(error: unknown, device: Device): unknown {
   if (device === "cpu" || !(error instanceof Error)) return error;
   const [reason] = error.message.split("\n");

@@ -12,18 +12,19 @@ import { explainDeviceError, sessionOptions } from "./device.ts";
 
 export interface OnnxEngineOptions {
   readonly bundle: Bundle;
-  /** The CPU where absent. */
+  /** The CPU by default. */
   readonly device?: Device;
-  /** Which of several GPUs; the first where absent. */
+  /** Which of several GPUs; the first by default. */
   readonly deviceId?: number;
-  /** Threads of one forward pass; as many as the machine has where absent. */
+  /** Threads of one forward pass; by default as many as the machine has. */
   readonly threads?: number;
-  /** Most rows of a call; on a GPU batches are filled up to fixed sizes below it. */
+  /** Most rows of a call; on a GPU, batches are filled up to fixed sizes, of which this is the largest. */
   readonly maxBatchSize?: number;
 }
 
 /**
- * Loads the bundle's graph. One session for the process: sessions that come and go leave memory behind.
+ * Loads the bundle's graph. Use one session for the whole process, because sessions leave memory behind when they
+ * close.
  * @throws DeviceError with what to install
  */
 export async function createOnnxEngine({

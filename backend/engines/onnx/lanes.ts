@@ -1,4 +1,4 @@
-/** Forward passes beside each other, once there is a crowd. */
+/** Runs forward passes in parallel, once there is a crowd. */
 
 import { checkRevision } from "../../bundle/revision.ts";
 import type { Engine } from "../engine.ts";
@@ -9,9 +9,9 @@ import { createThreadedOnnxEngine } from "./threaded.ts";
 export type EngineOptions = OnnxEngineOptions & Required<Pick<OnnxEngineOptions, "threads" | "maxBatchSize">>;
 
 /**
- * `whole` alone until two full batches come one after the other. Then the lanes are opened, since they take memory, and
- * small batches that come while nothing runs still go to `whole`, which may be one of the lanes.
- * @param options.openLanes where it rejects, `whole` goes on alone
+ * Uses `whole` alone until two full batches come one after the other. Then it opens the lanes, which take memory.
+ * Small batches that come while nothing runs still go to `whole`, which may be one of the lanes.
+ * @param options.openLanes if it rejects, `whole` goes on alone
  */
 export function withLanes({
   whole,
@@ -31,7 +31,7 @@ export function withLanes({
     try {
       lanes = await openLanes();
     } catch {
-      // No memory for them, say, or another bundle in the folder: `whole` goes on as it did.
+      // Perhaps there is no memory for them, or another bundle in the folder: `whole` goes on as before.
     }
   }
 
@@ -66,11 +66,11 @@ export function withLanes({
   };
 }
 
-/** Engines of a bundle that is served already, warm. @throws BundleError where its files are no longer those */
+/** Opens and warms up engines for a bundle that is already being served. @throws BundleError if its files have changed */
 export async function openLanes(count: number, options: EngineOptions): Promise<Engine[]> {
   const lanes = await Promise.all(Array.from({ length: count }, () => createThreadedOnnxEngine(options)));
   try {
-    // Another bundle may have been written there since the start: its captions would be kept as this one's.
+    // Another bundle may have been written there since the start, and its captions would be cached as this one's.
     await checkRevision(options.bundle);
     for (const lane of lanes) await warmUp(lane, lane.buckets ?? []);
     return lanes;

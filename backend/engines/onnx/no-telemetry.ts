@@ -1,6 +1,7 @@
 /**
- * Imported before ONNX Runtime, which otherwise keeps a device id in the user's home and reports its use to Microsoft. A
- * thread has only a copy of the environment, so whoever starts one that loads ONNX Runtime imports this too.
+ * Import this before ONNX Runtime, which otherwise keeps a device id in the user's home and reports its use to
+ * Microsoft. A thread has only a copy of the environment, so code that starts a thread which loads ONNX Runtime
+ * must import this too.
  * https://github.com/microsoft/onnxruntime/blob/main/docs/Privacy.md
  */
 

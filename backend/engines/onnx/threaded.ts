@@ -1,6 +1,7 @@
 /**
- * Runs the ONNX engine in a thread of its own. onnxruntime-node's `run` looks asynchronous, but computes on the thread
- * that calls it: on the server's own thread no request would be read, refused or decoded during a forward pass.
+ * Runs the ONNX engine in a thread of its own. onnxruntime-node's `run` looks asynchronous but computes on the
+ * thread that calls it. On the server's own thread, no request would be read, refused or decoded during a forward
+ * pass.
  */
 
 import "./no-telemetry.ts";
@@ -11,13 +12,13 @@ import { DeviceError } from "./device.ts";
 import type { OnnxEngineOptions } from "./engine.ts";
 import type { EngineCall, EngineReply } from "./thread-messages.ts";
 
-/** What threads of this process load or compute now. */
+/** What the threads of this process are loading or computing now. */
 const underWay = new Set<Promise<EngineReply>>();
 let isEnding = false;
 
 /**
- * Resolves once no thread loads or computes, and none begins again. For a process that exits before it has closed its
- * engines: ONNX Runtime would come back to a thread whose JavaScript is gone, and abort the process.
+ * Resolves once no thread loads or computes; from then on none starts again. For a process that exits before it has
+ * closed its engines: ONNX Runtime would return to a thread whose JavaScript is gone, and abort the process.
  */
 export async function restThreads(): Promise<void> {
   isEnding = true;
@@ -31,7 +32,7 @@ export async function createThreadedOnnxEngine(options: OnnxEngineOptions): Prom
   let loaded = false;
   worker.on("message", (reply: EngineReply) => pending.resolve(reply));
   worker.on("error", (error) => {
-    // What a forward pass throws comes as a reply. A thread that is gone makes the process useless: end it, loudly.
+    // Errors of a forward pass come as replies. If the thread itself is gone, the process is useless, so it ends loudly.
     if (loaded) throw error;
     pending.reject(error);
   });

@@ -1,4 +1,4 @@
-/** Checks, before anything is captioned, that a server holds this bundle's models. */
+/** Checks that a server holds this bundle's models, before anything is captioned. */
 
 import type { BundleManifest } from "../../bundle/bundle.ts";
 import { modelVersion, type ServedModel, type ServedPort, servedModels } from "../../bundle/triton-models.ts";
@@ -19,7 +19,7 @@ export async function checkModels(
   const { batched, unbatched } = servedModels(model, manifest);
   const { revision } = manifest;
   for (const served of [batched, unbatched]) {
-    // Before readiness: another picture size says more than another revision.
+    // Checked before readiness, because a different picture size says more than a different revision.
     const metadata = await client.modelMetadata(served.name, undefined, options);
     checkPorts(client.endpoint, served, metadata);
     const version = modelVersion(revision);

@@ -1,17 +1,17 @@
 /**
- * Chooses a server for every call: the one with the fewest calls outstanding, in turn where several have as few. One that
- * is gone is left alone for a while, and its call goes to another once. No gRPC.
+ * Chooses a server for every call: the one with the fewest outstanding calls, in turn if several have equally few.
+ * A server that is gone is left alone for a while, and its call goes to another server once. No gRPC.
  */
 
 import { TritonError, type TritonFailure } from "./triton-error.ts";
 
-/** A server that failed is left alone for this long; twice as long each further time. */
+/** How long a server that failed is left alone at first; the time doubles with each further failure. */
 const FIRST_BACK_OFF_MS = 500;
 const LAST_BACK_OFF_MS = 15_000;
 
-/** What says that this server, not this request, is at fault. */
+/** Failures that say this server, not the request, is at fault. */
 const LEAVES_ALONE: readonly TritonFailure[] = ["unreachable", "not-loaded", "timeout"];
-/** Of those, what leaves time to ask another server. */
+/** Those of them that leave time to ask another server. */
 const GOES_ON: readonly TritonFailure[] = ["unreachable", "not-loaded"];
 
 interface Endpoint<Client> {
@@ -19,14 +19,14 @@ interface Endpoint<Client> {
   outstanding: number;
   /** Failures since the last answer. */
   failures: number;
-  /** Left alone until then; on `now`'s clock. */
+  /** Left alone until this time, on `now`'s clock. */
   backOffUntil: number;
 }
 
 export interface Endpoints<Client> {
   /**
-   * Runs `call` on one server, on a second if the first is gone, and rejects with what the last one threw. When all are
-   * left alone, the one whose turn comes first is asked.
+   * Runs `call` on one server, or on a second one if the first is gone. Rejects with what the last one threw. If
+   * all servers are left alone, the next in turn is asked.
    */
   run<Answer>(call: (client: Client) => Promise<Answer>): Promise<Answer>;
 }
@@ -41,7 +41,7 @@ export function createEndpoints<Client>(
   });
   let turn = 0;
 
-  /** The best endpoint but `tried`; undefined where there is no other. */
+  /** The best endpoint other than `tried`; undefined if there is no other. */
   function choose(tried?: Endpoint<Client>): Endpoint<Client> | undefined {
     const at = now();
     turn = (turn + 1) % endpoints.length;
@@ -63,7 +63,7 @@ export function createEndpoints<Client>(
       endpoint.backOffUntil = 0;
       return answer;
     } catch (error) {
-      // Calls that fail together are one failure.
+      // Calls that fail at the same time count as one failure.
       if (failedWith(error, LEAVES_ALONE) && endpoint.backOffUntil <= now()) {
         endpoint.backOffUntil =
           now() + Math.min(LAST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** endpoint.failures);

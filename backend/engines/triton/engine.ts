@@ -22,24 +22,24 @@ import { TritonError } from "./triton-error.ts";
 
 export interface TritonEngineOptions {
   readonly bundle: Bundle;
-  /** HOST:PORT of each server's gRPC; without TLS, so inside a private network. */
+  /** HOST:PORT of each server's gRPC. It has no TLS, so use it only inside a private network. */
   readonly endpoints: readonly [string, ...string[]];
   /** The name that the model repository was written with. */
   readonly model: string;
-  /** Longest that a call may take, a second server included. */
+  /** Longest time a call may take, including a second server. */
   readonly timeoutMs: number;
-  /** Calls at once over all endpoints; two for each where absent. */
+  /** Most calls at once over all endpoints; by default two for each. */
   readonly concurrency?: number;
 }
 
-/** One runs while the next is on its way. */
+/** One runs while the next is being sent. */
 const CALLS_PER_ENDPOINT = 2;
-/** A probe of Kubernetes waits for a second. */
+/** Shorter than a Kubernetes probe, which waits for a second. */
 const REACHABLE_TIMEOUT_MS = 500;
 
 /**
- * Checks every server before it returns. Servers that cannot be reached are forgiven while one can: every call names the
- * bundle's revision, so one that comes later with another answers nothing.
+ * Creates the engine after checking every server. Unreachable servers are tolerated if at least one can be reached:
+ * every call names the bundle's revision, so a server that comes later with another revision cannot answer.
  * @throws TritonError with what to do
  */
 export async function createTritonEngine({
@@ -87,7 +87,7 @@ export async function createTritonEngine({
         const decoded = decodedBatch(client.endpoint, response, { ...request, batch, picture_head });
         return toSequences(decoded, batch, tokens.eos).map(({ tokenIds, logProbabilities, ...row }) => ({
           ...row,
-          // A row of somebody else's request in the same forward pass may have asked for more.
+          // Another request's row in the same forward pass may have asked for more tokens.
           tokenIds: tokenIds.slice(0, options.maxNewTokens),
           logProbabilities: logProbabilities.slice(0, options.maxNewTokens),
         }));
@@ -104,7 +104,7 @@ export async function createTritonEngine({
   };
 }
 
-/** Rejects with what is wrong with a server that answers, or with the first failure when none does. */
+/** Rejects if any server that answers is wrong, or with the first failure if none answers. */
 async function checkAll(
   clients: readonly KserveClient[],
   check: (client: KserveClient) => Promise<void>,
@@ -121,7 +121,7 @@ function isAbsent(error: unknown): boolean {
   return error instanceof TritonError && (error.failure === "unreachable" || error.failure === "timeout");
 }
 
-/** Whether Triton may add rows of other requests: greedy decoding, where only the lengths can differ. */
+/** Whether Triton may add rows of other requests: only for greedy decoding, where nothing but the lengths can differ. */
 function mayShare(batch: number, { numBeams, promptIds }: DecodingOptions): boolean {
   return numBeams === 1 && promptIds.length === 0 && batch <= MAX_BATCHED_ROWS;
 }
@@ -138,13 +138,13 @@ function decodingInputs({ maxNewTokens, numBeams, promptIds }: DecodingOptions):
   ];
 }
 
-/** Little-endian, as the protocol wants it and every machine is that we run on. */
+/** Little-endian, as the protocol demands and as every machine that we run on is. */
 function int64(name: string, values: readonly number[], shape: readonly number[]): RawTensor {
   const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
   return { name, datatype: "INT64", shape, bytes };
 }
 
-/** The answer's tensors. @throws TritonError `bad-answer` when it is not an answer to what was asked */
+/** The answer's tensors. @throws TritonError `bad-answer` if it does not fit what was asked */
 function decodedBatch(
   endpoint: string,
   response: InferResponse,
@@ -171,7 +171,7 @@ function decodedBatch(
         `output '${name}' is ${found.datatype} [${found.shape.join(", ")}] in ${found.bytes.length} bytes, expected ${datatype} [${asked.batch}, steps].`,
       );
     }
-    // A copy: the bytes lie anywhere in the message, typed arrays want their alignment.
+    // Copied, because the bytes may lie anywhere in the message and typed arrays need alignment.
     return Uint8Array.from(found.bytes).buffer;
   }
   const tokenIds = new BigInt64Array(output(PORTS.tokenIds, "INT64", 8));

@@ -1,19 +1,22 @@
-/** One inference server over gRPC: health, metadata and inference, each answer checked. No choice of server, no retries. */
+/**
+ * One inference server over gRPC: health, metadata and inference, with each answer checked. Chooses no server,
+ * retries nothing.
+ */
 
 import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import * as z from "zod";
 import { KSERVE_SERVICE, type KserveMethod } from "./kserve-service.ts";
 import { TritonError } from "./triton-error.ts";
 
-/** Room for 256 pictures of 512 x 512 pixels, and for no answer of ours to be refused. */
+/** Large enough for 256 pictures of 512 x 512 pixels and for any of our answers. */
 const MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 /**
- * A connection that died without a word is found within 15 s while a call waits. Not sooner: by default Triton hangs up
- * on a client that pings more than twice without getting data, and a call may take 30 s.
+ * A connection that died silently is noticed within 15 s while a call waits. It cannot be sooner: by default Triton
+ * hangs up on a client that pings more than twice without getting data, and a call may take 30 s.
  */
 const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
-/** A server that is back is found again within this. */
+/** A server that has come back is found again within this time. */
 const FIRST_RECONNECT_MS = 200;
 const LAST_RECONNECT_MS = 5_000;
 
@@ -70,13 +73,13 @@ const InferResponse = z
   }));
 export type InferResponse = z.infer<typeof InferResponse>;
 
-/** Every call rejects with TritonError, or with the signal's reason once that has aborted. */
+/** Every call rejects with TritonError, or with the signal's reason once the signal has aborted. */
 export interface KserveClient {
   readonly endpoint: string;
   serverReady(options: CallOptions): Promise<boolean>;
-  /** False also where the server does not know the model. */
+  /** Also false if the server does not know the model. */
   modelReady(model: string, version: string, options: CallOptions): Promise<boolean>;
-  /** Of the newest version, where none is named. */
+  /** The newest version if none is named. */
   modelMetadata(model: string, version: string | undefined, options: CallOptions): Promise<ModelMetadata>;
   infer(request: InferRequest, options: CallOptions): Promise<InferResponse>;
   close(): void;
@@ -91,9 +94,9 @@ export function createKserveClient(endpoint: string): KserveClient {
     "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
     "grpc.initial_reconnect_backoff_ms": FIRST_RECONNECT_MS,
     "grpc.max_reconnect_backoff_ms": LAST_RECONNECT_MS,
-    // Else pictures of a private network would go, unencrypted, to whatever `http_proxy` names for the web.
+    // Otherwise pictures of a private network would go, unencrypted, to the proxy that `http_proxy` names for the web.
     "grpc.enable_http_proxy": 0,
-    // Its own connection, gone when it is closed.
+    // A connection of its own, which is gone once it is closed.
     "grpc.use_local_subchannel_pool": 1,
   });
 
@@ -160,9 +163,9 @@ export function createKserveClient(endpoint: string): KserveClient {
   };
 }
 
-/** What Triton says, under UNAVAILABLE, of requests that its scheduler drops. */
+/** What Triton says, with UNAVAILABLE, about requests that its scheduler drops. */
 const QUEUE_REFUSALS = /exceeds maximum queue size|timeout expired/i;
-/** The same, of a revision that was unloaded or is about to be. */
+/** What it says about a revision that was unloaded or is about to be. */
 const NOT_LOADED = /not at ready state/i;
 
 function toTritonError(endpoint: string, error: ServiceError): TritonError {
@@ -176,7 +179,7 @@ function toTritonError(endpoint: string, error: ServiceError): TritonError {
       if (QUEUE_REFUSALS.test(details)) return failed("overloaded", `too much to do (${details}).`);
       if (NOT_LOADED.test(details)) return notLoaded();
       return failed("unreachable", `not reachable, is it running? (${details})`);
-    // The server gave the call up, as one does that stops.
+    // The server gave up the call, as it does when it stops.
     case status.CANCELLED:
       return failed("unreachable", `the call was cut off (${details}).`);
     case status.NOT_FOUND:

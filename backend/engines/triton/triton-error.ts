@@ -1,21 +1,21 @@
-/** Everything that a Triton server can do to the engine, with what to do about it. */
+/** Every way in which a Triton server can fail the engine. */
 
 export type TritonFailure =
-  /** No connection, or it broke. */
+  /** There is no connection, or it broke. */
   | "unreachable"
-  /** The server is there; the model, or this revision of it, is not. */
+  /** The server is there, but not the model or this revision of it. */
   | "not-loaded"
-  /** The model's ports are not those of the bundle. */
+  /** The model's ports are not the bundle's. */
   | "mismatch"
-  /** The server's queue is full, or a request waited in it for too long. */
+  /** The server's queue is full, or a request waited in it too long. */
   | "overloaded"
-  /** No answer before the deadline. */
+  /** No answer came before the deadline. */
   | "timeout"
   /** The server says that the request is wrong. */
   | "refused"
   /** The model failed on the server. */
   | "failed"
-  /** What came is not an answer to what was asked. */
+  /** The answer does not fit what was asked. */
   | "bad-answer";
 
 /** A call to a Triton server failed. The message names the endpoint. */

@@ -1,4 +1,4 @@
-/** Walks a GIF's blocks (GIF89a) and keeps the first frame: no comments, no applications' blocks, no later frames. */
+/** Walks a GIF's blocks (GIF89a) and keeps the first frame without comments, application blocks and later frames. */
 
 import { type Result, success } from "../../../shared/result.ts";
 import { concatenate, KeptPieces, type ScannedPicture, unreadable, viewOf } from "./scanned-picture.ts";
@@ -9,9 +9,9 @@ const EXTENSION = 0x21;
 const GRAPHIC_CONTROL = 0xf9;
 const FRAME = 0x2c;
 const TRAILER = 0x3b;
-/** What may stand behind a frame. A file that was made at its full length before it broke off has zeros there. */
+/** What may follow a frame. A file that was allocated at its full length but broke off has zeros there. */
 const FOLLOWERS: readonly (number | undefined)[] = [EXTENSION, FRAME, TRAILER];
-/** A block of its length and as many bytes. */
+/** A block of data that means nothing: its length, then as many bytes. */
 const MEANINGLESS_BLOCK = new Uint8Array(256).fill(0x5a).fill(255, 0, 1);
 const BYTES_A_PIXEL = 5.5;
 /** A later frame of one pixel that names a transparent colour. */
@@ -36,9 +36,10 @@ export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     } else if (bytes[at] === FRAME) {
       if (at + FRAME_HEADER_BYTES > bytes.length) return unreadable("GIF");
       const data = at + FRAME_HEADER_BYTES + paletteBytes(bytes[at + 9] as number);
-      // A byte of the code size stands before the blocks.
+      // One byte, the code size, comes before the blocks.
       const end = endOfBlocks(bytes, data + 1);
-      // Of one that ends early the decoder leaves the rest as it was, so that is told from its pixels.
+      // If a frame ends early, the decoder leaves its remaining pixels as they were, so the pixels tell whether any
+      // are missing.
       const isFollowed = end !== undefined && FOLLOWERS.includes(bytes[end]);
       kept.keep(at, end === undefined ? bytes.length : end - 1);
       const [left, top] = [view.getUint16(at + 1, true), view.getUint16(at + 3, true)];
@@ -47,7 +48,8 @@ export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
       const width = Math.max(view.getUint16(6, true), left + frameWidth);
       const height = Math.max(view.getUint16(8, true), top + frameHeight);
       const begin = kept.join();
-      // Where it leaves some of the screen bare, the decoder says so only of a file with transparency, and else has black.
+      // If the frame leaves part of the screen bare, the decoder makes that part transparent only in a file with
+      // transparency, and black in any other.
       const isBare = frameWidth < width || frameHeight < height;
       const rest = Uint8Array.of(0, ...(isBare ? TRANSPARENT_FRAME : []), TRAILER);
       return success({
@@ -64,12 +66,12 @@ export function scanGif(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
   return unreadable("GIF");
 }
 
-/** Of a screen's or a frame's palette, by the byte of flags that announces it. */
+/** Bytes of a screen's or frame's palette, by the flags that announce it. */
 function paletteBytes(flags: number): number {
   return (flags & 0x80) === 0 ? 0 : 3 << ((flags & 0x07) + 1);
 }
 
-/** Past the empty block that ends the blocks at `at`; undefined where the file ends first. */
+/** The offset after the empty block that ends the blocks at `at`; undefined if the file ends first. */
 function endOfBlocks(bytes: Uint8Array, at: number): number | undefined {
   for (let length = bytes[at]; length !== undefined; length = bytes[at]) {
     at += 1 + length;

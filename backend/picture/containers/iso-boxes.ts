@@ -1,8 +1,11 @@
-/** How boxes lie in a file of ISO media, ISO/IEC 14496-12 section 4.2. Knows no type of box. */
+/** How boxes lie in an ISO media file, by ISO/IEC 14496-12 section 4.2. Knows no type of box. */
 
 import { fourCharacters, viewOf } from "./scanned-picture.ts";
 
-/** A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails, metadata. */
+/**
+ * Most rows of a table. A picture in tiles has some hundreds: its tiles, those of its transparency, thumbnails,
+ * metadata.
+ */
 export const MAX_TABLE_ROWS = 1_000;
 
 export interface Box {
@@ -13,8 +16,8 @@ export interface Box {
 }
 
 /**
- * The boxes that lie side by side from `at` to `end`; undefined where one says more than there is. A file may be
- * followed by anything, which decoders pass over.
+ * The boxes that lie side by side from `at` to `end`; undefined if one claims to be longer than the data. A file
+ * may end with other data, which decoders ignore; `mayEndAnyhow` allows that.
  */
 export function boxesOf(
   bytes: Uint8Array,
@@ -43,7 +46,7 @@ export function boxesOf(
       end: at + length,
     });
     at += length;
-    // Enough to be refused by; a hostile file has millions.
+    // Enough to refuse the file; a hostile one has millions.
     if (boxes.length > 2 * MAX_TABLE_ROWS) break;
   }
   return boxes;

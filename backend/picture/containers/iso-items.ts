@@ -1,4 +1,7 @@
-/** The tables of an AVIF that say which properties its items have, and what they are to each other (ISO/IEC 23008-12). */
+/**
+ * Reads the tables of an AVIF that give the properties of its items and the relations between them (ISO/IEC
+ * 23008-12).
+ */
 
 import { type Box, MAX_TABLE_ROWS } from "./iso-boxes.ts";
 import { viewOf } from "./scanned-picture.ts";
@@ -6,16 +9,16 @@ import { viewOf } from "./scanned-picture.ts";
 /** Properties that turn, mirror or crop. */
 export const TURNS: ReadonlySet<string> = new Set(["irot", "imir", "clap"]);
 
-/** That an item has a property. */
+/** Says that an item has a property. */
 export interface Association {
-  /** Its number, from 1; 0 is none. */
+  /** The property's number, from 1; 0 means none. */
   readonly property: number;
   /** Where the file says so, and in how many bytes. */
   readonly at: number;
   readonly length: 1 | 2;
 }
 
-/** What an `ipma` box says, by item: section 9.3. @throws RangeError where the box ends early */
+/** What an `ipma` box says about each item, section 9.3. @throws RangeError if the box ends early */
 export function readAssociations(
   bytes: Uint8Array,
   { start, end }: Box,
@@ -33,7 +36,7 @@ export function readAssociations(
     at = first + count * length;
     const associated = Array.from({ length: count }, (_, i): Association => {
       const there = first + i * length;
-      // The first bit says whether a reader must know the property.
+      // The first bit says whether a reader must understand the property.
       const property = length === 2 ? view.getUint16(there) & 0x7fff : view.getUint8(there) & 0x7f;
       return { property, at: start + there, length };
     });
@@ -42,7 +45,7 @@ export function readAssociations(
   return associations;
 }
 
-/** What an item is to others: `dimg` is made of them, `auxl` belongs to them. */
+/** How an item relates to others: `dimg` is made of them, `auxl` belongs to them. */
 export interface Reference {
   readonly type: string;
   readonly from: number;
@@ -51,7 +54,7 @@ export interface Reference {
 
 const READ_REFERENCES: ReadonlySet<string> = new Set(["dimg", "auxl"]);
 
-/** Of an `iref` box and what is in it, ISO/IEC 14496-12 section 8.11.12. @throws RangeError where a box ends early */
+/** The references in an `iref` box, ISO/IEC 14496-12 section 8.11.12. @throws RangeError if a box ends early */
 export function readReferences(
   bytes: Uint8Array,
   iref: Box,
@@ -74,9 +77,9 @@ export function readReferences(
 }
 
 export interface ItemTables {
-  /** Of each item that has properties. */
+  /** For each item that has properties. */
   readonly associations: ReadonlyMap<number, readonly Association[]>;
-  /** What is in `ipco`. */
+  /** The boxes in `ipco`. */
   readonly properties: readonly Box[];
   readonly references: readonly Reference[];
 }

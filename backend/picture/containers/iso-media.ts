@@ -1,7 +1,7 @@
 /**
- * Walks the boxes of an AVIF (ISO/IEC 14496-12, 23008-12): how large its picture is, and whether its tables are of a
- * size that a picture has. Sequences and metadata are hidden from the decoder by their type, as offsets into the file
- * must stay what they are.
+ * Walks the boxes of an AVIF (ISO/IEC 14496-12, 23008-12) to find the size of its picture and whether its tables
+ * are no larger than a picture needs. Sequences and metadata are hidden from the decoder by changing their types,
+ * because offsets into the file must stay valid.
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
@@ -20,14 +20,17 @@ import {
   withinBounds,
 } from "./scanned-picture.ts";
 
-/** How often a file's bytes may be named as data: extents may overlap, and each is copied. */
+/** How many times a file's bytes may be named as data. Extents may overlap, and each is copied. */
 const MAX_NAMED_BYTES_RATIO = 4;
 
 const BYTES_A_PIXEL = 19;
 
-/** Boxes beside the picture: a sequence's tables and fragments. A decoder skips what is free. */
+/**
+ * Boxes that do not belong to the picture: a sequence's tables and fragments. They are renamed to `free`, which
+ * decoders skip.
+ */
 const HIDDEN_BOXES: ReadonlySet<string> = new Set(["moov", "moof", "mfra", "sidx"]);
-/** Items beside the picture, and pictures derived from others, which AVIF files do not hold, by stacking them. */
+/** Items that do not belong to the picture, and pictures made by stacking others, which AVIF files do not contain. */
 const HIDDEN_ITEMS: ReadonlySet<string> = new Set(["mime", "uri ", "Exif", "iovl", "iden"]);
 const SEQUENCE_BRANDS: ReadonlySet<string> = new Set(["avis", "msf1"]);
 const STILL_BRAND = Uint8Array.from("avif", (letter) => letter.charCodeAt(0));
@@ -37,7 +40,7 @@ const FREE = Uint8Array.from("free", (letter) => letter.charCodeAt(0));
 export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const top = boxesOf(bytes, 0, bytes.length, { mayEndAnyhow: true });
   const meta = top?.find(({ type }) => type === "meta");
-  // A version and flags stand before what the box holds.
+  // A version and flags come before the contents of the box.
   const inMeta = meta && boxesOf(bytes, meta.start + 4, meta.end);
   if (top !== undefined && meta === undefined && top.some(({ type }) => type === "moov")) {
     return failure(
@@ -119,7 +122,7 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   });
 }
 
-/** The largest picture that a property names: the picture itself, of which the others are tiles or thumbnails. */
+/** The largest picture size in a property: the size of the picture itself, because the others are tiles or thumbnails. */
 function largestSize(
   bytes: Uint8Array,
   properties: readonly Box[],
@@ -132,12 +135,18 @@ function largestSize(
   return sizes.sort((a, b) => b.width * b.height - a.width * a.height)[0];
 }
 
-/** As an `av1C` box says of what is coded: AV1 Codec ISO Media File Format Binding, section 2.3.3. Transparency always is. */
+/**
+ * What an `av1C` box says about its item, by section 2.3.3 of the AV1 Codec ISO Media File Format Binding.
+ * Transparency is always monochrome.
+ */
 function isMonochrome(bytes: Uint8Array, start: number): boolean {
   return ((bytes[start + 2] ?? 0) & 0x10) !== 0;
 }
 
-/** Colours by their numbers, whose last byte begins with whether they use the whole range: ISO/IEC 14496-12, section 12.1.5. */
+/**
+ * Colours given by numbers (`nclx`): the first bit of the last byte says whether they use the full range. ISO/IEC
+ * 14496-12, section 12.1.5.
+ */
 function isLimitedRange(bytes: Uint8Array, { type, start }: Box): boolean {
   return (
     type === "colr" && fourCharacters(bytes, start) === "nclx" && ((bytes[start + 10] ?? 0x80) & 0x80) === 0
@@ -148,7 +157,7 @@ function isProfile(bytes: Uint8Array, { type, start }: Box): boolean {
   return type === "colr" && fourCharacters(bytes, start) !== "nclx";
 }
 
-/** Where an `infe` box, version 2 or 3, names its item's type, if that type is hidden. */
+/** Where an `infe` box, version 2 or 3, names its item's type, if that type is to be hidden. */
 function hiddenItem(bytes: Uint8Array, { type, start }: Box): number[] {
   const version = bytes[start];
   if (type !== "infe" || version === undefined || version < 2) return [];
@@ -157,8 +166,8 @@ function hiddenItem(bytes: Uint8Array, { type, start }: Box): number[] {
 }
 
 /**
- * The sum of all extents of an `iloc` box in a file of so many bytes, section 8.11.3.
- * @throws RangeError where the box ends before its rows
+ * The sum of all extents of an `iloc` box, section 8.11.3, in a file of `fileBytes` bytes.
+ * @throws RangeError if the box ends before its rows
  */
 function sumExtents(view: DataView, fileBytes: number): number | "too many" | "more than there is" {
   const version = view.getUint8(0);
@@ -189,7 +198,7 @@ function sumExtents(view: DataView, fileBytes: number): number | "too many" | "m
   return sum;
 }
 
-/** `bytes` with each of these types called free. */
+/** `bytes` with the types at these offsets replaced by `free`. */
 function renamed(bytes: Uint8Array<ArrayBuffer>, typesAt: readonly number[]): Uint8Array<ArrayBuffer> {
   if (typesAt.length === 0) return bytes;
   const copy = bytes.slice();
@@ -197,7 +206,7 @@ function renamed(bytes: Uint8Array<ArrayBuffer>, typesAt: readonly number[]): Ui
   return copy;
 }
 
-/** `bytes` with no property where these are. */
+/** `bytes` without these associations of properties. */
 function withoutTurns(
   bytes: Uint8Array<ArrayBuffer>,
   turns: readonly Association[],
@@ -208,11 +217,11 @@ function withoutTurns(
   return copy;
 }
 
-/** A sequence, and an AVIF of a more general brand, under the name that its still picture has by itself. */
+/** Names a sequence, or an AVIF of a more general brand, by the brand of a still picture. */
 function asStillPicture(bytes: Uint8Array<ArrayBuffer>, top: readonly Box[]): Uint8Array<ArrayBuffer> {
   const [first] = top;
   if (first?.type !== "ftyp" || first.end - first.start < 8) return bytes;
-  // The major brand, its version, then those that it is compatible with.
+  // The major brand, its version, then the compatible brands.
   const brands = [first.start];
   for (let at = first.start + 8; at + 4 <= first.end; at += 4) {
     if (SEQUENCE_BRANDS.has(fourCharacters(bytes, at))) brands.push(at);

@@ -1,6 +1,6 @@
 /**
- * Finds where the tiles of a picture are turned (ISO/IEC 23008-12): avifenc 0.11 says of each what it says of the whole.
- * Readers of AVIF pass over it, and libheif turns them one by one. Decodes nothing.
+ * Finds tiles that are turned on their own (ISO/IEC 23008-12): avifenc 0.11 gives each tile the turn of the whole
+ * picture. AVIF readers ignore that, but libheif turns each tile. Decodes nothing.
  */
 
 import type { Box } from "./iso-boxes.ts";
@@ -8,10 +8,10 @@ import { type Association, type ItemTables, TURNS } from "./iso-items.ts";
 import { fourCharacters, viewOf } from "./scanned-picture.ts";
 
 /**
- * That tiles are turned, mirrored or cropped.
+ * The associations by which tiles are turned, mirrored or cropped.
  *
- * @param entries what is in `iinf`
- * @throws RangeError where an entry ends early
+ * @param entries the boxes in `iinf`
+ * @throws RangeError if an entry ends early
  */
 export function turnsOfTiles(
   bytes: Uint8Array,
@@ -27,7 +27,7 @@ export function turnsOfTiles(
     .filter(({ property }) => TURNS.has(properties[property - 1]?.type ?? ""));
 }
 
-/** The number of the item that an `infe` box, version 2 or 3, calls a grid. @throws RangeError where the box ends early */
+/** The number of an item that an `infe` box, version 2 or 3, calls a grid. @throws RangeError if the box ends early */
 function gridOf(bytes: Uint8Array, { type, start, end }: Box): number[] {
   const view = viewOf(bytes.subarray(start, end));
   if (type !== "infe" || view.getUint8(0) < 2) return [];

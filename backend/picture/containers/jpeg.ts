@@ -1,7 +1,7 @@
 /**
- * Walks a JPEG's markers (ITU-T T.81, annex B): keeps what decoding needs, counts its scans, ends it at its end marker.
- * A decoder holds a progressive picture's coefficients and goes over all of them again for every scan, and libjpeg
- * appends each comment by walking the list of those before it.
+ * Walks a JPEG's markers (ITU-T T.81, annex B): keeps what decoding needs, counts the scans, and stops at the end
+ * marker. It limits what a hostile file can cost: a decoder holds a progressive picture's coefficients and goes
+ * over all of them for every scan, and libjpeg appends each comment by walking the list of all earlier ones.
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
@@ -17,7 +17,7 @@ import {
   viewOf,
 } from "./scanned-picture.ts";
 
-/** Encoders write ten; what draws a picture in more than this many passes is made to be slow. */
+/** Encoders write ten. A picture drawn in more passes than this is built to be slow. */
 const MAX_SCANS = 100;
 
 const BYTES_A_PIXEL = 1.5;
@@ -26,7 +26,7 @@ const COEFFICIENT_BYTES = 2;
 const START = 0xd8;
 const END = 0xd9;
 const END_MARKER = Uint8Array.of(0xff, END);
-/** A decoder that still wants data takes these for it; one that has all passes over them. */
+/** A decoder that still needs data takes these bytes for it; one that has all its data skips them. */
 const MEANINGLESS = new Uint8Array(256).fill(0x5a);
 const START_OF_SCAN = 0xda;
 const RESTART_INTERVAL = 0xdd;
@@ -41,21 +41,21 @@ interface Frame {
   readonly width: number;
   readonly height: number;
   readonly isProgressive: boolean;
-  /** Coefficients of a picture's pixel, all components together; 3 without subsampling. */
+  /** Coefficients per pixel of the picture, all components together; 3 without subsampling. */
   readonly samplesAPixel: number;
-  /** Bits a sample. */
+  /** Bits per sample. */
   readonly precision: number;
   readonly components: readonly Component[];
 }
 
 interface Component {
   readonly id: number;
-  /** Its samples a unit of the picture, beside those of the others. */
+  /** Sampling factors, relative to those of the other components. */
   readonly across: number;
   readonly down: number;
 }
 
-/** Ways of coding that no browser shows; T.81 table B.1 and T.87. */
+/** Codings that no browser shows; T.81 table B.1 and T.87. */
 const REFUSED_FRAMES: Readonly<Record<number, string>> = {
   195: "Lossless JPEG",
   197: "Hierarchical JPEG",
@@ -85,15 +85,15 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   let hasEnd = false;
   let furtherAdobe: Uint8Array | undefined;
   let interval = 0;
-  /** Of the scan that was met last. */
+  /** For the latest scan. */
   let restarts = { wanted: 0, from: bytes.length };
   const progress = createProgress();
   let at = 2;
   while (at < bytes.length) {
     const marker = nextMarker(bytes, at);
     if (marker === undefined) {
-      // It ends early; whether that is all it lacks is told from its scans here, and from its pixels once decoded. What
-      // may stand before a marker would make one of whatever is put behind it.
+      // The file ends early. Its scans here, and its pixels once decoded, tell whether more than the end marker is
+      // missing. Trailing fill bytes are dropped, because they would make a marker of whatever is appended.
       kept.keep(at, lengthWithoutFill(bytes, at));
       break;
     }
@@ -123,7 +123,7 @@ export function scanJpeg(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
     }
     if (code === RESTART_INTERVAL) interval = length >= 4 ? view.getUint16(codeAt + 3) : 0;
     if (code === START_OF_SCAN) {
-      // Of several the last before the pixels says how colours are coded.
+      // If there are several Adobe segments, the last one before the pixels says how colours are coded.
       if (scans === 0 && furtherAdobe !== undefined) kept.insert(furtherAdobe);
       if (++scans > MAX_SCANS) return tooCostly(`The JPEG has more than ${MAX_SCANS} scans.`);
       const scan = bytes.subarray(codeAt + 3, end);
@@ -155,11 +155,14 @@ function unsupported(what: string): Result<never> {
   return failure("unsupported-image", `${what} is not supported. Save it as an ordinary JPEG or as PNG.`);
 }
 
-/** Which coefficients the scans have brought to their last bit: a file that breaks off between two scans lacks some. */
+/**
+ * Tracks which coefficients the scans have completed to the last bit: a file that breaks off between two scans
+ * lacks some.
+ */
 function createProgress() {
   const done = new Map<number, Set<number>>();
   return {
-    /** Takes note of a scan's header, T.81 section B.2.3. */
+    /** Records a scan's header, T.81 section B.2.3. */
     note(data: Uint8Array): void {
       const count = data[0] ?? 0;
       const [from = 0, to = BLOCK - 1, approximation = 0] = data.subarray(1 + 2 * count);
@@ -176,14 +179,14 @@ function createProgress() {
 }
 
 /**
- * How many restart markers stand in a whole scan, T.81 sections A.2 and E.1. A decoder that misses one leaves the rest of
- * the picture grey, whatever stands there, so its pixels do not tell that a scan breaks off.
+ * How many restart markers a complete scan has, T.81 sections A.2 and E.1. A decoder that misses one leaves the
+ * rest of the picture grey, whatever data follows, so its pixels cannot show that a scan breaks off.
  */
 function restartsIn(scan: Uint8Array, { width, height, components }: Frame, interval: number): number {
   if (interval === 0) return 0;
   const widest = Math.max(...components.map(({ across }) => across));
   const tallest = Math.max(...components.map(({ down }) => down));
-  // A scan of one component goes by its blocks, one of several by what holds a block at least of each.
+  // A scan of one component counts its own blocks; a scan of several counts units that hold at least one block of each.
   const only = scan[0] === 1 ? components.find(({ id }) => id === scan[1]) : undefined;
   const units = (size: number, samples: number, most: number) =>
     only === undefined
@@ -205,14 +208,14 @@ function isRestart(code: number | undefined): boolean {
   return code !== undefined && code >= 0xd0 && code <= 0xd7;
 }
 
-/** Where `bytes` end, less the bytes that may fill the room before a marker. */
+/** The length of `bytes` without trailing fill bytes, which may precede a marker. */
 function lengthWithoutFill(bytes: Uint8Array, from: number): number {
   let end = bytes.length;
   while (end > from && bytes[end - 1] === 0xff) end--;
   return end;
 }
 
-/** The next marker at or after `at`, past compressed data, its stuffed zeros and its restart markers. */
+/** The next marker at or after `at`, past compressed data with its stuffed zeros and restart markers. */
 function nextMarker(bytes: Uint8Array, at: number): { code: number; codeAt: number } | undefined {
   for (let found = bytes.indexOf(0xff, at); found !== -1; found = bytes.indexOf(0xff, found)) {
     do found += 1;
@@ -224,12 +227,12 @@ function nextMarker(bytes: Uint8Array, at: number): { code: number; codeAt: numb
   return undefined;
 }
 
-/** Without a length behind it. */
+/** Whether no length follows the marker. */
 function isBare(code: number): boolean {
   return code === START || code === 0x01;
 }
 
-/** SOF0 to SOF15, less the tables and the extension that lie between them. */
+/** SOF0 to SOF15, without the tables and the extension among those codes. */
 function isStartOfFrame(code: number): boolean {
   return code >= 0xc0 && code <= 0xcf && code !== 0xc4 && code !== 0xc8 && code !== 0xcc;
 }
@@ -263,8 +266,8 @@ function readFrame(data: Uint8Array, code: number): Frame | undefined {
 }
 
 /**
- * Which segments stay where they are: all that is no application's and no comment, and of those the first JFIF, EXIF and
- * Adobe segment and a colour profile.
+ * Decides which segments stay: all that are neither application data nor comments, the first JFIF, EXIF and Adobe
+ * segments, and a colour profile.
  */
 function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, end: number) => boolean {
   const seen = new Set<string>();
@@ -278,7 +281,7 @@ function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, e
       case APPLICATION:
         return begins("JFIF\0") && once("JFIF");
       case APPLICATION + 1:
-        // One that holds nothing is passed over, as browsers and Pillow do.
+        // An EXIF segment without content is ignored, as browsers and Pillow do.
         return (
           begins("Exif\0") && end - start > EXIF_MARK_BYTES && end - start <= MAX_EXIF_BYTES && once("Exif")
         );
@@ -294,7 +297,7 @@ function createSegmentFilter(bytes: Uint8Array): (code: number, start: number, e
   };
 }
 
-/** What libjpeg takes for one; a shorter one says nothing. */
+/** Whether libjpeg takes the segment for an Adobe one; a shorter one says nothing. */
 function isAdobe(bytes: Uint8Array, code: number, start: number, end: number): boolean {
   return (
     code === APPLICATION + 14 && end - start >= ADOBE_BYTES && beginsWith(bytes.subarray(start, end), "Adobe")

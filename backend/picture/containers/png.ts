@@ -1,6 +1,7 @@
 /**
- * Walks a PNG's chunks (PNG, third edition, section 5) and keeps those that change its pixels. Text never reaches the
- * decoder: libpng inflates each piece of it, and fourteen of 40 MB fit into half a megabyte. No later frames of an APNG.
+ * Walks a PNG's chunks (PNG, third edition, section 5) and keeps those that change its pixels, without later frames
+ * of an APNG. Text never reaches the decoder, because libpng inflates each piece of it, and fourteen pieces of 40
+ * MB fit into half a megabyte.
  */
 
 import { crc32, inflateSync } from "node:zlib";
@@ -22,7 +23,7 @@ const SIGNATURE_BYTES = 8;
 const CHUNK_OVERHEAD_BYTES = 12;
 const HEADER_BYTES = 13;
 
-/** Beside the critical ones, which are kept as they are. */
+/** Kept in addition to the critical chunks, which stay as they are. */
 const KEPT_ONCE: ReadonlySet<string> = new Set([
   "tRNS",
   "gAMA",
@@ -39,12 +40,12 @@ const MAX_CHUNK_BYTES: Readonly<Record<string, number>> = {
   iCCP: MAX_PROFILE_BYTES,
 };
 
-/** Of a row at a time; an interlaced picture is held whole. */
+/** For one row at a time; an interlaced picture is held whole. */
 const BYTES_A_PIXEL = 2.7;
 const PALETTE = 3;
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
-/** Deflate within 32 KiB, RFC 1950 section 2.2, and behind it the check of both. */
+/** Deflate with a window of 32 KiB, RFC 1950 section 2.2, and the check of both header bytes. */
 const WHOLE_WINDOW = 0x78;
 const ZLIB_HEADER = Uint8Array.of(WHOLE_WINDOW, 0x01);
 
@@ -71,7 +72,7 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
   kept.keep(0, SIGNATURE_BYTES);
   const seen = new Set<string>();
   let isInData = false;
-  /** Of the palette, if the pixels are of one. */
+  /** Number of colours in the palette, if the pixels use one. */
   let colours = 0;
   for (let at = SIGNATURE_BYTES; at < bytes.length; ) {
     const type = fourCharacters(bytes, at + 4);
@@ -79,7 +80,7 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     const end = at + CHUNK_OVERHEAD_BYTES + length;
     if (end > bytes.length) {
       if (!isInData && type !== "IDAT") return breaksOff();
-      // It ends early; whether pixels are missing is the decoder's to judge.
+      // The file ends early; the decoder finds out whether pixels are missing.
       if (type === "IDAT") kept.keep(at, bytes.length);
       break;
     }
@@ -87,7 +88,7 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     if (type === "IDAT" && !isInData) {
       isInData = true;
       mended = withWholeWindow(bytes.subarray(at, end));
-      // A reader that works as bytes arrive has asked for the orientation before it meets one behind the pixels.
+      // A streaming decoder has already asked for the orientation before it meets an `eXIf` chunk behind the pixels.
       const exif = seen.has("eXIf") ? undefined : chunkBehind(bytes, end, "eXIf");
       if (exif !== undefined) {
         seen.add("eXIf");
@@ -104,7 +105,7 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
     } else if (isCritical(bytes, at)) {
       kept.keep(at, end);
     } else if (!isInData && KEPT_ONCE.has(type) && !seen.has(type)) {
-      // The first counts, whatever it is: of thousands of profiles each would be inflated.
+      // The first one counts, whatever it holds: of thousands of profiles, each would be inflated.
       seen.add(type);
       if (isWanted(bytes.subarray(at + 8, end - 4), type)) kept.keep(at, end);
     }
@@ -117,8 +118,9 @@ export function scanPng(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> 
 }
 
 /**
- * The pixels' first chunk as libpng reads it: some writers name a smaller window than their compression looks back into,
- * which browsers and Pillow pass over. Undefined for a chunk that names the whole one, or is damaged.
+ * Rewrites the first chunk of pixels so that libpng reads it. Some writers name a smaller window than their
+ * compression looks back into, which browsers and Pillow ignore. Undefined for a chunk that names the whole window
+ * or is damaged.
  */
 function withWholeWindow(chunk: Uint8Array): Uint8Array | undefined {
   const data = dataOf(chunk);
@@ -129,7 +131,10 @@ function withWholeWindow(chunk: Uint8Array): Uint8Array | undefined {
     : undefined;
 }
 
-/** Transparency of as many colours as there are: of more, libpng passes over all. Undefined where there is none too many. */
+/**
+ * The `tRNS` chunk without surplus entries: libpng ignores all of it if it has more than there are colours.
+ * Undefined if it has no surplus.
+ */
 function withoutSurplus(chunk: Uint8Array, colours: number): Uint8Array | undefined {
   const data = dataOf(chunk);
   return colours > 0 && data.length > colours && isIntact(chunk)
@@ -145,7 +150,7 @@ function isIntact(chunk: Uint8Array): boolean {
   return crc32(chunk.subarray(4, -4)) === viewOf(chunk).getUint32(chunk.length - 4);
 }
 
-/** The first letter's case says so. */
+/** The case of the type's first letter says so. */
 function isCritical(bytes: Uint8Array, chunk: number): boolean {
   return ((bytes[chunk + 4] as number) & 0x20) === 0;
 }
@@ -155,7 +160,7 @@ function isWanted(data: Uint8Array, type: string): boolean {
   return type !== "iCCP" || isProfileSmall(data);
 }
 
-/** Behind a name of up to 79 characters, a zero and a method lies a zlib stream. */
+/** A zlib stream follows a name of up to 79 characters, a zero and a method. */
 function isProfileSmall(data: Uint8Array): boolean {
   const nameEnd = data.indexOf(0);
   try {

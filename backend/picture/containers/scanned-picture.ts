@@ -1,54 +1,60 @@
-/** What the scanners of this folder say of a file, and the limits they share. No format is known here. */
+/** What the scanners in this folder find out about a file, and the limits they share. Knows no format. */
 
 import { failure, type Result } from "../../../shared/result.ts";
 
-/** What a container's own words say of the picture in it, before any decoder has seen it. */
+/** What the container itself says about its picture, before any decoder has seen it. */
 export interface ScannedPicture {
-  /** The file without what decoding does not need: no text, no later frames. The given bytes where nothing was left out. */
+  /**
+   * The file without text, later frames and whatever else decoding does not need; the original bytes if nothing was
+   * left out.
+   */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** As stored, not yet turned by its orientation. */
   readonly width: number;
   readonly height: number;
-  /** Most memory that its decoder will take beside the file, by measurement (`npm run -s bench -- hostile`). */
+  /** Most memory that its decoder needs in addition to the file, as measured by `npm run -s bench -- hostile`. */
   readonly decodeBytes: number;
-  /** What stands behind the colours of each pixel of a TIFF. */
+  /** What follows the colours of each pixel in a TIFF. */
   readonly extraSamples?: readonly ExtraSample[];
-  /** The picture of an AVIF is grey; its decoder makes three equal colours of it. */
+  /** The picture of an AVIF is grey; its decoder turns that into three equal colours. */
   readonly isGrey?: boolean;
-  /** The greys of an AVIF lie from 16 to 235, and its decoder leaves them there. */
+  /** The greys of an AVIF range from 16 to 235, and its decoder leaves them so. */
   readonly isLimitedGrey?: boolean;
-  /** The colours of an AVIF with transparency are multiplied by it already. */
+  /** The colours of an AVIF with transparency have already been multiplied by it. */
   readonly isPremultiplied?: boolean;
-  /** What may break off before its end, with some data of no meaning there. */
+  /** For a file that may have been cut off: the same bytes with meaningless data before the end. */
   readonly withOtherEnd?: Uint8Array<ArrayBuffer>;
 }
 
 export type ExtraSample = "alpha" | "ignored";
 
-/** Beside decoding, where what stands behind colours is taken away here: from the whole picture, before it is resized. */
+/**
+ * Additional memory per pixel if our own code removes what follows the colours: that is done on the whole picture,
+ * before it is resized.
+ */
 export const WHOLE_PIXEL_BYTES = 7.5;
 
-/** Colour profiles of printers take 2 MiB; larger ones are left out, and the picture is read as sRGB. */
+/** Largest colour profile that is kept; those of printers take 2 MiB. Without its profile, a picture is read as sRGB. */
 export const MAX_PROFILE_BYTES = 4 * 1024 * 1024;
-/** Only the orientation is read of it. A JPEG cannot hold more in one segment. */
+/** Only the orientation is read from it. A JPEG segment cannot hold more. */
 export const MAX_EXIF_BYTES = 64 * 1024;
 
-/** The file's own structure is damaged: no decoder needs to be asked. */
+/** The file's own structure is damaged, so no decoder is asked. */
 export function unreadable(format: string): Result<never> {
   return failure("unreadable-image", `The ${format} header cannot be read.`);
 }
 
-/** The file is shorter than it says: a transfer or a copy of it was not finished. */
+/** The file is shorter than it claims: a transfer or copy of it was not finished. */
 export function breaksOff(): Result<never> {
   return failure("unreadable-image", "The picture breaks off before its end.");
 }
 
-/** The file is built so that decoding it costs far more than its pixels. */
+/** The file is built so that decoding it costs far more than its pixels would. */
 export function tooCostly(what: string): Result<never> {
   return failure("too-costly", what);
 }
 
-/** Of these bytes alone: they may be a part of a larger buffer. */
+/** A view of these bytes alone, which may be part of a larger buffer. */
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -57,7 +63,7 @@ export function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** What is read; undefined where that runs past the end of its box or table. */
+/** The result of `read`; undefined if it reads past the end of its box or table. */
 export function withinBounds<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -67,13 +73,16 @@ export function withinBounds<T>(read: () => T): T | undefined {
   }
 }
 
-/** Four characters at `offset`, as chunk and box types are. */
+/** The four characters at `offset`, as in types of chunks and boxes. */
 export function fourCharacters(bytes: Uint8Array, offset: number): string {
   const at = (i: number) => bytes[offset + i] ?? 0;
   return String.fromCharCode(at(0), at(1), at(2), at(3));
 }
 
-/** Bytes of a file that stay, in order. Neighbours become one piece, so that a million small chunks cost no memory. */
+/**
+ * The pieces of a file that are kept, in order. Adjacent pieces are merged, so that a million small chunks cost no
+ * memory.
+ */
 export class KeptPieces {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #pieces: Uint8Array[] = [];
@@ -84,7 +93,7 @@ export class KeptPieces {
     this.#bytes = bytes;
   }
 
-  /** Keeps what lies from `start` to `end`. */
+  /** Keeps the bytes from `start` to `end`. */
   keep(start: number, end: number): void {
     if (start !== this.#end) {
       this.#flush();
@@ -93,14 +102,14 @@ export class KeptPieces {
     this.#end = end;
   }
 
-  /** Puts bytes from elsewhere here. */
+  /** Inserts bytes from elsewhere at this point. */
   insert(bytes: Uint8Array): void {
     this.#flush();
     this.#start = this.#end;
     this.#pieces.push(bytes);
   }
 
-  /** The kept bytes; the file itself where all of it was kept. */
+  /** The kept bytes; the file itself if all of it was kept. */
   join(): Uint8Array<ArrayBuffer> {
     if (this.#pieces.length === 0 && this.#start === 0 && this.#end === this.#bytes.length)
       return this.#bytes;

@@ -1,4 +1,4 @@
-/** How numbers and directories lie in a TIFF, section 2 of TIFF 6.0, and in a BigTIFF. Knows no tag. */
+/** How numbers and directories lie in a TIFF, by section 2 of TIFF 6.0, and in a BigTIFF. Knows no tag. */
 
 import { viewOf } from "./scanned-picture.ts";
 
@@ -7,16 +7,16 @@ const BIG = 43;
 export interface TiffLayout {
   readonly view: DataView;
   readonly isLittle: boolean;
-  /** Where the offset of the first directory is. */
+  /** Where the offset of the first directory is stored. */
   readonly firstAt: number;
-  /** Of the number of entries in front of a directory. */
+  /** Length of the number of entries, which begins a directory. */
   readonly countBytes: number;
   readonly entryBytes: number;
-  /** Of an offset, and of the values that an entry holds itself. */
+  /** Length of an offset, and of the values that an entry can hold itself. */
   readonly offsetBytes: 4 | 8;
 }
 
-/** @throws RangeError where the file is shorter than its header */
+/** @throws RangeError if the file is shorter than its header */
 export function tiffLayout(bytes: Uint8Array): TiffLayout {
   const view = viewOf(bytes);
   const isLittle = bytes[0] === 0x49;
@@ -27,7 +27,7 @@ export function tiffLayout(bytes: Uint8Array): TiffLayout {
   return { view, isLittle, ...sizes };
 }
 
-/** An unsigned number of 1, 2, 4 or 8 bytes. @throws RangeError where the file ends before it */
+/** An unsigned number of 1, 2, 4 or 8 bytes. @throws RangeError if the file ends first */
 export function readNumber({ view, isLittle }: TiffLayout, at: number, bytes: number): number {
   switch (bytes) {
     case 8:

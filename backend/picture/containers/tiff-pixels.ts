@@ -1,6 +1,6 @@
 /**
- * Judges what the pixels of a TIFF mean (TIFF 6.0, and BigTIFF), by the tags of its first directory: what libtiff would
- * give other colours, or the preview of another picture, is refused by name.
+ * Judges what the pixels of a TIFF (TIFF 6.0 or BigTIFF) mean, by the tags of its first directory. A file for which
+ * libtiff would show wrong colours, or the preview instead of the picture, is refused by name.
  */
 
 import { failure, type Result, success } from "../../../shared/result.ts";
@@ -19,7 +19,7 @@ const TAG = {
   dngVersion: 50706,
 } as const;
 
-/** Bytes of a value by its type; 0 for types that no tag of ours has. */
+/** Bytes of a value by its type; 0 for types that none of our tags has. */
 const TYPE_BYTES: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4, 16: 8 };
 
 const COMPRESSIONS: ReadonlySet<number> = new Set([1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001]);
@@ -54,14 +54,14 @@ const PHOTOMETRIC_NAMES: Readonly<Record<number, string>> = {
   32844: "LogL",
   32845: "LogLuv",
 };
-/** Colour filter array, and linear raw: what cameras write into TIFF's structure. */
+/** Colour filter array and linear raw: what cameras write into a TIFF structure. */
 const RAW_PHOTOMETRICS: ReadonlySet<number> = new Set([32803, 34892]);
 
-/** Bits a sample. */
+/** Bits per sample. */
 const WHOLE_BYTES = [8, 16];
 const SEPARATE_PLANES = 2;
 
-/** Associated and unassociated alpha; libvips makes the same of both. */
+/** Associated and unassociated alpha; libvips treats both alike. */
 const ALPHA_KINDS: readonly number[] = [1, 2];
 
 const COLOURS: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3 };
@@ -73,22 +73,22 @@ const SAMPLE_FORMAT_NAMES: Readonly<Record<number, string>> = {
   6: "complex floating point",
 };
 
-/** Of a pixel: the tag is one of 16 bits, TIFF 6.0 section 8. */
+/** Most samples per pixel: the tag has 16 bits, TIFF 6.0 section 8. */
 const MAX_SAMPLES = 65_535;
-/** Of all directories together that a file may make us read. */
+/** Most directories, taken together, that a file may make us read. */
 const MAX_DIRECTORIES = 16;
 const MAX_ENTRIES = 4096;
 const MAX_VALUES = 64;
 
 interface Directory {
   readonly values: ReadonlyMap<number, readonly number[]>;
-  /** Where the file says where the next directory is. */
+  /** Where the file stores the offset of the next directory. */
   readonly nextAt: number;
 }
 
 /**
- * What stands behind the colours of each pixel; empty where nothing does.
- * Fails with `unsupported-image` or `unreadable-image`.
+ * What follows the colours of each pixel; empty if nothing does. Fails with `unsupported-image` or
+ * `unreadable-image`.
  */
 export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[]> {
   if (bytes.length < 16) return unreadable("TIFF");
@@ -114,7 +114,7 @@ export function judgeTiffPixels(bytes: Uint8Array): Result<readonly ExtraSample[
   );
 }
 
-/** What this file is, if that is nothing we decode rightly. */
+/** What this file is, if it is something that we cannot decode correctly. */
 function refuse(layout: TiffLayout, first: Directory): string | undefined {
   const value = (tag: number, fallback: number) => first.values.get(tag)?.[0] ?? fallback;
   if (isCameraRaw(layout, first)) return "Camera raw (DNG, NEF, CR2, ARW and the like)";
@@ -134,14 +134,14 @@ function refuse(layout: TiffLayout, first: Directory): string | undefined {
   const known = samples > 1 ? WHOLE_BYTES : [1, 2, 4, ...WHOLE_BYTES];
   const odd = bits.find((count) => !known.includes(count) || count !== bits[0]);
   if (odd !== undefined) return `TIFF with ${[...new Set(bits)].join(" and ")} bits a sample`;
-  // libvips reads these as if what lies plane by plane lay pixel by pixel.
+  // libvips reads these as if planes were interleaved pixel by pixel.
   const isPlanar = value(TAG.planarConfiguration, 1) === SEPARATE_PLANES;
   return isPlanar && COLOURS[photometric] === 1 && samples > 1
     ? "TIFF in grey with transparency or other channels in planes of their own"
     : undefined;
 }
 
-/** Cameras put a small preview into the first directory and the sensor's data beside or below it. */
+/** Cameras put a small preview into the first directory, and the sensor's data beside or below it. */
 function isCameraRaw(layout: TiffLayout, first: Directory): boolean {
   let left = MAX_DIRECTORIES;
   const isRaw = (directory: Directory): boolean => {
@@ -161,13 +161,13 @@ function isCameraRaw(layout: TiffLayout, first: Directory): boolean {
   return false;
 }
 
-/** An offset; 0, which is none, where the file ends before it. */
+/** The offset at `at`, or 0, which means none, if the file ends before it. */
 function readOffset(layout: TiffLayout, at: number): number {
   const { view, offsetBytes } = layout;
   return at + offsetBytes > view.byteLength ? 0 : readNumber(layout, at, offsetBytes);
 }
 
-/** The directory at `offset`; undefined where it does not lie in the file. */
+/** The directory at `offset`; undefined if it does not lie within the file. */
 function readDirectory(layout: TiffLayout, offset: number): Directory | undefined {
   const { view, countBytes, entryBytes, offsetBytes } = layout;
   if (offset < 8 || offset + countBytes > view.byteLength) return undefined;

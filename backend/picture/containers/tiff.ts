@@ -1,7 +1,7 @@
 /**
- * Walks the first directory of a TIFF (TIFF 6.0; BigTIFF for 64-bit offsets) and cuts it off from the others: libtiff
- * reads all of a chain, and the data of every tag, though many may name the same megabytes. Only tags that change the
- * pixels stay.
+ * Walks the first directory of a TIFF (TIFF 6.0, or BigTIFF with 64-bit offsets), cuts it off from the others, and
+ * keeps only tags that change the pixels. libtiff would read the whole chain of directories and the data of every
+ * tag, although many may refer to the same megabytes.
  */
 
 import { type Result, success } from "../../../shared/result.ts";
@@ -36,7 +36,7 @@ const KEPT: ReadonlySet<number> = new Set([
   ...[259, 262, 266, 274, 280, 281, 284, 292, 293, 301, 317, 320, 332, 333, 336, 338, 339, 340, 341],
   ...[347, 512, 513, 514, 515, 519, 520, 521, 529, 530, 531, 532, 34675, 50674],
 ]);
-/** As long as the picture has strips or tiles. */
+/** As many values as the picture has strips or tiles. */
 const LONG: ReadonlySet<number> = new Set([
   TAG.stripOffsets,
   TAG.stripByteCounts,
@@ -44,24 +44,24 @@ const LONG: ReadonlySet<number> = new Set([
   TAG.tileByteCounts,
 ]);
 
-/** Bytes of a value by its type, TIFF 6.0 section 2 and BigTIFF; a type that is missing here is none. */
+/** Bytes of a value by its type, TIFF 6.0 section 2 and BigTIFF; a type that is missing here does not exist. */
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
 const SHORT = 3;
 const LONG8 = 16;
 
 /**
- * Of the orientation and of how planes lie; they begin at 1, which is what holds without the tag. Some writers put a 0
- * there, which libtiff calls an error and other readers pass over.
+ * Largest valid values of the orientation and of the planar configuration. Both start at 1, which is the default
+ * without the tag. Some writers store a 0, which libtiff calls an error and other readers ignore.
  */
 const LAST_VALUES: ReadonlyMap<number, number> = new Map([
   [274, 8],
   [284, 2],
 ]);
 
-/** Writers use some tens. libtiff compares each with all before it. */
+/** Writers use some tens of tags. libtiff compares each with all before it. */
 const MAX_TAGS = 1_000;
 const BYTES_A_SAMPLE = 0.9;
-/** A strip is decompressed whole, and copied. Tiles are held in a row across the picture. */
+/** A strip is decompressed whole and then copied. For tiles, a row of them across the picture is held. */
 const COPIES = 2;
 
 /** Fails with `unreadable-image`, `unsupported-image` or `too-costly`. */
@@ -83,7 +83,7 @@ export function scanTiff(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   }
 }
 
-/** @throws RangeError where the file ends before what it announces */
+/** @throws RangeError if the file ends before the data that it announces */
 function scanFirstDirectory(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture> {
   const layout = tiffLayout(bytes);
   const { isLittle, firstAt, countBytes, entryBytes, offsetBytes } = layout;

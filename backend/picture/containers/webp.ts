@@ -1,6 +1,6 @@
 /**
- * Walks a WebP's chunks (RFC 9649) and keeps the first frame, its profile and its EXIF data. Later frames never reach
- * the decoder: reading the header of 90,000 of them took half a minute and gigabytes.
+ * Walks a WebP's chunks (RFC 9649) and keeps the first frame, its profile and its EXIF data. Later frames never
+ * reach the decoder, because reading the headers of 90,000 of them took half a minute and gigabytes.
  */
 
 import { type Result, success } from "../../../shared/result.ts";
@@ -20,7 +20,7 @@ const CHUNK_HEADER_BYTES = 8;
 const XMP_FLAG = 0x04;
 const BYTES_A_PIXEL = 9.6;
 
-/** Most bytes of each chunk that is kept, of which the first counts. */
+/** Most bytes of each type of chunk that is kept. Only the first chunk of a type counts. */
 const KEPT_ONCE: Readonly<Record<string, number>> = {
   VP8X: 10,
   ICCP: MAX_PROFILE_BYTES,
@@ -44,7 +44,7 @@ export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   kept.keep(0, RIFF_HEADER_BYTES);
   const seen = new Set<string>();
   let size: Size | undefined;
-  // What follows the outer chunk is no part of the picture.
+  // Anything after the outer chunk does not belong to the picture.
   const fileEnd = bytes.length < RIFF_HEADER_BYTES ? 0 : Math.min(bytes.length, 8 + view.getUint32(4, true));
   for (let at = RIFF_HEADER_BYTES; at + CHUNK_HEADER_BYTES <= fileEnd; ) {
     const type = fourCharacters(bytes, at);
@@ -59,7 +59,7 @@ export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
       kept.keep(at, end);
     }
     at = end;
-    // Without the extended header the picture's data is the only chunk.
+    // Without the extended header, the picture's data is the only chunk.
     if (size !== undefined && !seen.has("VP8X")) break;
   }
   if (size === undefined || size.width === 0 || size.height === 0) return unreadable("WebP");
@@ -72,7 +72,7 @@ export function scanWebp(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPicture>
   });
 }
 
-/** The canvas of an extended file, or the size that the picture's data begins with. */
+/** The canvas size of an extended file, or the size at the start of the picture's data. */
 function readSize(data: Uint8Array, type: string): Size | undefined {
   const view = viewOf(data);
   if (type === "VP8X" && data.length >= 10) {
@@ -91,7 +91,7 @@ function readSize(data: Uint8Array, type: string): Size | undefined {
   return undefined;
 }
 
-/** The outer length and the flags, as they are after something was left out of `whole`. */
+/** Corrects the outer length and the flags after something was left out of `whole`. */
 function withTrueHeader(kept: Uint8Array<ArrayBuffer>, whole: Uint8Array): Uint8Array<ArrayBuffer> {
   if (kept === whole) return kept;
   const view = viewOf(kept);
