@@ -1,4 +1,4 @@
-/** From weights to a bundle: reads base and adapter, merges, writes the graph and what lies beside it. */
+/** Builds a bundle from weights: reads base and adapter, merges them, writes the graph and the files beside it. */
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,22 +27,22 @@ import { hasPictureHead, PICTURE_HEAD, withPictureHead } from "./weights/picture
 import { openWeightFolder, weightFolderHash } from "./weights/safetensors.ts";
 import { finiteWeights, type WeightSource } from "./weights/weights.ts";
 
-/** Captions of the training data end well before this; rows stop at their end token. */
+/** Captions in the training data are much shorter, and rows stop at their end token. */
 const DEFAULT_MAX_NEW_TOKENS = 30;
 
 export interface BuildOptions {
   readonly base: ModelFolder;
   readonly adapter?: ModelFolder;
-  /** A graph for each; the first is `model.onnx`. */
+  /** A graph is written for each; the first one is `model.onnx`. */
   readonly dtypes: readonly [Dtype, ...Dtype[]];
-  /** Edge of the pictures in pixels; the preprocessor's own where absent. */
+  /** Edge of the pictures in pixels; by default the preprocessor's own. */
   readonly imageSize?: number;
   /**
-   * What is known of when its captions need a look. Where absent, that of the bundle which this one replaces, if it is the
-   * same model in whatever precisions; another has to be calibrated first.
+   * When captions need a review. By default it is taken from the bundle that this one replaces, if that holds the same
+   * model in whatever precisions; any other model must be calibrated first.
    */
   readonly review?: BundleManifest["review"];
-  /** Folder of the bundle; one that is there already is replaced, anything else is refused. */
+  /** Folder of the bundle. An existing bundle is replaced; anything else there is refused. */
   readonly out: string;
   readonly onProgress?: WriteProgress;
 }
@@ -55,7 +55,7 @@ export async function buildBundle(options: BuildOptions): Promise<BundleManifest
   return replaceBundleFolder(options.out, (partial) => writeBundle(options, partial));
 }
 
-/** What the graphs of a bundle have in common. */
+/** What all graphs of a bundle have in common. */
 type Described = Omit<BundleManifest, keyof Variant | "variants" | "review">;
 
 async function writeBundle(
@@ -71,7 +71,7 @@ async function writeBundle(
   const described: Described = {
     format: 2,
     graph_version: GRAPH_VERSION,
-    // A merged model is known by its adapter.
+    // A merged model is known by its adapter's name.
     id: (adapter ?? base).id,
     architecture: "blip",
     image: {
@@ -113,7 +113,10 @@ async function writeBundle(
   return manifest;
 }
 
-/** The review threshold of the bundle in `folder`, if it holds the same weights and prepares pictures alike. */
+/**
+ * The review threshold of the bundle in `folder`, if that holds the same weights and prepares pictures in the same
+ * way.
+ */
 async function reviewOfSame(folder: string, described: Described): Promise<BundleManifest["review"]> {
   const before = await openBundle(folder).catch(() => undefined);
   const model = ({ base, adapter, image, tokens }: Described) => [
@@ -126,12 +129,12 @@ async function reviewOfSame(folder: string, described: Described): Promise<Bundl
   return before.manifest.review;
 }
 
-/** SHA-256 of a base's weight files, its picture head's included. */
+/** SHA-256 of a base's weight files, including its picture head's. */
 export async function baseHash(folder: string): Promise<string> {
   return weightFolderHash(folder, ["model", ...((await hasPictureHead(folder)) ? [PICTURE_HEAD] : [])]);
 }
 
-/** The weights as the graph reads them: the base, or the base with the adapter merged in. */
+/** The weights as the graph reads them: the base, with the adapter merged in if there is one. */
 export async function openMergedWeights(
   { base, adapter }: Pick<BuildOptions, "base" | "adapter">,
   config: BlipConfig,

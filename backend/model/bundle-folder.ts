@@ -1,4 +1,4 @@
-/** Where a bundle is written: beside its place first, then moved there. Never replaces what is not a bundle. */
+/** Writes a bundle to a temporary folder and then moves it into place. Never replaces anything but a bundle. */
 
 import { existsSync, renameSync, rmSync } from "node:fs";
 import {
@@ -17,13 +17,13 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { BundleError, MANIFEST_FILE } from "../bundle/bundle.ts";
 
-/** Names of the files that make up a bundle, and of what a process leaves that is killed while it writes one of them. */
+/** Names of a bundle's files, and of what a process leaves behind if it is killed while it writes one of them. */
 const BUNDLE_FILE =
   /^((bundle|fastest-dtype)\.json(\.partial-[\w-]+)?|vocab\.txt|model(\.\w+)?\.onnx(\.data)?)$/;
 
 /**
- * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before anything
- * expensive is done for that folder. @throws BundleError naming what lies there
+ * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before expensive
+ * work for that folder begins. @throws BundleError naming what lies there
  */
 export async function requireReplaceable(folder: string): Promise<void> {
   let names: string[];
@@ -68,8 +68,9 @@ async function isMounted(folder: string): Promise<boolean> {
 }
 
 /**
- * Makes `folder` hold what `write` puts into the folder it is given, once that is complete: until then, and if it
- * fails or the process exits, `folder` stays as it was. @throws BundleError where `folder` holds anything but a bundle
+ * Runs `write` in a temporary folder and, once it is complete, moves the result to `folder`. Until then, and if
+ * `write` fails or the process exits, `folder` stays as it was. @throws BundleError if `folder` holds anything but
+ * a bundle
  */
 export async function replaceBundleFolder<T>(
   folder: string,
@@ -90,16 +91,17 @@ export async function replaceBundleFolder<T>(
   process.on("exit", putBack);
   try {
     const written = await write(partial);
-    // Temporary folders are private; a bundle is for whoever runs the server.
+    // Temporary folders are private, but a bundle is for whoever runs the server.
     await chmod(partial, 0o755);
-    // Files may have come while the bundle was written.
+    // Files may have appeared while the bundle was written.
     await requireReplaceable(out);
     await rename(partial, out).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-      // Another process may have built the same meanwhile, and be reading it: taken away, it would be missed for a moment.
+      // Another process may have built the same bundle meanwhile and be reading it; replaced, it would be missing
+      // for a moment.
       if ((await inodeOf(out)) !== before && (await haveSameManifest(partial, out))) return;
       await rename(out, replaced).catch(async (error: NodeJS.ErrnoException) => {
-        // A folder out of a container's image cannot be renamed. https://docs.kernel.org/filesystems/overlayfs.html
+        // A folder from a container's image cannot be renamed. https://docs.kernel.org/filesystems/overlayfs.html
         if (error.code !== "EXDEV") throw error;
         await cp(out, replaced, { recursive: true });
         isHalfGone = true;
@@ -115,7 +117,7 @@ export async function replaceBundleFolder<T>(
   }
 }
 
-/** Which folder stands there; undefined for none. */
+/** Identifies the folder that is there; undefined if there is none. */
 function inodeOf(folder: string): Promise<number | undefined> {
   return stat(folder).then(
     ({ ino }) => ino,

@@ -1,4 +1,7 @@
-/** The whole captioner as one ONNX graph: pixels in, token ids and their log-probabilities out, and what its picture head says. */
+/**
+ * The whole captioner as one ONNX graph: pixels in; token ids, their log-probabilities and the picture head's score
+ * out.
+ */
 
 import type { Dtype } from "../bundle/bundle.ts";
 import { PORTS } from "../bundle/ports.ts";
@@ -12,7 +15,7 @@ import { GraphBuilder } from "./onnx/graph-builder.ts";
 import { addDecoding } from "./search/decoding-graph.ts";
 import type { WeightSource } from "./weights/weights.ts";
 
-/** Builds the graph; no weight is read before it is written. */
+/** Builds the graph. No weight is read until the graph is written. */
 export function buildCaptionGraph(
   weights: WeightSource,
   config: BlipConfig,

@@ -1,4 +1,4 @@
-/** The model that comes with the project: weights in models/, its bundle built from them when it is needed. */
+/** The model that comes with the project: its weights are in models/, and its bundle is built from them when needed. */
 
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
@@ -23,18 +23,18 @@ export const EMBEDDED_BASE = { id: `${MODEL}/base`, folder: folder(`models/${MOD
 export const EMBEDDED_ADAPTER = { id: `${MODEL}/lora`, folder: folder(`models/${MODEL}/lora`) };
 export const EMBEDDED_BUNDLE = folder("bundles/embedded");
 
-/** What `npm run eval -- --calibrate` found for the weights beside it: part of the project, as the weights are. */
+/** What `npm run eval -- --calibrate` found for the weights beside it. Like the weights, it is part of the project. */
 const REVIEW_FILE = folder(`models/${MODEL}/review.json`);
 
 const MeasuredReview = z.object({
-  /** SHA-256 of the weights that it was measured with. Of any others it says nothing. */
+  /** SHA-256 of the weights that it was measured with. It does not apply to any others. */
   base: z.string(),
   adapter: z.string(),
   review: BundleManifest.shape.review,
 });
 type MeasuredReview = z.infer<typeof MeasuredReview>;
 
-/** Opens the embedded bundle; builds it first where there is none, or one of other weights or an older graph. */
+/** Opens the embedded bundle. Builds it first if it is missing, has other weights or has an older graph. */
 export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]): Promise<Bundle> {
   const weights = await embeddedWeights();
   const review = await readReview(weights);
@@ -56,7 +56,7 @@ export async function openEmbeddedBundle(onProgress?: BuildOptions["onProgress"]
   return openBundle(EMBEDDED_BUNDLE);
 }
 
-/** Keeps a new review threshold of the embedded model beside its weights, and gives it to its bundle. */
+/** Saves a new review threshold of the embedded model beside its weights, and puts it into its bundle. */
 export async function saveEmbeddedReview(review: MeasuredReview["review"]): Promise<void> {
   const measured: MeasuredReview = { ...(await embeddedWeights()), review };
   await writeJsonFile(REVIEW_FILE, measured);
@@ -71,7 +71,10 @@ async function embeddedWeights(): Promise<Omit<MeasuredReview, "review">> {
   return { base, adapter };
 }
 
-/** Null for weights that it was not measured with: they flag everything until they are calibrated. */
+/**
+ * The saved threshold, or null if it was measured with other weights; those flag everything until they are
+ * calibrated.
+ */
 async function readReview(weights: Omit<MeasuredReview, "review">): Promise<MeasuredReview["review"]> {
   if (!(await fileExists(REVIEW_FILE))) return null;
   const measured = await readJsonFile(REVIEW_FILE, MeasuredReview, BundleError);

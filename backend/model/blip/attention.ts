@@ -4,9 +4,9 @@ import type { GraphBuilder, Matrix, Value } from "../onnx/graph-builder.ts";
 import { affine, gpuProduct, type Projection, product, project } from "./layers.ts";
 
 /**
- * A linear whose result is the keys or the values of an attention. On a GPU, where adding a bias is a pass over memory, it has
- * none: a key's adds the same to every score of a query, which the softmax takes out again, and a value's comes out whole,
- * since weights sum to one, so `projectAttended` adds it there.
+ * A linear that gives the keys or the values of an attention. On a GPU, where adding a bias is a pass over memory,
+ * its bias is left out. A key's bias adds the same to every score of a query, which the softmax cancels. A value's
+ * bias passes through unchanged, because the weights sum to one, so `projectAttended` adds it.
  * @returns [..., out]
  */
 export function keysOrValues(graph: GraphBuilder, x: Value, module: string): Value {
@@ -16,13 +16,13 @@ export function keysOrValues(graph: GraphBuilder, x: Value, module: string): Val
     : product(graph, x, weight, graph.weight(`${module}.bias`));
 }
 
-/** Query, keys and values of one linear that gives all three, as `keysOrValues` does. @returns [..., out / 3] each */
+/** Query, keys and values from one linear that computes all three, as in `keysOrValues`. @returns [..., out / 3] each */
 export function queryKeysValues(
   graph: GraphBuilder,
   x: Value,
   module: string,
 ): { query: Value; key: Value; value: Value; readValueBias: () => Promise<Float32Array> } {
-  // A product for each: with many rows, splitting costs more than a wider product saves.
+  // Each gets its own product: with many rows, splitting costs more than one wider product saves.
   const weight = graph.matrix([`${module}.weight`]);
   const bias = graph.matrix([`${module}.bias`]);
   const [outputs, inputs] = weight.shape;
@@ -46,7 +46,8 @@ export function queryKeysValues(
 }
 
 /**
- * The linear behind an attention, with what `keysOrValues` left out of the values: their bias, as its weight turns it.
+ * The linear after an attention, including what `keysOrValues` left out: the values' bias, multiplied by this
+ * linear's weight.
  * @param context [..., in]
  */
 export function projectAttended(

@@ -19,9 +19,9 @@ const HEADS_FIT = { path: ["num_attention_heads"], error: "expected a divisor of
 const StemConfig = z.object({
   type: z.literal("efficientnet_lite"),
   batch_norm_eps: z.number().positive(),
-  /** Of the first convolution, which halves the picture. */
+  /** Channels of the first convolution, which halves the picture. */
   channels: Count,
-  /** Inverted residual blocks; `stride` is that of a stage's first. */
+  /** Stages of inverted residual blocks; `stride` applies to a stage's first block. */
   stages: z
     .array(
       z.object({
@@ -33,7 +33,7 @@ const StemConfig = z.object({
       }),
     )
     .min(1),
-  /** Of the last convolution: what the patch embedding reads. */
+  /** Channels of the last convolution, which the patch embedding reads. */
   head_channels: Count,
 });
 export type StemConfig = z.infer<typeof StemConfig>;
@@ -60,7 +60,7 @@ const plain = (value: number | boolean | null) =>
       "a setting of generation that is not done here, by which transformers 4 captions and 5 mostly does not: take it out of config.json to caption without",
   });
 
-/** What the configuration may say of generation: what changes nothing, as transformers 4 writes it out. */
+/** Generation settings that the configuration may contain: values that change nothing, as transformers 4 writes them. */
 const PlainGeneration = z
   .object({
     bad_words_ids: plain(null),
@@ -96,14 +96,14 @@ const TextConfig = z
     layer_norm_eps: z.number().positive().default(1e-12),
     bos_token_id: TokenId.default(30522),
     pad_token_id: TokenId.default(0),
-    /** What BLIP's generate ends a caption with; `eos_token_id` is not used for it. */
+    /** The token that ends a caption in BLIP's generate, which does not use `eos_token_id`. */
     sep_token_id: TokenId.default(102),
     tie_word_embeddings: z.boolean().default(true),
     ...PlainGeneration.shape,
   })
   .refine(headsFit, HEADS_FIT)
   .superRefine((config, context) => {
-    // One past the vocabulary has no embedding; a caption whose end token is one would never end.
+    // An id past the vocabulary has no embedding, and a caption whose end token is past it would never end.
     for (const key of ["bos_token_id", "pad_token_id", "sep_token_id"] as const) {
       if (config[key] < config.vocab_size) continue;
       const message = `expected an id below vocab_size, ${config.vocab_size}; it is ${config[key]}`;
@@ -114,14 +114,14 @@ export type TextConfig = z.infer<typeof TextConfig>;
 
 const BlipConfig = z.object({
   model_type: z.literal("blip"),
-  /** Here and in `text_config`: the output matrix is the word embedding unless both say no. */
+  /** Both here and in `text_config`: the output matrix is the word embedding unless both are false. */
   tie_word_embeddings: z.boolean().default(true),
   vision_config: z.preprocess((value) => value ?? {}, VisionConfig),
   text_config: z.preprocess((value) => value ?? {}, TextConfig),
 });
 export type BlipConfig = z.infer<typeof BlipConfig>;
 
-/** Reads config.json of a model folder. @throws WeightError when it is not a BLIP this project can build */
+/** Reads config.json from a model folder. @throws WeightError if it is not a BLIP that this project can build */
 export async function readBlipConfig(folder: string): Promise<BlipConfig> {
   return readJsonFile(join(folder, "config.json"), BlipConfig, WeightError);
 }

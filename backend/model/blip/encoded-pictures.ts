@@ -1,4 +1,4 @@
-/** Pictures as the decoder reads them: encoded, and their keys and values for every layer, as a piece of an ONNX graph. */
+/** Encodes pictures for the decoder, together with their keys and values for every layer, as a piece of an ONNX graph. */
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import type { WeightSource } from "../weights/weights.ts";
@@ -8,9 +8,9 @@ import { addCrossKeyValues, type KeyValue } from "./text-graph.ts";
 import { addEncoderLayers, addPictureEmbeddings, encodedTokens } from "./vision-graph.ts";
 
 /**
- * From so many rows on a picture is better encoded by itself in eight bits, where passes over memory take as long as products:
- * with fewer, products of one picture are slower than those of a batch. In float32 it would gain little, and ONNX Runtime
- * keeps weights of a `Scan` twice. Measured: docs/measurements/speed.md.
+ * From this many rows on, encoding each picture by itself is faster in eight bits, where passes over memory take as
+ * long as products. With fewer rows, the products of one picture are slower than those of a batch. In float32 the
+ * gain would be small, and ONNX Runtime keeps the weights of a `Scan` twice. Measured: docs/measurements/speed.md.
  */
 const ENOUGH_ROWS = 400;
 
@@ -36,7 +36,7 @@ export function addEncodedPictures(
   const embedded = addPictureEmbeddings(graph, weights, vision, preprocessing, pixels);
   if (graph.dtype !== "int8" || tokens < ENOUGH_ROWS) return encode(graph, embedded);
 
-  // One picture after another: what an operator has written is then still in a cache when the next one reads it.
+  // One picture after another, so that what one operator writes is still in a cache when the next one reads it.
   const body = graph.subgraph("picture");
   const hidden = vision.hidden_size;
   const one = encode(body, body.input("picture_embedded", body.floatType, [tokens, hidden]));

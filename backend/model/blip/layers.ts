@@ -1,19 +1,19 @@
 /**
- * The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]; on a GPU, where
- * nothing is gained by a change of shape, they keep their batch: [batch, length, features].
+ * The layers that encoder and decoder share, as pieces of an ONNX graph. Activations are [rows, features]. On a
+ * GPU, which gains nothing from that shape, they keep their batch: [batch, length, features].
  */
 
 import { float, type GraphBuilder, type Matrix, type Value, type Values } from "../onnx/graph-builder.ts";
 import { addQuantizedProduct, type ProductOptions } from "../onnx/quantize.ts";
 import { transpose } from "../onnx/transpose.ts";
 
-/** A linear whose bias, where there is one here, the next operator adds in its own pass over memory. */
+/** A linear's product. If `bias` is present, the next operator adds it in its own pass over memory. */
 export interface Projection {
   readonly product: Value;
   readonly bias?: Value;
 }
 
-/** x W^T, and b if that is left to the next operator. @returns [..., out] */
+/** x W^T, with b already added unless the next operator can do that. @returns [..., out] */
 export function project(
   graph: GraphBuilder,
   x: Value,
@@ -26,7 +26,7 @@ export function project(
   return { product: gpuProduct(graph, x, weight), bias };
 }
 
-/** x W^T + b, all of it times `factor`. @returns [..., out] */
+/** x W^T + b, all multiplied by `factor`. @returns [..., out] */
 export function linear(graph: GraphBuilder, x: Value, module: string, factor = 1): Value {
   const weight = graph.matrix([`${module}.weight`]);
   if (factor === 1) return affine(graph, x, weight, graph.weight(`${module}.bias`));
@@ -43,11 +43,11 @@ export function linear(graph: GraphBuilder, x: Value, module: string, factor = 1
   );
 }
 
-/** Several linears of the same input; their bias, where there is one here, the next operator adds. */
+/** Several linears of the same input. If `bias` is present, the next operator adds it. */
 export interface Projections<Count extends number> {
-  /** One [..., out] each. */
+  /** One for each linear, [..., out]. */
   readonly products: Values<Count>;
-  /** Of all of them, one after the other. */
+  /** The biases of all of them, concatenated. */
   readonly bias?: Value;
 }
 
@@ -66,7 +66,7 @@ export function linears<const Modules extends readonly string[]>(
     : { products: split(product(graph, x, weight, bias), 1) };
 }
 
-/** x W^T + b, where nothing behind it could add b in its own pass. @returns [..., out] */
+/** x W^T + b, for a linear after which no operator could add b in its own pass. @returns [..., out] */
 export function affine(graph: GraphBuilder, x: Value, weight: Matrix, bias: Value): Value {
   return graph.forGpu
     ? graph.op("Add", [gpuProduct(graph, x, weight), bias])
@@ -74,7 +74,7 @@ export function affine(graph: GraphBuilder, x: Value, weight: Matrix, bias: Valu
 }
 
 /**
- * x W^T + b in the graph's precision, the weight as PyTorch stores it, [out, in].
+ * x W^T + b in the graph's precision; the weight is [out, in], as PyTorch stores it.
  * @param x [rows, in]
  */
 export function product(
@@ -89,8 +89,9 @@ export function product(
 }
 
 /**
- * x W^T, the bias left out. CUDA's Gemm fills its result with the bias first, by a slow product of its own, and reads it
- * again; ONNX Runtime makes a Gemm of a product of two matrices and a bias behind it, but not of a batch.
+ * x W^T without the bias. CUDA's Gemm first fills its result with the bias, by a slow product of its own, and then
+ * reads it again. ONNX Runtime turns a product of two matrices and a bias after it into a Gemm, but not if there is
+ * a batch.
  * @param x [batch, length, in]
  */
 export function gpuProduct(
@@ -116,8 +117,8 @@ export function layerNorm(graph: GraphBuilder, x: Value, module: string, epsilon
 }
 
 /**
- * The sum of a residual connection and the layer normalization that reads it, Ba et al. 2016, arXiv:1607.06450.
- * The addends are a linear and what goes past it, in either order.
+ * Adds a residual connection and normalizes the sum, Ba et al. 2016, arXiv:1607.06450. The addends are a linear and
+ * the input that bypasses it, in either order.
  */
 export function addAndNorm(
   graph: GraphBuilder,
@@ -137,7 +138,7 @@ export function addAndNorm(
   return { sum, normed };
 }
 
-/** Exact GELU of a linear. Hendrycks and Gimpel 2016, arXiv:1606.08415. */
+/** Exact GELU of a linear's result. Hendrycks and Gimpel 2016, arXiv:1606.08415. */
 export function gelu(graph: GraphBuilder, { product, bias }: Projection): Value {
   return bias === undefined
     ? graph.op("Gelu", [product])

@@ -1,7 +1,7 @@
 /**
- * The output layer and what it shares with the word embedding. Stored, either name may be missing or both be there; in
- * use, transformers gives them one tensor unless the weights or the configuration say otherwise, and an adapter that
- * changes one of the two leaves the other as it was.
+ * The output layer, and what it shares with the word embedding. A file may store both names or only one. In use,
+ * transformers gives them one tensor unless the weights or the configuration say otherwise; an adapter that changes
+ * one of the two leaves the other as it was.
  * https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_utils.py, `tie_weights`
  */
 
@@ -10,21 +10,21 @@ import type { BlipConfig } from "./config.ts";
 
 export const WORD_EMBEDDING = "text_decoder.bert.embeddings.word_embeddings.weight";
 const HEAD = "text_decoder.cls.predictions";
-/** Absent where the output matrix is the word embedding. */
+/** Absent if the output matrix is the word embedding. */
 export const OUTPUT_MATRIX = `${HEAD}.decoder.weight`;
 export const OUTPUT_BIAS = `${HEAD}.decoder.bias`;
-/** Another name of the output bias in most files. */
+/** The output bias has this second name in most files. */
 const HEAD_BIAS = `${HEAD}.bias`;
 
-/** Which pairs of names are one tensor. */
+/** Which pairs of names refer to one tensor. */
 export interface Ties {
   readonly matrix: boolean;
   readonly bias: boolean;
 }
 
 /**
- * The base with every name of its output layer, so that an adapter finds the one it was trained on.
- * @throws WeightError where the configuration asks for an output matrix that is not there
+ * Opens the base under every name of its output layer, so that an adapter finds the one it was trained on.
+ * @throws WeightError if the configuration asks for an output matrix that is missing
  */
 export async function openOutputLayer(
   base: WeightSource,
@@ -53,8 +53,8 @@ export async function openOutputLayer(
 }
 
 /**
- * The weights as the graph reads them: `OUTPUT_MATRIX` is there only where it is not the word embedding.
- * @param changed tensors that an adapter has made others than the base's
+ * The weights as the graph reads them: `OUTPUT_MATRIX` is present only if it is not the word embedding.
+ * @param changed tensors that an adapter has changed
  */
 export function closeOutputLayer(
   weights: WeightSource,
@@ -64,7 +64,7 @@ export function closeOutputLayer(
   const tensors = new Map(weights.tensors);
   if (ties.matrix && !changed.has(WORD_EMBEDDING) && !changed.has(OUTPUT_MATRIX))
     tensors.delete(OUTPUT_MATRIX);
-  // A bias that was trained under its other name.
+  // The bias was trained under its other name.
   const bias = ties.bias && changed.has(HEAD_BIAS) && !changed.has(OUTPUT_BIAS) ? HEAD_BIAS : OUTPUT_BIAS;
   return { tensors, read: (name) => weights.read(name === OUTPUT_BIAS ? bias : name) };
 }

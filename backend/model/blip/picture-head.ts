@@ -1,15 +1,15 @@
-/** The picture head as a piece of an ONNX graph; weights/picture-head.ts says what it is. */
+/** The picture head as a piece of an ONNX graph; weights/picture-head.ts explains it. */
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 import { PICTURE_HEAD_TENSORS } from "../weights/picture-head.ts";
 
-/** Whether the weights come with one. */
+/** Whether the weights include a picture head. */
 export function hasPictureHead(graph: GraphBuilder): boolean {
   return graph.hasWeight(PICTURE_HEAD_TENSORS.weight);
 }
 
 /**
- * @param encoded [batch * tokens, hidden], of the encoder
+ * @param encoded [batch * tokens, hidden], from the encoder
  * @returns float32 [batch, 1]
  */
 export function addPictureHead(graph: GraphBuilder, encoded: Value, tokens: number, hidden: number): Value {

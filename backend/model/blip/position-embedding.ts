@@ -1,11 +1,11 @@
-/** Position embeddings for another picture size than the trained one, as transformers' `interpolate_pos_encoding`. */
+/** Position embeddings for a picture size other than the trained one, as in transformers' `interpolate_pos_encoding`. */
 
-/** The kernel's parameter in PyTorch's bicubic; Pillow's pictures use another, -0.5. */
+/** The kernel's parameter in PyTorch's bicubic; Pillow resizes pictures with -0.5. */
 const A = -0.75;
 
 /**
- * Resizes the grid of patch positions by bicubic interpolation (Keys 1981), corners not aligned, edges repeated; the
- * class position stays.
+ * Resizes the grid of patch positions by bicubic interpolation (Keys 1981), without aligned corners and with
+ * repeated edges. The class position stays.
  * @param embedding float32 [1 + from * from, hidden]
  * @param from, to patches along an edge
  * @returns float32 [1 + to * to, hidden]

@@ -1,6 +1,6 @@
 /**
- * How a picture becomes the model's pixels, from preprocessor_config.json, or from processor_config.json as transformers
- * 5 writes it. What would change the pixels and cannot be done here is refused by name.
+ * How a picture becomes the model's pixels, read from preprocessor_config.json, or from processor_config.json as
+ * transformers 5 writes it. A setting that would change the pixels and is not supported here is refused by name.
  */
 
 import { join } from "node:path";
@@ -11,9 +11,9 @@ import { WeightError } from "../weights/weights.ts";
 
 /** How a picture becomes pixels. */
 export interface Preprocessing {
-  /** Edge of the square the picture is squashed to, in pixels. */
+  /** Edge of the square that the picture is resized to, in pixels. */
   readonly size: number;
-  /** Of values 0..1 */
+  /** For values from 0 to 1. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
   readonly resampling: "nearest" | "lanczos" | "bilinear" | "bicubic";
@@ -52,7 +52,7 @@ const ImageProcessor = z.looseObject({
 });
 type ImageProcessor = z.infer<typeof ImageProcessor>;
 
-/** Version 4 writes it too, without the settings. */
+/** Version 4 writes this file too, but without the settings. */
 const Processor = z.looseObject({ image_processor: ImageProcessor.optional() });
 
 const DEFAULT_SIZE = 384;
@@ -110,8 +110,8 @@ function toPreprocessing(config: ImageProcessor, path: string): Preprocessing {
 }
 
 /**
- * (factor * byte - mean) / std as (byte / 255 - mean') / std', which is what the graph computes. Without normalization
- * mean and std are 0 and 1, without rescaling the factor is 1.
+ * Turns (factor * byte - mean) / std into (byte / 255 - mean') / std', which is what the graph computes. Without
+ * normalization mean and std are 0 and 1; without rescaling the factor is 1.
  */
 function normalization(config: ImageProcessor): Pick<Preprocessing, "mean" | "std"> {
   const normalizes = config.do_normalize ?? true;
@@ -119,7 +119,7 @@ function normalization(config: ImageProcessor): Pick<Preprocessing, "mean" | "st
   const std = normalizes ? (config.image_std ?? DEFAULT_STD) : ([1, 1, 1] as const);
   const factor = (config.do_rescale ?? true) ? (config.rescale_factor ?? 1 / BYTE) : 1;
   const ratio = BYTE * factor;
-  // The usual factor is 1 / 255 in decimals: its settings are kept to the last digit.
+  // The usual factor is 1 / 255 as a decimal fraction; then mean and std are kept to the last digit.
   if (Math.abs(ratio - 1) < 1e-9) return { mean, std };
   const scaled = ([a, b, c]: readonly [number, number, number]) => [a / ratio, b / ratio, c / ratio] as const;
   return { mean: scaled(mean), std: scaled(std) };

@@ -1,7 +1,8 @@
 /**
- * The convolutional stem that a hybrid ViT reads instead of pixels (Dosovitskiy et al. 2020, arXiv:2010.11929, section
- * 3.1), as a piece of an ONNX graph: EfficientNet-Lite's backbone (Tan and Le 2019, arXiv:1905.11946), inverted residual
- * blocks without squeeze-and-excitation and with ReLU6. Convolutions are float in every precision but fp16.
+ * The convolutional stem whose output a hybrid ViT reads instead of pixels (Dosovitskiy et al. 2020,
+ * arXiv:2010.11929, section 3.1), as a piece of an ONNX graph. It is EfficientNet-Lite's backbone (Tan and Le 2019,
+ * arXiv:1905.11946): inverted residual blocks without squeeze-and-excitation and with ReLU6. Convolutions are float
+ * in every precision but fp16.
  */
 
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
@@ -10,8 +11,8 @@ import type { StemConfig } from "./config.ts";
 
 /**
  * Adds the stem to `graph`. Batch normalization is folded into the convolutions when the graph is written.
- * @param picture float [batch, 3, size, size], normalized; size a multiple of `stemStride`
- * @param module where the stem's tensors lie, by the names of the package efficientnet-lite-pytorch
+ * @param picture float [batch, 3, size, size], normalized; size is a multiple of `stemStride`
+ * @param module where the stem's tensors lie, named as in the package efficientnet-lite-pytorch
  * @returns [batch, head_channels, size / stemStride, size / stemStride]
  */
 export function addStem(
@@ -52,7 +53,7 @@ export function addStem(
   return relu6(graph, convolve(x, "_conv_head", "_bn1", { kernel: 1, stride: 1 }));
 }
 
-/** Pixels that one cell of the stem's map stands for, in each direction. */
+/** How many pixels one cell of the stem's map covers in each direction. */
 export function stemStride({ stages }: Pick<StemConfig, "stages">): number {
   return stages.reduce((product, { stride }) => product * stride, 2);
 }
@@ -66,12 +67,12 @@ interface ConvolutionShape {
 interface NormalizedConvolution extends ConvolutionShape {
   /** [out, in / groups, kernel, kernel] */
   readonly weight: string;
-  /** Module of the batch normalization behind it. */
+  /** Module of the batch normalization after the convolution. */
   readonly norm: string;
   readonly epsilon: number;
 }
 
-/** Convolution and batch normalization as one convolution with a bias; TensorFlow's SAME padding. */
+/** Convolution and batch normalization as one convolution with a bias, with TensorFlow's SAME padding. */
 function addConvolution(
   graph: GraphBuilder,
   weights: WeightSource,
@@ -92,7 +93,7 @@ function addConvolution(
     return values.map((value, i) => value * (scales[Math.floor(i / each)] as number));
   });
   const bias = graph.computed(`${norm}.folded`, [outputs], async () => (await folding()).biases);
-  // The odd pixel of padding lies behind. With sizes that the strides divide, it does not depend on the size.
+  // The odd pixel of padding comes last. For sizes that the strides divide, it does not depend on the size.
   const padding = Math.max(kernel - stride, 0);
   const before = Math.floor(padding / 2);
   const after = padding - before;
@@ -104,7 +105,7 @@ function addConvolution(
   });
 }
 
-/** A batch normalization's vectors, [channels] each. */
+/** The vectors of a batch normalization, [channels] each. */
 interface BatchNorm {
   readonly gain: Float32Array;
   readonly shift: Float32Array;
@@ -112,7 +113,7 @@ interface BatchNorm {
   readonly variance: Float32Array;
 }
 
-/** What the convolution in front is multiplied by and what is added to it, a channel each. */
+/** The factors and the summands, one per channel, that fold the normalization into the preceding convolution. */
 function fold(
   { gain, shift, mean, variance }: BatchNorm,
   epsilon: number,

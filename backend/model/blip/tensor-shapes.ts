@@ -1,6 +1,7 @@
 /**
- * The shape that config.json gives each tensor the graph reads, but those of a stem. Weights of another model would make a
- * graph that does not open, fails at its first picture, or captions by the wrong numbers.
+ * Checks the shape of each tensor that the graph reads, except those of a stem, against config.json. Another
+ * model's weights would make a graph that does not open, fails at its first picture, or computes captions from the
+ * wrong numbers.
  */
 
 import { tensorInfo, WeightError, type WeightSource } from "../weights/weights.ts";
@@ -10,10 +11,10 @@ import { OUTPUT_BIAS, OUTPUT_MATRIX, WORD_EMBEDDING } from "./output-layer.ts";
 type Shape = readonly number[];
 type Named = readonly [name: string, shape: Shape];
 
-/** @throws WeightError naming the first tensor that is missing, or is not what the configuration says */
+/** @throws WeightError naming the first tensor that is missing or does not match the configuration */
 export function requireShapes(weights: WeightSource, config: BlipConfig): void {
   for (const [name, expected] of shapesOf(config)) {
-    // Stored once where it is the word embedding.
+    // Not stored separately if it is the word embedding.
     if (name === OUTPUT_MATRIX && !weights.tensors.has(name)) continue;
     const { shape } = tensorInfo(weights, name);
     if (String(shape) === String(expected)) continue;
@@ -23,7 +24,7 @@ export function requireShapes(weights: WeightSource, config: BlipConfig): void {
   }
 }
 
-/** One after the other: a configuration may name more layers than there is memory for. */
+/** Yields one at a time, because a configuration may name more layers than fit into memory. */
 function* shapesOf(config: BlipConfig): Generator<Named> {
   yield* visionShapes(config);
   yield* textShapes(config);
@@ -33,7 +34,7 @@ function* visionShapes({ vision_config: config }: BlipConfig): Generator<Named> 
   const { hidden_size: hidden, intermediate_size: inner, patch_size: patch, stem } = config;
   const embeddings = "vision_model.embeddings";
   const positions = 1 + Math.floor(config.image_size / patch) ** 2;
-  // Behind a stem a patch is one cell of its map.
+  // After a stem, a patch is one cell of its map.
   const kernel = stem ? [stem.head_channels, 1, 1] : [3, patch, patch];
   yield* [
     [`${embeddings}.class_embedding`, [1, 1, hidden]],

@@ -21,16 +21,16 @@ const EMBEDDINGS = "text_decoder.bert.embeddings";
 const HEAD = "text_decoder.cls.predictions";
 
 /**
- * Keys and values of one attention: [batch, heads, length, hidden / heads] each. The keys of the cross-attention are
- * [batch, heads, hidden / heads, length]; on a GPU its keys and values are [batch, length, hidden], as its fused attention
- * reads them.
+ * Keys and values of one attention, [batch, heads, length, hidden / heads] each. In a cross-attention the keys are
+ * [batch, heads, hidden / heads, length]; on a GPU its keys and values are [batch, length, hidden], which its fused
+ * attention reads.
  */
 export interface KeyValue {
   readonly key: Value;
   readonly value: Value;
 }
 
-/** Keys and values of the encoded pictures for every layer, computed once a picture. */
+/** Keys and values of the encoded pictures for every layer, computed once per picture. */
 export function addCrossKeyValues(
   graph: GraphBuilder,
   config: TextConfig,
@@ -51,7 +51,7 @@ export function addCrossKeyValues(
   });
 }
 
-/** Empty self-attention keys and values, [batch, heads, 0, hidden / heads], for a first step. */
+/** Empty self-attention keys and values for a first step, [batch, heads, 0, hidden / heads]. */
 export function addEmptyCache(graph: GraphBuilder, config: TextConfig, batch: Value): KeyValue[] {
   const { hidden_size: hidden, num_attention_heads: heads } = config;
   const shape = graph.op("Concat", [batch, graph.ints([heads, 0, hidden / heads])], { axis: 0 });
@@ -60,7 +60,7 @@ export function addEmptyCache(graph: GraphBuilder, config: TextConfig, batch: Va
   return Array.from({ length: config.num_hidden_layers }, () => ({ key: empty, value: empty }));
 }
 
-/** Where a step of the decoder stands. */
+/** The inputs of one decoder step. */
 export interface DecoderStep {
   /** int64 [rows] */
   readonly token: Value;
@@ -68,7 +68,7 @@ export interface DecoderStep {
   readonly position: Value;
   readonly cache: readonly KeyValue[];
   readonly cross: readonly KeyValue[];
-  /** Rows of one picture, int64 [1]: they share its cross-attention keys and values. One where absent. */
+  /** Rows per picture, int64 [1]: they share its cross-attention keys and values. Absent for one row. */
   readonly rowsPerPicture?: Value;
 }
 
@@ -129,9 +129,9 @@ export function addDecoderStep(
 }
 
 /**
- * What a step's rows see of their pictures. The rows of a picture are queries of one attention, so that its keys and values
- * are not repeated for them.
- * @returns as x
+ * Cross-attention of a step's rows to their pictures. The rows of a picture are queries of one attention, so that
+ * its keys and values need not be repeated for them.
+ * @returns the same shape as x
  */
 function addCrossAttention(
   graph: GraphBuilder,
@@ -146,13 +146,14 @@ function addCrossAttention(
   const shape = (...sizes: Value[]) => graph.op("Concat", sizes, { axis: 0 });
   if (graph.forGpu) {
     const query = linear(graph, x, `${module}.query`);
-    // Where a picture has one row, activations have the shape of a query already.
+    // With one row per picture, activations already have the shape of a query.
     if (rowsPerPicture === undefined) return attention(graph, { query, key, value, heads });
     const byPicture = shape(graph.ints([-1]), rowsPerPicture, graph.ints([size]));
     const seen = attention(graph, { query: graph.op("Reshape", [query, byPicture]), key, value, heads });
     return graph.op("Reshape", [seen, graph.ints([-1, 1, size])]);
   }
-  // A fused attention would rearrange all keys and values at each step; these lie as the products of one row read them.
+  // A fused attention would rearrange all keys and values at each step; here they already lie as the products for
+  // one row need them.
   const width = size / heads;
   const query = linear(graph, x, `${module}.query`, 1 / Math.sqrt(width));
   const byHead = (x: Value) => graph.op("Transpose", [x], { perm: [0, 2, 1, 3] });
@@ -167,7 +168,7 @@ function addCrossAttention(
   return graph.op("Reshape", [rows, graph.ints([-1, size])]);
 }
 
-/** Logits float32 [rows, vocabulary] of a step's hidden states. */
+/** Logits of a step's hidden states, float32 [rows, vocabulary]. */
 export function addLanguageHead(
   graph: GraphBuilder,
   { layer_norm_eps: epsilon, hidden_size: size }: TextConfig,
@@ -176,7 +177,7 @@ export function addLanguageHead(
   const transformed = gelu(graph, project(graph, hidden, `${HEAD}.transform.dense`));
   const normed = layerNorm(graph, transformed, `${HEAD}.transform.LayerNorm`, epsilon);
   const rows = graph.forGpu ? graph.op("Reshape", [normed, graph.ints([-1, size])]) : normed;
-  // Where it is the word embedding, one tensor is stored for both.
+  // If the output matrix is the word embedding, one tensor is stored for both.
   const matrix = graph.hasWeight(OUTPUT_MATRIX) ? OUTPUT_MATRIX : WORD_EMBEDDING;
   const logits = product(graph, rows, graph.matrix([matrix]), graph.weight(OUTPUT_BIAS));
   return graph.floatType === "float" ? logits : graph.cast(logits, "float");

@@ -13,7 +13,7 @@ const EMBEDDINGS = "vision_model.embeddings";
 
 /**
  * Adds the encoder's layers to `graph`.
- * @param embedded [batch, 1 + patches, hidden], of `addPictureEmbeddings`
+ * @param embedded [batch, 1 + patches, hidden], from `addPictureEmbeddings`
  * @returns hidden states [batch * (1 + patches), hidden], on a GPU [batch, 1 + patches, hidden]
  */
 export function addEncoderLayers(
@@ -47,7 +47,7 @@ export function addEncoderLayers(
   return normed;
 }
 
-/** Rows a picture has after the encoder: one a patch, and the class token. @throws WeightError for sizes that do not fit */
+/** Rows per picture after the encoder: one per patch, and the class token. @throws WeightError if the sizes do not fit */
 export function encodedTokens({ patch_size: patch, stem }: VisionConfig, { size }: Preprocessing): number {
   if (stem && stemStride(stem) !== patch) {
     throw new WeightError(
@@ -61,8 +61,8 @@ export function encodedTokens({ patch_size: patch, stem }: VisionConfig, { size 
 }
 
 /**
- * Adds what the encoder's layers read to `graph`.
- * @param pixels uint8 [batch, 3, size, size], 0..255; normalization happens here, so that bytes cross to the device
+ * Adds the input of the encoder's layers to `graph`.
+ * @param pixels uint8 [batch, 3, size, size], 0..255; normalized here, so that only bytes are sent to the device
  * @returns [batch, 1 + patches, hidden]
  */
 export function addPictureEmbeddings(
@@ -86,7 +86,7 @@ export function addPictureEmbeddings(
   const values = graph.cast(pixels, graph.floatType);
   const normalized = graph.op("Add", [graph.op("Mul", [values, scale]), shift]);
   const embedding = `${EMBEDDINGS}.patch_embedding`;
-  // Behind a stem, whose cells are the patches, the patch embedding is a convolution of one cell.
+  // After a stem, whose cells are the patches, the patch embedding is a convolution of one cell.
   const [map, edge] = stem
     ? ([addStem(graph, weights, stem, `${embedding}.stem`, normalized), 1] as const)
     : ([normalized, patch] as const);
@@ -128,7 +128,8 @@ function addPatchConvolution(
 }
 
 /**
- * The same as a product: patches do not overlap, and a GPU's convolution of them is several times slower.
+ * The same result as a matrix product: patches do not overlap, and a GPU's convolution of them is several times
+ * slower.
  * @param map [batch, channels, grid * edge, grid * edge]
  */
 function addPatchProduct(

@@ -1,6 +1,7 @@
 /**
- * The words of a BLIP model: vocab.txt as transformers 4 writes it, tokenizer.json as 5 does, or both, which then must
- * agree. What the bundle's tokenizer would read otherwise is refused by name.
+ * The words of a BLIP model, from vocab.txt as transformers 4 writes it, from tokenizer.json as version 5 does, or
+ * from both, which must then agree. Settings under which the bundle's tokenizer would read text differently are
+ * refused by name.
  */
 
 import { readFile } from "node:fs/promises";
@@ -19,7 +20,7 @@ export interface Vocabulary {
   readonly lowerCase: boolean;
 }
 
-/** BLIP's own tokens past the vocabulary, [DEC] and [ENC]: they have no text. */
+/** BLIP's own tokens past the vocabulary, [DEC] and [ENC], which have no text. */
 const MARKERS = 2;
 
 const TOKENIZER_CONFIG_FILE = "tokenizer_config.json";
@@ -63,7 +64,7 @@ export async function readVocabulary(folder: string, config: TextConfig): Promis
   const fromText = (await fileExists(textPath)) ? await readTokens(textPath) : undefined;
   const fromJson = (await fileExists(jsonPath)) ? await readTokenizer(jsonPath) : undefined;
   if (fromText && fromJson) requireSameTokens(folder, fromText, fromJson.tokens);
-  // Words that were added to a tokenizer are in tokenizer.json alone.
+  // Words that were added to a tokenizer are only in tokenizer.json.
   const [tokens] = [fromText, fromJson?.tokens]
     .filter((tokens) => tokens !== undefined)
     .sort((a, b) => b.length - a.length);
@@ -106,7 +107,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
 
 async function readTokenizer(path: string): Promise<Vocabulary> {
   const { model, added_tokens, normalizer } = await readJsonFile(path, TokenizerFile, WeightError);
-  // By id, as one far past the others would make a list of them as long.
+  // Keyed by id: an array would become as long as the largest id, which may be far past the others.
   const known = new Map<number, string>();
   const entries = [
     ...Object.entries(model.vocab),
@@ -134,7 +135,7 @@ async function readTokenizer(path: string): Promise<Vocabulary> {
   return { tokens, lowerCase: normalizer.lowercase };
 }
 
-/** The two files may differ in the markers at the end, which only one of them lists. */
+/** The two files may differ only in the markers at the end, which one of them may leave out. */
 function requireSameTokens(folder: string, text: readonly string[], json: readonly string[]): void {
   const shared = Math.min(text.length, json.length);
   const other = text.slice(0, shared).findIndex((token, id) => token !== json[id]);
@@ -146,7 +147,10 @@ function requireSameTokens(folder: string, text: readonly string[], json: readon
   );
 }
 
-/** What a tokenizer needs. Of a token with two ids it would lose one, and leave that word out of captions. */
+/**
+ * Checks what a tokenizer needs. If a token had two ids, the tokenizer would lose one and leave that word out of
+ * captions.
+ */
 function requireWords(folder: string, tokens: readonly string[]): void {
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const twice = tokens.find((token, id) => ids.get(token) !== id);
@@ -155,7 +159,7 @@ function requireWords(folder: string, tokens: readonly string[]): void {
       `${folder}: the vocabulary gives ids ${tokens.indexOf(twice)} and ${ids.get(twice)} to '${twice}'. Was it edited? Fetch it again.`,
     );
   }
-  // The bundle's vocabulary has one a line.
+  // The bundle's vocabulary has one token per line.
   const broken = tokens.findIndex((token) => /[\r\n]/.test(token));
   if (broken !== -1) throw new WeightError(`${folder}: the token with id ${broken} has a line end in it.`);
   if (!ids.has(UNKNOWN)) {
@@ -165,7 +169,10 @@ function requireWords(folder: string, tokens: readonly string[]): void {
   }
 }
 
-/** Every id that the model can say has a token, but for BLIP's markers, which come last and begin with its begin token. */
+/**
+ * Checks that every id the model can produce has a token, except BLIP's markers, which come last, the begin token
+ * first.
+ */
 function requireFit(folder: string, tokens: readonly string[], config: TextConfig): void {
   const { vocab_size: size, bos_token_id: begin } = config;
   const missing = size - tokens.length;
@@ -187,13 +194,16 @@ async function readTokenizerConfig(folder: string): Promise<z.infer<typeof Token
   return (await fileExists(path)) ? readJsonFile(path, TokenizerConfig, WeightError) : {};
 }
 
-/** tokenizer.json says the same in its normalizer. @throws WeightError where a prompt's words would become others */
+/**
+ * Checks settings that tokenizer.json states in its normalizer. @throws WeightError if they would change a prompt's
+ * words
+ */
 function requireBertsNormalizer(
   folder: string,
   { strip_accents: strips, tokenize_chinese_chars: splits }: z.infer<typeof TokenizerConfig>,
   lowerCase: boolean,
 ): void {
-  // By default accents go where capitals go.
+  // By default, accents are stripped if capitals are lowered.
   const hasOwnAccents = (strips ?? lowerCase) !== lowerCase;
   if (!hasOwnAccents && splits !== false) return;
   const other = hasOwnAccents ? `strip_accents: ${strips}` : "tokenize_chinese_chars: false";

@@ -1,5 +1,6 @@
 /**
- * The cache that all Hugging Face tools share: blobs by their hash, snapshots of links to them, one folder a repository.
+ * The cache that all Hugging Face tools share. Each repository has a folder, with blobs named by their hashes and
+ * snapshots made of links to them.
  * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
  */
 
@@ -19,18 +20,18 @@ import { dirname, join, relative } from "node:path";
 import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
 export interface RepositoryCache {
-  /** Folder in which the files of a commit lie under their own names. */
+  /** Folder in which a commit's files lie under their own names. */
   snapshot(commit: string): string;
   blobPath(file: RemoteFile): string;
-  /** Whether it lies there in full size: after a power cut a file may have its name and not its bytes. */
+  /** Whether the blob is there in full size; after a power cut a file may have its name but not its bytes. */
   hasBlob(file: RemoteFile): Promise<boolean>;
   /** Makes the file appear in the commit's snapshot. */
   link(commit: string, file: RemoteFile): Promise<void>;
-  /** Notes which commit the revision means, as other tools do. */
+  /** Records which commit the revision means, as other tools do. */
   rememberCommit(revision: string, commit: string): Promise<void>;
-  /** The commit that the revision meant when it was last asked for; undefined where it never was. */
+  /** The commit that the revision meant when the hub was last asked; undefined if it never was. */
   rememberedCommit(revision: string): Promise<string | undefined>;
-  /** Names of the files that lie in the commit's snapshot, those of subfolders left out. */
+  /** Names of the files in the commit's snapshot, without those in subfolders. */
   list(commit: string): Promise<string[]>;
 }
 
@@ -55,9 +56,9 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
     async link(commit, file) {
       const path = join(snapshot(commit), file.path);
       await mkdir(dirname(path), { recursive: true });
-      // At once in the place of an older one, as another process may do the same.
+      // Renamed over an older link, because another process may be doing the same.
       const next = `${path}.${randomUUID()}.new`;
-      // Some disks have no links, as those with exFAT, and some network folders: there huggingface_hub has copies too.
+      // Some disks, such as those with exFAT, and some network folders have no links; huggingface_hub copies there too.
       await symlink(relative(dirname(path), blobPath(file)), next).catch(() =>
         copyFile(blobPath(file), next),
       );
@@ -75,7 +76,7 @@ export function openRepositoryCache(cacheFolder: string, { id }: Repository): Re
     },
     async list(commit) {
       const names = await readdir(snapshot(commit)).catch(() => []);
-      // A link may have outlived what it points to.
+      // The target of a link may be gone.
       const lies = await Promise.all(names.map((name) => exists(join(snapshot(commit), name))));
       return names.filter((_, i) => lies[i]);
     },

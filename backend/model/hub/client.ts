@@ -1,4 +1,4 @@
-/** The Hugging Face Hub's API, by its own client. The only file that imports it. */
+/** The Hugging Face Hub's API, through its own client. No other file imports that client. */
 
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import { retryAfterMs } from "../../../shared/retry-after.ts";
@@ -6,10 +6,10 @@ import type { HubConfig } from "./config.ts";
 import { HubError } from "./hub-error.ts";
 import { COMMIT, type RemoteFile, type Repository } from "./repository.ts";
 
-/** Digests become names of files, so they are what they are called and nothing else. */
+/** Digests become file names, so they must look exactly like digests. */
 const DIGESTS = { sha256: /^[0-9a-f]{64}$/, "git-sha1": /^[0-9a-f]{40}$/ } as const;
 
-/** A million files of the hub's own pages, of which models have dozens. */
+/** A million files, in pages of the hub's own size; models have dozens of files. */
 const MAX_LISTING_PAGES = 1_000;
 
 export interface HubClient {
@@ -29,7 +29,7 @@ export interface HubClient {
 export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" | "token">): HubClient {
   const access = { hubUrl: endpoint };
 
-  /** Turns what the client and the network throw into what the user can act on. */
+  /** Turns errors of the client and the network into ones that the user can act on. */
   async function explained<T>(request: () => Promise<T>): Promise<T> {
     try {
       return await request();
@@ -44,11 +44,11 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
 
   const home = new URL(endpoint).origin;
 
-  /** Refusals are explained here: the client drops their headers, one of which says when to come back. */
+  /** Explains refusals itself, because the client drops their headers, and one of them says when to try again. */
   const checkedFetch = (repository: Repository) => async (input: RequestInfo | URL, init?: RequestInit) => {
     const request = new Request(input, init);
-    // A listing names its next page, and it may lie anywhere. The token is for the hub alone. Given to the client it would have
-    // to begin with hf_, which those of mirrors do not.
+    // A listing names its next page, which may be on any server, but the token is for the hub alone. The client
+    // would also demand that it begin with hf_, which tokens of mirrors do not.
     if (token !== undefined && new URL(request.url).origin === home) {
       request.headers.set("authorization", `Bearer ${token}`);
     }
@@ -107,7 +107,7 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
           repo: repository.id,
           revision: commit,
           path,
-          // Plain ranges of the file: they resume where an earlier run stopped.
+          // Plain byte ranges of the file, so that a download resumes where an earlier run stopped.
           xet: false,
           fetch: checkedFetch(repository),
           ...access,

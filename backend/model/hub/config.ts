@@ -1,4 +1,4 @@
-/** Where models come from and are kept, by the variables that every Hugging Face tool reads. */
+/** Where models come from and where they are kept, by the variables that every Hugging Face tool reads. */
 
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -21,12 +21,13 @@ export interface HubConfig {
   readonly token: string | undefined;
   /** Folder of the shared cache. */
   readonly cache: string;
-  /** Only what the cache holds: the hub is not asked. */
+  /** Uses only what the cache holds, without asking the hub. */
   readonly offline: boolean;
 }
 
 /**
- * Parses the environment; an empty variable is none. https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
+ * Parses the environment; an empty variable counts as unset.
+ * https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables
  * @throws HubError naming every wrong variable
  */
 export function parseHubConfig(environment: Readonly<Record<string, string | undefined>>): HubConfig {
@@ -42,14 +43,14 @@ export function parseHubConfig(environment: Readonly<Record<string, string | und
     variables.HF_HOME ?? join(variables.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "huggingface");
   return {
     endpoint: variables.HF_ENDPOINT.replace(/\/+$/, ""),
-    // Out of a file it may come with a line end.
+    // If it was read from a file, it may have a line end.
     token: variables.HF_TOKEN?.trim() || undefined,
     cache: asInShell(variables.HF_HUB_CACHE ?? join(home, "hub"), environment),
     offline: /^(1|on|yes|true)$/i.test(variables.HF_HUB_OFFLINE ?? ""),
   };
 }
 
-/** In quotes and in files of variables `~` and `$NAME` reach us as they are; other Hugging Face tools put in what they mean. */
+/** Expands `~` and `$NAME` as other Hugging Face tools do: in quotes and in files of variables no shell has done so. */
 function asInShell(path: string, environment: Readonly<Record<string, string | undefined>>): string {
   return path
     .replace(/^~(?=\/|$)/, homedir())

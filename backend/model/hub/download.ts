@@ -1,4 +1,4 @@
-/** One file from the hub to disk: goes on where an earlier run stopped, and is checked before it counts. */
+/** Downloads one file from the hub: resumes where an earlier run stopped, and checks the file before it counts. */
 
 import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
@@ -16,21 +16,21 @@ export interface DownloadOptions {
   readonly path: string;
   /** The file's bytes from `offset` on. */
   readonly read: (offset: number) => Promise<ReadableStream<Uint8Array>>;
-  /** Told of each piece that came, in bytes; what lay on disk already counts as the first. */
+  /** Called with the size of each piece in bytes; what is already on disk counts as the first piece. */
   readonly onBytes: (bytes: number) => void;
   readonly sleep: (milliseconds: number) => Promise<void>;
 }
 
 /**
- * Downloads to `path + ".incomplete"`, checks size and digest, then renames. Each byte is written to its own place, so several
- * processes may download the same file at once.
- * @throws HubError when the hub refuses, the disk is full, or the bytes are not those that were promised
+ * Downloads to `path + ".incomplete"`, checks size and digest, then renames. Each byte is written at its own
+ * offset, so several processes may download the same file at once.
+ * @throws HubError if the hub refuses, the disk is full, or the bytes are not the expected ones
  */
 export async function downloadFile(options: DownloadOptions): Promise<void> {
   const { file, path } = options;
   const partial = `${path}.incomplete`;
   await mkdir(dirname(path), { recursive: true });
-  // Kept open: another process may rename it meanwhile.
+  // Kept open, because another process may rename the file meanwhile.
   const target = await open(partial, constants.O_RDWR | constants.O_CREAT);
   try {
     await fill(target, options);
@@ -47,12 +47,12 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
   }
   await rename(partial, path).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
-    // Whoever renamed it had checked it.
+    // Whoever renamed it has checked it.
     await access(path);
   });
 }
 
-/** Goes on until `target` has the file's size, with pauses where the hub fails. */
+/** Downloads until `target` has the file's size, and pauses when the hub fails. */
 async function fill(
   target: FileHandle,
   { file, path, read, onBytes, sleep }: DownloadOptions,
@@ -95,8 +95,8 @@ async function fill(
 }
 
 /**
- * Writes up to `to`, and lets go of a stream that has more: it would fill the disk.
- * @returns where the bytes of `stream` end, the first of which belongs at `from`
+ * Writes up to `to`. Cancels a stream that has more, because it would fill the disk.
+ * @returns the offset where the bytes of `stream` end; the first of them belongs at `from`
  */
 async function write(
   target: FileHandle,

@@ -1,4 +1,4 @@
-/** From `OWNER/NAME@REVISION` to a folder of files on disk, through the shared cache. */
+/** Turns `OWNER/NAME@REVISION` into a folder of files on disk, through the shared cache. */
 
 import { mkdir, statfs } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,14 +14,14 @@ export interface FetchModelOptions {
   readonly repository: Repository;
   readonly role: ModelRole;
   readonly config: HubConfig;
-  /** Bytes on disk so far and in all, for the whole model. */
+  /** Called with the bytes on disk so far and in total, for the whole model. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
-  /** Free bytes of the disk that holds `folder`. */
+  /** Free bytes on the disk that holds `folder`. */
   readonly freeBytes?: (folder: string) => Promise<number>;
 }
 
 /**
- * Fetches the files that a bundle needs; those in the cache are not fetched again, and offline nothing is.
+ * Fetches the files that a bundle needs, except those in the cache; offline it fetches nothing.
  * @throws HubError with what to do
  */
 export async function fetchModel({
@@ -67,7 +67,7 @@ export async function fetchModel({
   return { id: repository.id, folder: cache.snapshot(commit) };
 }
 
-/** The model as it lies in the cache. */
+/** Finds the model in the cache. */
 async function findModel(
   repository: Repository,
   role: ModelRole,

@@ -1,8 +1,8 @@
-/** A download that cannot go on; the message says what to do. */
+/** A download cannot go on; the message says what to do. */
 
 export class HubError extends Error {
   override readonly name = "HubError";
-  /** The same request may succeed later. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
 

@@ -9,7 +9,7 @@ export interface Repository {
   readonly revision: string;
 }
 
-/** Becomes the name of a folder, so it is what it is called and nothing else. */
+/** Becomes a folder's name, so it must look exactly like a commit. */
 export const COMMIT = /^[0-9a-f]{40}$/;
 
 /** A file as the hub lists it. */
@@ -23,7 +23,7 @@ export interface RemoteFile {
 /** What the repository is to be used as. */
 export type ModelRole = "base" | "adapter";
 
-/** `OWNER/NAME` or `OWNER/NAME@REVISION`; undefined when `text` is neither. */
+/** Parses `OWNER/NAME` or `OWNER/NAME@REVISION`; undefined if `text` is neither. */
 export function parseRepository(text: string): Repository | undefined {
   const match = /^([\w.-]+\/[\w.-]+)(?:@([\w./-]+))?$/.exec(text);
   if (!match?.[1] || /(^|\/)\.{1,2}(\/|$)/.test(text)) return undefined;
@@ -33,7 +33,8 @@ export function parseRepository(text: string): Repository | undefined {
 const WANTED = {
   base: {
     stem: "model",
-    // One of each is needed; where transformers 4 and 5 save it under different names, all that are there are taken.
+    // One file of each group is needed. If files of both transformers 4 and 5 are there, under different names, all
+    // are taken.
     required: [
       ["config.json"],
       ["preprocessor_config.json", "processor_config.json"],
@@ -44,7 +45,7 @@ const WANTED = {
   adapter: { stem: "adapter_model", required: [["adapter_config.json"]], optional: [] },
 } as const;
 
-/** The files of `files` that a bundle needs. @throws HubError naming what is missing */
+/** Chooses those of `files` that a bundle needs. @throws HubError naming what is missing */
 export function chooseFiles<File extends Pick<RemoteFile, "path">>(
   repository: Repository,
   role: ModelRole,

@@ -1,7 +1,7 @@
 /**
- * Builds an ONNX graph node by node. A value is the name of a tensor in the graph.
- * Constants and weights always go to the root graph, also from inside a loop body: there they would be copied, and are
- * refused when the model comes with external data.
+ * Builds an ONNX graph node by node. A value is the name of a tensor in the graph. Constants and weights always go
+ * to the root graph, even from inside a loop body. In a body they would be copied, and a model with external data
+ * would be refused.
  */
 
 import type { Dtype } from "../../bundle/bundle.ts";
@@ -18,14 +18,14 @@ import {
 
 export type Value = string;
 
-/** As many values as `Count` says. */
+/** An array of `Count` values. */
 export type Values<Count extends number, Taken extends Value[] = []> = number extends Count
   ? Value[]
   : Taken["length"] extends Count
     ? Taken
     : Values<Count, [...Taken, Value]>;
 
-/** Precision that the graph computes in. */
+/** The precision that the graph computes in. */
 export type FloatType = "float" | "float16";
 
 type AttributeInput = Attribute | number | string | readonly number[];
@@ -33,7 +33,7 @@ type AttributeInput = Attribute | number | string | readonly number[];
 /** A float attribute; a plain number means an int. */
 export const float = (value: number): Attribute => ({ kind: "float", value });
 
-/** A matrix of the weights, or several stacked along their first axis; read when the graph is written. */
+/** A matrix of the weights, or several stacked along their first axis. It is read when the graph is written. */
 export interface Matrix {
   readonly name: string;
   /** [out, in] */
@@ -66,7 +66,7 @@ export class GraphBuilder {
     return new GraphBuilder(name, { weights, dtype, initializers: new Map(), counter: 0 });
   }
 
-  /** A body for Loop or If; it sees every value of this graph by name. */
+  /** A body for Loop or If, which can use every value of this graph by name. */
   subgraph(name: string): GraphBuilder {
     return new GraphBuilder(name, this.#shared);
   }
@@ -75,14 +75,15 @@ export class GraphBuilder {
     return this.#shared.dtype;
   }
 
-  /** Type of the activations: int8 is for weights, and for activations only inside a matrix product. */
+  /** Type of the activations. int8 applies to weights, and to activations only inside a matrix product. */
   get floatType(): FloatType {
     return this.#shared.dtype === "fp16" ? "float16" : "float";
   }
 
   /**
-   * Whether the graph is for a GPU, as those of fp16 are. There, passes over memory and the starts of operators are what
-   * takes time, and ONNX Runtime's kernels have other strengths than on a CPU. Measured: docs/measurements/gpu.md.
+   * Whether the graph is for a GPU, as fp16 graphs are. A GPU spends its time on passes over memory and on starting
+   * operators, and ONNX Runtime's kernels have other strengths there than on a CPU. Measured:
+   * docs/measurements/gpu.md.
    */
   get forGpu(): boolean {
     return this.#shared.dtype === "fp16";
@@ -93,13 +94,13 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Makes `value` an output; a value that must keep its name gets it by an Identity. */
+  /** Makes `value` an output. An Identity gives it this name if it must keep its own. */
   output(value: Value, name: string, type: ElementType, shape: readonly (number | string)[]): void {
     this.#nodes.push({ type: "Identity", domain: "", inputs: [value], outputs: [name], attributes: {} });
     this.#outputs.push({ name, type, shape });
   }
 
-  /** A node with one output. `domain:Type` names an operator outside ONNX's own set. */
+  /** Adds a node with one output. `domain:Type` names an operator outside ONNX's own set. */
   op(
     type: string,
     inputs: readonly Value[],
@@ -108,7 +109,7 @@ export class GraphBuilder {
     return this.ops(type, 1, inputs, attributes)[0];
   }
 
-  /** A node with `count` outputs. */
+  /** Adds a node with `count` outputs. */
   ops<Count extends number>(
     type: string,
     count: Count,
@@ -129,26 +130,27 @@ export class GraphBuilder {
     return outputs as Values<Count>;
   }
 
-  /** A value that this graph computes once, whoever asks for it. */
+  /** A value that this graph computes only once, however often it is asked for. */
   once(name: string, make: () => Value): Value {
     const made = this.#once.get(name) ?? make();
     this.#once.set(name, made);
     return made;
   }
 
-  /** `x` as elements of another type; to bool, all but 0 is true. */
+  /** `x` converted to another element type; converted to bool, everything but 0 is true. */
   cast(x: Value, type: ElementType): Value {
     return this.op("Cast", [x], { to: ELEMENT_TYPES[type] });
   }
 
   /**
-   * Repeats `body` at most `steps` times, int64 scalar, for as long as its first output is true. Its inputs are the
-   * iteration, whether it goes on, and what is carried; its outputs the latter two, and a value of each step to stack.
+   * Repeats `body` at most `steps` times, int64 scalar, as long as its first output is true. Its inputs are the
+   * iteration, whether to go on, and the carried values. Its outputs are whether to go on, the carried values, and
+   * the values of each step that are stacked.
    */
   loop(options: {
     readonly steps: Value;
     readonly body: GraphBuilder;
-    /** What the first step is given. */
+    /** The carried values of the first step. */
     readonly carried: readonly Value[];
     /** How many values of each step are stacked along a new first axis. */
     readonly stacked?: number;
@@ -175,7 +177,7 @@ export class GraphBuilder {
     });
   }
 
-  /** One of two bodies with `count` outputs, by a bool scalar; both see every value of this graph. */
+  /** Chooses one of two bodies with `count` outputs by a bool scalar; both can use every value of this graph. */
   cond<Count extends number>(options: {
     readonly condition: Value;
     readonly count: Count;
@@ -210,7 +212,7 @@ export class GraphBuilder {
     };
   }
 
-  /** Vectors of the weights, one after the other, in the graph's precision. */
+  /** Vectors of the weights, concatenated, in the graph's precision. */
   vector(parts: readonly string[]): Value {
     const { weights } = this.#shared;
     const size = parts.reduce((sum, part) => sum + (tensorInfo(weights, part).shape[0] as number), 0);
@@ -239,7 +241,7 @@ export class GraphBuilder {
     });
   }
 
-  /** An int64 constant; one number is a scalar, an array a vector. */
+  /** An int64 constant: a scalar for one number, a vector for an array. */
   ints(value: number | readonly number[]): Value {
     const values = typeof value === "number" ? [value] : value;
     const shape = typeof value === "number" ? [] : [values.length];
@@ -303,7 +305,7 @@ function toAttribute(value: AttributeInput): Attribute {
   return "kind" in value ? value : { kind: "ints", value };
 }
 
-/** @throws WeightError for a number that is infinite in float16 */
+/** @throws WeightError for a number that is too large for float16 */
 function toBytes(name: string, values: Float32Array, type: FloatType): Uint8Array {
   const array = type === "float" ? values : Float16Array.from(values);
   if (type === "float16" && !areFinite(array)) {

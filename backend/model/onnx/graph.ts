@@ -24,7 +24,7 @@ export const BYTES_PER_ELEMENT: Record<ElementType, number> = {
   float16: 2,
 };
 
-/** A constant of the graph; its bytes are asked for once, when they are written. */
+/** A constant of the graph. Its bytes are requested once, when it is written. */
 export interface Initializer {
   readonly name: string;
   readonly type: ElementType;
@@ -50,7 +50,7 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** A graph's input or output; a text dimension is symbolic. */
+/** A graph's input or output; a dimension given as text is symbolic. */
 export interface Port {
   readonly name: string;
   readonly type: ElementType;
@@ -65,7 +65,7 @@ export interface Graph {
   readonly initializers: readonly Initializer[];
 }
 
-/** Bytes of a constant. */
+/** Size of a constant in bytes. */
 export function byteLength({ type, shape }: Initializer): number {
   return elementCount(shape) * BYTES_PER_ELEMENT[type];
 }

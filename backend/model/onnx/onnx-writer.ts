@@ -1,4 +1,4 @@
-/** Writes an ONNX model to disk: the structure is encoded in memory, the weights pass through one at a time. */
+/** Writes an ONNX model to disk. The structure is encoded in memory; the weights pass through one at a time. */
 
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
@@ -7,18 +7,21 @@ import { weightsPath } from "../../bundle/graph-files.ts";
 import { byteLength, type Graph, type Initializer } from "./graph.ts";
 import { encodeFieldHead, encodeGraph, encodeModelHead, encodeTensorHead, GRAPH, MODEL } from "./protobuf.ts";
 
-/** Above this the weights go to a file of their own: protobuf ends at 2 GiB, and readers hold the whole message. */
+/**
+ * Larger weights go to a file of their own: protobuf is limited to 2 GiB, and readers hold the whole message in
+ * memory.
+ */
 const EXTERNAL_DATA_FROM_BYTES = 1_000_000_000;
-/** Small constants stay inside, where shape inference can see them. */
+/** Smaller constants stay inside, where shape inference can see them. */
 const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 const EXTERNAL_ALIGNMENT_BYTES = 4096;
 
-/** Called as weights are written, with bytes so far and in all. */
+/** Called while weights are written, with the bytes so far and in total. */
 export type WriteProgress = (doneBytes: number, totalBytes: number) => void;
 
 /**
- * Writes `graph` to `path`, its weights to `path + ".data"` when they are over 1 GB.
- * @returns SHA-256 over all bytes written, hexadecimal
+ * Writes `graph` to `path`, and its weights to `path + ".data"` if they are over 1 GB.
+ * @returns SHA-256 of all bytes written, hexadecimal
  */
 export async function writeModel(
   graph: Graph,

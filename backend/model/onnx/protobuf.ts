@@ -1,6 +1,6 @@
 /**
- * Encodes the structure of an ONNX model as protobuf; weights are left to who writes the file. The same graph gives the
- * same bytes. Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+ * Encodes the structure of an ONNX model as protobuf, without the weights, which onnx-writer.ts adds. The same
+ * graph gives the same bytes. Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  */
 
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -14,7 +14,7 @@ import {
   type Port,
 } from "./graph.ts";
 
-/** First version whose IR knows opset 21. */
+/** The first IR version that knows opset 21. */
 const IR_VERSION = 10;
 const PRODUCER = "alt-text-edge";
 const OPSETS = { "": 21, "com.microsoft": 1 } as const;
@@ -36,7 +36,7 @@ const ENTRY = { key: 1, value: 2 } as const;
 /** TensorProto.DataLocation */
 const EXTERNAL = 1;
 
-/** Everything of a ModelProto but its graph. */
+/** Encodes a ModelProto without its graph. */
 export function encodeModelHead(): Uint8Array {
   const writer = new BinaryWriter();
   writeInt(writer, MODEL.irVersion, IR_VERSION);
@@ -50,14 +50,14 @@ export function encodeModelHead(): Uint8Array {
   return writer.finish();
 }
 
-/** GraphProto without its initializers. */
+/** Encodes a GraphProto without its initializers. */
 export function encodeGraph(graph: Graph): Uint8Array {
   const writer = new BinaryWriter();
   writeGraph(writer, graph);
   return writer.finish();
 }
 
-/** TensorProto up to and including the length of its raw data, or its place in the external `file`. */
+/** Encodes a TensorProto up to and including the length of its raw data, or its place in the external `file`. */
 export function encodeTensorHead(tensor: Initializer, offset: number | undefined, file: string): Uint8Array {
   const writer = new BinaryWriter();
   for (const size of tensor.shape) writeInt(writer, TENSOR.dims, size);
@@ -78,7 +78,7 @@ export function encodeTensorHead(tensor: Initializer, offset: number | undefined
   return writer.finish();
 }
 
-/** What stands before the content of a field whose content is `length` bytes. */
+/** Encodes the tag and length in front of a field's content of `length` bytes. */
 export function encodeFieldHead(field: number, length: number): Uint8Array {
   return new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(length).finish();
 }

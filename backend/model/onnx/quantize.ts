@@ -1,29 +1,31 @@
 /**
- * Matrix products with 8-bit operands, as a piece of an ONNX graph. Activations are scaled row by row, so that a caption
- * never depends on who shares its batch. (ONNX Runtime's DynamicQuantizeMatMul has one scale for the whole tensor.)
+ * Matrix products with 8-bit operands, as a piece of an ONNX graph. Activations are scaled row by row, so that a
+ * caption never depends on the others in its batch. (ONNX Runtime's DynamicQuantizeMatMul has one scale for the
+ * whole tensor.)
  */
 
 import type { GraphBuilder, Matrix, Value } from "./graph-builder.ts";
 import { transpose } from "./transpose.ts";
 
 const MAX_ACTIVATION = 127;
-/** Zero of an unsigned byte. */
+/** The unsigned byte that stands for zero. */
 const ACTIVATION_ZERO = 128;
 /**
- * Weights use seven bits: processors without VNNI add two products of an unsigned and a signed byte in 16 bits, which
- * 255 * 127 * 2 would overflow, and then the same bundle would say other things there.
+ * Weights use seven bits. Processors without VNNI add two products of an unsigned and a signed byte in 16 bits. 255
+ * * 127 * 2 would overflow, and the same bundle would give other captions there.
  */
 const MAX_WEIGHT = 63;
-/** A row of zeros has a scale all the same. */
+/** Gives a row of zeros a scale too. */
 const SMALLEST_ACTIVATION = 1e-8;
 
 export interface ProductOptions {
-  /** No value of x is less, where that is known: then its largest says what its range is, without a pass for the signs. */
+  /** A known lower bound of x. With it the largest value gives the range, without a pass over the absolute values. */
   readonly least?: number | undefined;
 }
 
 /**
- * x W^T + b with one scale a row of x and one a row of W, summed in int32. Products of the same x share its bytes.
+ * x W^T + b with one scale per row of x and one per row of W, summed in int32. Products of the same x share its
+ * bytes.
  * @param x float [rows, in]
  */
 export function addQuantizedProduct(
@@ -53,7 +55,7 @@ export function addQuantizedProduct(
   return graph.op("Add", [graph.op("Mul", [sums, rows.scales]), bias]);
 }
 
-/** x in eight bits: uint8 [rows, columns] around `ACTIVATION_ZERO`, and what a step of each row is worth, float [rows, 1]. */
+/** Quantizes x: uint8 [rows, columns] around `ACTIVATION_ZERO`, and the size of a step in each row, float [rows, 1]. */
 function addQuantizedRows(graph: GraphBuilder, x: Value, columns: number, { least }: ProductOptions) {
   const scales = graph.once(`scales of ${x}`, () => {
     const known = least === undefined ? SMALLEST_ACTIVATION : Math.max(-least, SMALLEST_ACTIVATION);
@@ -62,7 +64,7 @@ function addQuantizedRows(graph: GraphBuilder, x: Value, columns: number, { leas
     const range = graph.op("Max", [largest, graph.floats([known])]);
     return graph.op("Mul", [range, graph.floats([1 / MAX_ACTIVATION])]);
   });
-  // Every x of a graph has as many rows.
+  // Every x of a graph has the same number of rows.
   const zeros = graph.once("activation_zeros", () =>
     graph.op("Expand", [activationZero(graph), graph.op("Shape", [scales])]),
   );
@@ -81,7 +83,7 @@ function activationZero(graph: GraphBuilder): Value {
   });
 }
 
-/** Symmetric values of seven bits, one scale a row of `columns`. */
+/** Quantizes to symmetric seven-bit values with one scale per row of `columns`. */
 function quantizeWeight(values: Float32Array, columns: number): { bytes: Int8Array; scales: Float32Array } {
   const bytes = new Int8Array(values.length);
   const scales = new Float32Array(values.length / columns);
@@ -96,7 +98,7 @@ function quantizeWeight(values: Float32Array, columns: number): { bytes: Int8Arr
   return { bytes, scales };
 }
 
-/** Two constants come from one quantization; it is let go when both have been written. */
+/** Two constants share one quantization, which is released once both have been written. */
 function once<T>(compute: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   let uses = 0;

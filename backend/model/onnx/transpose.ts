@@ -1,4 +1,4 @@
-/** Matrices as arrays, row after row. */
+/** Matrices as flat arrays, row by row. */
 
 /** [rows, columns] to [columns, rows]. */
 export function transpose<T extends Float32Array | Int8Array>(values: T, columns: number): T {

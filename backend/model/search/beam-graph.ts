@@ -1,6 +1,6 @@
 /**
- * Beam search as a Loop, step by step the search of transformers' `generate` with its defaults: length penalty 1, no
- * early stopping, one sequence returned.
+ * Beam search as a Loop. Each step follows transformers' `generate` with its defaults: length penalty 1, no early
+ * stopping, one sequence returned.
  * https://github.com/huggingface/transformers/blob/main/src/transformers/generation/utils.py, `_beam_search`
  */
 
@@ -11,21 +11,21 @@ import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
 import { inputCache, outputCache } from "./loop-cache.ts";
 import type { SearchResult } from "./search.ts";
 
-/** Stands for a score that can never win; its size is transformers'. */
+/** A score that can never win, as large as in transformers. */
 const IMPOSSIBLE = -1e9;
 
 interface BeamStart {
-  /** Pictures, int64 [1]. */
+  /** Number of pictures, int64 [1]. */
   readonly batch: Value;
-  /** Beams of each, int64 [1]. */
+  /** Beams per picture, int64 [1]. */
   readonly numBeams: Value;
-  /** The most steps, int64 scalar. */
+  /** Most steps, int64 scalar. */
   readonly steps: Value;
   /** The token before the first generated one, int64 scalar. */
   readonly firstToken: Value;
   /** Its position, int64 scalar. */
   readonly firstPosition: Value;
-  /** Self-attention keys and values of what comes before it, a row a picture. */
+  /** Self-attention keys and values of everything before it, one row per picture. */
   readonly cache: readonly KeyValue[];
   readonly cross: readonly KeyValue[];
 }
@@ -33,7 +33,7 @@ interface BeamStart {
 /** Values computed once, before the loop. */
 interface Constants {
   readonly numBeams: Value;
-  /** int64 [1], 2 * numBeams: so many candidates that numBeams are left when the best all end. */
+  /** int64 [1], 2 * numBeams: enough candidates that numBeams are left even if the best all end. */
   readonly candidates: Value;
   /** bool [candidates], true for the first numBeams. */
   readonly isTop: Value;
@@ -47,7 +47,7 @@ interface Constants {
   readonly lastIteration: Value;
 }
 
-/** What the loop carries beside the cache; `t` grows by one a step. */
+/** What the loop carries in addition to the cache; `t` grows by one per step. */
 interface State {
   /** int64 [rows] */
   readonly token: Value;
@@ -82,7 +82,7 @@ const STATE: Record<keyof State, { type: ElementType; shape: readonly string[] }
 };
 const STATE_NAMES = Object.keys(STATE) as (keyof State)[];
 
-/** Adds the search to `graph`. @returns what it has found, for this graph or a branch */
+/** Adds the search to `graph`. @returns a function that gives its result in this graph or in a branch */
 export function addBeamSearch(
   graph: GraphBuilder,
   config: TextConfig,
@@ -111,7 +111,7 @@ export function addBeamSearch(
   const noLogs = op("ConstantOfShape", [none]);
   const noIds = graph.cast(noLogs, "int64");
   const noneFinished = graph.cast(op("ConstantOfShape", [grid]), "bool");
-  // Only the first beam may speak at first: the others would say the same.
+  // At first only the first beam may continue, because the others would say the same.
   const isFirst = op("Equal", [range(numBeams), graph.ints(0)]);
   const firstScores = op("Where", [isFirst, graph.scalar(0), graph.scalar(IMPOSSIBLE)]);
   const initial: State = {
@@ -185,7 +185,7 @@ function addStep(body: GraphBuilder, config: TextConfig, start: BeamStart, const
   outputCache(body, config, "beam", reordered);
 }
 
-/** What every part of a step reads. */
+/** The inputs that every part of a step reads. */
 interface Step {
   readonly body: GraphBuilder;
   readonly config: TextConfig;
@@ -195,7 +195,7 @@ interface Step {
   readonly iteration: Value;
 }
 
-/** The best continuations of a picture's beams together; `n` is `candidates`. */
+/** The best continuations over all beams of a picture; `n` is `candidates`. */
 interface Candidates {
   /** float [batch, n], sums of log-probabilities */
   readonly scores: Value;
@@ -211,7 +211,7 @@ interface Candidates {
   readonly ends: Value;
 }
 
-/** @param hidden [rows, hidden] of the decoder */
+/** @param hidden [rows, hidden] from the decoder */
 function addCandidates({ body, config, constants, state, iteration }: Step, hidden: Value): Candidates {
   const op = body.op.bind(body);
   const { numBeams, candidates, lastIteration } = constants;
@@ -260,7 +260,7 @@ function addRunning({ body, constants }: Step, candidates: Candidates) {
   };
 }
 
-/** The best that have ended, now or before. */
+/** The best beams that have ended, now or earlier. */
 function addFinished({ body, constants, state, iteration }: Step, candidates: Candidates) {
   const op = body.op.bind(body);
   const { scores, ids, logProbabilities, ends } = candidates;
@@ -286,7 +286,7 @@ function addFinished({ body, constants, state, iteration }: Step, candidates: Ca
   };
 }
 
-/** Whether the best running beam of a picture, at its present length, could still enter the finished ones. */
+/** Whether the best running beam of a picture could still enter the finished ones, at its present length. */
 function addStopping(
   { body, state }: Step,
   {
@@ -335,12 +335,12 @@ function valuesAt(graph: GraphBuilder, x: Value, indices: Value): Value {
   return graph.op("GatherElements", [x, indices], { axis: 1 });
 }
 
-/** The largest `k`, int64 [1], of each row of [batch, n], and their indices. */
+/** The `k` largest values, int64 [1], of each row of [batch, n], and their indices. */
 function topK(graph: GraphBuilder, x: Value, k: Value): Values<2> {
   return graph.ops("TopK", 2, [x, k], { axis: 1 });
 }
 
-/** Added to scores, takes those out of the race where `condition` holds. */
+/** A value that, added to scores, rules them out where `condition` holds. */
 function impossibleWhere(graph: GraphBuilder, condition: Value): Value {
   return graph.op("Where", [condition, graph.scalar(IMPOSSIBLE), graph.scalar(0)]);
 }

@@ -1,6 +1,7 @@
 /**
- * From encoded pictures to token ids, inside the graph: greedy decoding, which also reads the prompt, and beam search behind
- * it; an input says which of the two goes on after the prompt. A batch of captions is one call into the engine.
+ * Turns encoded pictures into token ids, inside the graph. Greedy decoding also reads the prompt; after the prompt,
+ * an input decides whether greedy decoding or beam search goes on. So a batch of captions is one call into the
+ * engine.
  */
 
 import type { TextConfig } from "../blip/config.ts";
@@ -46,9 +47,10 @@ export function addDecoding(
   const whenGreedy = graph.subgraph("greedy_result");
   outputSearch(whenGreedy, greedy.result(whenGreedy), "greedy");
 
-  // In a branch ONNX Runtime 1.30 packs no weights for the CPU, and every product of every step takes several times as long:
-  // there the loop lies beside it, and makes no step of one picture where it is not asked for. (Of one, as not all kernels of
-  // other devices take a batch of none.) A GPU packs nothing.
+  // On the CPU, ONNX Runtime 1.30 packs no weights inside a branch, so every product of every step would take
+  // several times as long. There the beam loop lies outside the branch and, if beams are not asked for, makes no
+  // steps of one picture. (One picture, because not all kernels of other devices accept an empty batch.) A GPU
+  // packs nothing.
   const whenBeams = graph.subgraph("beam_result");
   const forcedIds = graph.op("Concat", [graph.ints([config.bos_token_id]), promptIds], { axis: 0 });
   const beams = addBeamSearch(graph.forGpu ? whenBeams : graph, config, {

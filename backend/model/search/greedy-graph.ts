@@ -1,6 +1,6 @@
 /**
- * Greedy decoding as a Loop that ends when every row has met its end token. Its first tokens are those of the prompt, so
- * that it also makes the keys and values that beam search starts from.
+ * Greedy decoding as a Loop that ends when every row has met its end token. Its first tokens are those of the
+ * prompt, so that it also computes the keys and values from which beam search starts.
  */
 
 import type { TextConfig } from "../blip/config.ts";
@@ -9,25 +9,28 @@ import type { GraphBuilder, Value, Values } from "../onnx/graph-builder.ts";
 import { inputCache, outputCache, pairs } from "./loop-cache.ts";
 import type { SearchResult } from "./search.ts";
 
-/** In place of a forced token: the model chooses. */
+/** Takes the place of a forced token if the model may choose. */
 const FREE = -1;
 
 interface GreedyStart {
-  /** Pictures, int64 [1]. */
+  /** Number of pictures, int64 [1]. */
   readonly batch: Value;
   /** int64 [prompt], without the begin token */
   readonly promptIds: Value;
-  /** The most tokens after it, int64 [1]. */
+  /** Most tokens after the prompt, int64 [1]. */
   readonly steps: Value;
-  /** The most steps that the loop makes, int64 scalar: those of the prompt alone, or all. */
+  /** Most steps of the loop, int64 scalar: those of the prompt alone, or all. */
   readonly loopSteps: Value;
   readonly cross: readonly KeyValue[];
 }
 
 export interface GreedySearch {
-  /** What it has found, for this graph or a branch: rows that ended early have the pad token and a log-probability of 0. */
+  /**
+   * Gives the result in this graph or in a branch. Rows that ended early have the pad token and a log-probability
+   * of 0.
+   */
   readonly result: (graph: GraphBuilder) => SearchResult;
-  /** Self-attention keys and values of the begin token, the prompt and what was chosen, but its last. */
+  /** Self-attention keys and values of the begin token, the prompt and the chosen tokens except the last. */
   readonly cache: readonly KeyValue[];
 }
 
@@ -60,7 +63,7 @@ export function addGreedySearch(
   return { result, cache: pairs(carried.slice(2)) };
 }
 
-/** @param forcedNext token after each step, int64 [prompt + steps]: the prompt's, then `FREE` */
+/** @param forcedNext the token after each step, int64 [prompt + steps]: the prompt's tokens, then `FREE` */
 function addStep(
   body: GraphBuilder,
   config: TextConfig,
@@ -102,8 +105,8 @@ function addStep(
 }
 
 /**
- * The likeliest token of each row and its log-probability. On a GPU without the reductions that ONNX Runtime gives to cuDNN,
- * which take milliseconds over a vocabulary: all but the sum of float32.
+ * The likeliest token of each row and its log-probability. On a GPU this avoids the reductions that ONNX Runtime
+ * leaves to cuDNN, which take milliseconds over a vocabulary; the sum of float32 is the exception.
  * @param logits float32 [rows, vocabulary]
  */
 function addChoice(graph: GraphBuilder, logits: Value): { best: Value; logProbability: Value } {

@@ -1,10 +1,10 @@
-/** Self-attention keys and values as what a Loop carries from step to step. */
+/** Self-attention keys and values, which a Loop carries from step to step. */
 
 import type { TextConfig } from "../blip/config.ts";
 import type { KeyValue } from "../blip/text-graph.ts";
 import type { GraphBuilder, Value } from "../onnx/graph-builder.ts";
 
-/** Loop-carried keys and values as inputs of a body. */
+/** Adds the carried keys and values as inputs of a body. */
 export function inputCache(body: GraphBuilder, config: TextConfig, prefix: string): KeyValue[] {
   return Array.from({ length: config.num_hidden_layers }, (_, i) => ({
     key: body.input(`${prefix}_past_key_${i}`, body.floatType, cacheShape(config, "past")),
@@ -12,7 +12,7 @@ export function inputCache(body: GraphBuilder, config: TextConfig, prefix: strin
   }));
 }
 
-/** The same as outputs of a body, in the same order. */
+/** Adds them as outputs of a body, in the same order. */
 export function outputCache(
   body: GraphBuilder,
   config: TextConfig,
@@ -29,7 +29,7 @@ function cacheShape({ hidden_size: hidden, num_attention_heads: heads }: TextCon
   return ["rows", heads, length, hidden / heads];
 }
 
-/** A loop's results, in the order of `outputCache`. */
+/** Puts a loop's results back into pairs; they are in the order of `outputCache`. */
 export function pairs(values: readonly Value[]): KeyValue[] {
   return Array.from({ length: values.length / 2 }, (_, i) => ({
     key: values[2 * i] as Value,

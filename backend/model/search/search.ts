@@ -1,8 +1,8 @@
-/** What a search over captions gives, whatever its strategy. Types only. */
+/** The result of a search for captions, whatever its strategy. Types only. */
 
 import type { Value } from "../onnx/graph-builder.ts";
 
-/** Generated tokens, the prompt excluded, padded after the end token. */
+/** Generated tokens without the prompt, padded after the end token. */
 export interface SearchResult {
   /** int64 [batch, steps] */
   readonly tokenIds: Value;

@@ -1,7 +1,8 @@
 /**
- * Rewrites a caption graph so that Triton's dynamic batcher can use it: every input has a batch dimension. Greedy decoding
- * is prefix-consistent, so rows that ask for different lengths may share a forward pass that generates the longest;
- * beams and prompts may not, so they become constants. Weights are copied, never decoded.
+ * Rewrites a caption graph for Triton's dynamic batcher: every input gets a batch dimension. Greedy decoding is
+ * prefix-consistent, so rows that ask for different lengths may share a forward pass that generates the longest.
+ * Rows with different beams or prompts may not, so those become constants. Weights are copied without being
+ * decoded.
  */
 
 import { type FileHandle, open } from "node:fs/promises";
@@ -15,7 +16,7 @@ import { encodeFieldHead, encodeGraph, GRAPH, MODEL, VALUE_INFO } from "../onnx/
 const FIELD_HEAD_BYTES = 20;
 const COPY_BYTES = 1 << 20;
 
-/** Inputs that stop being inputs: each is made by a node of its name instead. */
+/** Inputs that stop being inputs: a node of the same name computes each of them instead. */
 const OPTIONS: readonly string[] = [PORTS.maxNewTokens, PORTS.numBeams, PORTS.promptIds];
 
 function node(type: string, inputs: string[], output: string, attributes: Node["attributes"] = {}): Node {
@@ -33,9 +34,9 @@ const OPTION_NODES: readonly Node[] = [
 ];
 
 /**
- * Writes `from`, with inputs `pixels` and `row_max_new_tokens`, to `to`. Weights outside the file stay where they are:
- * `to` wants them beside it under the same name.
- * @throws when `from` is not a caption graph
+ * Writes `from` to `to`, with the inputs `pixels` and `row_max_new_tokens`. Weights outside the file are not
+ * copied: `to` needs them beside it under the same name.
+ * @throws Error if `from` is not a caption graph
  */
 export async function writeBatchableGraph(from: string, to: string): Promise<void> {
   const source = await open(from, "r");
@@ -53,7 +54,7 @@ export async function writeBatchableGraph(from: string, to: string): Promise<voi
     if (dropped.length !== OPTIONS.length) {
       throw new Error(`${from} is not a caption graph: of ${OPTIONS} its inputs are ${dropped}.`);
     }
-    // Repeated fields of a message may lie anywhere in it, but nodes run in their order: these come first.
+    // Repeated fields may lie anywhere in a message, but nodes run in their order, so these come first.
     const head = encodeGraph({
       name: "",
       nodes: OPTION_NODES,
@@ -80,14 +81,14 @@ export async function writeBatchableGraph(from: string, to: string): Promise<voi
 /** One field of a protobuf message, as byte offsets in the file. */
 interface Field {
   readonly number: number;
-  /** Of its tag. */
+  /** Where its tag begins. */
   readonly start: number;
-  /** Of its content. */
+  /** Where its content begins. */
   readonly bodyStart: number;
   readonly end: number;
 }
 
-/** The fields between two offsets; contents are skipped. */
+/** Lists the fields between two offsets; their contents are skipped. */
 async function readFields(file: FileHandle, start: number, end: number): Promise<Field[]> {
   const fields: Field[] = [];
   const head = new Uint8Array(FIELD_HEAD_BYTES);
@@ -95,7 +96,7 @@ async function readFields(file: FileHandle, start: number, end: number): Promise
     await file.read(head, 0, FIELD_HEAD_BYTES, at);
     const reader = new BinaryReader(head);
     const [number, wireType] = reader.tag();
-    // Of the wire types, models and graphs use two: plain integers, and contents with their length before them.
+    // Models and graphs use only two wire types: plain integers, and contents preceded by their length.
     const isContent = wireType === WireType.LengthDelimited;
     const length = isContent ? reader.uint32() : 0;
     if (!isContent) reader.skip(wireType);

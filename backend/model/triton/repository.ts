@@ -1,6 +1,7 @@
 /**
- * Writes a bundle as a model repository for NVIDIA's Triton Inference Server and its ONNX Runtime backend. Two models
- * share the weights' file where it lies beside the graph; docs/triton.md says why they are two.
+ * Writes a bundle as a model repository for NVIDIA's Triton Inference Server and its ONNX Runtime backend. It holds
+ * two models, which share the weights if these have their own file beside the graph; docs/triton.md explains why
+ * there are two.
  */
 
 import { copyFile, link, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -22,20 +23,20 @@ import { writeBatchableGraph } from "./batchable-graph.ts";
 
 export interface TritonRepositoryOptions {
   readonly bundle: Bundle;
-  /** The repository; models that lie in it already stay. */
+  /** The repository. Models that it already holds stay. */
   readonly folder: string;
   /** The name that backends call. */
   readonly model: string;
   readonly device: "gpu" | "cpu";
 }
 
-/** Requests that may wait in the batched model's queue; one more is refused at once. */
+/** Most requests that may wait in the batched model's queue; the next one is refused at once. */
 const MAX_QUEUED_REQUESTS = 256;
-/** A request that waited this long is refused: its caller has given up. */
+/** A request that has waited this long is refused, because its caller has given up. */
 const MAX_QUEUED_MICROSECONDS = 30_000_000;
 /**
- * What the warm-up asks for, by input; an input that is not here gets zeros. Two tokens are the first step and one with
- * a cache.
+ * What the warm-up asks for, by input; all other inputs are zeros. Two tokens cover the first step and one with a
+ * cache.
  */
 const WARM_UP_VALUES: Readonly<Record<string, number>> = {
   [ROW_MAX_NEW_TOKENS]: 2,
@@ -43,17 +44,17 @@ const WARM_UP_VALUES: Readonly<Record<string, number>> = {
   [PORTS.numBeams]: 2,
 };
 
-/** Folder and file names that Triton gives a meaning. */
+/** Folder and file names that have a meaning for Triton. */
 const CONFIG_FILE = "config.pbtxt";
 const GRAPH_FILE = "model.onnx";
 const WARM_UP_FOLDER = "warmup";
 
 /**
- * Writes `<model>` and `<model>_unbatched`, each with the bundle's revision as its version. Weights are hard links where
- * the file system can, else copies.
+ * Writes `<model>` and `<model>_unbatched`, with the bundle's revision as their version. Weights are hard links if
+ * the file system allows them, otherwise copies.
  *
- * @throws BundleError where the repository holds a revision with other ports: a model has one configuration for all of its
- *   versions, and with the new one Triton would load that revision no more. Nothing is written then
+ * @throws BundleError, before anything is written, if the repository holds a revision with other ports: all
+ * versions of a model share one configuration, and with the new one Triton could no longer load that revision
  */
 export async function writeTritonRepository(options: TritonRepositoryOptions): Promise<void> {
   const { bundle, folder, model } = options;
@@ -68,10 +69,11 @@ export async function writeTritonRepository(options: TritonRepositoryOptions): P
 }
 
 /**
- * Whether models of these shapes may be written into a repository, which is known before there is a bundle. `version`: one
- * that would be replaced.
+ * Checks whether models with these shapes may be written into a repository, which can be done before a bundle
+ * exists.
  *
- * @throws BundleError where it holds a version with other ports
+ * @param version the version that would be replaced, if any
+ * @throws BundleError if the repository holds a version with other ports
  */
 export async function requireSamePorts(
   { folder, model }: Pick<TritonRepositoryOptions, "folder" | "model">,
@@ -170,7 +172,7 @@ function unbatchedPorts({ inputs, outputs }: Pick<ServedModel, "inputs" | "outpu
   return `${ports("input", inputs)}\n${ports("output", outputs)}`;
 }
 
-/** Triton writes the batch dimension of a batched model itself. */
+/** Triton adds the batch dimension of a batched model itself. */
 function withoutBatch({ shape, ...port }: ServedPort): ServedPort {
   return { ...port, shape: shape.slice(1) };
 }
@@ -183,7 +185,7 @@ function ports(kind: "input" | "output", served: readonly ServedPort[]): string 
   return `${kind} [\n${lines.join(",\n")}\n]`;
 }
 
-/** Black pictures, and a prompt of one token where there is one. */
+/** Black pictures and, if there is one, a prompt of one token. */
 function warmUpInputs(inputs: readonly ServedPort[]): string {
   return inputs
     .map(({ name, datatype, shape }) => {
@@ -197,7 +199,7 @@ function warmUpInputs(inputs: readonly ServedPort[]): string {
     .join("\n");
 }
 
-/** An int64 each, raw. */
+/** Writes one raw int64 for each. */
 async function writeWarmUpFiles(folder: string, inputs: readonly ServedPort[]): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const { name } of inputs) {
@@ -208,6 +210,6 @@ async function writeWarmUpFiles(folder: string, inputs: readonly ServedPort[]): 
 
 async function linkOrCopy(from: string, to: string): Promise<void> {
   await rm(to, { force: true });
-  // Another file system, or one without links.
+  // The repository may be on another file system, or on one without links.
   await link(from, to).catch(() => copyFile(from, to));
 }

@@ -1,5 +1,5 @@
 /**
- * adapter_config.json of PEFT: which of its LoRA methods merge here, and which are refused by name.
+ * PEFT's adapter_config.json: which of its LoRA methods can be merged here, and which are refused by name.
  * https://huggingface.co/docs/peft/package_reference/lora
  */
 
@@ -16,7 +16,7 @@ const CONFIG_FILE = "adapter_config.json";
 const Names = z.union([z.string(), z.array(z.string())]);
 const Pattern = z.record(z.string(), z.number());
 
-/** Everything that decides what a merge does. Other fields are kept, for `requireMergeable`. */
+/** Every field that affects a merge. The other fields are kept for `requireMergeable`. */
 const AdapterConfig = z.looseObject({
   peft_type: z.string(),
   r: z.number().int().positive(),
@@ -35,19 +35,19 @@ const AdapterConfig = z.looseObject({
 });
 export type AdapterConfig = z.infer<typeof AdapterConfig>;
 
-/** Fields that decide nothing about merged weights, whatever their value. */
+/** Fields that never affect the merged weights, whatever their value. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   ...Object.keys(AdapterConfig.shape),
   "auto_mapping",
   "base_model_name_or_path",
-  // What it trains is in the adapter's tensors.
+  // The biases that it trains are in the adapter's tensors.
   "bias",
   "ensure_weight_tying",
   "eva_config",
-  // For layers that BLIP has not; peft passes over it for linear ones.
+  // For layers that BLIP does not have; peft ignores it for linear ones.
   "fan_in_fan_out",
   "inference_mode",
-  // Read only with init_lora_weights, which is judged by itself.
+  // Used only with init_lora_weights, which is checked separately.
   "corda_config",
   "loftq_config",
   "lora_ga_config",
@@ -61,12 +61,15 @@ const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
   "task_type",
 ]);
 
-/** Starts that leave the base as it is. The others change it when peft loads the adapter, or need the data they saw. */
+/**
+ * Initializations that leave the base as it is. The others change it when peft loads the adapter, or need their
+ * training data.
+ */
 const PLAIN_STARTS: ReadonlySet<string> = new Set(["true", "false", "gaussian", "eva", "orthogonal"]);
 
 const MERGE_FIRST = "Merge it with peft's merge_and_unload and give the merged model as the base.";
 
-/** Reads the configuration of the adapter in `folder`. @throws WeightError for a method that is not merged here */
+/** Reads the configuration of the adapter in `folder`. @throws WeightError for a method that cannot be merged here */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
   const path = join(folder, CONFIG_FILE);
   if (!(await fileExists(path))) await refuseNamed(folder);
@@ -75,7 +78,10 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
   return config;
 }
 
-/** An adapter that is not called "default" lies in a folder of its name. @throws WeightError where some do here */
+/**
+ * Looks for named adapters: one not called "default" lies in a subfolder of its name. @throws WeightError if there
+ * are any
+ */
 async function refuseNamed(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true });
   const inside = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
@@ -108,7 +114,7 @@ function isSet(value: unknown): boolean {
   return Boolean(value);
 }
 
-/** What a module's matrices are multiplied with. */
+/** The factor for a module's matrices, and their rank. */
 export function scaleOf(
   config: AdapterConfig,
   module: string,
@@ -118,7 +124,7 @@ export function scaleOf(
   return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
 }
 
-/** PEFT's rule: a pattern holds where it matches the end of the module's path, from a dot on. */
+/** PEFT's rule: a pattern applies if it matches the end of the module's path, from a dot on. */
 function patternValue(
   patterns: Record<string, number> | null | undefined,
   module: string,
@@ -130,10 +136,13 @@ function patternValue(
   return found?.[1];
 }
 
-/** Escapes and a count of Python's `re` that JavaScript takes for plain characters, and a bracket that begins a set. */
+/**
+ * Escapes and a count that Python's `re` understands but JavaScript takes for plain characters, and the start of a
+ * set.
+ */
 const READ_OTHERWISE = /\\[AZaNU]|\{,\d+\}|\[\^?\]/;
 
-/** A pattern of Python's `re` in its place. @throws WeightError where JavaScript would read it otherwise, or not at all */
+/** Compiles a pattern of Python's `re`. @throws WeightError if JavaScript would read it differently or not at all */
 function readPattern(pattern: string, placed: (source: string) => string): RegExp {
   try {
     if (!READ_OTHERWISE.test(pattern)) return new RegExp(placed(pattern));
@@ -146,16 +155,19 @@ function readPattern(pattern: string, placed: (source: string) => string): RegEx
   );
 }
 
-/** A pattern is read in microseconds; one that doubles its steps with every letter would never be, and heed no signal. */
+/**
+ * Matching takes microseconds, but a pattern whose steps double with every letter would never end and ignore every
+ * signal.
+ */
 const MATCH_WITHIN_MS = 1_000;
 const MATCH = new Script("pattern.exec(text)");
 
-/** @throws WeightError where the pattern takes too long */
+/** @throws WeightError if the pattern takes too long */
 function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
   try {
     return MATCH.runInNewContext({ pattern, text }, { timeout: MATCH_WITHIN_MS });
   } catch (error) {
-    // Of the other context, so no instance of this one's Error.
+    // The error comes from the other context, so it is no instance of this one's Error.
     const isLate = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
     if (!isLate) throw error;
     throw new WeightError(
@@ -164,7 +176,7 @@ function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
   }
 }
 
-/** PEFT's rule: a list names ends of paths, a string is a regular expression for the whole path. */
+/** PEFT's rule: a list contains ends of paths; a string is a regular expression for the whole path. */
 export function namesModule(names: string | readonly string[], module: string): boolean {
   if (typeof names === "string") {
     const pattern = readPattern(names, (source) => `^(?:${source})$`);
@@ -173,7 +185,7 @@ export function namesModule(names: string | readonly string[], module: string): 
   return names.some((name) => module === name || module.endsWith(`.${name}`));
 }
 
-/** PEFT's rule: of a path's numbers, the one behind a name of `layers_pattern`, or behind any, is its layer's. */
+/** PEFT's rule: the layer is the number in the path that follows a name in `layers_pattern`, or that follows any name. */
 export function isInTransformedLayer(
   { layers_to_transform: layers, layers_pattern: names }: AdapterConfig,
   module: string,

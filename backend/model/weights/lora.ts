@@ -1,7 +1,8 @@
 /**
- * Merges a PEFT LoRA adapter into base weights, in float32, one tensor at a time as it is read: linear layers,
- * convolutions and embeddings, with DoRA's magnitudes, and whatever the adapter has trained whole. What the merged
- * weights say is what peft's unmerged model says. Other methods are refused by name (adapter-config.ts).
+ * Merges a PEFT LoRA adapter into base weights, in float32, one tensor at a time as it is read. Supports linear
+ * layers, convolutions and embeddings, DoRA's magnitudes, and modules that the adapter has trained whole. The
+ * merged weights compute what peft's unmerged model computes. Other methods are refused by name
+ * (adapter-config.ts).
  */
 
 import {
@@ -15,30 +16,30 @@ import { addLowRank, setMagnitudes } from "./low-rank.ts";
 import { openWeightFolder } from "./safetensors.ts";
 import { elementCount, tensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
-/** An adapter as it lies on disk. */
+/** An adapter as it is stored. */
 export interface Adapter {
   readonly config: AdapterConfig;
   readonly weights: WeightSource;
 }
 
-/** Base weights with an adapter in them. */
+/** Base weights with an adapter merged in. */
 export interface MergedWeights extends WeightSource {
-  /** Names of tensors that are not the base's any more. */
+  /** Names of the tensors that differ from the base's. */
   readonly changed: ReadonlySet<string>;
 }
 
 /** What the adapter holds for one module. */
 interface LowRankPair {
-  /** Names in the adapter. */
+  /** Names of its tensors in the adapter. */
   readonly a: string;
   readonly b: string;
   readonly magnitude: string | undefined;
   readonly scale: number;
-  /** An embedding stores its words as rows, and its matrices the other way round. */
+  /** Whether it is for an embedding, whose words are rows and whose matrices are stored the other way round. */
   readonly transposed: boolean;
 }
 
-/** Opens the adapter in `folder`. @throws WeightError for a method that is not merged here */
+/** Opens the adapter in `folder`. @throws WeightError for a method that cannot be merged here */
 export async function openAdapter(folder: string): Promise<Adapter> {
   return {
     config: await readAdapterConfig(folder),
@@ -47,8 +48,8 @@ export async function openAdapter(folder: string): Promise<Adapter> {
 }
 
 /**
- * The base with what the adapter brings along of it: tensors under a module's `base_layer`, which peft puts into the base
- * before anything is added to them.
+ * The base with the layers that the adapter brings along: tensors under a module's `base_layer`, which peft puts
+ * into the base before anything is added to them.
  */
 export function withBaseLayers(base: WeightSource, { weights }: Adapter): WeightSource {
   const replaced = new Map<string, string>();
@@ -59,8 +60,9 @@ export function withBaseLayers(base: WeightSource, { weights }: Adapter): Weight
 }
 
 /**
- * The base weights with the adapter merged in; shapes and names stay the base's.
- * @throws WeightError when a tensor of the adapter has no place in the base or another shape, or a target has none
+ * Merges the adapter into the base weights; shapes and names stay the base's.
+ * @throws WeightError if a tensor of the adapter has no place in the base or another shape, or if a target has no
+ * tensor
  */
 export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeights {
   const { config, weights } = adapter;
@@ -68,7 +70,7 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
   const biases = new Map<string, { readonly name: string; readonly scale: number }>();
   const whole = new Map<string, string>();
   for (const name of weights.tensors.keys()) {
-    // Of a module that was trained whole, peft keeps the base's own beside it, unused; `bias: all` saves its biases too.
+    // For a module trained whole, peft also saves the base's own, unused; `bias: all` saves its biases twice as well.
     if (name.includes(".original_module.") || isSavedAgain(name, weights)) continue;
     const path = moduleTensor(name);
     const [, module, kind = ""] = /^(.*)\.(lora_\w+)(?:\.\w+)*$/.exec(path) ?? [];
@@ -145,7 +147,10 @@ async function mergePair(
   setMagnitudes(matrix, { magnitude: await weights.read(pair.magnitude), byColumn: pair.transposed });
 }
 
-/** `base_model.model.text_decoder...query.lora_A.weight` is about the base's `text_decoder...query`. */
+/**
+ * The base's name for a tensor: `base_model.model.text_decoder...query.lora_A.weight` is about
+ * `text_decoder...query`.
+ */
 function moduleTensor(name: string): string {
   return name
     .replace(/^base_model\.model\./, "")
@@ -153,7 +158,10 @@ function moduleTensor(name: string): string {
     .replace(/\.base_layer\./, ".");
 }
 
-/** `bias: all` saves the biases of what was trained whole once more under its wrapper, with the adapter's name or without. */
+/**
+ * Whether this is a second copy: `bias: all` saves the biases of modules trained whole again under their wrapper,
+ * with the adapter's name or without.
+ */
 function isSavedAgain(name: string, { tensors }: WeightSource): boolean {
   const wrappers = [/\.modules_to_save\./, /\.modules_to_save\.\w+\./];
   return wrappers.some((wrapper) => wrapper.test(name) && tensors.has(name.replace(wrapper, ".")));
@@ -186,14 +194,14 @@ function pairOf(module: string, a: string, { config, weights }: Adapter): LowRan
   return { a, b, magnitude, scale, transposed: isEmbedding };
 }
 
-/** peft passes over a tensor that the configuration does not announce: the captions would be of another model. */
+/** peft ignores a tensor that the configuration does not announce, so the captions would be another model's. */
 function contradiction(name: string, setting: string): WeightError {
   return new WeightError(
     `The adapter holds '${name}', but adapter_config.json does not say ${setting}: they are not of one adapter.`,
   );
 }
 
-/** Whether a tensor belongs to a lora_A that the adapter holds too. */
+/** Whether the adapter also holds the lora_A that this tensor belongs to. */
 function isBesideItsA(name: string, kind: string, weights: WeightSource): boolean {
   const prefix = name.slice(0, name.indexOf(`.${kind}`) + 1);
   const partners = [...weights.tensors.keys()].filter((other) => other.startsWith(prefix));
@@ -244,8 +252,8 @@ function requireSameShape(base: WeightSource, target: string, name: string, weig
 }
 
 /**
- * @throws WeightError naming a module that the configuration targets by name and the adapter has no matrices for, or one that
- * it has matrices for and the configuration does not target
+ * @throws WeightError naming a module that the configuration targets by name but the adapter has no matrices for,
+ * or one that it has matrices for but the configuration does not target
  */
 function requireTargets(
   base: WeightSource,
@@ -253,7 +261,7 @@ function requireTargets(
   pairs: ReadonlyMap<string, LowRankPair>,
 ): void {
   const { target_modules: targets } = config;
-  // Which modules count is then peft's to say; the pairs themselves have been checked.
+  // In these cases peft decides which modules count; the pairs themselves have been checked.
   if (!targets || targets === "all-linear") return;
   for (const [name, { shape }] of base.tensors) {
     if (shape.length < 2 || !name.endsWith(".weight") || pairs.has(name)) continue;
@@ -270,7 +278,7 @@ function requireTargets(
   }
 }
 
-/** PEFT's rule; a path that is named in full counts in every layer. */
+/** PEFT's rule; a path given in full applies in every layer. */
 function isTargeted(config: AdapterConfig, targets: string | readonly string[], module: string): boolean {
   const { exclude_modules: excluded } = config;
   if ((excluded && namesModule(excluded, module)) || isSavedWhole(config, module)) return false;
@@ -278,14 +286,14 @@ function isTargeted(config: AdapterConfig, targets: string | readonly string[], 
   return isNamedInFull || (namesModule(targets, module) && isInTransformedLayer(config, module));
 }
 
-/** @throws WeightError naming a tensor of a module that was trained whole and that the adapter does not hold */
+/** @throws WeightError naming a tensor that the adapter lacks although its module was trained whole */
 function requireEverySavedModule(
   base: WeightSource,
   config: AdapterConfig,
   whole: ReadonlyMap<string, string>,
 ): void {
   for (const name of base.tensors.keys()) {
-    // Some older files hold the positions' numbers, which nobody trains and peft does not save.
+    // Some older files hold position numbers, which are not trained and which peft does not save.
     if (whole.has(name) || name.endsWith(".position_ids")) continue;
     if (!isSavedWhole(config, name.slice(0, name.lastIndexOf(".")))) continue;
     throw new WeightError(
@@ -295,7 +303,7 @@ function requireEverySavedModule(
   }
 }
 
-/** Whether a module is one that was trained whole, or lies in one. */
+/** Whether a module was trained whole or lies inside one that was. */
 function isSavedWhole({ modules_to_save: saved }: AdapterConfig, module: string): boolean {
   return saved?.some((name) => `.${module}.`.includes(`.${name}.`)) ?? false;
 }

@@ -1,4 +1,7 @@
-/** The arithmetic of LoRA and DoRA on one tensor, in place. Hu et al. 2021, arXiv:2106.09685; Liu et al. 2024, arXiv:2402.09353. */
+/**
+ * LoRA's and DoRA's arithmetic on one tensor, in place. Hu et al. 2021, arXiv:2106.09685; Liu et al. 2024,
+ * arXiv:2402.09353.
+ */
 
 /** W as rows: a linear layer's [out, in], a convolution's [out, in * height * width], an embedding's [words, hidden]. */
 export interface Rows {
@@ -7,7 +10,7 @@ export interface Rows {
   readonly columns: number;
 }
 
-/** `a` is [rank, columns], `b` [rows, rank]; both are [rank, rows] and [columns, rank] of W^T where `transposed`. */
+/** `a` is [rank, columns] and `b` [rows, rank]; if `transposed`, they are [rank, rows] and [columns, rank], for W^T. */
 export interface LowRank {
   readonly a: Float32Array;
   readonly b: Float32Array;
@@ -39,7 +42,7 @@ export function addLowRank(
 }
 
 /**
- * W *= magnitude / ||W||, the norm of each row, or of each column where `byColumn`.
+ * W *= magnitude / ||W||, by the norm of each row, or of each column if `byColumn`.
  * @param magnitude [rows] or [columns]
  */
 export function setMagnitudes(

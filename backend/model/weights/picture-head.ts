@@ -1,6 +1,6 @@
 /**
- * A picture head: a linear layer on the mean of the encoder's output that says how well the model can be expected to
- * describe the picture, before a word is said. It lies beside the base's weights; most bases have none.
+ * A picture head is a linear layer on the mean of the encoder's output. Before a word is generated, it predicts how
+ * well the model can describe the picture. Its file lies beside the base's weights, but most bases have none.
  * `training/picture_head.py` makes one.
  */
 
@@ -9,7 +9,7 @@ import { fileExists } from "../../bundle/file-exists.ts";
 import { openSafetensors } from "./safetensors.ts";
 import { tensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
-/** Its file, without the ending. */
+/** The file's name without its extension. */
 export const PICTURE_HEAD = "picture_head";
 /** [1, hidden] and [1] */
 export const PICTURE_HEAD_TENSORS = {
@@ -21,7 +21,7 @@ export function hasPictureHead(folder: string): Promise<boolean> {
   return fileExists(join(folder, `${PICTURE_HEAD}.safetensors`));
 }
 
-/** `weights` with the head that lies in `folder`, if one does. @throws WeightError where it is none for this model */
+/** `weights` with the head in `folder`, if there is one. @throws WeightError if it does not fit this model */
 export async function withPictureHead(
   weights: WeightSource,
   { folder, hidden }: { readonly folder: string; readonly hidden: number },

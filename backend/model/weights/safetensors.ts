@@ -1,6 +1,6 @@
 /**
- * Reads safetensors files: a header of JSON, then the bytes of every tensor.
- * Only the header is read at first; a tensor is read when it is asked for, straight from its place in the file.
+ * Reads safetensors files: a JSON header, then the bytes of every tensor. Only the header is read at first; a
+ * tensor is read from its place in the file when it is asked for.
  * Format: https://huggingface.co/docs/safetensors/index#format
  */
 
@@ -13,10 +13,10 @@ import { fileExists } from "../../bundle/file-exists.ts";
 import { gitLfsAdvice, readJsonFile } from "../../bundle/json-file.ts";
 import { elementCount, type TensorInfo, WeightError, type WeightSource } from "./weights.ts";
 
-/** The format's own limit on the header. */
+/** The format's own limit for the header. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** Enough to know a pointer by its first line. */
+/** Enough to recognize a pointer by its first line. */
 const LFS_POINTER_BYTES = 64;
 
 const BYTES_PER_VALUE = { F32: 4, F16: 2, BF16: 2 } as const;
@@ -30,7 +30,7 @@ const TensorEntry = z.object({
 
 const Header = z.record(z.string(), z.unknown());
 
-/** A shard lies beside its index: a name that leads elsewhere would open a file that is nobody's weights. */
+/** A shard lies beside its index; a name that leads elsewhere would open a file that is not part of the weights. */
 const ShardName = z
   .string()
   .regex(/^[\w-][\w.-]*\.safetensors$/, "expected the name of a file beside the index");
@@ -43,7 +43,7 @@ interface StoredTensor extends TensorInfo {
   readonly end: number;
 }
 
-/** Opens one safetensors file. @throws WeightError when it is not one, or is cut short */
+/** Opens one safetensors file. @throws WeightError if it is another kind of file or cut short */
 export async function openSafetensors(path: string): Promise<WeightSource> {
   const tensors = await readHeader(path);
   return {
@@ -95,7 +95,7 @@ export async function openWeightFolder(folder: string, stem: string): Promise<We
   };
 }
 
-/** SHA-256 over the weight files of each of `stems` in a folder, in the order of their names, as hexadecimal. */
+/** SHA-256 of the weight files of each of `stems` in a folder, in the order of their names, hexadecimal. */
 export async function weightFolderHash(folder: string, stems: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
   const files = await Promise.all(stems.map((stem) => weightFiles(folder, stem)));
@@ -111,7 +111,7 @@ async function weightFiles(folder: string, stem: string): Promise<string[]> {
   if (await fileExists(join(folder, single))) return [single];
   const index = await readIndex(folder, stem);
   if (index) return [...new Set(Object.values(index.weight_map))].sort();
-  // Of a base in several files each has its number in its name.
+  // If a base has several files, each has its number in its name.
   const pickled = stem === "model" ? "pytorch_model" : stem;
   const files = await readdir(folder);
   if (files.some((name) => name.startsWith(pickled) && name.endsWith(".bin"))) {

@@ -1,18 +1,18 @@
-/** Named tensors, read one at a time. The interface that safetensors files, adapters and graphs meet at. */
+/** Named tensors, read one at a time: the interface between safetensors files, adapters and graphs. */
 
 export interface TensorInfo {
   /** Row-major, outermost first, as PyTorch prints it. */
   readonly shape: readonly number[];
 }
 
-/** A set of named float tensors. Nothing is held: every `read` fetches the tensor again. */
+/** A set of named float tensors. Nothing is kept in memory: every `read` fetches the tensor again. */
 export interface WeightSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** The tensor's values as float32, row-major. @throws WeightError when there is no such tensor */
+  /** The tensor's values as float32, row-major. @throws WeightError if there is no such tensor */
   read(name: string): Promise<Float32Array>;
 }
 
-/** Weights that are missing, damaged or do not fit; the message names the tensor or file and what to do. */
+/** Weights are missing, damaged or do not fit; the message names the tensor or file and says what to do. */
 export class WeightError extends Error {
   override readonly name = "WeightError";
 }
@@ -22,7 +22,7 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** The tensor's description. @throws WeightError when it is missing */
+/** The tensor's description. @throws WeightError if it is missing */
 export function tensorInfo(source: WeightSource, name: string): TensorInfo {
   const info = source.tensors.get(name);
   if (!info) {
@@ -33,7 +33,10 @@ export function tensorInfo(source: WeightSource, name: string): TensorInfo {
   return info;
 }
 
-/** `source`, read only where all is numbers. A training that diverged leaves others, and a model that says nothing. */
+/**
+ * `source`, but reading fails unless all values are numbers. A training that diverged leaves others, and then
+ * the model says nothing.
+ */
 export function finiteWeights(source: WeightSource): WeightSource {
   return {
     tensors: source.tensors,
@@ -48,7 +51,7 @@ export function finiteWeights(source: WeightSource): WeightSource {
   };
 }
 
-/** Whether none of `values` is NaN or infinite. A loop, as there may be hundreds of millions. */
+/** Whether none of `values` is NaN or infinite. A loop, because there may be hundreds of millions. */
 export function areFinite(values: ArrayLike<number>): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;
