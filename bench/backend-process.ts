@@ -1,4 +1,4 @@
-/** For measurements: a backend in a process of its own, and pictures to send it. */
+/** For measurements: a backend in a process of its own, and pictures to send to it. */
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -9,18 +9,18 @@ import { hasEnded } from "../local/has-ended.ts";
 export interface BackendProcess {
   readonly url: string;
   readonly pid: number;
-  /** One value of its `/metrics`, labels ignored. */
+  /** One value from its `/metrics`, ignoring labels. */
   metric(name: string): Promise<number>;
-  /** SIGTERM; resolves once the process has ended. */
+  /** Sends SIGTERM, and resolves once the process has ended. */
   stop(): Promise<void>;
-  /** SIGKILL, as a crash would be. */
+  /** Sends SIGKILL, which acts like a crash. */
   kill(): Promise<void>;
 }
 
-/** Starts `backend/main.ts` on a free port with these variables; resolves once it listens. */
+/** Starts `backend/main.ts` on a free port with these variables, and resolves once it listens. */
 export async function startBackend(environment: Record<string, string>): Promise<BackendProcess> {
   const child = fork(fileURLToPath(new URL("../backend/main.ts", import.meta.url)), {
-    // The whole environment: CUDA and Vulkan are found by it.
+    // The whole environment is passed on, because CUDA and Vulkan are found by it.
     env: { ...process.env, PORT: "0", ...environment },
     silent: true,
   });
@@ -32,7 +32,7 @@ export async function startBackend(environment: Record<string, string>): Promise
       const listening = /"url":"([^"]+)"/.exec(lines)?.[1];
       if (listening === undefined) return;
       resolve(listening);
-      // Still read, or the full pipe would stop its logging.
+      // Reading goes on, because a full pipe would stop the backend's logging.
       child.stdout?.off("data", readAddress).resume();
     });
     child.once("exit", (code) => reject(new Error(`The backend ended with ${code} before it listened.`)));
@@ -57,7 +57,7 @@ export async function startBackend(environment: Record<string, string>): Promise
   };
 }
 
-/** A 500 x 375 JPEG of soft colours and some noise, about as heavy as a photograph. */
+/** A 500 x 375 JPEG of soft colours with some noise, about as costly as a photograph. */
 export async function photograph(seed: number): Promise<Uint8Array<ArrayBuffer>> {
   const noise = { type: "gaussian", mean: 128, sigma: 40 } as const;
   const background = { r: (seed * 53) % 256, g: (seed * 97) % 256, b: (seed * 31) % 256 };
@@ -68,7 +68,7 @@ export async function photograph(seed: number): Promise<Uint8Array<ArrayBuffer>>
   return Uint8Array.from(jpeg);
 }
 
-/** `file` with bytes after its end, which decoders skip: the same picture under another hash. */
+/** `file` with extra bytes after its end, which decoders skip: the same picture with another hash. */
 export function distinct(file: Uint8Array, number: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(Buffer.concat([file, Buffer.from(String(number))]));
 }

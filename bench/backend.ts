@@ -1,6 +1,7 @@
 /**
- * What the server adds to its engine: captions a second over HTTP under many clients, and milliseconds of a lone
- * request, beside the bare engine on the same pictures, threads and batch size, in turns within one run.
+ * Measures what the server adds to its engine: captions per second over HTTP with many clients, and milliseconds of
+ * a lone request. The bare engine runs on the same pictures, threads and batch size, and both take turns within one
+ * run.
  */
 
 import { availableParallelism } from "node:os";
@@ -102,7 +103,10 @@ export async function run({
 
 let sent = 0;
 
-/** `clients` that each ask, wait and ask again. No two bodies are alike: nothing is remembered, nothing is joined. */
+/**
+ * Runs `clients` clients that ask, wait and ask again. All bodies differ, so nothing is remembered and nothing is
+ * joined.
+ */
 async function runClients(
   url: string,
   files: readonly Uint8Array[],

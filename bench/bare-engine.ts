@@ -1,4 +1,4 @@
-/** The engine alone, on pictures that are decoded already: what a server around it is measured by. */
+/** The engine alone, on pictures that are already decoded: the baseline for a server around it. */
 
 import type { DecodingOptions, Engine } from "../backend/engines/engine.ts";
 import { decodePicture } from "../backend/picture/decode.ts";
@@ -15,7 +15,7 @@ export interface Work {
 
 export const perSecond = ({ captions, seconds }: Work) => captions / seconds;
 
-/** Forward passes of `batch` pictures, one after the other, until `count` are captioned. */
+/** Runs forward passes of `batch` pictures, one after the other, until `count` are captioned. */
 export async function runEngine(
   engine: Engine,
   pixels: readonly Uint8Array[],
@@ -24,7 +24,8 @@ export async function runEngine(
 ): Promise<Work> {
   const ms: number[] = [];
   const bytes = pixels[0]?.length ?? 0;
-  // Used again, as the server's batches are: on a GPU megabytes of new memory a pass take as long as a quarter of it.
+  // Reused, as the server reuses its batches: on a GPU, megabytes of new memory per pass take as long as a quarter
+  // of the pass.
   const rows = new Uint8Array(batch * bytes);
   const startedAt = performance.now();
   for (let done = 0; done < count; done += batch) {
@@ -38,7 +39,7 @@ export async function runEngine(
   return { seconds: (performance.now() - startedAt) / 1000, ms, captions: ms.length * batch };
 }
 
-/** Pixels of a file, as the engine takes them. */
+/** Decodes a file to pixels as the engine takes them. */
 export async function decode(
   file: Uint8Array<ArrayBuffer>,
   format: Parameters<typeof decodePicture>[1],

@@ -1,7 +1,7 @@
 /**
- * How the desk feels with many pictures, in a real Chromium against the real worker with a captioner that answers at once: what
- * is measured is the page. Long tasks are those over 50 ms on the page's thread; a key's delay is from the key to the frame
- * that shows what it did.
+ * Measures how the desk feels with many pictures, in a real Chromium against the real worker. The captioner answers
+ * at once, so only the page is measured. Long tasks are those over 50 ms on the page's thread. A key's delay is the
+ * time from the key to the frame that shows its effect.
  */
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -97,7 +97,7 @@ export async function run({ pictures, megapixels }: z.infer<typeof Options>): Pr
 
 const SLOWLY = { delay: BETWEEN_KEYS_MS };
 
-/** Pictures of the same scene, each with a hash of its own. */
+/** Writes pictures of the same scene, each with a hash of its own. */
 async function writePictures(folder: string, count: number, megapixels: number): Promise<string[]> {
   const width = Math.round(Math.sqrt((megapixels * 1e6 * 4) / 3));
   const height = Math.round((width * 3) / 4);
@@ -113,7 +113,7 @@ async function writePictures(folder: string, count: number, megapixels: number):
   return files;
 }
 
-/** Runs in the page, before its own script. */
+/** Runs in the page, before the page's own script. */
 function observe(): void {
   const seen = { tasks: [] as number[], keys: [] as number[] };
   Object.assign(globalThis, { seen });
@@ -138,7 +138,7 @@ interface Seen {
   keys: number[];
 }
 
-/** What was seen since it was last taken. */
+/** Returns what was seen since the last call. */
 async function takeSeen(page: Page, what: keyof Seen): Promise<number[]> {
   return page.evaluate((name) => (globalThis as unknown as { seen: Seen }).seen[name].splice(0), what);
 }
@@ -167,7 +167,7 @@ async function longTasks(page: Page): Promise<Report> {
   };
 }
 
-/** Of the page's script after a collection, and of the processes that show it. */
+/** Memory of the page's script after a garbage collection, and of the processes that show the page. */
 async function memoryOf(session: CDPSession, browser: Browser): Promise<Report> {
   await session.send("HeapProfiler.collectGarbage");
   await session.send("Performance.enable");

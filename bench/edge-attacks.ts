@@ -1,6 +1,7 @@
 /**
- * What somebody with a key, or without, could try at the edge: real workerd with `wrangler.toml` as it is, a real backend
- * behind it, both started here and the only ones that are sent anything. A row an attack, with what came of it.
+ * Tries what somebody could do to the edge with a key or without: real workerd with `wrangler.toml` as it is, and a
+ * real backend behind it. Both are started here, and nothing else is sent anything. There is one row per attack,
+ * with its result.
  */
 
 import { spawn } from "node:child_process";
@@ -37,7 +38,7 @@ const BOGUS_KEYS = 2_000;
 const NESTED_LEVELS = 200_000;
 const CreatedKey = z.object({ key: z.string() });
 
-/** Runs every attack once; a row is given to `onRow` as it is known. */
+/** Runs every attack once, and passes each row to `onRow` as soon as it is known. */
 export async function attackEdge(onRow: (row: AttackRow) => void): Promise<readonly AttackRow[]> {
   const backend = await startBackend();
   let readinessAsked = 0;
@@ -143,7 +144,7 @@ export async function attackEdge(onRow: (row: AttackRow) => void): Promise<reado
       const answered = lines.filter(
         (line) => line.status === "error" && line.problem.code === "not-captioned",
       ).length;
-      // The limit of wrangler.toml is of a minute by the clock, and one may have begun meanwhile.
+      // The limit in wrangler.toml applies to minutes of the clock, and a new minute may have begun meanwhile.
       const minutes = 1 + Math.floor(Date.now() / 60_000) - Math.floor(startedAt / 60_000);
       return { cameOfIt: tally(lines), isMet: answered <= 600 * minutes && answered > 0 };
     });
@@ -219,7 +220,7 @@ export async function attackEdge(onRow: (row: AttackRow) => void): Promise<reado
   }
 }
 
-/** A key in the local KV of the edge, made as its operator makes one. */
+/** Creates a key in the edge's local KV, the way its operator does. */
 async function createKey({ state }: RunningEdge, options: readonly string[]): Promise<Key> {
   const script = fileURLToPath(new URL("../commands/keys.ts", import.meta.url));
   const child = spawn(
@@ -254,7 +255,7 @@ async function batch({ url }: RunningEdge, { headers }: Key, body: string): Prom
     .map((line) => BatchLine.parse(JSON.parse(line)));
 }
 
-/** What is left of the day's quota once one more caption is made. */
+/** Makes one more caption, and returns what is left of the day's quota. */
 async function quotaLeft(edge: RunningEdge, key: Key): Promise<number> {
   return remainingOf(await caption(edge, key, await newPicture()));
 }
@@ -263,7 +264,7 @@ function remainingOf({ headers }: Response): number {
   return Number(/"daily";r=(\d+)/.exec(headers.get("ratelimit") ?? "")?.[1]);
 }
 
-/** How often each came of it, the most frequent first. */
+/** How often each result occurred, the most frequent first. */
 function tally(lines: readonly BatchLine[]): string {
   const counts = Map.groupBy(lines, (line) => (line.status === "error" ? line.problem.code : "caption"));
   return Array.from(counts, ([code, group]) => ({ code, count: group.length }))
@@ -281,7 +282,7 @@ async function drained(response: Response): Promise<Response> {
   return response;
 }
 
-/** A picture that nobody has sent before: a JPEG with something after its end. */
+/** A picture that nobody has sent before: a JPEG with random bytes after its end. */
 async function newPicture(): Promise<Uint8Array<ArrayBuffer>> {
   const jpeg = await jpegPicture(1);
   return Uint8Array.from([...jpeg, ...randomBytes(16)]);

@@ -1,4 +1,4 @@
-/** Workers as they would be deployed: bundled by wrangler, ready for Miniflare. */
+/** Workers as they would be deployed, bundled by wrangler and ready for Miniflare. */
 
 import { spawnSync } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
@@ -10,14 +10,14 @@ import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../local/wrangler.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export interface WorkerBundle {
-  /** Of its wrangler.toml. */
+  /** From its wrangler.toml. */
   readonly compatibilityDate: string;
   readonly modules: { type: "ESModule" | "Text"; path: string; contents: string }[];
   readonly kib: number;
   readonly gzippedKib: number;
 }
 
-/** Bundles `script`, a path from the repository's root, into `folder`. @throws {Error} with wrangler's complaint. */
+/** Bundles `script`, a path from the repository's root, into `folder`. @throws Error with wrangler's complaint */
 export async function bundleWorker(
   script: string,
   { config, folder }: { config: string; folder: string },

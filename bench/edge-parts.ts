@@ -1,4 +1,4 @@
-/** What the measurements of the edge have in common: bundled workers in one workerd, a captioner that costs nothing, and the load. */
+/** What the edge's measurements share: bundled workers in one workerd, a captioner that costs nothing, and the load. */
 
 import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -22,29 +22,29 @@ export interface Turn {
   readonly cpuUs: number | undefined;
 }
 
-/** Variables and stores of the edge. @param tiers as CACHE_TIERS has them */
+/** Variables and stores of the edge. @param tiers in the form of CACHE_TIERS */
 export function edgeSettings(backendUrl: string, tiers: string) {
   return {
-    // Log lines would be measured too: they are written by workerd to this process.
+    // Log lines would be measured too, because workerd writes them to this process.
     bindings: { BACKEND_URLS: backendUrl, ACCESS: "open", CACHE_TIERS: tiers, LOG_LEVEL: "warn" },
     kvNamespaces: { CAPTIONS: "captions", KEYS: "keys" },
   };
 }
 
-/** A bundled worker as Miniflare takes it, with a socket of its own. */
+/** A bundled worker in the form that Miniflare takes, with a socket of its own. */
 export function worker(name: string, { modules, compatibilityDate }: WorkerBundle, settings: object) {
   const unsafeDirectSockets = [{ host: "127.0.0.1", port: 0 }];
   return { name, modules, compatibilityDate, unsafeDirectSockets, ...settings };
 }
 
-/** A request as it goes over the wire; a body is called a PNG. */
+/** A request as it is sent over the wire; any body is declared to be a PNG. */
 export function httpRequest(method: string, url: URL, body: Buffer | undefined): Buffer {
   const length = body === undefined ? "" : `content-type: image/png\r\ncontent-length: ${body.length}\r\n`;
   const head = `${method} ${url.pathname} HTTP/1.1\r\nhost: ${url.host}\r\n${length}\r\n`;
   return Buffer.concat([Buffer.from(head), body ?? Buffer.alloc(0)]);
 }
 
-/** What is reported of a case: the median of its turns, and percentiles over all requests. */
+/** Figures reported for a case: the median of its turns, and percentiles over all requests. */
 export function figures(turns: readonly Turn[]): Report {
   const ms = turns.flatMap((turn) => turn.ms);
   const cpu = turns.flatMap(({ cpuUs }) => cpuUs ?? []);
@@ -56,7 +56,10 @@ export function figures(turns: readonly Turn[]): Report {
   };
 }
 
-/** `requests` of one case over `connections`, each waiting for its answer before the next. */
+/**
+ * Sends `requests` requests of one case over `connections` connections, each of which waits for its answer before
+ * the next.
+ */
 export async function load(
   one: Case,
   { connections, requests }: { connections: number; requests: number },
@@ -80,7 +83,7 @@ export async function load(
   return { perSecond: requests / seconds, ms, cpuUs };
 }
 
-/** Status of each answer on a connection. Far cheaper than an HTTP client, whose cost would hide the server's. */
+/** The status of each answer on a connection. Much cheaper than an HTTP client, whose cost would hide the server's. */
 async function* readAnswers(socket: Socket): AsyncGenerator<number> {
   let pending = Buffer.alloc(0);
   for await (const chunk of socket) {
@@ -97,7 +100,7 @@ async function* readAnswers(socket: Socket): AsyncGenerator<number> {
   }
 }
 
-/** CPU that our workerd has used, on Linux. */
+/** CPU time that our workerd has used; Linux only. */
 async function workerdCpuSeconds(): Promise<number | undefined> {
   try {
     let ticks = 0;
@@ -114,7 +117,7 @@ async function workerdCpuSeconds(): Promise<number | undefined> {
   }
 }
 
-/** A captioner that says the same of everything: hits never reach it. */
+/** A captioner that gives the same answer to everything; hits never reach it. */
 export async function startCaptioner(): Promise<{ url: string; close(): void }> {
   const identity = { id: "bench/fake", revision: "r1" };
   const model = {
@@ -141,7 +144,7 @@ export async function startCaptioner(): Promise<{ url: string; close(): void }> 
   return { url: `http://127.0.0.1:${address.port}`, close: () => server.close() };
 }
 
-/** For a report: so many digits after the point. */
+/** Rounds to this many decimal digits, for a report. */
 export function round(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }

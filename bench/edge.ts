@@ -1,7 +1,7 @@
 /**
- * What the edge adds to a bare worker: requests/s, milliseconds and CPU of hits, beside workers that do the least, all in
- * one workerd and in turns. The load comes from this process, so on a small machine CPU a request says more than
- * requests/s.
+ * Measures what the edge adds to a bare worker: requests/s, milliseconds and CPU of hits. It is compared with
+ * workers that do the least, all in one workerd and in turns. The load comes from this process, so on a small
+ * machine CPU per request says more than requests/s.
  */
 
 import { randomBytes } from "node:crypto";
@@ -89,7 +89,7 @@ export async function run({ connections, requests, turns }: z.infer<typeof Optio
   }
 }
 
-/** Puts one caption where each case finds it, and writes down each case's request. */
+/** Puts one caption where each case finds it, and returns each case's request. */
 async function prepare(workerd: Miniflare): Promise<Case[]> {
   const picture = Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), randomBytes(BODY_BYTES - 8)]);
   const sha256 = await contentHash(Uint8Array.from(picture));
@@ -116,8 +116,8 @@ async function prepare(workerd: Miniflare): Promise<Case[]> {
 }
 
 /**
- * Every case in each turn, so that what else the machine does falls on all alike, and every other turn backwards: who comes
- * after whom counts for a few hundredths.
+ * Runs every case in each turn, so that other load on the machine affects all alike. Every other turn runs
+ * backwards, because the order of the cases makes a difference of a few hundredths.
  */
 async function measure(
   cases: readonly Case[],
@@ -133,7 +133,7 @@ async function measure(
   return results;
 }
 
-/** How near `ours` comes to `least`, each turn against its own: 1 is as good, in requests/s and in CPU. */
+/** How close `ours` comes to `least`, comparing each pair of turns; 1 means as good, in requests/s and in CPU. */
 function nearness(ours: readonly Turn[], least: readonly Turn[]): Report {
   const pairs = ours.flatMap((turn, index) => {
     const other = least[index];
@@ -146,7 +146,7 @@ function nearness(ours: readonly Turn[], least: readonly Turn[]): Report {
   };
 }
 
-/** Milliseconds from nothing to the first answer, the median of starts in turns. */
+/** Milliseconds from starting to the first answer: the median of starts in turns. */
 async function startUpMs(workers: Readonly<Record<string, WorkerBundle>>, settings: object): Promise<Report> {
   const times = new Map<string, number[]>();
   for (let turn = 0; turn < STARTS; turn++) {

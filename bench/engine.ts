@@ -1,9 +1,10 @@
 /**
- * Milliseconds of whole captions, in float32 and int8, beside transformers' `generate` on the same weights, threads and
- * length: the embedded model, and BLIP-base of random weights at 224 and 384 pixels. All take turns, one batch each, so that
- * a busy moment of the machine meets all alike. The anchor is the fastest of transformers' float32, bfloat16 and
- * `torch.compile`. The floor, measured in the same turns, is what a batch must cost here: its operations over the machine's
- * highest matrix rate, or its bytes of weights over the memory's bandwidth.
+ * Measures milliseconds of whole captions in float32 and int8, next to transformers' `generate` with the same
+ * weights, threads and length: the embedded model, and BLIP-base with random weights at 224 and 384 pixels. All
+ * take turns of one batch each, so that a busy moment of the machine affects all alike. The anchor is the fastest
+ * of transformers' float32, bfloat16 and `torch.compile`. The floor, measured in the same turns, is the least that
+ * a batch can cost here: its operations at the machine's highest matrix rate, or its bytes of weights at the
+ * memory's bandwidth.
  */
 
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -30,7 +31,7 @@ const DTYPES = ["fp32", "int8"] as const;
 type BenchDtype = (typeof DTYPES)[number];
 const THREADS = availableParallelism();
 const BYTES_PER_WEIGHT = { fp32: 4, int8: 1 };
-/** Threads of PyTorch's pool spin so long for more work, which the next in turn would pay for. */
+/** Threads of PyTorch's pool keep spinning for more work this long, at the expense of whoever has the next turn. */
 const PAUSE_MS = 250;
 
 export const Options = z.object({
@@ -137,7 +138,7 @@ async function runCase(
   }
 }
 
-/** Milliseconds of a batch of ours and its floors, one of each a turn; the peer keeps its own. */
+/** Milliseconds of our batches and their floors, one of each per turn; the peer keeps its own times. */
 async function takeTurns(of: {
   readonly ours: Readonly<Record<BenchDtype, Engine>>;
   readonly peer: Peer;
@@ -168,12 +169,15 @@ async function takeTurns(of: {
 
 const Config = z.object({ text_config: z.object({ vocab_size: z.number() }) });
 
-/** Ends captions by an id that is never chosen ([ENC], the last), so that all have the same length on both sides. */
+/**
+ * Sets the end token to an id that is never chosen ([ENC], the last), so that all captions have the same length on
+ * both sides.
+ */
 async function moveEndToken(folder: string): Promise<void> {
   const path = join(folder, "config.json");
   const text = await readFile(path, "utf8");
   const last = Config.parse(JSON.parse(text)).text_config.vocab_size - 1;
-  // In place: transformers tells 0.0 from 0, which a rewritten JSON does not.
+  // Edited as text, because transformers distinguishes 0.0 from 0, which a rewritten JSON does not.
   await writeFile(path, text.replace(/"sep_token_id": \d+/, `"sep_token_id": ${last}`));
 }
 

@@ -1,7 +1,7 @@
 /**
- * Three backends behind one worker, each killed and brought back in turn under a steady load. The worker's caches are
- * off, so that every duplicate travels to a backend: where it meets its caption in that backend's memory, it has come to
- * the one that made it.
+ * Runs three backends behind one worker under a steady load, and kills and restarts each in turn. The worker's
+ * caches are off, so every duplicate travels to a backend. If it finds its caption in that backend's memory, it has
+ * come to the one that made it.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -17,7 +17,7 @@ import { median, percentile, type Report } from "./report.ts";
 
 const BACKENDS = 3;
 const PHOTOGRAPHS = 16;
-/** The worker leaves a backend that failed alone for five seconds. */
+/** The worker leaves a failed backend alone for five seconds. */
 const BACK_AGAIN_MS = 6_000;
 
 export const Options = z.object({
@@ -110,7 +110,7 @@ export async function run({ clients, seconds, duplicates }: z.infer<typeof Optio
 
 interface Counts {
   readonly generated: number;
-  /** Answered from memory or joined to the same picture in flight. */
+  /** Answered from memory, or joined to the same picture in flight. */
   readonly met: number;
 }
 
@@ -123,7 +123,10 @@ async function countCaptions({ url }: BackendProcess): Promise<Counts> {
   return { generated: count("generated"), met: count("recent") + count("joined") };
 }
 
-/** Of all that the backends were asked for, what they had already: near the duplicates' share when these find their own. */
+/**
+ * Share of all requests to the backends that they could answer from memory. If duplicates find their backend, it is
+ * close to the duplicates' own share.
+ */
 function share(counts: readonly Counts[]): number {
   const met = counts.reduce((sum, each) => sum + each.met, 0);
   return met / counts.reduce((sum, each) => sum + each.met + each.generated, 0);

@@ -1,6 +1,6 @@
 /**
  * Feeds mutated picture files to the decoder: bit flips, truncations, header edits, spliced and repeated pieces.
- * Every file must end as pixels or as a failure with a picture's code; a crash, a throw, a hang or memory that grows
+ * Every file must end as pixels or as a failure with a picture's code. A crash, a throw, a hang or growing memory
  * is a finding.
  */
 
@@ -21,13 +21,13 @@ export const Options = z.object({
 
 const LIMITS = { maxPixels: 100_000_000, maxDecodeBytes: 2 ** 30, decodeTimeoutSeconds: 5 };
 const MODEL_INPUT = { size: 256, filter: "bicubic" } as const;
-/** Past the decoder's own limit and some patience for a busy machine, a file is a hang. */
+/** A file counts as a hang after this time: the decoder's own limit, and some patience for a busy machine. */
 const HANG_MS = 8_000;
 const AT_ONCE = 4;
 /** Memory is compared between the first and the last of these checkpoints, when everything has been loaded. */
 const CHECKPOINTS = 10;
 
-/** Same seed, same numbers: a finding can be repeated. Marsaglia's xorshift32. */
+/** Marsaglia's xorshift32: the same seed gives the same numbers, so that a finding can be repeated. */
 function createRandom(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1;
   return (below) => {
@@ -41,7 +41,7 @@ function createRandom(seed: number): (below: number) => number {
 type Random = ReturnType<typeof createRandom>;
 type Mutation = (bytes: Uint8Array<ArrayBuffer>, random: Random) => Uint8Array<ArrayBuffer>;
 
-/** Where formats keep sizes, counts and types: most of what a header edit can break is in the first bytes. */
+/** Formats keep sizes, counts and types here: most of what a header edit can break is in the first bytes. */
 const HEADER_BYTES = 64;
 const EDGE_VALUES = [0, 1, 0x7f, 0x80, 0xfe, 0xff];
 
@@ -83,7 +83,7 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 };
 
-/** How one file ended: `pixels`, or the code of its failure. Throws on a finding. */
+/** Returns how one file ended: `pixels`, or the code of its failure. Throws on a finding. */
 async function feed(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const inspected = inspectPicture(bytes, LIMITS);
   if (!inspected.ok) return inspected.failure.code;

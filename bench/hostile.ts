@@ -1,7 +1,8 @@
 /**
- * Attacks a backend of its own with files made to exhaust it, three of a kind at once, and asks for a normal caption all
- * the while. A row a kind: what was answered and when, the most memory of all its processes, what the normal ones waited.
- * Then attacks an edge of its own (edge-attacks.ts). Only ever sends to what it has started.
+ * Attacks a backend of its own with files made to exhaust it, three of a kind at once, while it keeps asking for a
+ * normal caption. Each kind gets a row: the answers and when they came, the peak memory of all the backend's
+ * processes, and how long normal captions took. Then it attacks an edge of its own (edge-attacks.ts). It sends only
+ * to what it has started.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -27,7 +28,7 @@ export const Options = z.object({
 
 const SAMPLE_EVERY_MS = 50;
 const NORMAL_EVERY_MS = 100;
-/** A normal picture may take this long, a bomb that, and all of the backend's processes this much. */
+/** Longest time for a normal picture, longest time for a bomb, and most memory for all of the backend's processes. */
 const GOALS = { normalSeconds: 3, bombSeconds: 15, memoryMib: 900 };
 const LEAVING_UPLOADS = 80;
 const LEAVING_BYTES = 19_500_000;
@@ -53,7 +54,7 @@ const KINDS: Readonly<Record<string, () => Promise<Uint8Array<ArrayBuffer>>>> = 
 };
 
 export async function run({ bombs }: z.infer<typeof Options>): Promise<Report> {
-  // As deploy/Dockerfile has it.
+  // As in deploy/Dockerfile.
   const server = await startBackend({ MALLOC_ARENA_MAX: "2" });
   try {
     const restingMib = memoryMib(server.pid);
@@ -138,7 +139,7 @@ async function attack(server: BackendProcess, file: string, bombs: () => Promise
 
 let sent = 0;
 
-/** The longest that a normal picture took, seconds. */
+/** The longest time that a normal picture took, in seconds. */
 async function askNormally(url: string, isOver: () => boolean): Promise<number> {
   const photo = await photograph(1);
   let longest = 0;
@@ -158,7 +159,7 @@ async function answerOf(url: string, body: Uint8Array<ArrayBuffer>): Promise<str
   return response.ok ? "200" : `${response.status} ${Problem.parse(answer).code}`;
 }
 
-/** Large pictures whose callers do not wait, in turns, so that they would pile up behind each other. */
+/** Sends large pictures in turns from callers that do not wait, so that they would pile up behind each other. */
 async function leave(url: string): Promise<Attacked> {
   const photo = await photograph(2);
   const one = async (number: number) => {
@@ -180,7 +181,7 @@ async function leave(url: string): Promise<Attacked> {
   return { answers, kib: Math.round(LEAVING_BYTES / 1024) };
 }
 
-/** A square of one colour. */
+/** A square in one colour. */
 async function plain(size: number, save: (picture: Sharp) => Sharp): Promise<Uint8Array<ArrayBuffer>> {
   const picture = sharp({
     create: { width: size, height: size, channels: 3, background: "#875" },
@@ -189,7 +190,7 @@ async function plain(size: number, save: (picture: Sharp) => Sharp): Promise<Uin
   return Uint8Array.from(await save(picture).toBuffer());
 }
 
-/** Of a process and its children, what they share counted once. Linux only. */
+/** Memory of a process and its children, counting shared memory once. Linux only. */
 function memoryMib(pid: number): number {
   const children = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && parentOf(name) === pid);
   const kib = [String(pid), ...children].map((process) => {
@@ -203,7 +204,7 @@ function parentOf(pid: string): number {
   return Number(/^PPid:\s+(\d+)/m.exec(readOrNothing(`/proc/${pid}/status`))?.[1]);
 }
 
-/** A process may end between two lines. */
+/** Returns nothing if the process ends in the meantime. */
 function readOrNothing(file: string): string {
   try {
     return readFileSync(file, "utf8");

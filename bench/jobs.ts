@@ -1,7 +1,8 @@
 /**
- * What a job adds to the engine: its items a second beside the bare engine in turns, from addresses of a local media server
- * through real workerd, queue and backend; the memory of the worker and of workerd meanwhile; and what single requests
- * wait with and without a job. workerd holds more than the worker here: the simulated queue, KV, caches and objects.
+ * Measures what a job adds to the engine. Items per second are compared with the bare engine in turns; they come
+ * from addresses of a local media server through real workerd, queue and backend. It also measures the memory of
+ * the worker and of workerd, and how long single requests wait with and without a job. Here workerd holds more than
+ * the worker: the simulated queue, KV, caches and objects.
  */
 
 import { createServer } from "node:http";
@@ -111,7 +112,7 @@ function waits(ms: readonly number[]): Report {
   return { requests: ms.length, median: median(ms), p99: percentile(ms, 0.99), longest: Math.max(...ms) };
 }
 
-/** Every path is a picture of its own, by its number. */
+/** Serves a different picture at every path, by its number. */
 async function startMedia(files: readonly Uint8Array[]): Promise<{ url: string; close(): void }> {
   const server = createServer((request, response) => {
     const number = Number(request.url?.slice(1));

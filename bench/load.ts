@@ -1,8 +1,8 @@
-/** The load of the measurements: clients that each ask, wait for the answer and ask again. */
+/** The load for measurements: clients that each ask, wait for the answer and ask again. */
 
 export interface Load {
   readonly clients: number;
-  /** How many requests in all, or whether another one shall be sent. */
+  /** The number of requests in all, or a function that says whether to send another one. */
   readonly requests: number | (() => boolean);
   /** @param number of the request, from 0; @param client that sends it, from 0 */
   readonly ask: (number: number, client: number) => Promise<unknown>;
@@ -10,7 +10,7 @@ export interface Load {
 
 export interface LoadTimes {
   readonly seconds: number;
-  /** Milliseconds of each request, in the order of their ends. */
+  /** Milliseconds of each request, in the order in which they ended. */
   readonly ms: readonly number[];
 }
 

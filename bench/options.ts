@@ -1,8 +1,8 @@
-/** Options, and kinds of them, that measurements share. */
+/** Options, and types of options, that several measurements use. */
 
 import * as z from "zod";
 
-/** Whole numbers over nothing, by commas. */
+/** Positive whole numbers, separated by commas. */
 export const counts = (defaults: string) =>
   z
     .string()
@@ -10,13 +10,13 @@ export const counts = (defaults: string) =>
     .transform((list) => list.split(",").map(Number))
     .pipe(z.array(z.number().int().positive()));
 
-/** The bundle that is measured. */
+/** The bundle to measure. */
 export const bundleFolder = z
   .string()
   .optional()
   .meta({ description: "Folder of a bundle; the embedded model where absent.", value: "DIR" });
 
-/** How long captions become. */
+/** Length of the captions. */
 export const mostTokens = z.coerce
   .number()
   .int()

@@ -1,6 +1,6 @@
 /**
- * How many pictures get the same tokens as from transformers, on the same pixels, and the same caption from the same
- * files. Reads what reference/dev.py wrote.
+ * Counts the pictures that get the same tokens as from transformers on the same pixels, and the same caption from
+ * the same files. Reads what reference/dev.py wrote.
  */
 
 import { readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** Runs Python scripts of ours for a measurement. */
+/** Runs our Python scripts for a measurement. */
 
 import { execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -6,12 +6,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { MeasurementError } from "./report.ts";
 
-/** Of what a script printed on standard error, enough to name what went wrong. */
+/** How much of a script's standard error is kept: enough to see what went wrong. */
 const KEPT_ERROR_CHARACTERS = 4096;
 
 /**
- * What `script` (a path from the project's folder) prints.
- * @throws MeasurementError where there is no such Python, or a package is missing, with what to install
+ * Runs `script`, a path from the project's folder, and returns what it prints.
+ * @throws MeasurementError if there is no such Python or a package is missing, with what to install
  */
 export async function runPython(python: string, script: string, args: readonly string[]): Promise<string> {
   try {
@@ -23,15 +23,15 @@ export async function runPython(python: string, script: string, args: readonly s
   }
 }
 
-/** A script that answers each line with a line. */
+/** A script that answers each line with one line. */
 export interface PythonProcess {
-  /** Sends `order` as JSON, and reads the answer. One order at a time. @throws MeasurementError as runPython does */
+  /** Sends `order` as JSON and reads the answer, one order at a time. @throws MeasurementError as `runPython` does */
   ask(order: unknown): Promise<unknown>;
-  /** Ends its input, at which it ends. */
+  /** Ends the script by ending its input. */
   stop(): void;
 }
 
-/** Starts `script`, which stays. */
+/** Starts `script` and keeps it running. */
 export function startPython(python: string, script: string, args: readonly string[]): PythonProcess {
   const child = spawn(python, [pathOf(script), ...args], { stdio: ["pipe", "pipe", "pipe"] });
   let stderr = "";
@@ -41,7 +41,7 @@ export function startPython(python: string, script: string, args: readonly strin
   const ended = new Promise<unknown>((resolve) => {
     child.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code)).once("close", resolve);
   });
-  // What is written to a process that has ended is told by its end.
+  // A write to an ended process fails, but its end is noticed anyway.
   child.stdin.on("error", () => {});
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {

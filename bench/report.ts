@@ -1,15 +1,15 @@
-/** What every measurement returns: plain data, printed as JSON or as lines. */
+/** The result of every measurement: plain data, printed as JSON or as lines. */
 
 export type Report = {
   readonly [name: string]: string | number | boolean | null | Report | readonly Report[];
 };
 
-/** A measurement could not be made; the message says what its user can do. */
+/** A measurement could not be made; the message says what the user can do. */
 export class MeasurementError extends Error {
   override readonly name = "MeasurementError";
 }
 
-/** Middle value; of an even number the mean of the two. */
+/** The middle value, or the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -17,13 +17,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
-/** The value that a `share` (0..1) of `values` does not exceed, nearest rank; NaN where there are none. */
+/** The value that a `share` (0..1) of `values` does not exceed, by nearest rank; NaN if there are none. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
 }
 
-/** Milliseconds of each of `repeats` runs, after `warmUps` that do not count. */
+/** Milliseconds of each of `repeats` runs, after `warmUps` runs that do not count. */
 export async function timeMs(
   work: () => Promise<unknown>,
   { warmUps, repeats }: { warmUps: number; repeats: number },

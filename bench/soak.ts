@@ -1,6 +1,6 @@
 /**
- * Whether the backend stays what it was: memory over many requests, good and bad, under more clients than permits, and
- * how fast those without a permit are told so.
+ * Checks that the backend does not degrade: its memory over many requests, good and bad, from more clients than
+ * there are permits, and how fast those without a permit are refused.
  */
 
 import * as z from "zod";
@@ -11,7 +11,7 @@ import { bundleFolder } from "./options.ts";
 import { percentile, type Report } from "./report.ts";
 
 const PICTURES = 64;
-/** One request in so many is a damaged picture. */
+/** One in this many requests is a damaged picture. */
 const DAMAGED_EVERY = 10;
 const SAMPLES = 20;
 const BACK_OFF_MS = 250;

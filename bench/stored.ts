@@ -1,7 +1,8 @@
 /**
- * Whether a hit costs more the more captions are stored: GET of captions that KV alone knows, at a thousand, a hundred thousand and
- * a million of them, and of one that memory knows. The KV is workerd's local one, a SQLite table and a file a value; its rows are
- * written straight into the table, all with one value, as a million writes by the API would take hours.
+ * Checks whether a hit becomes slower as more captions are stored. It GETs captions that only KV has, with a
+ * thousand, a hundred thousand and a million of them stored, and one that is in memory. The KV is workerd's local
+ * one, a SQLite table and a file per value. Its rows are written straight into the table and share one value,
+ * because a million writes through the API would take hours.
  */
 
 import { createHash, randomInt } from "node:crypto";
@@ -71,7 +72,7 @@ export async function run({ stored, requests, turns, connections }: Options): Pr
   }
 }
 
-/** The worker with all tiers, and with KV alone, over the KV in `state`. */
+/** Starts the worker on the KV in `state`, once with all tiers and once with KV alone. */
 async function startWorkerd(bundle: WorkerBundle, captioner: string, state: string): Promise<Miniflare> {
   const workerd = new Miniflare({
     ...convertV4MiniflareOptions({
@@ -88,7 +89,7 @@ async function startWorkerd(bundle: WorkerBundle, captioner: string, state: stri
 
 const sha256Of = (number: number) => createHash("sha256").update(String(number)).digest("hex");
 
-/** Adds captions `from` to `to` - 1 to the KV in `state`, each with the value of the one that is there. */
+/** Adds captions `from` to `to` - 1 to the KV in `state`, each with the value of the existing one. */
 function storeCaptions(state: string, from: number, to: number): void {
   const folder = path.join(state, "kv/miniflare-KVNamespaceObject");
   for (const name of readdirSync(folder).filter((file) => /^[0-9a-f]+\.sqlite$/.test(file))) {

@@ -1,24 +1,27 @@
-/** transformers' `generate` as a peer, in the ways that its users choose between, a batch at a time so that turns can alternate. */
+/**
+ * transformers' `generate` as a peer, in the variants that its users choose from. It runs one batch at a time, so
+ * that turns can alternate.
+ */
 
 import * as z from "zod";
 import { startPython } from "./python.ts";
 import { MeasurementError, median } from "./report.ts";
 
-/** Compiled, by `torch.compile`, is the encoder: the decoder would be compiled anew for every token. */
+/** In compiled variants only the encoder is, by `torch.compile`: the decoder would be compiled anew for every token. */
 const VARIANTS = ["float32", "bfloat16", "float32, compiled", "bfloat16, compiled"] as const;
 export type Variant = (typeof VARIANTS)[number];
 
-/** What takes so many times as long as the fastest is timed no further. */
+/** A variant that takes this many times as long as the fastest is not timed again. */
 const HOPELESS = 2.5;
 
 const Answer = z.union([z.object({ ms: z.number() }), z.object({ error: z.string() })]);
 
 export interface Peer {
-  /** Times a batch of each variant that may be the fastest. @throws MeasurementError where none runs */
+  /** Times a batch of each variant that may be the fastest. @throws MeasurementError if none runs */
   takeTurn(batch: number): Promise<void>;
   /** Median milliseconds of a batch by variant, fastest first. */
   results(batch: number): readonly { readonly variant: Variant; readonly ms: number }[];
-  /** Variants that do not run here, and why. */
+  /** Variants that do not run here, and the reasons. */
   readonly errors: ReadonlyMap<Variant, string>;
   stop(): void;
 }

@@ -1,6 +1,7 @@
 /**
- * How many pictures unlike any photograph are flagged for review: noise, plain colours, stripes, charts, and what looks like
- * pages of text and screenshots from afar. All are drawn here, the same ones every time.
+ * Counts how many pictures that are unlike any photograph are flagged for review: noise, plain colours, stripes,
+ * charts, and things that look like pages of text and screenshots from afar. All are drawn here, the same ones
+ * every time.
  */
 
 import sharp from "sharp";
@@ -23,7 +24,7 @@ export const Options = z.object({
 type Random = () => number;
 type Colour = readonly [red: number, green: number, blue: number];
 
-/** Each draws on a white page. */
+/** Each kind draws on a white page. */
 const KINDS: Readonly<Record<string, (page: Page, random: Random) => void>> = {
   noise(page, random) {
     page.pixels.forEach((_, i) => {
@@ -104,7 +105,7 @@ function createPage(): Page {
 
 const INK: Colour = [34, 34, 34];
 
-/** A line of `count` bars as long as words. */
+/** Draws a line of `count` bars as long as words. */
 function drawWords(page: Page, x: number, y: number, count: number, random: Random): void {
   let at = x;
   for (let i = 0; i < count; i++) {

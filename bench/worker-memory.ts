@@ -1,4 +1,4 @@
-/** What a running worker takes: its isolate, by the Chrome DevTools Protocol, and the workerd around it. */
+/** Memory of a running worker: its isolate, by the Chrome DevTools Protocol, and the workerd around it. */
 
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,13 +9,13 @@ const SAMPLE_EVERY_MS = 500;
 const MIB = 1024 * 1024;
 
 export interface MemorySamples {
-  /** MiB of the worker's isolate: its heap, and buffers outside it. */
+  /** MiB of the worker's isolate: its heap, and buffers outside the heap. */
   readonly worker: number[];
   /** Resident MiB of the whole process. */
   readonly workerd: number[];
 }
 
-/** Takes samples of a running edge until `stop`, which gives twenty of each over the time. Linux only. */
+/** Samples a running edge until `stop`, which returns twenty samples of each, spread over the time. Linux only. */
 export async function sampleMemory({
   group,
   inspectorPort,
@@ -42,9 +42,9 @@ const Reply = z.object({ id: z.number().optional(), result: z.unknown().optional
 /** https://chromedevtools.github.io/devtools-protocol/tot/Runtime/#method-getHeapUsage, bytes */
 const HeapUsage = z.object({ usedSize: z.number(), backingStorageSize: z.number() });
 
-/** The worker's isolate by the Chrome DevTools Protocol. */
+/** Connects to the worker's isolate by the Chrome DevTools Protocol. */
 async function inspectIsolate(port: number): Promise<{ mib(): Promise<number>; close(): void }> {
-  // wrangler answers only callers that say which page of this machine they are; the DOM's types know no headers.
+  // wrangler answers only callers that name a page of this machine as their origin; the DOM's types know no headers.
   const options = { headers: { Origin: "http://localhost" } } as unknown as string[];
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, options);
   await once(socket, "open");
@@ -67,7 +67,7 @@ async function inspectIsolate(port: number): Promise<{ mib(): Promise<number>; c
   };
 }
 
-/** Resident MiB of the largest workerd of a process group. */
+/** Resident MiB of the largest workerd in a process group. */
 function workerdMib(group: number): number {
   const sizes = readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -78,7 +78,7 @@ function workerdMib(group: number): number {
         if (!/^Name:\s+workerd$/m.test(status) || Number(groupOf) !== group) return 0;
         return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
       } catch {
-        // A process may end between two lines.
+        // A process may end in the meantime.
         return 0;
       }
     });

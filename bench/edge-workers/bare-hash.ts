@@ -1,4 +1,4 @@
-/** The least a worker can do for an upload: Hono, hash the body, read KV under the hash, answer with what is there. */
+/** The least a worker can do for an upload: uses Hono, hashes the body, and answers with what KV has under the hash. */
 
 import { Hono } from "hono";
 import { contentHash } from "../../shared/content-hash.ts";

@@ -1,4 +1,4 @@
-/** What this machine can do at most: matrix rates by ONNX Runtime's own product, and memory bandwidth. */
+/** The most that this machine can do: matrix rates with ONNX Runtime's own product, and memory bandwidth. */
 
 import "../../backend/engines/onnx/no-telemetry.ts";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { GraphBuilder } from "../../backend/model/onnx/graph-builder.ts";
 import { writeModel } from "../../backend/model/onnx/onnx-writer.ts";
 import { median, timeMs } from "../report.ts";
 
-/** Products of [rows, width] and [width, width] that may be the fastest: caches differ between processors. */
+/** Candidates for the fastest product of [rows, width] and [width, width], because processors differ in their caches. */
 const SHAPES = [
   { rows: 512, width: 1024 },
   { rows: 1024, width: 2048 },
@@ -25,16 +25,19 @@ const REPEATS = 9;
 
 type ProductDtype = Extract<Dtype, "fp32" | "int8">;
 
-/** The product that this machine computes fastest. */
+/** The product that this machine computes the fastest. */
 export interface MatrixRate {
   readonly shape: Shape;
   readonly threads: number;
-  /** Operations a second, a multiply-add counting as two: the median of some products, computed now. */
+  /** Operations per second, a multiply-add counting as two: the median of several products, computed now. */
   measure(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Finds the shape and the count of threads, at most `maxThreads`, with the highest rate in the precision's own kind of product. */
+/**
+ * Finds the shape and the number of threads, up to `maxThreads`, with the highest rate of this precision's kind of
+ * product.
+ */
 export async function openMatrixRate(
   dtype: ProductDtype,
   maxThreads: number,
@@ -79,7 +82,8 @@ async function openProduct(dtype: ProductDtype, { rows, width }: Shape, threads:
 }
 
 /**
- * Bytes a second of a large copy, each byte read and written; one thread, which on few cores is near what all get.
+ * Bytes per second of a large copy, counting each byte as read and written. It uses one thread, which on few cores
+ * comes close to what all of them achieve.
  */
 export async function measureBandwidth(): Promise<number> {
   const [from, to] = [Buffer.alloc(COPY_BYTES, 1), Buffer.alloc(COPY_BYTES, 2)];

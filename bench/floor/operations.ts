@@ -1,13 +1,13 @@
-/** What a caption costs on paper: multiply-adds and bytes of weights, counted from the model's configuration. */
+/** What a caption costs in theory: multiply-adds and bytes of weights, counted from the model's configuration. */
 
 import type { BlipConfig, StemConfig, TextConfig } from "../../backend/model/blip/config.ts";
 
 export interface CaptionCost {
-  /** Operations of everything that happens once a picture; a multiply-add counts as two. */
+  /** Operations of everything that happens once per picture; a multiply-add counts as two. */
   readonly encoderOperations: number;
-  /** Operations of one decode step of one row. */
+  /** Operations of one decoding step for one row. */
   readonly stepOperations: number;
-  /** Values of all weights that one decode step reads, whatever the batch. */
+  /** Number of weights that one decoding step reads, whatever the batch. */
   readonly stepWeights: number;
 }
 
@@ -24,7 +24,7 @@ export function captionCost(
   const stem = vision.stem ? stemMultiplyAdds(vision.stem, imageSize) : 0;
   const crossKeyValues = text.num_hidden_layers * tokens * 2 * width * text.hidden_size;
   const stepWeights = decoderStepWeights(text);
-  // Its own few tokens are left out; those of the picture are read by every step.
+  // Attention to the few tokens of the text is left out; every step reads those of the picture.
   const crossAttention = text.num_hidden_layers * 2 * tokens * text.hidden_size;
   return {
     encoderOperations: 2 * (vision.num_hidden_layers * layer + stem + patches + crossKeyValues),
@@ -50,7 +50,10 @@ function stemMultiplyAdds(stem: StemConfig, imageSize: number): number {
   return total + side ** 2 * channels * stem.head_channels;
 }
 
-/** Cross-attention keys and values are no part of it: they are projected once a picture. */
+/**
+ * Weights of one decoding step, without those for cross-attention keys and values, which are projected once per
+ * picture.
+ */
 function decoderStepWeights({ hidden_size: width, intermediate_size: inner, ...text }: TextConfig): number {
   const layer = 4 * width * width + 2 * width * width + 2 * width * inner;
   return text.num_hidden_layers * layer + width * width + text.vocab_size * width;

@@ -1,6 +1,10 @@
 /**
- * Whole captions on a GPU beside the fastest of transformers' float32, bfloat16 and `torch.compile`, the encoder's share of the matrix rate measured there, how many
- * pictures the node's CPU decodes, and captions over HTTP beside the bare engine. With `--device cpu --base models/hybrid-small/base` the same runs anywhere, small.
+ * Measures a GPU. With `--device cpu --base models/hybrid-small/base` the same runs anywhere, on a small scale.
+ *
+ * - Whole captions, next to the fastest of transformers' float32, bfloat16 and `torch.compile`.
+ * - The encoder's share of the matrix rate measured there.
+ * - How many pictures the node's CPU decodes.
+ * - Captions over HTTP, next to the bare engine.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -73,7 +77,7 @@ export async function run({
     await buildBundle({ base: { id: "bench/model", folder: model }, dtypes, out });
     const bundle = await openBundle(out, { device });
     const threads = availableParallelism();
-    // On a CPU ONNX Runtime's own product is the measure: PyTorch's is several times slower on some of them.
+    // On a CPU, ONNX Runtime's own product is the yardstick, because PyTorch's is several times slower on some of them.
     const matrixRate =
       device === "cpu"
         ? await matrixRateOfCpu(threads, scratch)
@@ -82,7 +86,7 @@ export async function run({
     const { encoderOperations, stepOperations } = captionCost(await readBlipConfig(model), size);
     const maxBatchSize = Math.max(...batches);
     const engine = await createOnnxEngine({ bundle, device, maxBatchSize });
-    // As backend/engines/onnx/cuda-engine.ts has them once there is a crowd.
+    // As in backend/engines/onnx/cuda-engine.ts once there is a crowd.
     const two = await Promise.all(
       [1, 2].map(() => createThreadedOnnxEngine({ bundle, device, maxBatchSize })),
     );
@@ -115,7 +119,7 @@ export async function run({
           times_as_fast: anchor === undefined ? null : anchor.ms / whole,
         };
         rows.push(row);
-        // A GPU is often lent for minutes: what is cut short has shown what it had.
+        // A GPU is often lent for minutes only, so a run that is cut short should have printed what it had.
         console.error(JSON.stringify(row));
       }
     } finally {
@@ -145,13 +149,13 @@ async function matrixRateOfCpu(threads: number, scratch: string): Promise<number
   }
 }
 
-/** Twice as many callers as two full batches: one batch fills and decodes while the other runs. */
+/** Uses twice as many callers as two full batches hold: one batch fills and decodes while the other runs. */
 function timeHttp(options: { bundle: string; device: Device; batch: number }): Promise<Report> {
   const { batch } = options;
   return timeBackend({ ...options, tokens: NEW_TOKENS, clients: 4 * batch, captions: 32 * batch, turns: 3 });
 }
 
-/** Median milliseconds of a batch; captions of random weights end only at their last token. */
+/** Median milliseconds of a batch. Captions from random weights end only at their last token. */
 async function timeCaptions(
   engine: Engine,
   { batch, size, tokens, repeats }: { batch: number; size: number; tokens: number; repeats: number },
@@ -161,12 +165,12 @@ async function timeCaptions(
   return median(await timeMs(work, { warmUps: WARM_UPS, repeats }));
 }
 
-/** Captions a second of engines that run at once, each one pass after the other. */
+/** Captions per second of engines that run at once, each making one pass after the other. */
 async function rateOfBoth(
   engines: readonly Engine[],
   { batch, size, passes }: { batch: number; size: number; passes: number },
 ): Promise<number> {
-  // Where the engine's thread reads them, as the server's batches lie.
+  // In shared memory, where the engine's thread reads them, like the server's batches.
   const pixels = noise(batch, size);
   const decoding = { maxNewTokens: NEW_TOKENS, numBeams: 1, promptIds: [] };
   async function runAll(passes: number): Promise<void> {
@@ -187,10 +191,10 @@ function noise(batch: number, size: number): Uint8Array {
   return pixels;
 }
 
-/** Pictures a second, a decoder on every core. */
+/** Pictures per second with one decoder per core. */
 async function decodeRate(bundle: Bundle): Promise<number> {
   const format = pixelFormat(bundle);
-  // Nobody reads them, so all may lie in one place.
+  // Nobody reads the pixels, so all may go to the same place.
   const pixels = new Uint8Array(3 * format.size * format.size);
   const settings = { format, limits: PICTURE_LIMITS, memory: { take: () => pixels } };
   const decoders = Array.from({ length: availableParallelism() }, () => startDecoder(settings));

@@ -1,4 +1,4 @@
-"""Operations a second of a large 16-bit matrix product (float32 on a CPU), as JSON: what an encoder is held against."""
+"""Operations per second of a large 16-bit matrix product (float32 on a CPU), as JSON: the yardstick for an encoder."""
 
 import argparse
 import json
