@@ -1,4 +1,4 @@
-/** Who may do what, by the site's own access functions. Every endpoint goes through here. */
+/** Decides who may do what, by the site's own access functions. Every endpoint goes through here. */
 
 import {
   APIError,
@@ -13,16 +13,16 @@ import type { AltField } from "./alt-field.ts";
 import { FIELD } from "./names.ts";
 import { siteOf } from "./site.ts";
 
-/** Whether the site's access functions let this user in: everywhere, nowhere, or where a query says. */
+/** What the site's access functions allow this user: everything, nothing, or what a query matches. */
 export type Allowed = boolean | Where;
 
-/** The user of a request. @throws APIError 401 for nobody */
+/** The user of a request. @throws APIError 401 if nobody is logged in */
 export function userOf(req: PayloadRequest): TypedUser {
   if (req.user === null || req.user === undefined) throw new APIError("Log in first.", 401, null, true);
   return req.user;
 }
 
-/** The chosen collection of this name. @throws APIError 404 for any other, which tells nothing about it */
+/** The chosen collection of this name. @throws APIError 404 for any other, without saying anything about it */
 export function chosenCollection(
   req: PayloadRequest,
   slug: unknown,
@@ -32,7 +32,7 @@ export function chosenCollection(
   return { slug: slug as CollectionSlug, alt };
 }
 
-/** @throws Forbidden where the site lets this user change nothing of the collection */
+/** @throws Forbidden if the site lets this user change nothing in the collection */
 export async function updateAllowed(
   req: PayloadRequest,
   slug: CollectionSlug,
@@ -48,7 +48,7 @@ export async function updateAllowed(
   return allowed;
 }
 
-/** @throws Forbidden where the site does not let this user upload here */
+/** @throws Forbidden if the site does not let this user upload here */
 export async function requireCreate(req: PayloadRequest, slug: CollectionSlug): Promise<void> {
   const access = req.payload.collections[slug]?.config.access.create;
   if (access === undefined) throw new Forbidden(req.t);
@@ -59,7 +59,7 @@ export const both = (...wheres: readonly (Allowed | undefined)[]): Where => ({
   and: wheres.filter((where): where is Where => typeof where === "object"),
 });
 
-/** Documents of pictures that have no text and are not decorative; in the form that the list view's filters have. */
+/** Matches documents of pictures that have no text and are not decorative, in the form of the list view's filters. */
 export function missingWhere({ path }: AltField): Where {
   const rest: Where[] = [
     { mimeType: { contains: "image/" } },

@@ -1,4 +1,4 @@
-/** Finds the text field of an upload collection, wherever it stands, and decorates it. */
+/** Finds the text field of an upload collection, wherever it is, and decorates it. */
 
 import type { Field, PayloadRequest, TextareaField, TextField } from "payload";
 import { text, textarea } from "payload/shared";
@@ -6,23 +6,23 @@ import { ALT_CHARACTERS } from "./limits.ts";
 import { FIELD, PACKAGE } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
 
-/** What the rest of the plugin knows of a collection's text field. */
+/** What the rest of the plugin knows about a collection's text field. */
 export interface AltField {
   /** Path in the document, e.g. `seo.alt`. */
   readonly path: string;
   readonly isLocalized: boolean;
-  /** Undefined where the site sets none. */
+  /** Undefined if the site sets none. */
   readonly maxLength: number | undefined;
-  /** Who may write it, where the site says so of the field itself. */
+  /** Who may write the field, if the site restricts that for the field itself. */
   readonly access: TextLike["access"];
-  /** Whether the site's own validation of the field lets this text stand. */
+  /** Whether the site's own validation of the field accepts this text. */
   accepts(text: string, of: Validated): Promise<boolean>;
 }
 
-/** Why a picture stays without the text that came. */
+/** Why a picture stays without the text that was generated. */
 export const REFUSED_BY_SITE = "The site's own validation refuses the text that came.";
 
-/** What a validation is told beside the text. */
+/** What a validation is told in addition to the text. */
 export interface Validated {
   readonly req: PayloadRequest;
   readonly collection: string;
@@ -36,18 +36,18 @@ interface Decoration {
   readonly slug: string;
   readonly name: string;
   readonly locale: string | undefined;
-  /** On a site without locales Payload passes over `localized`. */
+  /** Whether the site has locales; without them Payload ignores `localized`. */
   readonly hasLocales: boolean;
-  /** Where the plugin is switched off the field is the site's own. */
+  /** Whether the plugin is switched on; if not, the field is left as the site has it. */
   readonly isEnabled: boolean;
 }
 
 const LEFT_EMPTY = " Left empty, it is generated.";
 
 /**
- * The collection's fields with its text field decorated, or with one added in front where there is none. Looks into
- * tabs, rows, collapsibles and groups; a list's fields are many texts, and not looked into.
- * @throws Error where the field of that name is no text, or no two may be equal
+ * The collection's fields with the text field decorated, or with one added in front if there is none. Looks inside
+ * tabs, rows, collapsibles and groups, but not inside lists, because the field of a list stands for many texts.
+ * @throws Error if the field of that name is not a text, or must be unique
  */
 export function withAltField(
   fields: readonly Field[],
@@ -122,7 +122,7 @@ function altFieldOf(field: TextLike, place: Pick<AltField, "path" | "isLocalized
     access: field.access,
     async accepts(value, { req, collection, document, operation }) {
       const data = withValueAt(document, path, value);
-      // As Payload itself asks when a document is saved.
+      // Asks the way Payload itself does when a document is saved.
       const result = await ownValidation(field)(value, {
         ...field,
         id: document.id,
@@ -175,7 +175,7 @@ function decorate(
   } as Field;
 }
 
-/** A description that is no plain text stands as it is. */
+/** Adds the note to a plain text; any other description stays as it is. */
 function described<T>(description: T | string | undefined, note: string): T | string {
   if (description === undefined || description === "") return note;
   return typeof description === "string" ? `${description} ${note}` : description;
@@ -189,9 +189,9 @@ const ownValidation = (field: TextLike) =>
 const IN_PLACE_OF_TEXT: ReadonlySet<unknown> = new Set(["pending", "failed"]);
 
 /**
- * The field's own validation, but for a required text that is not there for a good reason: it is still to come, cannot
- * come, or the picture is decorative. The column stays NOT NULL: the text is then an empty string. To a locale that is not
- * the written one no text comes.
+ * The field's own validation, except that a required text may be missing for a good reason: it is still to come, it
+ * cannot come, or the picture is decorative. The column stays NOT NULL, so the text is then an empty string. In a
+ * locale other than the written one no text will come, so the exception does not apply there.
  */
 function emptyWhereAllowed(field: TextLike, writtenLocale: string | undefined): TextLike["validate"] {
   const own = ownValidation(field);
@@ -205,7 +205,7 @@ function emptyWhereAllowed(field: TextLike, writtenLocale: string | undefined): 
     },
   ) => {
     const isEmpty = value === undefined || value === null || value === "";
-    // A form that is still to be sent does not know yet what the upload will bring.
+    // A form that has not been sent yet does not know what the upload will bring.
     const isBeforeUpload = options.operation === "create" && options.event === "onChange";
     const state = options.data?.[FIELD.state];
     const isWritten = writtenLocale === undefined || options.req?.locale === writtenLocale;

@@ -1,6 +1,6 @@
 /**
- * Describes many documents through jobs of the API: by hash, which captions nothing and sends nothing, and by public address
- * where the site wants that. A text is written only to the file that it is about.
+ * Describes many documents through the API's jobs: by hash, which needs no captioning and no upload, and by public
+ * address if the site wants that. A text is only written for the file that it is about.
  */
 
 import type { JobItem } from "alt-text-edge-client";
@@ -11,19 +11,19 @@ import type { Failure } from "./failure.ts";
 import { eachOf, type Id, type Library, patiently, StoppedError } from "./library.ts";
 import { siteOf } from "./site.ts";
 
-/** Progress of a job is told at about so many steps. */
+/** Progress of a job is reported in about this many steps. */
 const TELL_STEPS = 10;
 
-/** A document and what names its picture. */
+/** A document, and what identifies its picture. */
 interface Item extends Referenced {
   readonly id: Id;
 }
 
 export type ThroughJobs =
-  /** What is to be sent, as the API does not know it. */
+  /** `left` are the documents that must be sent, because the API does not know them. */
   { readonly ok: true; readonly left: readonly Id[] } | { readonly ok: "no jobs"; readonly reason: string };
 
-/** Describes what the API knows, or can fetch. @throws StoppedError */
+/** Describes the pictures that the API knows or can fetch. @throws StoppedError */
 export async function describeThroughJobs(library: Library, ids: readonly Id[]): Promise<ThroughJobs> {
   const { payload, slug: collection, isByAddress, count, tell } = library;
   const items: Item[] = [];
@@ -50,25 +50,25 @@ export async function describeThroughJobs(library: Library, ids: readonly Id[]):
 
 const idsOf = (items: readonly Item[]) => items.map(({ id }) => id);
 
-/** Waits for the job that a backfill left which was ended in its middle: what it brings is then known by hash. */
+/** Waits for a job that an interrupted backfill left behind; its captions are then known by hash. */
 export async function awaitLeftJob(library: Library): Promise<void> {
   const { payload, slug, tell } = library;
   const id = z.string().safeParse(await payload.kv.get(jobKey(slug)));
   if (!id.success) return;
   tell("waits for the job that the last backfill left");
-  // Whatever stands in its way is met, and said, by the next request as well.
+  // A failure is ignored here: the next request meets it too, and reports it.
   await followed(library, id.data);
   await payload.kv.delete(jobKey(slug));
 }
 
-/** Where the name of the job under way is kept. */
+/** The key that holds the id of the job under way. */
 const jobKey = (slug: string) => `alt-text-backfill-job:${slug}`;
 
 type ByJob =
   | { readonly ok: true; readonly left: readonly Item[] }
   | { readonly ok: "no jobs"; readonly reason: string };
 
-/** Writes what a job brings; `left` are those without a reference, and those that it does not bring. */
+/** Writes the texts of a job. `left` are the items without a reference and those that the job did not describe. */
 async function describeByJob(
   library: Library,
   items: readonly Item[],
@@ -94,7 +94,7 @@ async function describeByJob(
   const described = new Set<Item>();
   await eachOf([...asked.entries()], async ([index, { item }]) => {
     const answer = answers.get(index);
-    // An address may give other bytes than those that are stored.
+    // An address may return other bytes than the stored ones.
     if (answer === undefined || answer.sha256 !== item.picture.sha256) return;
     const target = { collection: slug, id: item.id };
     const work = writeIfSame(payload, target, item.file, answer.described);
@@ -124,7 +124,7 @@ function failureOf(answer: { readonly ok: true | "no jobs" } | Failure): Failure
   return answer.ok === false ? answer : undefined;
 }
 
-/** @throws StoppedError for a failure */
+/** @throws StoppedError if the answer is a failure */
 function goodOf<T extends { readonly ok: true }>(answer: T | Failure): T {
   if (answer.ok === false) throw new StoppedError(answer.reason);
   return answer;

@@ -1,7 +1,7 @@
 /**
- * `payload alt-text`: describes what has no text yet, with no browser. Of a large library the API's jobs are asked first, by
- * hash, and what nobody has captioned before is sent. Nothing is kept outside of the documents but the name of a job under
- * way: a second run does what the first one left.
+ * `payload alt-text`: describes every picture that has no text yet, without a browser. For a large library it first
+ * asks the API's jobs by hash, and then sends only the pictures that nobody has captioned before. Apart from the id
+ * of a job under way, nothing is kept outside the documents, so a second run does what the first one left.
  */
 
 import { parseArgs } from "node:util";
@@ -14,7 +14,7 @@ import { BACKFILL_JOB_FROM, BACKFILL_JOB_PICTURES } from "./limits.ts";
 import { siteOf } from "./site.ts";
 
 const USAGE = "usage: payload alt-text [--dry-run] [--collection SLUG] [--by-address]";
-/** Progress is told about every so many. */
+/** Progress is reported about once per this many documents. */
 const TELL_EVERY = 100;
 
 export interface Summary {
@@ -26,15 +26,15 @@ export interface Summary {
 
 export interface BackfillOptions {
   readonly isDryRun: boolean;
-  /** The one collection to describe; all that were chosen where absent. */
+  /** The only collection to describe; by default all chosen ones. */
   readonly collection?: string | undefined;
-  /** Whether the API may fetch pictures from where the site says that they lie, through jobs. */
+  /** Whether the API may fetch pictures through jobs from the addresses that the site gives. */
   readonly isByAddress?: boolean;
   readonly print: (line: string) => void;
   readonly wait?: (ms: number) => Promise<void>;
 }
 
-/** What Payload's command line calls. Ends the process with status 1 where something failed, 2 on wrong use. */
+/** Called by Payload's command line. Ends the process with status 1 if something failed, or 2 if used wrongly. */
 export async function script(config: SanitizedConfig): Promise<void> {
   const options = parseOptions();
   const payload = await getPayload({ config });
@@ -68,8 +68,8 @@ function endWrong(message: string): never {
 }
 
 /**
- * Describes every picture without text. What fails is passed over and named; a captioner that stays away ends it, with a
- * sentence.
+ * Describes every picture without text. Failures are named and passed over; if the captioner stays away, the
+ * backfill ends with a message.
  * @throws Error for a collection that was not chosen
  */
 export async function backfill(payload: Payload, options: BackfillOptions): Promise<Summary> {
@@ -107,7 +107,10 @@ function notChosen(payload: Payload, collection: string): string {
   return `expected --collection to be one of ${slugs}, got "${collection}"`;
 }
 
-/** Whether the API has jobs for this site, as far as is known then. @throws StoppedError */
+/**
+ * Describes one collection. Resolves with whether the API has jobs for this site, as far as is known by then.
+ * @throws StoppedError
+ */
 async function describeLibrary(library: Library, mayHaveJobs: boolean): Promise<boolean> {
   const { isDryRun, isByAddress, tell } = library;
   if (mayHaveJobs) await awaitLeftJob(library);
@@ -132,7 +135,10 @@ async function describeLibrary(library: Library, mayHaveJobs: boolean): Promise<
   return hasJobs;
 }
 
-/** Without text as published, or in their newest drafts, which of a document may be all that there is. */
+/**
+ * Documents without text, in their published versions or in their newest drafts; a document may exist only as a
+ * draft.
+ */
 async function missingIds({ payload, slug, alt }: Library): Promise<readonly Id[]> {
   const { locale } = siteOf(payload);
   const ids = new Set<Id>();
@@ -153,7 +159,7 @@ async function missingIds({ payload, slug, alt }: Library): Promise<readonly Id[
   return [...ids];
 }
 
-/** Asks for each by hash, and sends it where that is not known. @throws StoppedError */
+/** Asks for each picture by hash, and sends it if the hash is unknown. @throws StoppedError */
 async function describeOneByOne(library: Library, ids: readonly Id[]): Promise<void> {
   const { payload, slug: collection, isDryRun, tell, count } = library;
   let done = 0;
@@ -169,6 +175,6 @@ async function describeOneByOne(library: Library, ids: readonly Id[]): Promise<v
   });
 }
 
-/** The service's own failure: for that of one picture nobody waits. */
+/** The failure, if it is the service's; it does not wait for the failure of a single picture. */
 const failureOf = (outcome: Outcome) =>
   outcome.kind === "failed" && outcome.failure?.concerns === "service" ? outcome.failure : undefined;

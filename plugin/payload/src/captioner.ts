@@ -1,4 +1,7 @@
-/** Asks the caption API for the texts of pictures: of one while its upload waits, of one in a job, of many through the API's jobs. */
+/**
+ * Asks the caption API for texts: for one picture while its upload waits, for one in a job, and for many through
+ * the API's jobs.
+ */
 
 import {
   type Caption,
@@ -21,15 +24,15 @@ export type Described =
     }
   | Failure;
 
-/** How the text is asked for. `num_beams` and `prompt` give other words for the same picture. */
+/** How the text is requested. `num_beams` and `prompt` give other words for the same picture. */
 export interface Wording {
   readonly num_beams?: number;
   readonly prompt?: string;
 }
 
-/** What a job of the API said about one of its items. */
+/** What a job of the API returned for one of its items. */
 export interface JobAnswer {
-  /** Of the picture that it is about. */
+  /** Of the picture that the answer is about. */
   readonly sha256: string;
   readonly described: Described & { readonly ok: true };
 }
@@ -37,39 +40,42 @@ export interface JobAnswer {
 export interface JobProgress {
   readonly done: number;
   readonly total: number;
-  /** Why nothing is done just now, and until when (ISO 8601). */
+  /** Why nothing is being done at the moment, and until when (ISO 8601). */
   readonly paused: { readonly reason: string; readonly until: string } | undefined;
 }
 
 export type StartedJob =
   | { readonly ok: true; readonly id: string }
-  /** The API has no jobs, or none for this key: pictures can still be asked for one by one. */
+  /** The API has no jobs, or none for this key; pictures can still be requested one by one. */
   | { readonly ok: "no jobs"; readonly reason: string }
   | Failure;
 
 export interface Captioner {
-  /** One request, no longer than the site's inline deadline; none at all shortly after the service was away. */
+  /** Makes one request within the site's inline deadline, or none if the service was away a short time ago. */
   describeNow(
     pictures: readonly Uint8Array<ArrayBuffer>[],
     maxLength: number | undefined,
   ): Promise<Described>;
-  /** Takes its time. */
+  /** May take longer. */
   describe(
     pictures: readonly Uint8Array<ArrayBuffer>[],
     maxLength: number | undefined,
     wording?: Wording,
   ): Promise<Described>;
-  /** Hands many pictures over by hash or address; none is sent. The same `key` makes one job, however often it is asked. */
+  /**
+   * Submits many pictures by hash or address without sending any. However often it is called, one `key` makes only
+   * one job.
+   */
   startJob(
     items: readonly JobItem[],
     options: { readonly maxLength: number | undefined; readonly key: string },
   ): Promise<StartedJob>;
-  /** Waits for a job to end, and tells of each step. A job that is gone has ended. */
+  /** Waits for a job to end, and reports each step. A job that no longer exists counts as ended. */
   followJob(
     id: string,
     onProgress: (progress: JobProgress) => void,
   ): Promise<{ readonly ok: true } | Failure>;
-  /** The texts of a job by the indexes of its items; what failed is not among them. */
+  /** The texts of a job by the indexes of its items, without the items that failed. */
   jobAnswers(
     id: string,
     maxLength: number | undefined,
@@ -78,18 +84,18 @@ export interface Captioner {
 
 const UNKNOWN_PAUSE = "The caption API waits for its captioner.";
 
-/** Until when uploads don't ask, in epoch milliseconds, and why. */
+/** Until when uploads do not ask, in epoch milliseconds, and why. */
 const NO_PAUSE = { until: 0, reason: "" };
 
-/** The captioner of a site. `now` is the clock, in epoch milliseconds. */
+/** Creates a site's captioner. `now` is the clock, in epoch milliseconds. */
 export function createCaptioner(settings: Settings, now: () => number = Date.now): Captioner {
   const clientOptions = {
     baseUrl: settings.endpoint,
     ...(settings.apiKey === undefined ? {} : { apiKey: settings.apiKey }),
   };
-  // Waiting and asking again is the job's.
+  // The plugin's own job waits and asks again.
   const client = createCaptionClient({ ...clientOptions, retries: 0 });
-  // What follows a job for hours meets a lost connection at times.
+  // Following a job may take hours, in which a connection is lost now and then.
   const { jobs } = createCaptionClient(clientOptions);
   let pause = NO_PAUSE;
 
@@ -142,7 +148,7 @@ export function createCaptioner(settings: Settings, now: () => number = Date.now
   };
 }
 
-/** The first of a document's pictures that the API reads: its file, then smaller variants of it. */
+/** Describes the first of a document's pictures that the API can read: its file, then smaller variants of it. */
 async function describeFirst(
   client: CaptionClient,
   pictures: readonly Uint8Array<ArrayBuffer>[],

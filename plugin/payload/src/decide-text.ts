@@ -1,4 +1,4 @@
-/** What a save makes of the text: what is kept, refused or set, or described while an upload waits. */
+/** Decides what a save does to the text: keep, refuse or set it, or describe the picture while the upload waits. */
 
 import {
   type CollectionBeforeValidateHook,
@@ -16,12 +16,12 @@ import { intentIn, withoutIntent } from "./save-intent.ts";
 import { localeOf, siteOf } from "./site.ts";
 import { letThrough, stateFieldsOf, storedOf } from "./stored.ts";
 
-/** The hook that puts text and state into the data of a save, by what was sent and what is stored. */
+/** The hook that sets text and state in the data of a save, by what was sent and what is stored. */
 export function decideText(alt: AltField): CollectionBeforeValidateHook {
   return async ({ data: given, originalDoc, operation, collection, req }) => {
     const intent = given && intentIn(given);
     if (given === undefined) return given;
-    // A copy and a version that is restored bring their own fields; a write of our own has decided already.
+    // A copy or a restored version brings its own fields, and one of our own writes has already decided.
     if (intent === undefined && operation === "update") return restored(given, originalDoc);
     if (intent?.kind !== "sent") return given;
     const data = withoutIntent(given);
@@ -30,11 +30,11 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     const isCreate = operation === "create";
     const isNewFile = (isCreate || intent.bringsPicture) && isReplaced({ data, originalDoc, hash, isCreate });
     const inLocale = isWrittenLocale(req, alt);
-    // Payload has put empty groups into the original of a document that is none yet.
+    // Payload has put empty groups into the original of a document that does not exist yet.
     const original = isCreate && isNewFile ? undefined : originalDoc;
     const before = await storedBefore(req, collection.slug, alt, original, inLocale);
     const sent = letThrough(intent.sent, data, before, alt.path, siteOf(req.payload).locale);
-    // The save writes its own locale only, and could not empty the text.
+    // The save writes only its own locale, so it could not empty the text.
     if (!inLocale && sent.decorative === true && before?.alt)
       throw markRefused(
         req,
@@ -65,10 +65,10 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
   };
 }
 
-/** States of a text that is there, and says what the picture shows. */
+/** States in which there is a text that says what the picture shows. */
 const OF_PICTURE: ReadonlySet<unknown> = new Set(["generated", "review", "described"]);
 
-/** A version that is restored; where the person's rights leave the file as it is, its words may be of another one. */
+/** A restored version. If the person's rights leave the file as it is, the version's words may be about another file. */
 function restored(data: Document, originalDoc: Document | undefined): Document {
   const hash = valueAt(originalDoc, FIELD.hash);
   const isOtherFile = data.filename !== originalDoc?.filename || data.filesize !== originalDoc?.filesize;
@@ -77,7 +77,7 @@ function restored(data: Document, originalDoc: Document | undefined): Document {
   return { ...data, [FIELD.hash]: hash, [FIELD.state]: state };
 }
 
-/** A new file: not the same bytes once more. */
+/** Whether the save brings a new file, rather than the same bytes again. */
 function isReplaced({
   data,
   originalDoc,
@@ -96,7 +96,7 @@ function isReplaced({
   return data.filesize !== originalDoc?.filesize || data.filename !== originalDoc?.filename;
 }
 
-/** What is stored; for a save in another locale, of the locale that is described. */
+/** The stored text. For a save in another locale, it is read in the locale that is described. */
 async function storedBefore(
   req: PayloadRequest,
   collection: string,
@@ -107,12 +107,12 @@ async function storedBefore(
   if (originalDoc === undefined) return undefined;
   const { locale } = siteOf(req.payload);
   const id = originalDoc.id as number | string | undefined;
-  // What is copied from another document has no id.
+  // A copy of another document has no id.
   if (inLocale || locale === undefined || id === undefined) return storedOf(originalDoc, alt.path, locale);
   return (await storedNow(req, collection, alt, id)) ?? storedOf(originalDoc, alt.path, locale);
 }
 
-/** What the database has of the locale that is described; undefined where the document is gone. */
+/** What the database holds in the locale that is described; undefined if the document is gone. */
 async function storedNow(
   req: PayloadRequest,
   collection: string,
@@ -127,7 +127,7 @@ async function storedNow(
     draft: true,
     disableErrors: true,
     overrideAccess: true,
-    // The call sets the request's locale; the save that is under way keeps its own.
+    // The call sets the request's locale, but the save under way must keep its own.
     req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
   });
   return read === null ? undefined : storedOf(read, alt.path, siteOf(req.payload).locale);
@@ -159,14 +159,14 @@ async function carryOut({
   if (saved.kind === "keep") return keep(data, alt, originalDoc, before, inLocale, req);
   const put = (stored: Stored) => {
     const result = { ...data, ...stateFieldsOf(stored) };
-    // The text field holds another locale otherwise: it is that editor's, and stays.
+    // Otherwise the text field holds another locale, which is the editor's and stays.
     return inLocale ? withValueAt(result, textPath(alt, req), stored.alt) : result;
   };
   if (saved.kind === "set") return put(saved.stored);
   const operation = before === undefined ? "create" : "update";
   const of = { req, collection, document: { ...originalDoc, ...data }, operation } as const;
   const described = await describedNow({ saved: saved.stored, data, alt, of, bytes, inLocale });
-  // While this save waited somebody else may have saved words.
+  // Somebody else may have saved words while this save waited.
   const id = originalDoc?.id as number | string | undefined;
   const now =
     before === undefined || id === undefined ? undefined : await storedNow(req, collection, alt, id);
@@ -174,13 +174,13 @@ async function carryOut({
   return put(again.kind === "set" ? again.stored : described);
 }
 
-/** Where Payload saves by itself, and in bulk, it shows of an error its label only. */
+/** When Payload saves by itself or in bulk, it shows only an error's label. */
 function markRefused(req: PayloadRequest, message: string): ValidationError {
   const label = `${DECORATIVE_LABEL} (${message})`;
   return new ValidationError({ errors: [{ path: FIELD.decorative, label, message }], req }, req.t);
 }
 
-/** The description, asked for while the upload waits; or the state in which a job takes it over. */
+/** The description requested while the upload waits, or the state in which a job takes over. */
 async function describedNow({
   saved,
   data,
@@ -208,7 +208,7 @@ async function describedNow({
   });
   if (described.ok) {
     const { text, score, needsReview } = described;
-    // Saved, it would fail the upload.
+    // If it were saved, it would fail the upload.
     if (!(await alt.accepts(text, of))) return failed(REFUSED_BY_SITE);
     return {
       alt: text,
@@ -224,7 +224,7 @@ async function describedNow({
   return failed(described.reason);
 }
 
-/** Nothing of ours changes, whatever an old form sends. */
+/** Keeps our fields unchanged, whatever an old form sends. */
 function keep(
   data: Document,
   alt: AltField,
@@ -245,7 +245,7 @@ function keep(
   return (valueAt(data, path) ?? "") === before.alt ? result : withValueAt(result, path, before.alt);
 }
 
-/** Where the text stands in the data of this request, which may hold all locales at once. */
+/** The path of the text in this request's data, which may hold all locales at once. */
 function textPath(alt: AltField, req: PayloadRequest): string {
   const { locale } = siteOf(req.payload);
   return alt.isLocalized && req.locale === "all" && locale !== undefined ? `${alt.path}.${locale}` : alt.path;

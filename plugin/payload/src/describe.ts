@@ -1,4 +1,4 @@
-/** Describes one stored document: reads it, asks, writes. What jobs, runs and the backfill share. */
+/** Describes one stored document: reads it, asks, and writes. Jobs, runs and the backfill share this. */
 
 import {
   type CollectionSlug,
@@ -34,11 +34,14 @@ export type SkipReason = "gone" | "has text" | "decorative" | "no picture" | "ch
 export interface Target {
   readonly collection: string;
   readonly id: number | string;
-  /** On whose behalf: what this person may not read or change is left alone. Undefined for the system itself. */
+  /**
+   * The person on whose behalf it happens; what they may not read or change is left alone. Undefined for the system
+   * itself.
+   */
   readonly user?: TypedUser | undefined;
-  /** Says what would happen, and asks and writes nothing. */
+  /** Reports what would happen, without asking or writing anything. */
   readonly isDryRun?: boolean;
-  /** A failure that can pass is not written: whoever asked asks again. */
+  /** A passing failure is not written to the document, because the caller asks again. */
   readonly isAskedAgain?: boolean;
 }
 
@@ -52,8 +55,8 @@ interface Read {
 type Skipped = Outcome & { readonly kind: "skipped" };
 
 /**
- * Describes the picture if nothing stands there that a person wrote. A failure of the service is only reported; one of
- * the picture is written to the document as well, with its reason.
+ * Describes the picture unless there is a text that a person wrote. A failure of the service is only reported; a
+ * failure of the picture is also written to the document, with its reason.
  */
 export async function describeDocument(payload: Payload, target: Target): Promise<Outcome> {
   const read = await readToDescribe(payload, target);
@@ -69,7 +72,7 @@ export async function describeDocument(payload: Payload, target: Target): Promis
       err: error,
       msg: `altText: cannot read the file of ${target.collection} ${target.id}`,
     });
-    // A storage can be away, and some get a file only after the database has its document.
+    // A storage can be away, and some get a file only after its document is in the database.
     described = { ok: false, reason: "The file cannot be read.", concerns: "picture", isPassing: true };
   }
   const file = fileMark(read.document);
@@ -82,7 +85,10 @@ export async function describeDocument(payload: Payload, target: Target): Promis
   return { kind: "failed", reason: described.reason, failure: described };
 }
 
-/** What comes of a document, also where the site cannot save it: one such document must not end the work on the others. */
+/**
+ * The outcome for a document. It never rejects: a document that the site cannot save must not end the work on the
+ * others.
+ */
 export async function outcomeOf(
   { logger }: Payload,
   { collection, id }: Target,
@@ -94,7 +100,7 @@ export async function outcomeOf(
   });
 }
 
-/** A document whose picture is asked for by what names it, and may be answered much later. */
+/** A document whose picture is requested by hash or address, and whose answer may come much later. */
 export interface Referenced {
   readonly kind: "referenced";
   readonly picture: PictureReference;
@@ -102,7 +108,10 @@ export interface Referenced {
   readonly file: string;
 }
 
-/** What names the document's picture; undefined where its file cannot be read, or the API reads none of its formats. */
+/**
+ * What identifies the document's picture. Undefined if its file cannot be read, or if the API reads none of its
+ * formats.
+ */
 export async function referenceDocument(
   payload: Payload,
   target: Target,
@@ -116,7 +125,7 @@ export async function referenceDocument(
   return picture && { kind: "referenced", picture, file: fileMark(document) };
 }
 
-/** Writes a text that was asked for some time ago, if the document still has that file, and nothing of a person's by now. */
+/** Writes a text that was requested some time ago, if the document still has that file and still no text of a person. */
 export async function writeIfSame(
   payload: Payload,
   target: Target,
@@ -129,7 +138,7 @@ export async function writeIfSame(
 
 const CHANGED: Skipped = { kind: "skipped", reason: "changed meanwhile" };
 
-/** The document, or why its picture is not to be described. */
+/** Reads the document, or says why its picture must not be described. */
 async function readToDescribe(payload: Payload, target: Target): Promise<Read | Skipped> {
   const skipped = (reason: SkipReason): Skipped => ({ kind: "skipped", reason });
   const alt = siteOf(payload).altFields.get(target.collection);
@@ -140,7 +149,10 @@ async function readToDescribe(payload: Payload, target: Target): Promise<Read | 
   return mayDescribe(read.stored) ? read : skipped("has text");
 }
 
-/** The document as it is by now, after an answer that may have taken long: somebody may have begun or published a draft. */
+/**
+ * Reads the document again after an answer that may have taken long: somebody may have begun or published a draft
+ * meanwhile.
+ */
 async function readAgain(payload: Payload, target: Target, file: string): Promise<Read | Skipped> {
   const read = await readToDescribe(payload, target);
   return "kind" in read || fileMark(read.document) === file ? read : CHANGED;
@@ -169,7 +181,7 @@ async function writeText(
   return refused ?? { kind: cached ? "cached" : "generated", text };
 }
 
-/** Notes on the document that it cannot be described, where nothing of a person's stands there by now. */
+/** Records on the document that it cannot be described, unless a person has written a text by now. */
 export async function giveUp(payload: Payload, target: Target, reason: string): Promise<void> {
   const alt = siteOf(payload).altFields.get(target.collection);
   if (alt === undefined) return;
@@ -198,7 +210,7 @@ async function readTarget(payload: Payload, target: Target, alt: AltField): Prom
   const document = (await payload.findByID({
     collection: target.collection as CollectionSlug,
     id: target.id,
-    // The newest draft is what the next save starts from.
+    // The next save starts from the newest draft.
     draft: true,
     depth: 0,
     disableErrors: true,
@@ -211,8 +223,9 @@ async function readTarget(payload: Payload, target: Target, alt: AltField): Prom
 }
 
 /**
- * Writes what is to be stored; what stands in the way otherwise. Payload validates a document in the locale that it is written
- * in, and one may be filled in some only: what is one for all locales is written in the first where the document is valid.
+ * Writes `stored`, or returns the outcome that prevents it. Payload validates a document in the locale that is
+ * written, and some locales may not be filled in. So values that apply to all locales are written in the first
+ * locale in which the document is valid.
  */
 async function write(
   payload: Payload,
@@ -228,7 +241,7 @@ async function write(
   }
   const where = isOfOneLocale ? ` in the locale "${first}"` : "";
   const reason = `The document does not pass the site's own validation${where}: complete it, then generate its text again.`;
-  // The state is one for all locales: another one may take it.
+  // The state applies to all locales, so it may be written in another one.
   if (isOfOneLocale) await writeFailure(payload, target, reason, read);
   return { kind: "failed", reason };
 }
@@ -280,7 +293,10 @@ function dataOf(path: string, stored: Stored, before: Stored): Document {
   return stored.alt === before.alt ? fields : withValueAt(fields, path, stored.alt);
 }
 
-/** In a transaction: who saves this document at the same time comes before the guard's look, or after our write. */
+/**
+ * Locks the document's row in the transaction, so that another save comes either before the guard reads it or after
+ * our write.
+ */
 async function lockRow(req: PayloadRequest, { collection, id }: Target): Promise<void> {
   await req.payload.db.updateOne({
     collection: collection as CollectionSlug,

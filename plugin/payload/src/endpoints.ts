@@ -1,4 +1,4 @@
-/** The plugin's routes under the site's own API: suggestions for a form, runs over many documents. */
+/** The plugin's routes under the site's own API: suggestions for a form, and runs over many documents. */
 
 import { rm } from "node:fs/promises";
 import {
@@ -28,10 +28,10 @@ const RunRequest = z.union([
   z.strictObject({ missing: z.literal(true) }),
 ]);
 
-/** Different words for one picture: the usual ones, those of a wider search, and two other beginnings. */
+/** Ways to get different words for one picture: the usual one, a wider search, and two other beginnings. */
 const WORDINGS: readonly Wording[] = [{}, { num_beams: 4 }, { prompt: "a photo of" }, { prompt: "there is" }];
 
-/** Answers with JSON; Payload's own handler makes the errors. */
+/** An endpoint that answers with JSON; Payload's own handler renders errors. */
 function endpoint(
   path: string,
   handle: (req: PayloadRequest) => Promise<{ status?: number; body: unknown }>,
@@ -70,7 +70,7 @@ async function suggest(req: PayloadRequest) {
   return { body: { suggestions: distinct } };
 }
 
-/** The picture in the request, or the stored one of the document it names. */
+/** The picture in the request, or the stored picture of the document that the request names. */
 async function picturesOf(req: PayloadRequest, slug: CollectionSlug) {
   const isForm = req.headers.get("content-type")?.startsWith("multipart/form-data") === true;
   if (isForm) await requireUpload(req, slug);
@@ -96,7 +96,7 @@ async function picturesOf(req: PayloadRequest, slug: CollectionSlug) {
   });
 }
 
-/** A file may be described by who may upload one here, or put another one into a document. */
+/** Whoever may upload a file here, or replace the file of a document, may have a file described. */
 async function requireUpload(req: PayloadRequest, slug: CollectionSlug): Promise<void> {
   try {
     await requireCreate(req, slug);
@@ -141,7 +141,7 @@ async function start(req: PayloadRequest) {
       sort: "id",
       depth: 0,
       overrideAccess: false,
-      // A filter is meant in the locale of who sees it.
+      // A filter applies to the locale that the person sees; a search for missing texts applies to the described one.
       ...("missing" in parsed.data && locale !== undefined ? { locale: locale as never } : {}),
       req,
     });
@@ -157,9 +157,9 @@ async function start(req: PayloadRequest) {
   return { status: 202, body: { run: { ...run, remaining: undefined } } };
 }
 
-/** What is asked for as filters: one alone, but for ids as many as a question takes. */
+/** The request as filters: a single one or, for ids, as many as are needed to keep each question small enough. */
 function chosenBy(asked: z.output<typeof RunRequest>, alt: AltField): { where: Where; draft: boolean }[] {
-  // A filter is meant as in the list, which shows the newest drafts.
+  // A filter works as in the list, which shows the newest drafts.
   if ("where" in asked) return [{ where: asked.where as Where, draft: true }];
   if ("missing" in asked) return [false, true].map((draft) => ({ where: missingWhere(alt), draft }));
   const ids = [...new Set(asked.ids)];

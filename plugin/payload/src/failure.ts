@@ -1,36 +1,42 @@
-/** Why there is no text, in our own words: what the API's refusals and a lost connection mean to an editor and to a job. */
+/**
+ * Why there is no text, in our own words: what the API's refusals and lost connections mean to an editor and to a
+ * job.
+ */
 
 import { CaptionApiError, CaptionTransportError } from "alt-text-edge-client";
 import { MAX_RETRY_AFTER_MS } from "./limits.ts";
 
 export interface Failure {
   readonly ok: false;
-  /** A sentence for the editor; never a word of what the server answered. */
+  /** A sentence for the editor, without any of the server's own words. */
   readonly reason: string;
-  /** `picture`: this one only. `service`: every other picture would meet it too. */
+  /** `picture`: only this picture fails. `service`: every other picture would fail too. */
   readonly concerns: "picture" | "service";
   /** Whether asking again later can help. */
   readonly isPassing: boolean;
-  /** When the service said to come back, in milliseconds from now. */
+  /** When the service asked to be called again, in milliseconds from now. */
   readonly retryAfterMs?: number | undefined;
 }
 
-/** Common to all failures that are over by themselves. */
+/** What all failures have in common that pass by themselves. */
 export const AWAY: Pick<Failure, "ok" | "concerns" | "isPassing"> = {
   ok: false,
   concerns: "service",
   isPassing: true,
 };
 
-/** Of an API without such a route, or of a proxy that does not let it through. */
+/** Statuses from an API without such a route, or from a proxy that does not let it through. */
 const NO_ROUTE_STATUSES: ReadonlySet<number | undefined> = new Set([404, 405, 501]);
 
-/** Refusals that are over by themselves, as those from 500 on are: a body that came too slowly, or twice at once; too many requests. */
+/**
+ * Refusals that pass by themselves, like all from 500 on: a body that came too slowly, or twice at once; too many
+ * requests.
+ */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 409, 429]);
-/** Refusals of one picture. */
+/** Refusals that concern a single picture. */
 const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
 
-/** Sentences for codes of the API; what is passing is told from the status. */
+/** Sentences for the API's codes; whether a failure passes is decided by the status. */
 const REASONS: Readonly<Record<string, string>> = {
   unauthorized: "The caption API does not accept the site's key.",
   forbidden: "The site's key may not ask for captions.",
@@ -48,13 +54,13 @@ const REASONS: Readonly<Record<string, string>> = {
   "decode-timeout": "The picture takes too long to decode.",
 };
 
-/** The sentence for a code of the API; undefined where there is none of ours. */
+/** The sentence for one of the API's codes; undefined if we have none. */
 export const reasonOf = (code: string): string | undefined => REASONS[code];
 
 const hasCode = (error: unknown, code: string) =>
   error instanceof CaptionApiError && error.problem.code === code;
 
-/** Whether the API has forgotten the job, or never had it. */
+/** Whether the API has forgotten the job or never had it. */
 export const isGoneJob = (error: unknown) => hasCode(error, "job-not-found");
 
 function statusOf(error: unknown): number | undefined {
@@ -62,17 +68,20 @@ function statusOf(error: unknown): number | undefined {
   return error instanceof CaptionTransportError ? error.status : undefined;
 }
 
-/** Why pictures have to be asked for one by one, for an error of handing a job over; undefined where it is none of jobs. */
+/**
+ * Why pictures must be requested one by one after this error of submitting a job; undefined if the error is not
+ * about jobs.
+ */
 export function noJobsReason(error: unknown): string | undefined {
   if (hasCode(error, "forbidden")) return 'The site\'s key lacks the scope "jobs".';
   return NO_ROUTE_STATUSES.has(statusOf(error)) ? "The caption API has no jobs." : undefined;
 }
 
-/** What an error of the client means to an editor. `signal` is that of our own deadline. @throws `error` where it is a bug */
+/** What an error of the client means to an editor. `signal` is our own deadline's. @throws `error` if it is a bug */
 export function failureOf(error: unknown, signal?: AbortSignal): Failure {
   if (signal?.aborted) return { ...AWAY, reason: "The caption API did not answer in time." };
   if (error instanceof CaptionTransportError) {
-    // Of a proxy that takes smaller files than the API does: others pass it.
+    // From a proxy that allows smaller files than the API does; smaller pictures pass it.
     if (error.status === 413) {
       const reason = "Something before the caption API refuses files as large as this one.";
       return { ok: false, reason, concerns: "picture", isPassing: false };

@@ -1,4 +1,7 @@
-/** The fields beside the text. The server fills all but the decorative mark; what a request sends of them is not believed. */
+/**
+ * The fields beside the text. The server fills in all but the decorative mark, and ignores what a request sends for
+ * them.
+ */
 
 import type { Field } from "payload";
 import type { AltField } from "./alt-field.ts";
@@ -11,7 +14,7 @@ const HIDDEN = {
   disableListFilter: true,
 } as const;
 
-/** Not in the form, whose text field says it; a column and a filter of the list. */
+/** Not in the form, where the text field shows it, but available as a column and a filter of the list. */
 const LISTED = { ...HIDDEN, disableListColumn: false, disableListFilter: false } as const;
 
 const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
@@ -20,8 +23,8 @@ const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
 });
 
 /**
- * `access` of the text field: who may not write the text empties it by no mark either, and who may not read it does not read
- * what the model said.
+ * `access` is the text field's. Whoever may not write the text may not empty it by the mark either, and whoever may
+ * not read it may not read what the model said.
  */
 export function stateFields({ access }: Pick<AltField, "access">): Field[] {
   return [
@@ -32,7 +35,7 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       ...(access === undefined ? {} : { access: writeAccess(access) }),
       admin: {
         position: "sidebar",
-        // The state says it; and of a document from before the plugin Payload's list would show "general:null".
+        // The state shows it already, and for a document from before the plugin Payload's list would show "general:null".
         disableListColumn: true,
         description:
           "Adds nothing that a reader would miss: its alt text stays empty, here and in every run.",

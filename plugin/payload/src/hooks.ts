@@ -1,4 +1,4 @@
-/** What happens when a document of an upload collection is saved. Never fails an upload for the captioner's sake. */
+/** What happens when a document of an upload collection is saved. An upload never fails because of the captioner. */
 
 import {
   type CollectionAfterChangeHook,
@@ -38,7 +38,7 @@ export function withHooks(collection: CollectionConfig, alt: AltField): Collecti
   };
 }
 
-/** Payload fills in what a request leaves out before later hooks see it: what was really sent is told here. */
+/** Records what was really sent, because Payload fills in what a request leaves out before later hooks see it. */
 function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
   return async ({ args, operation, collection, req, context, overrideAccess }) => {
     if (operation !== "create" && operation !== "update") return args;
@@ -60,8 +60,8 @@ function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
 }
 
 /**
- * Whether a save brings a picture and may wait for its description. A save without a user takes no turn: its access is
- * checked later, and one that is then refused would have kept others waiting.
+ * Whether a save brings a picture and may wait for its description. A save without a user takes no turn, because
+ * its access is checked later: if it were then refused, it would have kept others waiting.
  */
 const takesTurn = (
   req: PayloadRequest,
@@ -71,7 +71,7 @@ const takesTurn = (
   siteOf(req.payload).settings.inlineTimeoutMs > 0 &&
   (overrideAccess === true || Boolean(req.user));
 
-/** The last moment before a description is written: are they still the text and the file that were read? */
+/** The last check before a description is written: are the text and the file still the ones that were read? */
 function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
   return async ({ data: given, originalDoc, collection, req }) => {
     const intent = intentIn(given);
@@ -79,7 +79,7 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
     const { write } = intent;
     const data = withoutIntent(given);
     const { locale } = siteOf(req.payload);
-    // What a field's own access does not let through is left out in silence.
+    // A value that a field's own access rejects is silently left out.
     const isLeftOut = (valueAt(data, alt.path) ?? "") === write.expectedAlt;
     if (write.isNewText && isLeftOut) throw new Forbidden(req.t);
     const now = await req.payload.findByID({
@@ -90,7 +90,7 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
       disableErrors: true,
       overrideAccess: true,
       ...localeOf(req.payload, alt),
-      // The call sets the request's locale; the save that is under way keeps its own.
+      // The call sets the request's locale, but the save under way must keep its own.
       req: isolateObjectProperty(req, ["locale", "fallbackLocale"]),
     });
     const stored = storedOf(now, alt.path, locale);
@@ -107,7 +107,7 @@ const queueDescription: CollectionAfterChangeHook = async (save) => {
   const { doc, collection, req, overrideAccess } = save;
   if (takesTurn(req, overrideAccess)) siteOf(req.payload).nameTurns.end(collection.slug, req.file.name);
   if (!startsToWait(save)) return doc;
-  // With the request: the job stands in the upload's own transaction.
+  // Passing the request puts the job into the upload's own transaction.
   await req.payload.jobs.queue({
     task: DESCRIBE_TASK as never,
     queue: DESCRIBE_QUEUE,
@@ -118,8 +118,8 @@ const queueDescription: CollectionAfterChangeHook = async (save) => {
 };
 
 /**
- * Whether a save leaves a picture waiting that no job is under way for: a new file, one that comes back from the trash, or
- * a version from when it waited.
+ * Whether a save leaves a picture waiting for which no job is under way: a new file, one restored from the trash,
+ * or a version from a time when it was waiting.
  */
 function startsToWait({
   data,

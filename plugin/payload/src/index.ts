@@ -1,4 +1,4 @@
-/** The plugin: what it adds to a site's config. Adds to lists that are there, and replaces nothing. */
+/** The plugin: what it adds to a site's config. It extends existing lists, and replaces nothing. */
 
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -95,7 +95,7 @@ function decorated(
   };
 }
 
-/** Captions are English: the locale that is named, else the first English one. */
+/** The locale that is written. Captions are English, so it is the named locale or else the first English one. */
 function writtenLocale({ localization }: Config, settings: Settings): string | undefined {
   if (!localization) return undefined;
   const codes = localization.locales.map((locale) => (typeof locale === "string" ? locale : locale.code));
@@ -114,7 +114,7 @@ function noEnglish({ localization }: Config): Error {
   );
 }
 
-/** The site's own runners, and beside them ours: where Payload starts the ones it starts the other. */
+/** The site's own runners plus ours: when Payload starts the former, it starts the latter too. */
 function runners({ jobs }: Config, { runner }: Settings): Pick<NonNullable<Config["jobs"]>, "autoRun"> {
   if (runner === false) return {};
   return {
@@ -135,7 +135,10 @@ function withWidget({ admin }: Config): NonNullable<NonNullable<Config["admin"]>
   return { ...admin?.dashboard, widgets: [...(admin?.dashboard?.widgets ?? []), widget] };
 }
 
-/** Beside this file, as source or built; a path of strings, so that no bundler takes the script for a part of the site. */
+/**
+ * Lies beside this file, as source or built. The path is put together from strings, so that no bundler includes the
+ * script.
+ */
 function backfillScript(): string {
   const here = fileURLToPath(import.meta.url);
   return path.join(path.dirname(here), `backfill${path.extname(here)}`);

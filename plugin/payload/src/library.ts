@@ -1,4 +1,4 @@
-/** What the parts of a backfill have in common: the collection, its patience, and how many pictures are under way at once. */
+/** What the parts of a backfill share: the collection, the patience, and the number of pictures under way at once. */
 
 import type { Payload } from "payload";
 import type { AltField } from "./alt-field.ts";
@@ -14,20 +14,20 @@ export interface Library {
   readonly slug: string;
   readonly alt: AltField;
   readonly isDryRun: boolean;
-  /** Whether the API may fetch pictures from where the site says that they lie. */
+  /** Whether the API may fetch pictures from the addresses that the site gives. */
   readonly isByAddress: boolean;
   readonly wait: (ms: number) => Promise<void>;
   readonly tell: (line: string) => void;
-  /** Counts a document that is done with. */
+  /** Counts a document that is finished. */
   readonly count: (id: Id, outcome: Outcome) => void;
 }
 
-/** Ends a backfill: the service does not answer, or not to this site. */
+/** Ends a backfill, because the service does not answer or does not accept this site. */
 export class StoppedError extends Error {
   override readonly name = "StoppedError";
 }
 
-/** Asks again while the service is away; its last answer. */
+/** Repeats the request while the service is away; returns the last answer. */
 export async function patiently<T>(
   ask: () => Promise<T>,
   failureOf: (answer: T) => Failure | undefined,
@@ -42,7 +42,7 @@ export async function patiently<T>(
   }
 }
 
-/** Works on all items, `RUN_WIDTH` at once. @throws what the work threw first, once nothing is under way any more */
+/** Works on all items, `RUN_WIDTH` at once. @throws the first error of the work, once nothing is under way any more */
 export async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
   const errors: unknown[] = [];

@@ -1,25 +1,26 @@
 /**
- * Uploads of one file name take turns. Payload looks for a free name before our hook and takes it after: without turns a
- * second upload that comes while the first one waits for its description takes the same name, overwrites its file, and fails.
+ * Makes uploads with the same file name take turns. Payload looks for a free name before our hook and claims it
+ * afterwards. Without turns, a second upload that comes while the first one waits for its description takes the
+ * same name, overwrites the file, and fails.
  */
 
-/** For what comes before and after the wait for a description. */
+/** For the time before and after the wait for a description. */
 const MARGIN_MS = 1000;
-/** Turns that an upload waits for at most: it goes on then, and Payload refuses it at worst. */
+/** Most turns that an upload waits for. It then goes on, and at worst Payload refuses it. */
 const MOST_TURNS = 5;
 
 export interface NameTurns {
-  /** Waits until no other upload of this name is under way in this process; not without end. */
+  /** Waits, but not for ever, until no other upload of this name is under way in this process. */
   take(collection: string, fileName: string): Promise<void>;
-  /** The file has its name. Of an upload that fails nobody says so: its turn ends by itself. */
+  /** Called when the file has its name. A failed upload never calls it, so its turn ends by itself. */
   end(collection: string, fileName: string): void;
 }
 
-/** Turns that end by themselves `waitMs` and a second after they began. */
+/** Creates turns that end by themselves `waitMs` and a second after they began. */
 export function createNameTurns(waitMs: number): NameTurns {
   const ends = new Map<string, () => void>();
   const lasts = new Map<string, Promise<void>>();
-  // A conversion gives files of several extensions one name.
+  // A conversion can give files with different extensions the same name.
   const keyOf = (collection: string, fileName: string) => `${collection}/${fileName.replace(/\.[^.]*$/, "")}`;
 
   return {
@@ -37,7 +38,7 @@ export function createNameTurns(waitMs: number): NameTurns {
       });
       if (before !== undefined) await atMost(MOST_TURNS * (waitMs + MARGIN_MS), before);
       ends.set(key, end);
-      // Keeps no process alive that has nothing else to do.
+      // Does not keep the process alive.
       setTimeout(end, waitMs + MARGIN_MS).unref();
     },
     end(collection, fileName) {

@@ -1,22 +1,22 @@
-/** Names that stand in the site's schema, and the states a picture's text can be in. No logic. */
+/** Names that appear in the site's schema, and the states of a picture's text. No logic. */
 
-/** Where the text stands with its reader; null for what is no picture. */
+/** The states of a picture's text; a file that is not a picture has null. */
 export const STATES = [
-  /** A picture without text that nobody is describing. */
+  /** The picture has no text, and nothing is describing it. */
   "missing",
-  /** The captioner was away; a job asks again. */
+  /** The captioner was away; a job will ask again. */
   "pending",
-  /** Generated with too low a score: somebody should read it. */
+  /** Generated with a low score, so somebody should read it. */
   "review",
-  /** Generated with a good score, read by nobody yet. */
+  /** Generated with a good score, and not yet read by anybody. */
   "generated",
   /** Written, edited or saved by a person. */
   "described",
   /** The file was replaced after the text was written. */
   "stale",
-  /** Cannot be described; `altReason` says why. */
+  /** It cannot be described; `altReason` says why. */
   "failed",
-  /** Decoration: its text stays empty. */
+  /** The picture is decorative, so its text stays empty. */
   "decorative",
 ] as const;
 export type State = (typeof STATES)[number];
@@ -32,7 +32,7 @@ export const STATE_LABELS: Readonly<Record<State, string>> = {
   decorative: "Decorative",
 };
 
-/** Whose words they are. */
+/** Who wrote the words. */
 export const SOURCES = ["person", "generated", "edited"] as const;
 export type Source = (typeof SOURCES)[number];
 
@@ -51,11 +51,11 @@ export const FIELD = {
   score: "altScore",
   reason: "altReason",
   decorative: "altDecorative",
-  /** What the model said last, to tell an edit from a new text. */
+  /** The model's latest words, by which an edit is told from a new text. */
   generated: "altGenerated",
   /** SHA-256 of the file that the text is about. */
   hash: "altHash",
-  /** Virtual: what the form's Generate button put into the text field. Never stored. */
+  /** Virtual: what the form's Generate button put into the text field. It is never stored. */
   suggestion: "altSuggestion",
 } as const;
 
@@ -66,7 +66,7 @@ export const RUNS_COLLECTION = "alt-text-runs";
 export const TURNS_COLLECTION = "alt-text-turns";
 export const DESCRIBE_TASK = "alt-text";
 export const RUN_TASK = "alt-text-run";
-/** Queues of their own: a run over a library never keeps a new upload waiting. */
+/** Separate queues, so that a run over a library never keeps a new upload waiting. */
 export const DESCRIBE_QUEUE = "alt-text";
 export const RUN_QUEUE = "alt-text-runs";
 export const WIDGET = "alt-text";

@@ -1,4 +1,4 @@
-/** What a site configures, checked once when its config is built. */
+/** The plugin's options, checked once when the site's config is built. */
 
 import { Cron } from "croner";
 import * as z from "zod";
@@ -8,7 +8,7 @@ const Collection = z.union([
   z.string().min(1),
   z.strictObject({
     slug: z.string().min(1),
-    /** Name of the text field, wherever it stands in the collection. */
+    /** Name of the text field, wherever it is in the collection. */
     field: z.string().min(1).default("alt"),
   }),
 ]);
@@ -28,7 +28,7 @@ function isCronLine(line: string): boolean {
 
 const Options = z.strictObject({
   endpoint: z.url({ protocol: /^https?$/, error: "expected the address of the caption API, http or https" }),
-  // A header takes nothing else.
+  // A header accepts nothing else.
   apiKey: z
     .string()
     .trim()
@@ -50,28 +50,28 @@ const Options = z.strictObject({
 export interface AltTextOptions {
   /** Address of the caption API, e.g. `https://captions.example.org`. */
   readonly endpoint: string;
-  /** `ate_...`; leave it out where the API is open. */
+  /** `ate_...`; leave it out if the API is open. */
   readonly apiKey?: string | undefined;
-  /** Upload collections: slugs, or a slug with the name of the field that holds the text (`alt` unless said otherwise). */
+  /** Upload collections: slugs, or a slug with the name of the field that holds the text (`alt` by default). */
   readonly collections: readonly (string | { readonly slug: string; readonly field?: string })[];
   /**
-   * Locale that is written, where the text is localized; captions are English.
+   * Locale that is written if the text is localized; captions are English.
    * @default the site's first locale whose code begins with `en`
    */
   readonly locale?: string | undefined;
   /**
-   * The longest an upload waits for its description, in milliseconds; 0 leaves it to the job.
+   * The longest an upload waits for its description, in milliseconds; with 0 a job does all of it.
    * @default 2000
    */
   readonly inlineTimeoutMs?: number | undefined;
   /**
-   * How often this process runs the plugin's jobs, as a cron line with seconds; `false` where `payload jobs:run` or a
-   * scheduler does it.
+   * How often this process runs the plugin's jobs, as a cron line with seconds; `false` if `payload jobs:run` or a
+   * scheduler runs them.
    * @default every 5 seconds
    */
   readonly runner?: string | false | undefined;
   /**
-   * `false` keeps the fields, so that the schema stays, and does nothing else.
+   * `false` keeps the fields, so that the schema stays the same, and does nothing else.
    * @default true
    */
   readonly enabled?: boolean | undefined;
@@ -92,7 +92,7 @@ export interface Settings {
   readonly enabled: boolean;
 }
 
-/** The options with their defaults. @throws Error that names the option and what was expected. */
+/** Checks the options and fills in their defaults. @throws Error naming the option and what was expected */
 export function parseOptions(options: AltTextOptions): Settings {
   const parsed = Options.safeParse(options);
   if (!parsed.success) throw new Error(`altText: ${z.prettifyError(parsed.error)}`);

@@ -1,4 +1,4 @@
-/** Values of a document by the path of a field, e.g. `seo.alt`. */
+/** Reads and sets a document's values by the path of a field, e.g. `seo.alt`. */
 
 export type Document = Record<string, unknown>;
 
@@ -6,14 +6,14 @@ function isDocument(value: unknown): value is Document {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The value at `path`; undefined where a group on the way is absent. */
+/** The value at `path`; undefined if a group on the way is absent. */
 export function valueAt(document: unknown, path: string): unknown {
   let value = document;
   for (const name of path.split(".")) value = isDocument(value) ? value[name] : undefined;
   return value;
 }
 
-/** A copy of `document` with the value at `path`; groups on the way are copied, the rest is shared. */
+/** A copy of `document` with the value at `path`; the groups on the way are copied, everything else is shared. */
 export function withValueAt(document: Document, path: string, value: unknown): Document {
   const [name = "", ...rest] = path.split(".");
   const inner = document[name];

@@ -1,6 +1,6 @@
 /**
- * The bytes of a document's picture: from the request, a storage adapter or the disk; by its address only where the storage
- * has no other way.
+ * Gets the bytes of a document's picture: from the request, a storage adapter or the disk, and from its address
+ * only if the storage offers no other way.
  */
 
 import { createHash } from "node:crypto";
@@ -27,7 +27,7 @@ const UploadFields = FileFields.extend({
   sizes: z.record(z.string(), FileFields.nullish()).nullish(),
 });
 
-/** Pictures get a text; SVG, videos and documents are passed over in silence. */
+/** Whether a file is a picture that gets a text; SVG, videos and documents are silently ignored. */
 export function isPicture(mimeType: unknown): boolean {
   return typeof mimeType === "string" && mimeType.startsWith("image/") && !mimeType.startsWith("image/svg");
 }
@@ -37,7 +37,7 @@ const isReadByApi = ({ mimeType, filesize, width, height }: FileFields) =>
   (filesize ?? 0) <= MAX_PICTURE_BYTES &&
   (width ?? 0) * (height ?? 0) <= MAX_PICTURE_PIXELS;
 
-/** The site's own variants that the API reads, the largest first, with their names. */
+/** The site's own variants that the API can read, with their names, the largest first. */
 function variantsOf(document: Document): readonly (readonly [string, FileFields])[] {
   const { sizes } = UploadFields.parse(document);
   return Object.entries(sizes ?? {})
@@ -45,7 +45,7 @@ function variantsOf(document: Document): readonly (readonly [string, FileFields]
     .sort(([, a], [, b]) => (b.width ?? 0) - (a.width ?? 0));
 }
 
-/** The uploaded file as Payload has converted it; undefined where a request brings none. */
+/** The uploaded file as Payload has converted it; undefined if the request brings none. */
 export async function uploadedBytes(req: PayloadRequest): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (req.file === undefined) return undefined;
   const { tempFilePath, data } = req.file;
@@ -53,7 +53,7 @@ export async function uploadedBytes(req: PayloadRequest): Promise<Uint8Array<Arr
   return bytes.length === 0 ? undefined : new Uint8Array(bytes);
 }
 
-/** What can be described of an upload in progress: the file, where the API reads it, and the largest variant. */
+/** The describable pictures of an upload in progress: the file, if the API can read it, and the largest variant. */
 export async function uploadedPictures(
   req: PayloadRequest,
   document: Document,
@@ -72,7 +72,7 @@ interface StoredFile {
   readonly url?: string | null | undefined;
 }
 
-/** The stored files of a document that the API reads: its file, then the largest variant. */
+/** The stored files of a document that the API can read: its file, then the largest variant. */
 function filesOf(document: Document): readonly StoredFile[] {
   const file = UploadFields.parse(document);
   const [variant] = variantsOf(document);
@@ -81,7 +81,7 @@ function filesOf(document: Document): readonly StoredFile[] {
   );
 }
 
-/** What can be described of a stored document. @throws Error where its file cannot be read */
+/** The describable pictures of a stored document. @throws Error if its file cannot be read */
 export async function storedPictures(
   req: PayloadRequest,
   collection: CollectionSlug,
@@ -94,16 +94,16 @@ export async function storedPictures(
   return pictures;
 }
 
-/** A stored picture by what can be said of it in a few bytes. */
+/** Identifies a stored picture in a few bytes. */
 export interface PictureReference {
   readonly sha256: string;
-  /** Where the site says that it lies; undefined where that is no whole address. */
+  /** Its address according to the site; undefined if that is not absolute. */
   readonly url: string | undefined;
 }
 
 /**
- * The picture that would be described first; undefined where the API reads none of the document's.
- * @throws Error where its file cannot be read
+ * The picture that would be described first; undefined if the API can read none of the document's pictures.
+ * @throws Error if its file cannot be read
  */
 export async function storedReference(
   req: PayloadRequest,
@@ -119,15 +119,15 @@ export async function storedReference(
 const wholeAddress = (url: string | null | undefined) =>
   url && /^https?:/i.test(url) && URL.canParse(url) ? url : undefined;
 
-/** As the API names a picture. */
+/** The hash by which the API identifies a picture. */
 export const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** Tells a document's file from another one that takes its place. */
+/** Distinguishes a document's file from another one that replaces it. */
 export function fileMark(document: unknown): string {
   return JSON.stringify(["filename", "filesize", FIELD.hash].map((name) => valueAt(document, name) ?? null));
 }
 
-/** A stored file, found as Payload's own file route finds it. */
+/** The bytes of a stored file, found in the same way as by Payload's own file route. */
 async function storedBytes(
   req: PayloadRequest,
   collection: CollectionSlug,
@@ -144,12 +144,12 @@ async function storedBytes(
       params: { collection, filename, ...(prefix === undefined ? {} : { prefix }) },
     });
     if (!(response instanceof Response)) continue;
-    // A storage with signed downloads sends a browser to an address of its own.
+    // A storage with signed downloads redirects to an address of its own.
     const location = response.headers.get("location");
     return location === null ? bytesOf(response) : fetchedBytes(location);
   }
   if (upload.disableLocalStorage) {
-    // A storage whose files are public has no handler, and the document says where they lie.
+    // A storage with public files has no handler, and the document holds their addresses.
     const address = wholeAddress(url);
     if (address === undefined) throw new Error("The storage has neither a handler nor whole addresses.");
     return fetchedBytes(address);

@@ -1,11 +1,11 @@
 /**
- * Whose words a picture's text is, and what a save makes of them. Pure: no Payload, no I/O.
- * The rule behind all of it: a text that a person wrote, edited or saved is changed by persons only.
+ * Who wrote a picture's text, and what a save makes of it. Pure: no Payload, no I/O. The rule behind all of it:
+ * only people change a text that a person has written, edited or saved.
  */
 
 import type { Source, State } from "./names.ts";
 
-/** What is stored of a picture's text. */
+/** What is stored about a picture's text. */
 export interface Stored {
   readonly alt: string;
   readonly state: State | null;
@@ -32,31 +32,34 @@ export interface Suggestion {
   readonly score: number;
 }
 
-/** What a save sends of the text. */
+/** What a save sends about the text. */
 export interface Sent {
-  /** Undefined where the save does not touch it. */
+  /** Undefined if the save does not touch it. */
   readonly alt: string | undefined;
   readonly decorative: boolean | undefined;
-  /** The state that the form was opened with; undefined where no form sent this. */
+  /** The state that the form was opened with; undefined if no form sent this. */
   readonly formState: State | null | undefined;
-  /** The model's words that the form was opened with; undefined where it was opened with a person's, or with none. */
+  /** The model's words that the form was opened with; undefined if it was opened with a person's words or none. */
   readonly formGenerated: string | undefined;
   readonly suggestion: Suggestion | undefined;
-  /** A person pressed save; false for autosave. */
+  /** Whether a person pressed save; false for autosave. */
   readonly deliberate: boolean;
 }
 
 export type Saved =
   | { readonly kind: "keep" }
   | { readonly kind: "set"; readonly stored: Stored }
-  /** The picture wants a description; `stored` stands until there is one. */
+  /** The picture needs a description; until there is one, `stored` applies. */
   | { readonly kind: "describe"; readonly stored: Stored }
   | { readonly kind: "refuse"; readonly message: string };
 
 const DECORATIVE_REFUSAL =
   "A person wrote alt text for this picture. Delete the text to mark the picture as decorative.";
 
-/** The stored text is the model's and no person has saved it: only such a text may be replaced without a person. */
+/**
+ * Whether the stored text is the model's and no person has saved it: only such a text may be replaced without a
+ * person.
+ */
 function isUnreadMachineText({ alt, state, source, generated }: Stored): boolean {
   return (
     alt !== "" &&
@@ -66,13 +69,13 @@ function isUnreadMachineText({ alt, state, source, generated }: Stored): boolean
   );
 }
 
-/** Whether a description may be written at all: nothing is there, or nothing of a person's. */
+/** Whether a description may be written at all: there is no text, or none of a person's. */
 export function mayDescribe(stored: Stored): boolean {
   if (stored.decorative) return false;
   return stored.alt.trim() === "" || (stored.state === "pending" && isUnreadMachineText(stored));
 }
 
-/** What a save makes of the stored text. `before` is undefined when the document is created. */
+/** What a save makes of the stored text. `before` is undefined if the document is being created. */
 export function saveOf({
   before,
   sent,
@@ -112,8 +115,8 @@ export function saveOf({
 }
 
 /**
- * The text that a save means. A form sends what it was opened with where nobody touched it: nothing, or what the model had
- * said. Neither replaces what is stored since.
+ * The text that a save really means. An untouched form sends what it was opened with: nothing, or what the model
+ * had said. Neither replaces what has been stored since.
  */
 function wordsOf(old: Stored, { alt, formState, formGenerated, suggestion }: Sent): string {
   if (alt === undefined) return old.alt;
@@ -122,7 +125,7 @@ function wordsOf(old: Stored, { alt, formState, formGenerated, suggestion }: Sen
   return isUntouched && suggestion === undefined ? old.alt : alt;
 }
 
-/** Whether a form sends the decorative mark as it was opened with. */
+/** Whether a form sends the decorative mark unchanged. */
 const isMarkOfForm = ({ decorative, formState }: Sent) =>
   formState !== undefined && decorative === (formState === "decorative");
 

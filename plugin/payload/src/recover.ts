@@ -1,10 +1,10 @@
-/** Jobs whose process died stay marked as running for ever: ours are put back. */
+/** Puts back the plugin's jobs whose process died, because they would stay marked as running for ever. */
 
 import type { Payload } from "payload";
 import { DEAD_JOB_MS } from "./limits.ts";
 import { DESCRIBE_QUEUE, RUN_QUEUE } from "./names.ts";
 
-/** Puts back the plugin's jobs that have been running for longer than any of them takes. */
+/** Puts back the plugin's jobs that have been running longer than any of them can take. */
 export async function recoverDeadJobs(payload: Payload, now: number = Date.now()): Promise<void> {
   const before = new Date(now - DEAD_JOB_MS).toISOString();
   await payload.db.updateJobs({

@@ -1,6 +1,6 @@
 /**
- * Works on a run, a slice of time a job. The bookkeeping is the system's; documents are read and written with the rights of
- * the person who started it.
+ * Works on a run, one slice of time per job. The bookkeeping has the system's rights; documents are read and
+ * written with the rights of the person who started the run.
  */
 
 import type { Payload, TaskConfig } from "payload";
@@ -25,7 +25,7 @@ export const runTask: TaskConfig<{ input: z.infer<typeof Input>; output: object 
   },
 };
 
-/** Works on a run for one slice of time, then hands over to a next job. */
+/** Works on a run for one slice of time, then hands over to the next job. */
 async function continueRun(payload: Payload, id: string | number): Promise<void> {
   const endsAt = Date.now() + RUN_SLICE_MS;
   let run = await loadRun(payload, id);
@@ -88,7 +88,7 @@ async function finish(payload: Payload, run: Run, data: Partial<Run>): Promise<v
   await saveRun(payload, run.id, { ...data, finishedAt: new Date().toISOString() });
 }
 
-/** The run with these outcomes counted; what met a failure of the service itself stays to be done. */
+/** The run with these outcomes counted; documents that met a failure of the service stay to be done. */
 function count(
   run: Run,
   ids: readonly (string | number)[],

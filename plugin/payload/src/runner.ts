@@ -1,6 +1,7 @@
 /**
- * Runs the plugin's queues in this process, in its turns. Payload's own runner hands one job to two processes at times that
- * ask at the same moment, of which the second then leaves a connection of Postgres in a transaction that failed.
+ * Runs the plugin's queues in this process when it is this process's turn. Payload's own runner sometimes hands one
+ * job to two processes that ask at the same moment; the second then leaves a Postgres connection in a failed
+ * transaction.
  */
 
 import { Cron } from "croner";
@@ -10,7 +11,7 @@ import { DESCRIBE_QUEUE, RUN_QUEUE } from "./names.ts";
 import { recoverDeadJobs } from "./recover.ts";
 import { createTurns } from "./turns.ts";
 
-/** Begins, and goes on until Payload stops its crons. */
+/** Begins, and continues until Payload stops its crons. */
 export function startRunner(payload: Payload, pattern: string): void {
   const isOurTurn = createTurns(payload);
   const onError = (error: unknown) =>

@@ -1,6 +1,6 @@
 /**
- * What is kept of a run, which describes many documents in the background on behalf of a person: its progress lies in a
- * collection of its own, so that it survives the tab and the process. run-task.ts does the work.
+ * The stored state of a run, which describes many documents in the background on a person's behalf. Its progress is
+ * kept in a collection of its own, so that it survives the tab and the process. run-task.ts does the work.
  */
 
 import type { CollectionConfig, CollectionSlug, Payload, TypedUser } from "payload";
@@ -34,12 +34,12 @@ export const Run = z.object({
 });
 export type Run = z.infer<typeof Run>;
 
-/** A person as a run names them. */
+/** How a run identifies a person. */
 const ownerOf = (user: TypedUser): string => `${user.collection}:${user.id}`;
 
 const counter = (name: string) => ({ name, type: "number", defaultValue: 0, required: true }) as const;
 
-/** Each person sees their own runs; nobody writes them through the API. */
+/** Each person sees their own runs; nobody can write them through the API. */
 export const runsCollection: CollectionConfig = {
   slug: RUNS_COLLECTION,
   labels: { singular: "Alt text run", plural: "Alt text runs" },
@@ -95,7 +95,7 @@ export async function cancelRun(payload: Payload, id: string | number): Promise<
   await saveRun(payload, id, { status: "cancelled", finishedAt: new Date().toISOString() });
 }
 
-/** Has a run gone on with, in `waitMs` at the soonest. */
+/** Queues the next slice of a run, no sooner than in `waitMs`. */
 export async function queueRun(payload: Payload, id: string | number, waitMs = 0): Promise<void> {
   await payload.jobs.queue({
     task: RUN_TASK as never,
@@ -105,7 +105,7 @@ export async function queueRun(payload: Payload, id: string | number, waitMs = 0
   });
 }
 
-/** Notes what has become of a run. */
+/** Saves the state of a run. */
 export async function saveRun(payload: Payload, id: string | number, data: Partial<Run>): Promise<void> {
   await payload.update({
     collection: RUNS_COLLECTION as CollectionSlug,
@@ -116,7 +116,7 @@ export async function saveRun(payload: Payload, id: string | number, data: Parti
   });
 }
 
-/** A run with what remains of it; undefined where it was deleted. */
+/** A run with what remains to be done; undefined if it was deleted. */
 export async function loadRun(payload: Payload, id: string | number): Promise<Run | undefined> {
   const found = await payload.findByID({
     collection: RUNS_COLLECTION as CollectionSlug,
@@ -129,14 +129,14 @@ export async function loadRun(payload: Payload, id: string | number): Promise<Ru
   return found === null ? undefined : Run.parse(found);
 }
 
-/** The person whose run it is; undefined where they are gone. */
+/** The person who owns the run; undefined if they are gone. */
 export async function loadOwner(payload: Payload, owner: string): Promise<TypedUser | undefined> {
   const [collection = "", ...rest] = owner.split(":");
   const user = await payload
     .findByID({
       collection: collection as CollectionSlug,
       id: rest.join(":"),
-      // As Payload reads who logs in: access functions may ask what the person belongs to.
+      // As deep as Payload reads a user at login, because access functions may ask what the person belongs to.
       depth: payload.collections[collection as CollectionSlug]?.config.auth.depth ?? 0,
       disableErrors: true,
       overrideAccess: true,

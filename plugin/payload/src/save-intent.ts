@@ -1,26 +1,27 @@
 /**
- * What a save means to the text, kept among its data until that is decided: what was really sent, or that it is a write of
- * our own. Not in the request's context: several saves may share one request, at the same time or one inside another's hooks.
+ * What a save means for the text, kept in its data until that is decided: what was really sent, or that it is one
+ * of our own writes. It is not kept in the request's context, because several saves may share one request, at the
+ * same time or inside each other's hooks.
  */
 
 import type { RequestContext } from "payload";
 import type { Document } from "./paths.ts";
 import type { Sent } from "./provenance.ts";
 
-/** Marks a write of our own to one document, with the text and the file that it was decided on. */
+/** Marks one of our own writes to one document, with the text and file that it was based on. */
 export interface MachineWrite {
   readonly collection: string;
   readonly id: number | string;
   readonly expectedAlt: string;
   /** `fileMark` of the document. */
   readonly expectedFile: string;
-  /** Whether it is a draft: a write that takes a draft for the published document would publish it. */
+  /** Whether it was a draft: a write that takes a draft for the published document would publish it. */
   readonly expectedStatus: unknown;
   /** Whether it brings another text. */
   readonly isNewText: boolean;
 }
 
-/** Thrown inside our own writes: somebody else wrote the text or replaced the file since they were read. */
+/** Thrown inside our own writes if somebody else has written the text or replaced the file since they were read. */
 export class ChangedMeanwhileError extends Error {
   override readonly name = "ChangedMeanwhileError";
   constructor() {
@@ -35,7 +36,10 @@ export type Intent =
   | {
       readonly kind: "sent";
       readonly sent: Sent;
-      /** A file, or a crop of the stored one: Payload reads and converts that anew where a focal point moved, too. */
+      /**
+       * A file, or a crop of the stored one. Payload also reads and converts the stored file again when a focal
+       * point moved.
+       */
       readonly bringsPicture: boolean;
     }
   | { readonly kind: "machine"; readonly write: MachineWrite };
@@ -43,14 +47,14 @@ export type Intent =
 /** The context of a request that makes this write. */
 export const machineContext = (write: MachineWrite): RequestContext => ({ [MACHINE]: write });
 
-/** The write of our own that a save of this document is; the next save of the request is none. */
+/** Our own write that a save of this document is, if any. It is taken, so that the request's next save is not one. */
 export function takeMachineWrite(
   context: RequestContext,
   { collection, id }: { readonly collection: string; readonly id: unknown },
 ): MachineWrite | undefined {
   const write = context[MACHINE] as MachineWrite | undefined;
   if (write?.collection !== collection || write.id !== id) return undefined;
-  // What the site's hooks save in the course of it is the site's own.
+  // Saves by the site's hooks in the meantime are the site's own.
   delete context[MACHINE];
   return write;
 }
@@ -60,7 +64,7 @@ export const withIntent = (data: Document | undefined, intent: Intent): Document
   [INTENT]: intent,
 });
 
-/** Undefined for a save that no request sent, such as a copy or a version that is restored. */
+/** Undefined for a save that no request sent, such as a copy or a restored version. */
 export const intentIn = (data: Document) => data[INTENT] as Intent | undefined;
 
 export function withoutIntent({ [INTENT]: _, ...data }: Document): Document {

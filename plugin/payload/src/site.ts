@@ -1,4 +1,4 @@
-/** What the plugin knows of the running site, kept in its config's `custom`, which never reaches a browser. */
+/** What the plugin knows about the running site. It is kept in the config's `custom`, which never reaches a browser. */
 
 import type { Payload } from "payload";
 import type { AltField } from "./alt-field.ts";
@@ -12,7 +12,7 @@ export interface Site {
   readonly nameTurns: NameTurns;
   /** The text field of every chosen collection, by its slug. */
   readonly altFields: ReadonlyMap<string, AltField>;
-  /** Locale that is written where the text is localized; undefined on a site without locales. */
+  /** The locale that is written if the text is localized; undefined on a site without locales. */
   readonly locale: string | undefined;
 }
 
@@ -20,7 +20,7 @@ const KEY = "altTextEdge";
 
 export const siteAsCustom = (site: Site) => ({ [KEY]: site });
 
-/** A locale as Payload's calls take it: without one, each would fall back to the site's default locale. */
+/** A locale as Payload's calls take it. Without one, each call would fall back to the site's default locale. */
 export interface InLocale {
   readonly fallbackLocale: false;
   readonly locale?: never;
@@ -32,14 +32,17 @@ export const withoutFallback = (locale: string | undefined): InLocale => ({
 });
 
 /**
- * In which locale the text is read and written, to be said with every call. A text that has one for all is written in the
- * site's default locale, where the document's other texts are.
+ * The locale in which the text is read and written, which every call must name. A text that is not localized is
+ * written in the site's default locale, with the document's other texts.
  */
 export function localeOf(payload: Payload, { isLocalized }: Pick<AltField, "isLocalized">): InLocale {
   return withoutFallback(isLocalized ? siteOf(payload).locale : undefined);
 }
 
-/** All locales in which a document can be written, that of `localeOf` first; one undefined on a site without locales. */
+/**
+ * All locales in which a document can be written, beginning with that of `localeOf`; a single undefined on a site
+ * without locales.
+ */
 export function localesOf(
   payload: Payload,
   alt: Pick<AltField, "isLocalized">,
@@ -50,7 +53,7 @@ export function localesOf(
   return [first, ...localization.localeCodes.filter((code) => code !== first)];
 }
 
-/** @throws Error where the plugin is not in the site's config */
+/** @throws Error if the plugin is not in the site's config */
 export function siteOf(payload: Payload): Site {
   const site: unknown = payload.config.custom?.[KEY];
   if (site === undefined) throw new Error("altText is not among the plugins of this config.");

@@ -1,4 +1,4 @@
-/** Between a document of the site and what `provenance.ts` decides on. */
+/** Translates between a document of the site and what `provenance.ts` decides on. */
 
 import * as z from "zod";
 import { FIELD, SOURCES, STATES } from "./names.ts";
@@ -10,7 +10,7 @@ const Source = z.enum(SOURCES).nullable().catch(null);
 const Text = z.string().nullable().catch(null);
 const Suggested = z.object({ text: z.string().min(1), score: z.number().min(0).max(1) });
 
-/** A text of one locale, also out of a document that holds all locales. */
+/** The text in one locale, also from a document that holds all locales. */
 function textAt(document: unknown, path: string, locale: string | undefined): string | undefined {
   const value = valueAt(document, path);
   if (typeof value === "string") return value;
@@ -50,8 +50,8 @@ export function sentOf(data: unknown, path: string, locale: string | undefined, 
 }
 
 /**
- * What the site makes of what a request sends, once Payload has gone through its fields: access of a field may have left the
- * text out, and hooks of the site may have changed it, or written one where nothing was sent.
+ * What the site makes of a request after Payload has processed its fields: a field's access may have left the text
+ * out, and the site's hooks may have changed it, or written one when nothing was sent.
  */
 export function letThrough(
   sent: Sent,
@@ -64,7 +64,7 @@ export function letThrough(
   const decorative = valueAt(data, FIELD.decorative) === true;
   return {
     ...sent,
-    // What nobody sends stands in the data as it is stored.
+    // A value that nobody sent is in the data as it is stored.
     alt: alt === sent.alt || alt !== before?.alt ? alt : undefined,
     decorative: decorative === (before?.decorative ?? false) ? undefined : decorative,
   };
@@ -75,7 +75,7 @@ function suggestionOf(value: unknown): Suggestion | undefined {
   return parsed.success ? parsed.data : undefined;
 }
 
-/** The fields beside the text, as they are to be stored. */
+/** The fields beside the text, in the form in which they are stored. */
 export function stateFieldsOf(stored: Stored): Document {
   return {
     [FIELD.state]: stored.state,

@@ -1,4 +1,4 @@
-/** The job of one picture: asked again with growing waits while the captioner is away, for about a day. */
+/** The job for one picture: while the captioner is away, it asks again after growing waits, for about a day. */
 
 import type { Payload, TaskConfig } from "payload";
 import * as z from "zod";
@@ -9,13 +9,13 @@ import { DESCRIBE_QUEUE, DESCRIBE_TASK } from "./names.ts";
 const Input = z.object({ collection: z.string(), id: z.string(), attempt: z.number().int().min(0) });
 type Input = z.infer<typeof Input>;
 
-/** The id as the database has it; a job's input is text. */
+/** The id in the database's type; a job's input is text. */
 function idOf(payload: Payload, collection: string, text: string): number | string {
   const type = payload.collections[collection as never]?.customIDType ?? payload.db.defaultIDType;
   return type === "number" ? Number(text) : text;
 }
 
-/** Never throws for a captioner that is away: the next try is a job of its own, and logs stay quiet. */
+/** Never throws because the captioner is away: the next attempt is a job of its own, and logs stay quiet. */
 export const describeTask: TaskConfig<{ input: Input; output: object }> = {
   slug: DESCRIBE_TASK,
   retries: { attempts: 2, backoff: { type: "exponential", delay: 1000 } },
@@ -30,7 +30,7 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
     const isAskedAgain = delayMs !== undefined;
     const target = { collection, id: idOf(payload, collection, text), isAskedAgain };
     const outcome = await describeDocument(payload, target).catch((error: unknown) => {
-      // Payload's own line is not written, as the runner is silent.
+      // Payload would not log it, because the runner is silent.
       payload.logger.error({ err: error, msg: `altText: ${collection} ${text} could not be described` });
       throw error;
     });
@@ -41,7 +41,7 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
         input: { collection, id: text, attempt: attempt + 1 } as never,
         waitUntil: new Date(Date.now() + inMs),
       });
-    // Words, a file or a draft came in between: the next job finds what there is to do.
+    // Words, a file or a draft were saved meanwhile; the next job finds out what is left to do.
     const isChanged = outcome.kind === "skipped" && outcome.reason === "changed meanwhile";
     if (isChanged && delayMs !== undefined) await askAgain(delayMs);
     if (outcome.kind !== "failed") return { output: {} };

@@ -1,7 +1,7 @@
 /**
- * Which of a site's processes runs the plugin's queues: they take turns of half a minute, and whoever has one takes the next
- * in time, so that it stays with one process while that lives. A turn is a row whose number the database has only once. Clocks
- * may differ by a quarter of a minute.
+ * Decides which of a site's processes runs the plugin's queues. Processes take turns of half a minute. Whoever has
+ * a turn claims the next one in time, so one process keeps them as long as it lives. A turn is a row whose number
+ * is unique in the database. Clocks may differ by a quarter of a minute.
  */
 
 import type { CollectionConfig, CollectionSlug, Payload } from "payload";
@@ -19,11 +19,11 @@ export const turnsCollection: CollectionConfig = {
 
 const collection = TURNS_COLLECTION as CollectionSlug;
 
-/** Asks whether it is this process's turn. `now` is the clock, in epoch milliseconds. */
+/** Creates a function that asks whether it is this process's turn. `now` is the clock, in epoch milliseconds. */
 export function createTurns(payload: Payload, now: () => number = Date.now): () => Promise<boolean> {
   const taken = new Map<number, Promise<boolean>>();
 
-  /** Asked once: who has a turn does not change. */
+  /** Asks once per turn, because its owner does not change. */
   function take(turn: number): Promise<boolean> {
     const asked = taken.get(turn) ?? insert(payload, turn);
     taken.set(turn, asked);
@@ -41,7 +41,7 @@ export function createTurns(payload: Payload, now: () => number = Date.now): () 
   };
 }
 
-/** False where another process has it. */
+/** Resolves with false if another process has the turn. */
 async function insert(payload: Payload, turn: number): Promise<boolean> {
   if (await isTaken(payload, turn)) return false;
   try {

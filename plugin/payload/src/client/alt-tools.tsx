@@ -1,5 +1,5 @@
 "use client";
-/** Under the text field: whose words they are, what state they are in, and the Generate button with its alternatives. */
+/** Shown under the text field: who wrote the words, their state, and the Generate button with its alternatives. */
 
 import {
   Button,
@@ -27,9 +27,9 @@ const StoredDocument = z.record(z.string(), z.unknown());
 export interface AltToolsProps {
   readonly altPath: string;
   readonly slug: string;
-  /** The locale that is generated; undefined where the text has one for all. */
+  /** The locale that is generated; undefined if the text is not localized. */
   readonly writtenLocale?: string;
-  /** Whether this person may not change the text: Payload says so. */
+  /** Whether this person may not change the text, according to Payload. */
   readonly readOnly?: boolean;
 }
 
@@ -65,7 +65,7 @@ function Provenance({ altPath, mayChange }: { readonly altPath: string; readonly
   const wantsReader = shown === "review" || shown === "stale";
   return (
     <div style={ROW}>
-      {/* Always there: screen readers tell what changes in it, not what comes with it. */}
+      {/* Always present: screen readers announce what changes in it, not what appears together with it. */}
       <div role="status" style={ROW}>
         {shown !== undefined && (
           <>
@@ -82,7 +82,7 @@ function Provenance({ altPath, mayChange }: { readonly altPath: string; readonly
         )}
       </div>
       {wantsReader && mayChange && (
-        // Payload saves no form that nobody has changed.
+        // Payload does not save a form that nobody has changed.
         <Button buttonStyle="secondary" size="small" margin={false} onClick={() => setModified(true)}>
           It is right as it is
         </Button>
@@ -115,7 +115,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     if (shownFile.current === file) return;
     shownFile.current = file;
     if (!(file instanceof File)) return;
-    // Words that were generated are of the picture that they were generated for.
+    // Generated words belong to the picture that they were generated for.
     setSuggestions([]);
     setMessage(undefined);
     if (!suggested || suggested.text !== value) return;
@@ -131,7 +131,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
     setSuggestion({ text: suggestion.text, score: suggestion.score, needsReview: suggestion.needsReview });
   };
 
-  /** The button that was pressed goes with its words, so the keyboard goes on in the field, where they are read aloud. */
+  /** The pressed button disappears with its list, so the focus moves to the field, where the words are read aloud. */
   const choose = (suggestion: Suggestion) => {
     use(suggestion);
     setMessage(undefined);
@@ -151,7 +151,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
       if (shownFile.current !== file) return;
       setSuggestions(answer.suggestions);
       const [first] = answer.suggestions;
-      // What stands in the field may be somebody's words: then the person chooses.
+      // The field may hold somebody's own words; then the person chooses.
       const isFree = !shownText.current;
       if (first !== undefined && isFree) use(first);
       const isOther = answer.suggestions.some(({ text }) => text !== shownText.current);
@@ -174,7 +174,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
           buttonStyle="secondary"
           size="small"
           margin={false}
-          // A button that is disabled loses the keyboard.
+          // A disabled button would lose the keyboard focus.
           extraButtonProps={{ "aria-disabled": isBusy }}
           onClick={generate}
         >
@@ -200,7 +200,7 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   );
 }
 
-/** As Payload names it. */
+/** The element id that Payload uses. */
 const fieldId = (path: string) => `field-${path.replaceAll(".", "__")}`;
 
 function formOf(file: File): FormData {
@@ -210,8 +210,8 @@ function formOf(file: File): FormData {
 }
 
 /**
- * While the description is on its way, looks for it: an untouched field takes it over, so that saving does not meet a
- * document that changed meanwhile. Words that are being typed stay. `locale` is that of the form.
+ * Polls for the description while it is on its way. An untouched field takes it over, so that saving does not meet
+ * a document that has changed meanwhile; words that are being typed stay. `locale` is the form's.
  */
 function usePendingDescription(slug: string, altPath: string, locale: string | undefined): void {
   const { id, data, setData } = useDocumentInfo();
@@ -228,7 +228,7 @@ function usePendingDescription(slug: string, altPath: string, locale: string | u
     if (state !== "pending" || id === undefined) return;
     const query = new URLSearchParams({ depth: "0", draft: "true", "fallback-locale": "none" });
     if (locale !== undefined) query.set("locale", locale);
-    // What is on its way when somebody begins to type comes to a form that is no longer as it was asked for.
+    // An answer that is on its way when somebody begins to type would meet a form that has changed since the request.
     let isOver = false;
     const timer = setInterval(async () => {
       const stored = await call(`/${slug}/${id}?${query}`, StoredDocument).catch(() => undefined);

@@ -1,5 +1,5 @@
 "use client";
-/** Calls of the site's own API, as the person who is logged in. */
+/** Calls the site's own API as the person who is logged in. */
 
 import { useConfig } from "@payloadcms/ui";
 import { formatAdminURL } from "payload/shared";
@@ -9,12 +9,12 @@ import * as z from "zod";
 const Errors = z.object({ errors: z.array(z.object({ message: z.string() })).min(1) });
 const Message = z.object({ message: z.string() });
 
-/** Thrown with a sentence that can be shown. */
+/** Its message is a sentence that can be shown. */
 export class CallError extends Error {
   override readonly name = "CallError";
 }
 
-/** A function that calls a path under the site's API and checks its answer. @throws CallError */
+/** Returns a function that calls a path under the site's API and checks its answer. @throws CallError */
 export function useCall() {
   const { config } = useConfig();
   const { serverURL } = config;

@@ -1,5 +1,5 @@
 "use client";
-/** Above the list: starts runs over many documents, shows how far the newest one is, and ends it. */
+/** Shown above the list: starts runs over many documents, shows the progress of the newest one, and ends it. */
 
 import {
   Button,
@@ -18,7 +18,7 @@ import { RUN_STATUSES, RUNS_COLLECTION } from "../names.ts";
 import { CallError, useCall } from "./api.ts";
 
 const POLL_EVERY_MS = 1000;
-/** A summary older than this is no news. */
+/** An older summary is no longer shown. */
 const SHOWN_FOR_MS = 10 * 60_000;
 
 const Run = z.object({
@@ -45,7 +45,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
   const [run, setRun] = useState<Run>();
   const [isHidden, setIsHidden] = useState(false);
   const section = useRef<HTMLElement>(null);
-  /** The button that was pressed goes. */
+  /** The pressed button disappears. */
   const keepFocus = () => section.current?.focus();
 
   const look = useCallback(async () => {
@@ -78,7 +78,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
 
   const start = async (body: object) => {
     try {
-      // What the filter means is what this person sees.
+      // The filter applies to what this person sees.
       const path = `/alt-text/${slug}/runs${locale === undefined ? "" : `?locale=${locale}`}` as const;
       await call(path, Anything, { method: "POST", body: JSON.stringify(body) });
       setIsHidden(false);
@@ -109,7 +109,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
       <div
         style={news && { ...ROWS, border: "1px solid currentColor", borderRadius: "3px", padding: "0.75rem" }}
       >
-        {/* Always there, and without numbers: screen readers tell what changes in it, not what comes with it, and each time. */}
+        {/* Always present, for screen readers announce only what changes in it; without numbers, as each would be announced. */}
         <div role="status">
           {news && <strong>{titleOf(news)}</strong>}
           {news?.message && <span> {news.message}</span>}
@@ -138,14 +138,14 @@ function Starts({ slug, start }: { readonly slug: string; readonly start: (body:
   const { count, selectAll, selectedIDs } = useSelection();
   const { query } = useListQuery();
   const { getEntityConfig } = useConfig();
-  // Over all pages there are no ids: then the filter says which, and the words that are searched for.
+  // A selection over all pages has no ids: then the filter and the search words say which documents are meant.
   const isOverPages = String(selectAll) === "allAvailable";
   const isFiltered = Boolean(query?.search) || Object.keys(query?.where ?? {}).length > 0;
   const shown = () =>
     mergeListSearchAndWhere({
       collectionConfig: getEntityConfig({ collectionSlug: slug }),
       search: query?.search ?? "",
-      // It writes into what it is given.
+      // mergeListSearchAndWhere changes the object that it is given.
       where: structuredClone(query?.where ?? {}),
     });
   const small = { buttonStyle: "secondary", size: "small", margin: false } as const;

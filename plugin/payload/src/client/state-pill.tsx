@@ -14,7 +14,7 @@ const STYLES: Readonly<Record<State, NonNullable<ComponentProps<typeof Pill>["pi
   decorative: "light",
 };
 
-/** The state in words; colour only repeats them. */
+/** The state in words, which the colour only repeats. */
 export function StatePill({ state }: { readonly state: State }) {
   return (
     <Pill pillStyle={STYLES[state]} size="small">

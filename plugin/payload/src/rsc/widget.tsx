@@ -1,4 +1,4 @@
-/** Dashboard widget: how many pictures lack a text, how many wait for a person; each number leads to its list. */
+/** Dashboard widget: how many pictures have no text and how many wait for a person. Each number links to its list. */
 
 import type { CollectionSlug, PayloadRequest, Where, WidgetServerProps } from "payload";
 import { formatAdminURL } from "payload/shared";
@@ -52,7 +52,7 @@ function labelOf(req: PayloadRequest, slug: string): string {
   return typeof plural === "string" ? plural : slug;
 }
 
-/** Undefined for who may not read the collection. */
+/** Undefined for a user who may not read the collection. */
 async function line(
   req: PayloadRequest,
   slug: string,
@@ -64,7 +64,7 @@ async function line(
     .find({
       collection: slug as CollectionSlug,
       where,
-      // As the list that it leads to.
+      // Counts drafts, as the linked list does.
       draft: true,
       select: {} as never,
       limit: 1,
@@ -75,7 +75,7 @@ async function line(
     })
     .catch(() => undefined);
   if (counted === undefined) return undefined;
-  // The list would show what is missing in the locale that this person has chosen.
+  // Otherwise the list would show what is missing in the locale that this person has chosen.
   const inLocale = altFields.get(slug)?.isLocalized && locale !== undefined ? `&locale=${locale}` : "";
   const query = `${queryOf(where, "where")}${inLocale}`;
   const { config } = req.payload;
@@ -87,7 +87,7 @@ async function line(
   };
 }
 
-/** A query as Payload's address bar has it: `where[or][0][and][0][altState][equals]=review`. */
+/** A query as in Payload's address bar: `where[or][0][and][0][altState][equals]=review`. */
 function queryOf(value: unknown, name: string): string {
   if (typeof value !== "object" || value === null) return `${name}=${encodeURIComponent(String(value))}`;
   return Object.entries(value)
