@@ -1,6 +1,7 @@
 """Writes test/fixtures/adapters: PEFT adapters of many kinds for the tiny BLIP, and what peft computes with each unmerged.
 
-An adapter that peft itself cannot express as merged weights is written too, for the test that it is refused by name.
+An adapter that peft itself cannot express as merged weights is written too, for the test that it is refused by
+name.
 Run from the repository root after reference/blip.py: python reference/adapters.py [--only NAME ...] [--out DIR]
 """
 
@@ -21,7 +22,7 @@ BASE = FOLDER / "base"
 OUT = FOLDER.parent / "adapters"
 LAYER = "text_decoder.bert.encoder.layer"
 
-# Name, base, options of LoraConfig.
+# Name, base, and options of LoraConfig.
 VARIANTS: list[tuple[str, str, dict]] = [
     ("convolution", "tied", dict(target_modules=["patch_embedding", "query"])),
     ("word-embedding", "tied", dict(target_modules=["word_embeddings", "query"])),
@@ -64,7 +65,7 @@ VARIANTS: list[tuple[str, str, dict]] = [
 
 
 def make_bases(folder: Path) -> dict[str, Path]:
-    """The tiny base, one with an output matrix of its own, and one whose two output biases differ."""
+    """The tiny base, one with a separate output matrix, and one whose two output biases differ."""
     bases = {"tied": BASE}
     generator = torch.Generator().manual_seed(11)
     weights = load_file(BASE / "model.safetensors")
@@ -84,7 +85,7 @@ def make_bases(folder: Path) -> dict[str, Path]:
         if name == "untied":
             config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
         (bases[name] / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        # Only what the tiny base does not hold: tests put both together as two shards.
+        # Only what the tiny base lacks; tests combine both as two shards.
         save_file(tensors, bases[name] / "own.safetensors", metadata={"format": "pt"})
     return bases
 
@@ -103,14 +104,14 @@ def load(folder: Path) -> BlipForConditionalGeneration:
 
 
 def forget_folder(config: Path) -> None:
-    """peft notes where the base lay on this machine."""
+    """Removes the base's folder on this machine, which peft records."""
     settings = json.loads(config.read_text())
     settings["base_model_name_or_path"] = "tests/tiny-blip"
     config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def train_at_random(model: PeftModel, seed: int) -> None:
-    """Moves every trainable weight, as training would."""
+    """Changes every trainable weight, as training would."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

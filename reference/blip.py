@@ -1,6 +1,7 @@
 """Writes test/fixtures/tiny-blip: a tiny random BLIP, a PEFT adapter for it, and what transformers and peft compute.
 
-The pictures are noise and the weights are large, so that tokens differ from row to row and the smallest error shows.
+The pictures are noise and the weights are large, so that tokens differ from row to row and the smallest error
+shows.
 """
 
 import json
@@ -20,7 +21,7 @@ VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##in
 
 
 def randomize(module: torch.nn.Module, seed: int) -> None:
-    """Weights big enough that attention and tokens are not uniform."""
+    """Makes weights large enough that attention and tokens are not uniform."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
         scale = 0.1 if parameter.ndim == 1 else 0.35
@@ -94,7 +95,7 @@ def expectations(model: BlipForConditionalGeneration, pixels: torch.Tensor) -> d
 
 
 def main() -> None:
-    # Of transformers 5; the other scripts that import this file run with 4 too.
+    # Only transformers 5 has these; the other scripts that import this file also run with version 4.
     from transformers import BertTokenizer, BlipProcessor
     from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
@@ -105,7 +106,7 @@ def main() -> None:
     processor = BlipImageProcessorPil(size={"height": SIZE, "width": SIZE})
     processor.save_pretrained(base)
     (base / "vocab.txt").write_text("".join(f"{token}\n" for token in VOCABULARY))
-    # The same base as transformers 5 saves one that it has loaded, with its processor; the weights are those above.
+    # The same base as transformers 5 saves it after loading it, with its processor; the weights are those above.
     again, tokenizer = FOLDER / "transformers-5", BertTokenizer(vocab=str(base / "vocab.txt"))
     BlipForConditionalGeneration.from_pretrained(base).save_pretrained(again)
     (again / "model.safetensors").unlink()

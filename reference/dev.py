@@ -1,6 +1,7 @@
 """Captions labelled pictures with transformers, for `npm run bench -- parity` to compare with.
 
-Writes pixels.bin (uint8 [n, 3, size, size], squashed by Pillow's bicubic as the BLIP processor does) and reference.json.
+Writes reference.json and pixels.bin (uint8 [n, 3, size, size], resized to a square by Pillow's bicubic like the
+BLIP processor).
 """
 
 import argparse
@@ -58,8 +59,8 @@ def main() -> None:
             )
             ids = answer.sequences[:, 1:]
             texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-            # How near the runner-up came at each step: where two tokens tie, either implementation may take either.
-            # (With beams the scores of a step are those of all beams, not of the one that won.)
+            # How close the runner-up came at each step: if two tokens tie, either implementation may choose either
+            # of them. (With beams, the scores of a step are those of all beams, not only of the winning one.)
             if args.num_beams == 1:
                 best_two = torch.stack(answer.scores, 1).topk(2).values
                 margins = (best_two[..., 0] - best_two[..., 1]).tolist()

@@ -43,7 +43,7 @@ def main() -> None:
         "captions": tokenizer.batch_decode(ids, skip_special_tokens=True),
         "first_logits": [round(v, 5) for v in logits.flatten().tolist()],
         "picture_scores": [round(v, 5) for v in scores.tolist()],
-        # Every 16th value: enough to notice any error, a tenth of the size.
+        # Every 16th value: enough to notice any error, at a sixteenth of the size.
         "encoder_every_16th": [round(v, 5) for v in states.flatten()[::16].tolist()],
     }
     (FOLDER / "reference.json").write_text(json.dumps(report) + "\n")

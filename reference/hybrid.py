@@ -46,14 +46,14 @@ def main() -> None:
     base = FOLDER / "base"
     config = tiny_blip().config
     model = hybrid_blip(config, tiny_stem()).eval()
-    # A seed with which every picture gets other tokens.
+    # A seed that gives every picture different tokens.
     randomize(model, 34)
     stem = model.vision_model.embeddings.patch_embedding.stem
     generator = torch.Generator().manual_seed(8)
     for name, parameter in stem.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         if parameter.ndim == 1:
-            # Gains and shifts at which ReLU6 cuts on both sides.
+            # Gains and shifts for which ReLU6 cuts off on both sides.
             parameter.data.copy_(1 + 0.5 * noise if name.endswith("weight") else 1.5 + 1.5 * noise)
         else:
             parameter.data.copy_(noise / parameter[0].numel() ** 0.5)

@@ -10,9 +10,9 @@ from transformers import BlipForConditionalGeneration
 
 
 def open_blip(base: Path, adapter: Path | None) -> BlipForConditionalGeneration:
-    """The model of a folder, the adapter merged in."""
+    """The model in a folder, with the adapter merged in."""
     if "stem" in json.loads((base / "config.json").read_text()).get("vision_config", {}):
-        # Here, because only such models need the stem's packages installed.
+        # Imported here, because only such models need the stem's packages.
         sys.path.append(str(Path(__file__).parent.parent / "training"))
         from stem import load_hybrid_blip
 
@@ -25,6 +25,6 @@ def open_blip(base: Path, adapter: Path | None) -> BlipForConditionalGeneration:
 
 
 def normalization(base: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of pixels 0..1, [1, 3, 1, 1] each."""
+    """Mean and standard deviation for pixels from 0 to 1, [1, 3, 1, 1] each."""
     config = json.loads((base / "preprocessor_config.json").read_text())
     return tuple(torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std"))

@@ -1,7 +1,7 @@
 """Writes test/fixtures/pixels: small pictures of many kinds, and the 8-bit RGB that Pillow and LittleCMS make of them.
 
-Run from the repository root: python reference/pixels.py. Needs Pillow 13, numpy, tifffile, imagecodecs and avifenc. A picture without
-pixels in reference.json is one that must be refused: "refused" holds a word of the refusal.
+Run from the repository root: python reference/pixels.py. Needs Pillow 13, numpy, tifffile, imagecodecs and avifenc.
+A picture without pixels in reference.json must be refused; "refused" holds a word of the refusal.
 """
 
 import io
@@ -42,7 +42,7 @@ def fixed(value: float) -> bytes:
 
 
 def matrix_profile(primaries, white, gamma: float | None) -> bytes:
-    """An ICC profile, version 4, of three primaries; gamma None is sRGB's curve."""
+    """An ICC profile, version 4, with three primaries; gamma None means sRGB's curve."""
     xyz = lambda x, y: np.array([x / y, 1, (1 - x - y) / y])
     matrix = np.stack([xyz(*p) for p in primaries], 1)
     matrix = matrix * np.linalg.solve(matrix, xyz(*white))
@@ -185,7 +185,7 @@ def extra_samples(rgb: np.ndarray) -> None:
         tiff(np.dstack([grey, x]), extrasamples=[alpha], **grey_options),
         grey_rgb * share + 255 * (1 - share),
     )
-    # Without a profile of their own inks are what browsers and Pillow take them for.
+    # Without a profile, inks mean what browsers and Pillow take them for.
     photo = Image.fromarray(rgb).convert("CMYK")
     inks = np.asarray(photo)
     in_rgb = np.asarray(photo.convert("RGB"))
@@ -242,7 +242,7 @@ def jpeg_ends(photo: Image.Image) -> None:
         save(f"{name}-stray-bytes.jpg", data[:first_end] + b"\x12\x34\0" + data[first_end:], expected)
         save(f"{name}-stray-bytes-before-end.jpg", data[:-2] + b"\0\x11" + data[-2:], expected)
         refuse(f"{name}-cut-short.jpg", data[:-60], "")
-    # What a download that broke off leaves of a file that was made at its full length, and a card that was erased.
+    # What is left by a broken download into a file allocated at full length, and by an erased memory card.
     for name, options, rest in (("restarts-zeros", {"restart_marker_blocks": 1}, b"\0"), ("baseline-ones", {}, b"\xff")):
         data = encoded(photo, "JPEG", quality=90, **options)
         kept = (data.index(b"\xff\xda") + len(data)) // 2
@@ -287,10 +287,10 @@ def avif_kinds(photo: Image.Image) -> None:
         options = ["--premultiply", "--yuv", "444", "--min", "0", "--max", "0"]
         subprocess.run(["avifenc", *options, f"{folder}/in.png", f"{folder}/out.avif"], check=True)
         save("premultiplied.avif", Path(f"{folder}/out.avif").read_bytes(), on_white)
-        # Version 0.11 turns the colours alone.
+        # Version 0.11 turns only the colours.
         subprocess.run(["avifenc", "--irot", "1", f"{folder}/in.png", f"{folder}/out.avif"], check=True)
         refuse("transparency-not-turned.avif", Path(f"{folder}/out.avif").read_bytes(), "transparency is not turned")
-        # As ffmpeg writes what comes from a grey JPEG.
+        # As ffmpeg converts a grey JPEG.
         limited = ["--yuv", "400", "--range", "limited", "--min", "0", "--max", "0"]
         for name, picture in (("grey-limited", grey), ("grey-limited-alpha", fading.convert("LA"))):
             picture.save(f"{folder}/in.png")
@@ -300,7 +300,7 @@ def avif_kinds(photo: Image.Image) -> None:
             white = Image.new("RGB", decoded.size, "white")
             white.paste(decoded, mask=decoded)
             save(f"{name}.avif", data, white)
-        # It says of each tile, too, that it is turned.
+        # avifenc also marks each tile as turned.
         photo.resize((128, 128)).save(f"{folder}/in.png")
         options = ["--grid", "2x1", "--irot", "1", "--yuv", "444", "--min", "30", "--max", "40"]
         subprocess.run(["avifenc", *options, f"{folder}/in.png", f"{folder}/out.avif"], check=True)

@@ -1,6 +1,6 @@
 """Writes a BLIP of random weights in the exact published layout of blip-image-captioning-base or -large.
 
-For measuring speed, and for proving the graph at full size: the weights are large enough that captions differ.
+It is for measuring speed and for testing the graph at full size. The weights are large enough that captions differ.
 """
 
 import argparse

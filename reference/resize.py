@@ -34,7 +34,7 @@ SIZES = [
 
 
 def noise(width: int, height: int) -> np.ndarray:
-    """uint8 [height, width, 3] of the generator x = 1664525 x + 1013904223 mod 2^32, seed width * 1000 + height, top byte."""
+    """uint8 [height, width, 3] from x = 1664525 x + 1013904223 mod 2^32: seed width * 1000 + height, top bytes."""
     state = width * 1000 + height
     values = []
     for _ in range(width * height * 3):
@@ -44,7 +44,7 @@ def noise(width: int, height: int) -> np.ndarray:
 
 
 def smooth(width: int, height: int) -> np.ndarray:
-    """uint8 [height, width, 3]: a soft scene, as photographs are, so that JPEG keeps it."""
+    """uint8 [height, width, 3]: a soft scene like a photograph, so that JPEG preserves it."""
     y, x = np.mgrid[0:height, 0:width]
     red = 128 + 100 * np.sin(x / 9)
     green = 128 + 100 * np.cos(y / 7 + x / 31)

@@ -1,4 +1,4 @@
-"""Writes test/fixtures/scores.json: captions of our own making and what pycocoevalcap says of them."""
+"""Writes test/fixtures/scores.json: captions that we made up, and how pycocoevalcap scores them."""
 
 import json
 import random

@@ -1,8 +1,8 @@
-"""Times transformers' `generate` for the benches, a batch whenever one is asked for.
+"""Times transformers' `generate` for the benches, one batch for each request.
 
-Reads lines of {"variant": NAME, "batch": PICTURES} and answers each with a line of {"ms": MILLISECONDS} or, where the
-variant cannot run here, {"error": WHY}. What a variant or a new batch size does once (conversion, compilation, warming
-up) is not in the time. Compiled variants need a C++ compiler.
+Reads lines of {"variant": NAME, "batch": PICTURES} and answers each with a line of {"ms": MILLISECONDS} or, if the
+variant cannot run here, {"error": WHY}. What a variant or a new batch size needs once (conversion, compilation,
+warming up) is not included in the time. Compiled variants need a C++ compiler.
 """
 
 import argparse
@@ -41,7 +41,8 @@ def main() -> None:
     def variant_of(name: str) -> BlipForConditionalGeneration:
         model = copy.deepcopy(original).to(args.device, DTYPES[name.removesuffix(COMPILED)])
         if name.endswith(COMPILED):
-            # The decoder's keys and values grow by a token a step, for each of which it would be compiled anew.
+            # The decoder is not compiled: its keys and values grow by a token per step, and each would need a new
+            # compilation.
             model.vision_model.compile()
         return model
 
@@ -70,7 +71,7 @@ def main() -> None:
         generate(model, pixels)
         return 1000 * (time.perf_counter() - started)
 
-    # Only answers go to standard output, whatever a library prints.
+    # Only answers may go to standard output, whatever a library prints.
     answers, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         order = json.loads(line)

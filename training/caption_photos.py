@@ -1,7 +1,8 @@
 """Captions photographs that have none with a model of ours, and keeps what it is sure of as captions to train on.
 
-Of a labelled photograph a caption is kept if it names the thing; of any, if the geometric mean of its token
-probabilities is among the better half. Held-back photographs are left out. Writes {"image", "captions"} lines.
+For a labelled photograph, a caption is kept if it names the thing. For any photograph, it is kept if the geometric
+mean of its token probabilities is in the better half. Held-back photographs are left out. Writes {"image",
+"captions"} lines.
 """
 
 import argparse

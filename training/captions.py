@@ -1,4 +1,4 @@
-"""Captions as the model sees them: cleaned as BLIP's own recipe cleans them, cut into WordPieces, packed for training."""
+"""Captions as the model sees them: cleaned as in BLIP's own recipe, split into WordPieces, packed for training."""
 
 import json
 import re
@@ -14,7 +14,7 @@ MAX_CAPTION_TOKENS = 30
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One line of captions.jsonl, captions cleaned."""
+    """One line of captions.jsonl, with its captions cleaned."""
 
     name: str
     split: str
@@ -28,7 +28,7 @@ def clean(caption: str) -> str:
 
 
 def read_rows(path: Path) -> list[dict]:
-    """JSON lines; a byte order mark and blank lines are passed over, as `npm run eval` does."""
+    """Reads JSON lines, ignoring a byte order mark and blank lines, as `npm run eval` does."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -86,7 +86,7 @@ class PackedCaptions:
 def pack(rows: list[list[list[int]]], bos: int, eos: int, pad: int, device: str = "cpu") -> PackedCaptions:
     """rows[image][caption] = token ids without special tokens."""
     length = max(sum(len(ids) + 1 for ids in row) for row in rows)
-    # In NumPy: on a GPU thousands of small assignments a step would take longer than the step.
+    # In NumPy, because on a GPU thousands of small assignments would take longer than the whole step.
     empty = np.array([pad, 0, -100, -1])[:, None, None]
     packed = np.broadcast_to(empty, (4, len(rows), length)).copy()
     for i, row in enumerate(rows):

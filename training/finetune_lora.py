@@ -1,8 +1,9 @@
 """Fine-tunes a LoRA adapter on any BLIP captioner with the card's recipe; its defaults are the card's hyper-parameters.
 
-r 16, alpha 32, dropout 0.05 on `query` and `value`; AdamW 5e-5, batch 128, 5 epochs, bfloat16, 224x224; 80/10/10 by seed
-where captions.jsonl names no split. Resumable: run the same command again. Writes the adapter (PEFT's own files),
-loss.csv, loss.svg and samples.html: pictures of the held-out set with what was said before, after, and by people.
+The defaults are r 16, alpha 32, dropout 0.05 on `query` and `value`; AdamW 5e-5, batch 128, 5 epochs, bfloat16,
+224x224; and 80/10/10 by seed if captions.jsonl names no splits. To resume a run, repeat the same command. Writes
+the adapter (PEFT's own files), loss.csv, loss.svg and samples.html: held-out pictures with their captions before,
+after, and by people.
 """
 
 import argparse
@@ -26,16 +27,16 @@ from captions import LabelledImage, clean, read_rows
 
 SAMPLES = 24
 SRGB = ImageCms.createProfile("sRGB")
-# What a run cannot go on with another value of: batches, optimizer and adapter would no longer be those of the steps before.
+# Settings that must stay the same when a run resumes, because batches, optimizer and adapter depend on them.
 FIXED = ("base", "captions", "image_size", "batch", "lr", "rank", "alpha", "dropout", "seed")
 
 
 def read_images(path: Path) -> list[LabelledImage]:
-    """Each picture once, as `npm run eval` reads them: lines that name the same one, each with a caption, are one."""
+    """Reads each picture once, as `npm run eval` does: lines for the same picture, each with captions, become one."""
     images: dict[str, LabelledImage] = {}
     for row in read_rows(path):
         name, captions = row.get("image"), row.get("captions")
-        # Of a string each letter would be a caption.
+        # In a string, each letter would count as a caption.
         if not (name and isinstance(captions, list) and captions and all(isinstance(c, str) for c in captions)):
             raise SystemExit(f'{path}: expected {{"image": "NAME.jpg", "captions": ["...", ...]}}, got {json.dumps(row)[:200]}')
         image = images.setdefault(name, LabelledImage(name, row.get("split") or "", []))
@@ -57,7 +58,7 @@ def read_split(path: Path, seed: int) -> tuple[list[LabelledImage], list[Labelle
 
 
 def in_srgb(picture: Image.Image) -> Image.Image:
-    """In sRGB's colours by the picture's profile, such as a telephone's Display P3; as it is with none that can be used."""
+    """Converts to sRGB by the picture's profile, such as a telephone's Display P3; unchanged without a usable profile."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
         return picture
@@ -69,11 +70,11 @@ def in_srgb(picture: Image.Image) -> Image.Image:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """RGB as the server makes it: turned as its EXIF says, in sRGB, transparency white."""
+    """The picture as RGB like in the server: turned by its EXIF orientation, in sRGB, on white."""
     try:
         picture = ImageOps.exif_transpose(Image.open(path))
         if picture.mode.startswith("I;16"):
-            # Of these Pillow's own conversion makes what is brighter than 255 of 65,535 white.
+            # Pillow's own conversion would make everything above 255 of 65,535 white.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         if picture.mode in ("I", "F"):
             raise SystemExit(f"{path} has pixels of 32 bits, which the server refuses as well: convert it to JPEG or PNG")
@@ -83,12 +84,12 @@ def open_picture(path: Path) -> Image.Image:
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         return picture.convert("RGB")
     except OSError as error:
-        # Of a file that ends early Pillow does not say which.
+        # Pillow does not say which file ends early.
         raise SystemExit(f"{path} cannot be read: {error}") from error
 
 
 def loss_chart(losses: list[tuple[int, float]]) -> str:
-    """The loss over steps as a small SVG line."""
+    """A small SVG of the loss over the steps."""
     if len(losses) < 2:
         return ""
     low, high = min(v for _, v in losses), max(v for _, v in losses)
@@ -136,7 +137,7 @@ def main() -> None:
     if args.image_size % vision.patch_size:
         parser.error(f"--image-size {args.image_size} is not a multiple of the model's patch size, {vision.patch_size}")
     args.out.mkdir(parents=True, exist_ok=True)
-    # A pair is one picture with one of its captions, as the card counts its epochs.
+    # A pair is one picture with one of its captions; the card counts its epochs in pairs.
     pairs = [(image.name, caption) for image in train for caption in image.captions]
     processor = BlipImageProcessorPil.from_pretrained(
         args.base, size={"height": args.image_size, "width": args.image_size}
@@ -185,7 +186,7 @@ def main() -> None:
     parameters = [p for p in peft_model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr)
     if step:
-        # Earlier versions of this script kept the adapter in its own file alone.
+        # Earlier versions of this script kept the adapter only in its own file.
         weights = state["adapter"] if "adapter" in state else load_peft_weights(str(adapter), device)
         set_peft_model_state_dict(peft_model, weights)
         optimizer.load_state_dict(state["optimizer"])
@@ -195,7 +196,7 @@ def main() -> None:
     last = min(total, args.max_steps or total)
 
     def checkpoint() -> None:
-        # All that a run goes on with, in one file that is there as a whole; the adapter's own may be cut off.
+        # Everything that a run needs to resume, in one file that is always complete; the adapter's own may be cut off.
         state = {"step": step, "losses": losses, "optimizer": optimizer.state_dict()}
         state |= {"adapter": get_peft_model_state_dict(peft_model), "settings": settings, "captions_hash": captions_hash}
         torch.save(state, args.out / "state.partial")

@@ -1,7 +1,7 @@
 """Captions the training pictures, Flickr8k's and the labelled photographs, each with a model that has not seen it.
 
-That is, each part of them with the model that was trained without it (`train_base.py --leave-out`). Writes {"image", "caption"}
-lines, for `picture_head.py`.
+Each part of them is captioned by the model that was trained without it (`train_base.py --leave-out`). Writes
+{"image", "caption"} lines for `picture_head.py`.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """Draws pictures that are no photographs, for the model to learn to be unsure of.
 
-Outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606) for a captioner: in training these get captions of other
-pictures, drawn at random, so that nothing is likely when there is nothing to see. Kinds: noise, plain colours, gradients,
-patterns, shapes, lines of text, charts, and photographs whose tiles are shuffled or which are blurred past recognition.
+This is outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606) for a captioner. In training these pictures get
+captions of other pictures, drawn at random, so that no caption is likely when there is nothing to see. The kinds
+are noise, plain colours, gradients, patterns, shapes, lines of text, charts, and photographs that are shuffled in
+tiles or blurred past recognition.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def canvas(rng: np.random.Generator) -> Image.Image:
 
 
 def noise(rng: np.random.Generator) -> Image.Image:
-    """White to cloudy: noise of a few pixels up, enlarged."""
+    """From white noise to clouds: random values on a grid from a few pixels up, enlarged."""
     side = int(2 ** rng.uniform(2, 8))
     channels = 3 if rng.random() < 0.7 else 1
     values = rng.normal(rng.uniform(60, 200), rng.uniform(20, 90), (side, side, channels)).clip(0, 255)
@@ -35,7 +36,7 @@ def noise(rng: np.random.Generator) -> Image.Image:
 
 
 def gradient(rng: np.random.Generator) -> Image.Image:
-    """From one colour to another, or plain."""
+    """A gradient from one colour to another, or one plain colour."""
     first = np.array(colour(rng))
     last = first if rng.random() < 0.3 else np.array(colour(rng))
     ramp = np.linspace(0, 1, SIDE)[:, None] if rng.random() < 0.5 else np.linspace(0, 1, SIDE)[None]
@@ -44,7 +45,7 @@ def gradient(rng: np.random.Generator) -> Image.Image:
 
 
 def pattern(rng: np.random.Generator) -> Image.Image:
-    """Waves across each other in two colours: checks, stripes, moiré."""
+    """Crossing waves in two colours: checks, stripes, moiré."""
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     first, second = rng.uniform(2, 40, 2) * rng.choice([-1, 1], 2)
     wave = np.sin(2 * np.pi * (first * x + (rng.random() < 0.5) * second * y))
@@ -71,7 +72,7 @@ def shapes(rng: np.random.Generator) -> Image.Image:
 
 
 def text(rng: np.random.Generator) -> Image.Image:
-    """Lines of words, some with a sidebar or a heading, some with coloured boxes: pages and screens."""
+    """Lines of words, some with a sidebar, a heading or coloured boxes, like pages and screens."""
     dark = rng.random() < 0.2
     picture = Image.new("RGB", (SIDE, SIDE), (30, 30, 34) if dark else (255, 255, 255))
     draw = ImageDraw.Draw(picture)
@@ -109,7 +110,7 @@ def chart(rng: np.random.Generator) -> Image.Image:
 
 
 def spoiled(photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A photograph in shuffled tiles, or blurred until nothing is left to name."""
+    """A photograph shuffled in tiles, or blurred until nothing can be named."""
     photo = photo.convert("RGB").resize((SIDE, SIDE), Image.BICUBIC)
     if rng.random() < 0.3:
         return photo.filter(ImageFilter.GaussianBlur(float(rng.uniform(20, 40))))

@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-# Class to the words that name it: the first is what the training caption says, any of them counts as named.
+# Maps a class to the words that name it. The training caption uses the first; any of them counts as naming it.
 NAMES: dict[str, list[str]] = {
     "airplane": ["airplane", "plane", "jet", "aircraft"],
     "face": ["person", "man", "woman", "face", "boy", "girl", "people"],
@@ -84,7 +84,7 @@ NAMES: dict[str, list[str]] = {
     "accordion": ["accordion"],
     "parachute": ["parachute"],
 }
-# The everyday word for ImageNet's finer classes, of which there is one photograph each.
+# The everyday words for ImageNet's finer classes, each of which has one photograph.
 KINDS: dict[str, str] = {
     "cat": "Angora,Egyptian cat,Persian cat,Siamese cat,tabby,tiger cat",
     "dog": """Afghan hound,African hunting dog,American Staffordshire terrier,Appenzeller,Australian terrier,Bedlington terrier,
@@ -171,7 +171,7 @@ KINDS: dict[str, str] = {
     "hot dog": "hotdog",
 }
 KIND_OF = {label.strip(): kind for kind, labels in KINDS.items() for label in labels.split(",")}
-# Longer forms for what Flickr8k's captions would say more about.
+# Longer captions for things about which Flickr8k's captions would say more.
 SCENES: dict[str, list[str]] = {
     "airplane": ["an airplane on the runway", "an airplane in the sky"],
     "face": ["a close up of a person 's face", "a person is looking at the camera"],
@@ -204,7 +204,7 @@ HELD_BACK_OF_100 = 5
 
 @dataclass(frozen=True)
 class Photo:
-    """captions: what may be said of it; names: words of which one must occur for the thing to count as named."""
+    """captions: what may be said about it; names: words, one of which must occur for the thing to count as named."""
 
     name: str
     captions: list[str]
@@ -244,14 +244,14 @@ def read_photos(path: Path) -> tuple[list[Photo], list[Photo]]:
         if not captions:
             continue
         photo = Photo(row["image"], captions, names_of(label))
-        # By a hash of the name, so that the choice does not depend on the order of the lines.
+        # Chosen by a hash of the name, so that the order of the lines does not matter.
         chosen = zlib.crc32(row["image"].encode()) % 100 < HELD_BACK_OF_100
         (held_back if chosen and count[label] >= LEAST_OF_CLASS else train).append(photo)
     return train, held_back
 
 
 def named(caption: str, photo: Photo) -> bool:
-    """Whether one of the names occurs in the caption as whole words, in the singular or with an s."""
+    """Whether the caption contains one of the names as whole words, in the singular or plural."""
     padded = f" {caption} "
     return any(f" {name}{end} " in padded for name in photo.names for end in ("", "s", "es"))
 

@@ -1,8 +1,9 @@
 """Makes a base's picture head: how well the model can be expected to describe a picture, from the picture alone.
 
-A model says nothing of how hard a picture is that it was trained on. So it learns from what other models said of the
-training pictures that they had not seen (`out_of_fold.py`): of Flickr8k's the CIDEr-D of the caption, at most 1, and of a labelled
-photograph whether the thing was named. A ridge regression reads that off the mean of the base's own encoder output.
+A model cannot tell how hard the pictures are that it was trained on. So the head learns from what other models said
+about training pictures that they had not seen (`out_of_fold.py`). For Flickr8k's pictures it learns the caption's
+CIDEr-D, at most 1; for labelled photographs, whether the thing was named. A ridge regression predicts that from the
+mean of the base's own encoder output.
 """
 
 import argparse
@@ -22,9 +23,10 @@ from stem import load_hybrid_blip
 from views import open_views
 
 RIDGE = 1000.0
-# Sets of about the size of dev, as CIDEr-D weighs words by how rare they are in the set.
+# Sets about as large as dev, because CIDEr-D weighs words by how rare they are in the set.
 SET_SIZE = 1000
-# Of a photograph whose thing is named: about what the captions of Flickr8k with a CIDEr-D of at least 0.5 have, at most 1 each (0.82).
+# Score of a photograph whose thing is named: about the mean of Flickr8k's captions with a CIDEr-D of at least 0.5,
+# counting at most 1 each (0.82).
 WORTH_OF_NAMED = 0.8
 BATCH = 100
 

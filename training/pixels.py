@@ -1,6 +1,6 @@
 """Reads pictures once for training on a GPU, which draws views of them itself.
 
-    OUT/pixels.npy  uint8 [n, 256, 256, 3], squashed as BLIP's processor squashes (bicubic)
+    OUT/pixels.npy  uint8 [n, 256, 256, 3], resized to a square like in BLIP's processor (bicubic)
     OUT/names.json  the pictures' names, in that order
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# stem.py's IMAGE_SIZE, which would import PyTorch into every process.
+# The same as stem.py's IMAGE_SIZE; importing it would load PyTorch into every process.
 SIDE = 256
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic of the training scripts: bfloat16 where the device computes in it, float32 elsewhere (emulation is ten times slower)."""
+"""Arithmetic of the training scripts: bfloat16 if the device has it, else float32 (emulation is ten times slower)."""
 
 import torch
 

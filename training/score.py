@@ -1,4 +1,4 @@
-"""BLEU, ROUGE-L and CIDEr-D of captions, by the COCO caption code (pycocoevalcap), lower case, without accents and punctuation."""
+"""BLEU, ROUGE-L and CIDEr-D by the COCO caption code (pycocoevalcap), in lower case, without accents and punctuation."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ def normalize(caption: str) -> str:
 
 
 def score(candidates: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
-    """Scores of `candidates` (one a picture) against `references` (several a picture), by picture name."""
+    """Scores of `candidates` (one per picture) against `references` (several per picture), by picture name."""
     names = sorted(candidates)
     res = {name: [normalize(candidates[name])] for name in names}
     gts = {name: [normalize(r) for r in references[name]] for name in names}

@@ -1,9 +1,9 @@
 """The convolutional stem of the embedded model: EfficientNet-Lite2's backbone in front of BLIP's patch embedding.
 
-A hybrid ViT (Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.1): the patch embedding reads the stem's last feature
-map, [batch, 1280, 8, 8] of a 256-pixel picture, a cell a patch. The backbone is the package's own PyTorch module, and
-everything behind it transformers' own BLIP classes; the stem's tensors are stored under
-`vision_model.embeddings.patch_embedding.stem`, by the package's names.
+Together they are a hybrid ViT (Dosovitskiy et al. 2020, arXiv:2010.11929, section 3.1): the patch embedding reads
+the stem's last feature map, [batch, 1280, 8, 8] for a 256-pixel picture, one cell per patch. The backbone is the
+package's own PyTorch module, and everything after it is transformers' own BLIP classes. The stem's tensors are
+stored under `vision_model.embeddings.patch_embedding.stem`, by the package's names.
 """
 
 from pathlib import Path
@@ -16,9 +16,10 @@ from torch import nn
 from transformers import BlipConfig, BlipForConditionalGeneration
 
 IMAGE_SIZE = 256
-# (pixel - 127) / 128, as the stem's weights were trained; pixels 0..255.
+# (pixel - 127) / 128, for pixels 0..255, as in the training of the stem's weights.
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
-# The first block that works on the 8x8 map: what lies before it costs two thirds of the stem's time and is never trained.
+# The first block that works on the 8x8 map. The blocks before it take two thirds of the stem's time and are never
+# trained.
 FIRST_LATE_BLOCK = 15
 
 
@@ -57,9 +58,9 @@ def head(stem: EfficientNet, x: torch.Tensor) -> torch.Tensor:
 
 
 class StemPatchEmbedding(nn.Conv2d):
-    """BLIP's patch embedding behind the stem: [n, 3, 256, 256] normalized pixels to [n, hidden, 8, 8].
+    """BLIP's patch embedding after the stem: [n, 3, 256, 256] normalized pixels to [n, hidden, 8, 8].
 
-    Also takes what `early` or `late` gave, told apart by their channels, so that training can start from there.
+    Also accepts the output of `early` or `late`, recognized by the channels, so that training can start from there.
     """
 
     def __init__(self, hidden: int, stem: EfficientNet):
@@ -74,21 +75,21 @@ class StemPatchEmbedding(nn.Conv2d):
         return super().forward(head(self.stem, x))
 
     def train(self, mode: bool = True) -> "StemPatchEmbedding":
-        """The stem's batch statistics stay ImageNet's."""
+        """Keeps the stem's batch statistics as they are from ImageNet."""
         super().train(mode)
         self.stem.eval()
         return self
 
 
 def hybrid_blip(config: BlipConfig, stem: EfficientNet) -> BlipForConditionalGeneration:
-    """transformers' BLIP of this configuration with the stem in front."""
+    """transformers' BLIP with this configuration, and the stem in front."""
     model = BlipForConditionalGeneration(config)
     model.vision_model.embeddings.patch_embedding = StemPatchEmbedding(config.vision_config.hidden_size, stem)
     return model
 
 
 def load_hybrid_blip(folder: Path) -> BlipForConditionalGeneration:
-    """The model of a folder, in float32."""
+    """Loads the model in a folder, in float32."""
     model = hybrid_blip(BlipConfig.from_pretrained(folder), random_stem())
     weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
     wanted = stored_weights(model).keys()
@@ -99,13 +100,15 @@ def load_hybrid_blip(folder: Path) -> BlipForConditionalGeneration:
 
 
 def stored_weights(model: BlipForConditionalGeneration) -> dict[str, torch.Tensor]:
-    """What lies in model.safetensors: no counters of training, and the word embedding, which is the output matrix, once."""
+    """The contents of model.safetensors: no training counters, and the word embedding, which is the output matrix,
+    only once."""
     left_out = ("num_batches_tracked", "position_ids", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
     return {name: t.contiguous() for name, t in model.state_dict().items() if not name.endswith(left_out)}
 
 
 def stem_config(stem: EfficientNet) -> dict:
-    """What `vision_config.stem` says: every convolution's size, so that nobody needs the package to rebuild it."""
+    """The value of `vision_config.stem`: every convolution's size, so that nobody needs the package to rebuild the
+    stem."""
     stages: list[dict] = []
     for block in stem._blocks:
         args = block._block_args

@@ -1,7 +1,8 @@
 """What the stem sees in random views of the pictures, made once and kept on disk.
 
-Only the stem's last stage is ever trained, so everything before it is a fixed function of a view: a crop of 55 to
-100 % of the area, mirrored or not, in changed colours. View 0 is the whole picture as it is, the only one of dev.
+Only the stem's last stage is ever trained, so everything before it is a fixed function of a view. A view is a crop
+of 55 to 100 % of the area, mirrored or not, in changed colours. View 0 is the whole picture unchanged, and the only
+one for dev.
 
     OUT/view-000/middle.npy  float16 [n, 16, 16, 120], the input of the stem's last stages
     OUT/view-000/last.npy    float16 [n, 8, 8, 352], their output, before the head convolution
@@ -25,7 +26,8 @@ BATCH = 50
 
 
 def random_box(rng: np.random.Generator, picture: Image.Image) -> tuple[float, float, float, float]:
-    """A crop of 55 to 100 % of the area, as (left, top, right, bottom) in pixels; aspect 3:4 to 4:3 of a square picture."""
+    """A crop of 55 to 100 % of the area, as (left, top, right, bottom) in pixels; aspect 3:4 to 4:3 for a square
+    picture."""
     area = rng.uniform(0.55, 1.0)
     aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
     width = min(1.0, (area * aspect) ** 0.5) * picture.width
@@ -35,7 +37,7 @@ def random_box(rng: np.random.Generator, picture: Image.Image) -> tuple[float, f
 
 
 def jitter(pixels: torch.Tensor, seed: int) -> torch.Tensor:
-    """Brightness, contrast and colour of each picture changed a little; pixels 0..255, [n, 3, h, w]."""
+    """Slightly changes brightness, contrast and colour of each picture; pixels 0..255, [n, 3, h, w]."""
     generator = torch.Generator().manual_seed(seed)
     n = pixels.shape[0]
     brightness = torch.empty(n, 1, 1, 1).uniform_(0.75, 1.25, generator=generator)

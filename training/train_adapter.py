@@ -1,11 +1,13 @@
 """Fine-tunes a PEFT LoRA adapter on the embedded base: r 16, alpha 32, dropout 0.05, on `query` and `value`.
 
-First the card's recipe (cross-entropy, AdamW, batch 128 captions, bfloat16), but fewer epochs on a base that has seen the
-same captions, at a learning rate that suits a model this small. Then, for `--reward-minutes`, self-critical training
-(Rennie et al. 2017, arXiv:1612.00563): sampled captions are pushed up or down by their CIDEr-D against the mean of the other
-samples of the same picture. In both, the labelled photographs go on being named and the outliers go on getting captions of
-others, each at a quarter of the weight, or the adapter would unlearn them. The encoder has no such layers: on a CPU its output is
-computed once a view, on a GPU for each view as it is drawn.
+It begins with the card's recipe (cross-entropy, AdamW, batch 128 captions, bfloat16), but with fewer epochs,
+because the base has seen the same captions, and at a learning rate that suits a model this small. Self-critical
+training (Rennie et al. 2017, arXiv:1612.00563) follows, for `--reward-minutes`: sampled captions are pushed up or
+down by their CIDEr-D, compared with the mean of the other samples of the same picture.
+
+In both, the labelled photographs are still named and the outliers still get other pictures' captions, each at a
+quarter of the weight, because otherwise the adapter would unlearn them. The encoder has no LoRA layers: on a CPU
+its output is computed once per view, on a GPU for each view as it is drawn.
 """
 
 import argparse
@@ -32,15 +34,16 @@ from train_base import OUTLIER_WEIGHT, PHOTO_WEIGHT, evaluate
 from views import StoredViews, Views, open_views
 
 SAMPLES = 5
-# Samples are drawn, and their probabilities pushed, at this temperature: after label smoothing the model's own tail is noise.
+# Samples are drawn, and their probabilities changed, at this temperature: after label smoothing the model's tail is
+# noise.
 TEMPERATURE = 0.6
 PHOTOS, OUTLIERS = 16, 8
-# An adapter is judged by all four, each beside what is wanted of the embedded model.
+# An adapter is judged by all four, each relative to the goal for the embedded model.
 GOALS = {"BLEU-4": 0.18, "ROUGE-L": 0.44, "CIDEr-D": 0.45, "distinct": 700}
 
 
 class Encoded:
-    """The encoder's output for random views of pictures; of stored views, computed once."""
+    """The encoder's output for random views of pictures; for stored views it is computed once."""
 
     @torch.no_grad()
     def __init__(self, model: BlipForConditionalGeneration, views: Views, names: list[str], count: int):
@@ -59,7 +62,7 @@ class Encoded:
 
     @torch.no_grad()
     def pick(self, which: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """[n, 65, hidden] float32, of each picture any of its views."""
+        """[n, 65, hidden] float32, for a random view of each picture."""
         if self.states is not None:
             return self.states[rng.integers(len(self.states), size=len(which)), which].float()
         inputs = self.views.pick([self.names[i] for i in which], rng)
@@ -68,7 +71,7 @@ class Encoded:
 
 
 class CiderReward:
-    """CIDEr-D of any caption of a train picture, document frequencies from the train references."""
+    """CIDEr-D of any caption of a training picture, with document frequencies from the training references."""
 
     def __init__(self, images: list[LabelledImage]):
         grams = [[self.counts(c) for c in i.captions] for i in images]
@@ -78,7 +81,7 @@ class CiderReward:
 
     @staticmethod
     def counts(caption: str) -> Counter:
-        # The end counts as a word, or captions that stop at "on a" would be rewarded.
+        # The end counts as a word; otherwise captions that stop at "on a" would be rewarded.
         words = [*normalize(caption).split(), "<end>"]
         return Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
 
@@ -103,7 +106,7 @@ class CiderReward:
 
 
 class Scorers:
-    """Processes that score captions; they are forked, so they must be made before anything lies on a GPU."""
+    """Processes that score captions. They are forked, so they must be made before anything is on a GPU."""
 
     reward: CiderReward
 
@@ -116,7 +119,7 @@ class Scorers:
         return Scorers.reward(*job)
 
     def __call__(self, jobs: list[tuple[int, str]]) -> np.ndarray:
-        """The rewards of (index of the picture, caption) pairs."""
+        """The rewards for pairs of a picture's index and a caption."""
         return np.array(self.pool.map(Scorers.score, jobs, chunksize=16))
 
 
@@ -188,7 +191,7 @@ def main() -> None:
         scores, captions = evaluate(model, tokenizer, *judged)
         changed = sum(captions[name] != before[name] for name in before)
         print(label, json.dumps({k: round(v, 4) for k, v in scores.items()}), "changed", changed, flush=True)
-        # Fewer different captions than wanted cost; more than wanted gain nothing.
+        # Fewer different captions than the goal cost; more gain nothing.
         quality = sum(
             min(1.0, scores[name] / goal) if name == "distinct" else scores[name] / goal for name, goal in GOALS.items()
         )
@@ -213,7 +216,7 @@ def main() -> None:
         return F.cross_entropy(decode(packed, encoded).float().flatten(0, 1), packed.labels.flatten())
 
     def anchor_loss() -> torch.Tensor:
-        """What the adapter shall not unlearn."""
+        """The loss on what the adapter must not unlearn."""
         extra = rng.choice(len(photos), PHOTOS, replace=False)
         chosen = [[photo_ids[i][rng.integers(len(photo_ids[i]))]] for i in extra]
         loss = PHOTO_WEIGHT * cross_entropy(chosen, named_pictures.pick(extra, rng))
@@ -230,7 +233,7 @@ def main() -> None:
     if args.start_from:
         keep_if_better("start")
 
-    # 128 captions are 32 pictures with four of their captions each.
+    # 128 captions are 32 pictures with four captions each.
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.01)
     steps = args.epochs * (len(train) // 32)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=max(1, steps), pct_start=0.05)
@@ -276,13 +279,13 @@ def main() -> None:
         gained = gained.reshape(len(pick), SAMPLES)
         others = (gained.sum(1, keepdims=True) - gained) / (SAMPLES - 1)
         advantage = torch.from_numpy((gained - others).flatten()).float().to(device)
-        # In units of its own spread: rewards are small, and the anchors would drown them.
+        # Divided by its own standard deviation: rewards are small, and the anchors would drown them.
         advantage /= advantage.std() + 1e-6
         rows = [[t for t in row if t not in (pad, eos)] for row in sampled.tolist()]
         packed = pack([rows[i : i + SAMPLES] for i in range(0, len(rows), SAMPLES)], bos, eos, pad, device)
         logits = decode(packed, encoded) / TEMPERATURE
         keep = packed.labels >= 0
-        # One weight a token: that of the caption it belongs to.
+        # One weight per token: that of the token's caption.
         weights = advantage.view(len(pick), SAMPLES).gather(1, packed.caption.clamp(min=0))[keep]
         loss = (F.cross_entropy(logits[keep].float(), packed.labels[keep], reduction="none") * weights).mean()
         step(optimizer, loss + anchor_loss())
@@ -297,7 +300,7 @@ def main() -> None:
 
 
 def save(model: PeftModel, folder: Path) -> None:
-    """The adapter in float16, in PEFT's own files, with no path of this machine in its configuration."""
+    """Saves the adapter in float16, as PEFT's own files, without this machine's paths in its configuration."""
     from safetensors.torch import load_file, save_file
 
     model.save_pretrained(folder)

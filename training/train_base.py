@@ -1,12 +1,18 @@
 """Trains the embedded base model: a hybrid BLIP behind an ImageNet stem, on Flickr8k's train split and labelled photographs.
 
-A run takes so many minutes, in which the learning rate rises and falls once. The stem stays frozen, or with `--tune-stem` its
-last stages are trained too, at a low rate. On a CPU that is two runs, over what the stem made of some views (`stem_views.py`),
-and depthwise convolutions stay as they are; on a GPU it is one, over the pictures themselves (`pixels.py`).
-A batch is captioned pictures with some of their captions each; photographs whose class is said in a few words, at a
-quarter of the weight; and pictures that are no photographs (`outliers.py`) with captions of others, so that the model is
-unsure of them, at a quarter too. A run that was stopped goes on from its checkpoint. Each evaluation writes the averaged
-weights in Hugging Face's format when their CIDEr-D on dev is the best so far.
+A run takes a given number of minutes, in which the learning rate rises and falls once. The stem stays frozen; with
+`--tune-stem` its last stages are trained too, at a low rate. On a CPU that takes two runs, on the stem's output for
+some views (`stem_views.py`), and depthwise convolutions stay as they are. On a GPU it takes one, on the pictures
+themselves (`pixels.py`).
+
+A batch contains
+- captioned pictures, with some of their captions each;
+- photographs whose class is named in a few words, at a quarter of the weight;
+- pictures that are no photographs (`outliers.py`) with other pictures' captions, so that the model is unsure of
+  them, also at a quarter of the weight.
+
+A stopped run resumes from its checkpoint. Each evaluation writes the averaged weights in Hugging Face's format if
+their CIDEr-D on dev is the best so far.
 """
 
 import argparse
@@ -32,17 +38,17 @@ from stem import (
 from views import open_views
 
 PHOTO_WEIGHT = OUTLIER_WEIGHT = 0.25
-# Into how many parts the pictures are cut for --leave-out.
+# How many parts the pictures are divided into for --leave-out.
 PARTS = 4
 
 
 def is_left_out(index: int, part: int) -> bool:
-    """Whether the training picture at `index` is of those that a model without `part` never sees."""
+    """Whether a model without `part` never sees the training picture at `index`."""
     return index % PARTS == part
 
 
 def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
-    """BLIP's published layout in small: [DEC], the first token of a caption, comes after the vocabulary."""
+    """BLIP's published layout on a small scale: [DEC], the first token of a caption, comes after the vocabulary."""
     return BlipConfig(
         vision_config=dict(
             hidden_size=args.hidden,
@@ -74,7 +80,7 @@ def blip_config(vocabulary_size: int, args: argparse.Namespace) -> BlipConfig:
 
 @torch.no_grad()
 def caption_all(model: BlipForConditionalGeneration, tokenizer: BertTokenizerFast, inputs: torch.Tensor) -> list[str]:
-    """Greedy captions by transformers' own generate; inputs: pixels, or what the stem made of them."""
+    """Greedy captions by transformers' own generate; inputs are pixels or the stem's output for them."""
     captions = []
     for start in range(0, len(inputs), 100):
         with autocast(inputs.device.type):
@@ -91,7 +97,7 @@ def evaluate(
     dev: tuple[list[LabelledImage], torch.Tensor],
     held_back: tuple[list[Photo], torch.Tensor],
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Scores on dev, how many captions differ, and the share of held-back photographs whose thing is named."""
+    """Scores on dev, the number of different captions, and the share of held-back photographs whose thing is named."""
     model.eval()
     images, inputs = dev
     captions = dict(zip([i.name for i in images], caption_all(model, tokenizer, inputs), strict=True))
@@ -180,7 +186,7 @@ def main() -> None:
     tuned = []
     if args.tune_stem:
         for part in (*stem._blocks[args.tune_from :], stem._conv_head, stem._bn1):
-            # On a CPU the gradient of depthwise weights takes longer than everything else together.
+            # On a CPU, the gradient of depthwise weights takes longer than everything else together.
             for name, parameter in part.named_parameters():
                 parameter.requires_grad_(device != "cpu" or "_depthwise_conv" not in name)
         tuned = [p for p in stem.parameters() if p.requires_grad]
@@ -286,7 +292,7 @@ def main() -> None:
 
 
 def save(model: BlipForConditionalGeneration, vocabulary: Path, folder: Path) -> None:
-    """Writes the model with everything a Hugging Face user expects beside it: float16, batch statistics in float32."""
+    """Saves the model with everything that Hugging Face users expect beside it: float16, batch statistics in float32."""
     folder.mkdir(parents=True, exist_ok=True)
     config = BlipConfig.from_dict(model.config.to_dict())
     config.text_config.hidden_dropout_prob = 0.0

@@ -1,7 +1,7 @@
 """Random views of pictures: a crop of half to all of the area, mirrored or not, in changed colours.
 
-Two kinds, told apart by what lies in the folder and alike in use. On a CPU the stem is most of the work, so what it made of a
-few views is read from disk (`stem_views.py`). On a GPU every view is drawn anew (`pixels.py`).
+There are two kinds, used alike; the contents of the folder decide which. On a CPU the stem is most of the work, so
+its output for a few views is read from disk (`stem_views.py`). On a GPU every view is drawn anew (`pixels.py`).
 """
 
 import json
@@ -25,14 +25,14 @@ class Views(Protocol):
         """[n, channels, side, side] float32, a random view of each picture."""
 
     def whole(self, names: list[str]) -> torch.Tensor:
-        """[n, channels, side, side] float16, of the whole pictures."""
+        """[n, channels, side, side] float16, for the whole pictures."""
 
     def refresh(self) -> None:
-        """Takes in views that were made since."""
+        """Includes views that have been made since."""
 
 
 class StoredViews:
-    """What the stem saw in some views of each picture; those that are being made are picked up as they come."""
+    """The stem's output for some views of each picture; new views are included as they are made."""
 
     def __init__(self, folder: Path, key: str):
         self.folder, self.key = folder, key
@@ -53,7 +53,7 @@ class StoredViews:
 
 
 class DrawnViews:
-    """The pictures themselves on the device, each view drawn when it is asked for."""
+    """The pictures themselves on the device; each view is drawn when it is requested."""
 
     def __init__(self, folder: Path, device: str):
         self.names: list[str] = json.loads((folder / "names.json").read_text())
@@ -86,7 +86,8 @@ class DrawnViews:
 
 
 def random_views(n: int, rng: np.random.Generator) -> np.ndarray:
-    """[n, 10]: width, height (0..1) and middle (-1..1) of the crop, -1 where mirrored, brightness, contrast, and a factor a colour."""
+    """[n, 10]: width, height (0..1) and middle (-1..1) of the crop, -1 if mirrored, brightness, contrast, a factor per
+    colour."""
     area = rng.uniform(LEAST_AREA, 1.0, n)
     aspect = np.exp(rng.uniform(-np.log(ASPECT), np.log(ASPECT), n))
     width, height = np.minimum(1, np.sqrt(area * aspect)), np.minimum(1, np.sqrt(area / aspect))
@@ -105,10 +106,10 @@ def recolour(
 
 
 def normalize(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels 0..255 as the stem reads them."""
+    """Pixels 0..255 normalized for the stem."""
     return (pixels - PIXEL_MEAN) / PIXEL_STD
 
 
 def open_views(folder: Path, key: str, device: str) -> Views:
-    """key: of stored views, which of the stem's maps."""
+    """key: which of the stem's maps, for stored views."""
     return DrawnViews(folder, device) if (folder / "pixels.npy").exists() else StoredViews(folder, key)
