@@ -25,17 +25,17 @@ test.each(["REQUEST_TIMEOUT_MS", "DRAIN_TIMEOUT_MS"])(
   },
 );
 
-test("no more captions are remembered than a Map holds: the start would run out of memory", () => {
+test("no more captions are remembered than a Map can hold: the start would run out of memory", () => {
   expect(() => parseConfig({ RECENT_CAPTIONS: "100000000" })).toThrow(
     /RECENT_CAPTIONS: expected at most 16777216/,
   );
 });
 
-test("as many threads as no machine has are refused before they are begun", () => {
+test("more threads than any machine has are refused before they are started", () => {
   expect(() => parseConfig({ THREADS: "100000" })).toThrow(/THREADS: expected at most 1024/);
 });
 
-test("blanks around the collector's address are no part of it", () => {
+test("blanks around the collector's address are ignored", () => {
   const { OTEL_EXPORTER_OTLP_ENDPOINT } = parseConfig({
     OTEL_EXPORTER_OTLP_ENDPOINT: " http://a.test:4318\n",
   });
@@ -58,7 +58,7 @@ test("no secret is ever printed", () => {
   );
 });
 
-test("a secret's blanks at its ends are no part of it, as no header can carry them; other characters than a header's are refused unsaid", () => {
+test("blanks around a secret are ignored, because no header can carry them; characters that a header cannot have are refused without naming them", () => {
   expect(parseConfig({ BACKEND_SECRET: `${SECRET}\n` }).BACKEND_SECRET).toBe(SECRET);
   expect(() => parseConfig({ BACKEND_SECRET: `${SECRET}-é` })).toThrow(
     /^(?!.*a-secret).*BACKEND_SECRET: .*ASCII/s,

@@ -6,7 +6,7 @@ import { openLocalCaptioner } from "../../backend/local-captioner.ts";
 import { buildBundle } from "../../backend/model/build.ts";
 import { TINY_BASE, temporaryFolder } from "../support/tiny-blip.ts";
 
-test("commands caption in the precision that a server on this machine takes: that of the captions and scores there", async () => {
+test("commands caption in the precision that a server on this machine takes, so captions and scores are the same", async () => {
   const folder = join(await temporaryFolder(), "bundle");
   await buildBundle({ base: TINY_BASE, dtypes: ["int8", "fp32"], out: folder });
   const here = { device: "cpu", threads: availableParallelism() } as const;

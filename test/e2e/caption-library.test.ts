@@ -41,7 +41,7 @@ async function edited(csv: string, words: string): Promise<string> {
   return (await readFile(csv, "utf8")).replace(`${file},${status},${alt},`, `${file},${status},${words},`);
 }
 
-test("an interrupted run is gone on with: each picture once, a row that broke off made anew", async () => {
+test("an interrupted run is resumed: each picture once, and a truncated row made anew", async () => {
   const csv = join(folder, "out.csv");
   const args = [folder, "--url", edge.url, "--csv", csv];
   backend.process.send("hold");
@@ -73,7 +73,7 @@ test("an interrupted run is gone on with: each picture once, a row that broke of
   expect(names).toHaveLength(PICTURES);
 });
 
-test("of each picture the table says what holds now: another one under its name, one that is mended", async () => {
+test("the table has the current state of each picture: one replaced under its name, one repaired", async () => {
   const csv = join(folder, "out.csv");
   const args = [folder, "--url", edge.url, "--csv", csv];
   await runCommand("caption", args);
@@ -97,7 +97,7 @@ test("of each picture the table says what holds now: another one under its name,
   expect(rows.find(({ file }) => file === join(folder, "=00.jpg"))?.alt).toBe("By hand");
 });
 
-test("a table that a spreadsheet saved its own way is gone on with, a person's words in it kept", async () => {
+test("a table that a spreadsheet has saved in its own way is continued, and a person's words in it are kept", async () => {
   const csv = join(folder, "out.csv");
   const args = [folder, "--url", edge.url, "--csv", csv];
   await runCommand("caption", args);

@@ -97,7 +97,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("photo 0.jpg").locator("img[src^=blob]").waitFor();
   });
 
-  test("where the browser has no room for the texts the page says so, and keeps them all once there is some", async () => {
+  test("if the browser has no room for the texts, the page says so, and keeps them all once there is some", async () => {
     const devtools = await page.context().newCDPSession(page);
     const quota = (quotaSize?: number) =>
       devtools.send("Storage.overrideQuotaForOrigin", { origin: edge.url, ...(quotaSize && { quotaSize }) });
@@ -114,7 +114,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await status().filter({ hasText: "As you left it. 1 of 2 decided." }).waitFor();
   });
 
-  test("what the demonstration model said is called so, also after a reload, for as long as it is on the desk", async () => {
+  test("the demonstration model's captions are marked as such, even after a reload, for as long as they are on the desk", async () => {
     const warning = page.getByText("the small demonstration model");
     await page.route("**/v1/captions", async (route) => {
       const response = await route.fetch();
@@ -139,7 +139,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await warning.isVisible()).toBe(false);
   });
 
-  test("where the browser refuses to open its storage, links work and the desk can be emptied", async () => {
+  test("if the browser refuses to open its storage, links work and the desk can be emptied", async () => {
     await page.addInitScript(() => {
       IDBFactory.prototype.open = () => {
         throw new DOMException("The operation is insecure.", "SecurityError");
@@ -154,7 +154,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("The desk is empty.", { exact: true }).waitFor();
   });
 
-  test("at an address of plain http, where a browser hashes nothing, it says what it needs", async () => {
+  test("at a plain http address, where browsers cannot hash, it says what it needs", async () => {
     await page.route("http://captions.test/**", async (route) => {
       const { pathname } = new URL(route.request().url());
       await route.fulfill({ response: await page.request.get(`${edge.url}${pathname}`) });
@@ -165,7 +165,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await axeViolations(page)).toEqual([]);
   });
 
-  test("a form that the browser fills in again on a reload, as Firefox does, holds as it looks", async () => {
+  test("a form that the browser refills on a reload, as Firefox does, applies as shown", async () => {
     const [sure, unsure] = ["sure.jpg", "unsure.jpg"];
     for (const name of [sure, unsure]) {
       await page.route("**/v1/captions", async (route) => {
@@ -381,7 +381,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await rm(folder, { recursive: true });
   });
 
-  test("on an empty desk what the page says is seen, and an emptied one says so", async () => {
+  test("on an empty desk the page's messages can be seen, and an emptied desk says so", async () => {
     await page.evaluate(() => {
       const dataTransfer = new DataTransfer();
       dataTransfer.setData("text/plain", "no address");
@@ -436,7 +436,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await rows().count()).toBe(1);
   });
 
-  test("Enter that an input method takes accepts nothing, also where it is told by its code alone", async () => {
+  test("Enter that an input method uses accepts nothing, even if only its key code shows that", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");
     const press = (how: { isComposing?: boolean; keyCode?: number }) =>
@@ -484,7 +484,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await rows().count()).toBe(1);
   });
 
-  test("Enter in a text that is decided on changes nothing; after the last one the keyboard stays", async () => {
+  test("Enter in a text that has been decided on changes nothing; after the last one the focus stays", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");
     const skip = row("photo 0.jpg").getByRole("button", { name: "Skip" });
@@ -494,7 +494,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("photo 0.jpg").getByText("Skipped: not exported").waitFor();
   });
 
-  test("another window that shows the same rows does not take decisions back", async () => {
+  test("another window that shows the same rows does not undo decisions", async () => {
     await add(await files(2));
     await captioned("photo 0.jpg");
     await captioned("photo 1.jpg");
@@ -527,7 +527,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     }
   });
 
-  test("what a page left behind is never put over later words, nor brought back once it was removed", async () => {
+  test("text that a page left behind never replaces later words, and does not come back once it was removed", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");
     const other = await page.context().newPage();
@@ -629,7 +629,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await row("strip.png").locator("img[src^=blob]").waitFor();
   });
 
-  test("what has the focus is never under the status, and a text begins on the side that it is read from", async () => {
+  test("the status never covers what has the focus, and a text begins on the side that it is read from", async () => {
     await page.setViewportSize({ width: 1000, height: 500 });
     await add(await files(4));
     for (let i = 0; i < 4; i++) await captioned(`photo ${i}.jpg`);
@@ -653,7 +653,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(hidden).toEqual([]);
   });
 
-  test("addresses come one a line; what is none stays, with a word beside the field", async () => {
+  test("addresses come one per line; what is not an address stays, with a message beside the field", async () => {
     await page.getByLabel("Or their addresses").fill("http://127.0.0.1/secret.png\nnonsense");
     await page.getByRole("button", { name: "Add the addresses" }).click();
     await row("http://127.0.0.1/secret.png").getByText("only public web addresses are").waitFor();
@@ -720,7 +720,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await uses.count()).toBe(0);
   });
 
-  test("where other captions cannot be had, the row says why", async () => {
+  test("if other captions cannot be fetched, the row says why", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");
     const more = row("photo 0.jpg").getByRole("button", { name: "Other captions" });
@@ -753,7 +753,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await other.context().close();
   });
 
-  test("a link to a caption that nobody has brings one row, which its file is added to", async () => {
+  test("a link to a caption that does not exist brings one row, to which its file is added", async () => {
     const unseen = await file("unseen.jpg");
     const sha256 = await contentHash(new Uint8Array(unseen.buffer));
     await page.goto(`${edge.url}/#caption=${sha256}`);
@@ -776,7 +776,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     );
   });
 
-  test("pictures that fail by the dozen are not said one by one", async () => {
+  test("pictures that fail by the dozen are not announced one by one", async () => {
     await page.route("**/v1/captions/*", (route) => route.fulfill({ status: 500, body: "<html>" }));
     const said = await record();
     await add(await files(100));
@@ -796,7 +796,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     for (let i = 0; i < 6; i++) await captioned(`photo ${i}.jpg`);
   });
 
-  test("where the service says when to come back, the desk waits, says so once, counts down, and goes on by itself", async () => {
+  test("if the service says when to come back, the desk waits, says so once, counts down, and goes on by itself", async () => {
     const refused: number[] = [];
     const answered: number[] = [];
     const front = await inFrontOf(edge, (response) => {
@@ -877,7 +877,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     media.close();
   });
 
-  test("a job of a link says each picture to the eyes, and to screen readers what becomes of the job", async () => {
+  test("a linked job shows each picture, and tells screen readers only what becomes of the job", async () => {
     const problem = { type: "urn:problem:internal", status: 500, code: "internal" };
     const steps = [
       { status: "running", waiting: 3 },
@@ -915,7 +915,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     ]);
   });
 
-  test("where a key is needed the job of a link asks for it, and its results are had with it", async () => {
+  test("if a key is needed, a linked job asks for it and fetches its results with it", async () => {
     const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
     const { key } = JSON.parse((await keys(keyed, "create", "--name", "desk", "--json")).output);
     const made = await fetch(`${keyed.url}/v1/jobs`, {
@@ -939,7 +939,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await keyed.stop();
   });
 
-  test("a key that is missing is asked for, and what failed for it goes on when it is there", async () => {
+  test("a missing key is asked for, and what failed without it goes on once it is there", async () => {
     const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
     await page.goto(keyed.url);
     await add(await files(1));
@@ -956,7 +956,7 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await keyed.stop();
   });
 
-  test("a key that is revoked in the middle takes nobody's keyboard: what is typed stays in its text", async () => {
+  test("a key that is revoked in the middle does not take the focus: what is typed stays in its text", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");
     await textOf("photo 0.jpg").fill("");

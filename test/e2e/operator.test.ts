@@ -106,7 +106,7 @@ test("one backend drains with status 0, and no request fails meanwhile", async (
   expect((await fetch(`${edge.url}/readyz`)).status).toBe(200);
 });
 
-test("a new bundle on one backend after the other: the old caption is not served any more", async () => {
+test("after a new bundle on one backend after the other, the old caption is no longer served", async () => {
   const bundle = await tinyBundle({ adapted: true });
   backends[0] = await startWith(dirname(bundle.graphPath), ports[0]);
   await backends[1]?.stop();
@@ -121,7 +121,7 @@ test("a new bundle on one backend after the other: the old caption is not served
   expect(caption).toMatchObject({ model: { id: bundle.manifest.id, revision: bundle.manifest.revision } });
 });
 
-test("of requests nothing is kept here: wrangler would, with their prompts, for ever", async () => {
+test("no requests are stored here: wrangler would keep them, with their prompts, for ever", async () => {
   expect(await readdir(join(edge.state, "v3"))).not.toContain("observability");
 });
 
@@ -139,7 +139,7 @@ test("the day's quota ends new captions, and what was captioned is still answere
   expect((await ask(await photo(1))).status).toBe(200);
 });
 
-test("a revoked key is gone from the list; one that is not there is said to be so", async () => {
+test("a revoked key is gone from the list; revoking an unknown key says that there is none", async () => {
   expect((await keys("revoke", key.key)).stdout).toContain(`${key.id} is revoked`);
   expect(await keys("list")).toMatchObject({ stdout: "", stderr: "There are no keys.\n", status: 0 });
   expect(await keys("revoke", key.id)).toMatchObject({ status: 1, stderr: `There is no key ${key.id}.\n` });

@@ -77,7 +77,7 @@ describe("npm start", () => {
     expect(output).not.toMatch(/error|warn/i);
   });
 
-  test("leaves Node's own port for debugging to whoever debugs, another start included", async () => {
+  test("leaves Node's debugging port free, even for another start", async () => {
     const ours = await service.pids("");
     const holder = /^process (\d+)/.exec((await portHolder(9229)) ?? "")?.[1];
     expect(ours).not.toContain(Number(holder));
@@ -121,7 +121,7 @@ describe("npm start", () => {
     expect((await fetch(captions, { method: "POST", body: await unseenPhoto() })).status).toBe(200);
   });
 
-  test("an address that does not resolve is the caller's answer, and no stack on the terminal", async () => {
+  test("an address that does not resolve is told to the caller, without a stack on the terminal", async () => {
     const response = await fetch(captions, {
       method: "POST",
       headers: { "content-type": "application/json" },

@@ -93,7 +93,7 @@ describe.each(DATABASES)("on %s", (_, database) => {
     await site.stop();
   });
 
-  test("of three processes one runs the queue, each picture is asked for once, and another one takes over from the killed", async () => {
+  test("one of three processes runs the queue, each picture is requested once, and another process takes over from a killed one", async () => {
     const { config, address } = await database();
     const site = await open(config);
     const first = await startJobs(site, address);
@@ -119,7 +119,7 @@ describe.each(DATABASES)("on %s", (_, database) => {
     await site.stop();
   }, 300_000);
 
-  test("turns stay with who asks in time, and go to another one when that does not", async () => {
+  test("turns stay with the process that asks in time, and go to another one otherwise", async () => {
     const site = await open((await database()).config);
     let now = 10 * TURN_MS;
     const [one, two] = [createTurns(site.payload, () => now), createTurns(site.payload, () => now)];

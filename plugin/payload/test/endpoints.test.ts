@@ -83,7 +83,7 @@ describe("suggestions", () => {
     expect(await unknown.json()).toEqual(await other.json());
   });
 
-  test("a captioner that is away is said in our words", async () => {
+  test("a captioner that is away is reported in our own words", async () => {
     api.answer = problem(503, "unavailable");
     const response = await site.request("/alt-text/media/suggest", await form());
     expect(response.status).toBe(503);
@@ -120,7 +120,7 @@ describe("a run", () => {
     expect(await site.read(1)).toMatchObject({ alt: "Words of a person" });
   });
 
-  test("over selected ones counts what has text as skipped, and failures with their reasons", async () => {
+  test("over selected documents counts those with text as skipped, and failures with their reasons", async () => {
     const { id: written } = await site.upload({ alt: "Words of a person" });
     const ids = await undescribed(2);
     api.answer = problem(422, "unreadable-image");
@@ -192,7 +192,7 @@ describe("a run", () => {
     expect(await seen.json()).toMatchObject({ status: "completed", skipped: 1, failed: 0 });
   });
 
-  test("is refused to who may not change anything, and seen by nobody else", async () => {
+  test("is refused to people who may not change anything, and seen by nobody else", async () => {
     await undescribed(1);
     expect(await start({ missing: true }, site.reader)).toMatchObject({ status: 403 });
     const { id } = await start({ missing: true });
@@ -211,7 +211,7 @@ describe("a run", () => {
     expect(await seen(id)).not.toHaveProperty("remaining");
   });
 
-  test("over more ids than a database takes in one question describes those that are there, each once", async () => {
+  test("over more ids than fit into one database query describes those that exist, each once", async () => {
     const ids = await undescribed(2);
     const others = Array.from({ length: 40_000 }, (_, index) => 1000 + index);
     const { status, id } = await start({ ids: [...ids, ...others, ...ids] });
@@ -266,7 +266,7 @@ test("a run writes only what its person may change", async () => {
   expect((await site.read(theirs.id)).alt ?? "").toBe("");
 });
 
-test("a run knows of its person what the site's access functions know", async () => {
+test("a run loads its person as deep as the site's access functions expect", async () => {
   await site.stop();
   const ofTeam = ({ req }: { req: PayloadRequest }) =>
     (req.user as { team?: { mayDescribe?: boolean } } | null)?.team?.mayDescribe === true;
@@ -351,7 +351,7 @@ describe("the backfill", () => {
     expect(summary).toEqual({ generated: ids.length, cached: 0, skipped: 0, failed: 0 });
   });
 
-  test("of a large library waits for a captioner that is away before it makes the job, and stops for a refused key", async () => {
+  test("of a large library waits for an absent captioner before it makes the job, and stops if the key is refused", async () => {
     await undescribed(BACKFILL_JOB_FROM);
     api.answer = problem(429, "rate-limited", { "retry-after": "9" });
     const waits: number[] = [];
@@ -388,7 +388,7 @@ describe("the backfill", () => {
     expect(lines.filter((line) => line.endsWith(reason))).toHaveLength(1);
   });
 
-  test("asks again for a picture that came too slowly", async () => {
+  test("asks again for a picture that arrived too slowly", async () => {
     await undescribed(1);
     let isFirst = true;
     api.answer = (request, response, body) => {

@@ -94,7 +94,7 @@ test.each(PLACES)(
   },
 );
 
-test("a required text that a person deletes is still required, and so is that of a document", async () => {
+test("a required text is still required if a person deletes it, and for a document that is not a picture", async () => {
   await withSite({ fields: [alt] }, {}, async (site) => {
     const { id } = await site.upload();
     await expect(site.update(id, { alt: "" })).rejects.toThrow(/alt/i);
@@ -104,7 +104,7 @@ test("a required text that a person deletes is still required, and so is that of
   });
 });
 
-test("what the site lets nobody but some write is written by nobody else, on any way", async () => {
+test("a text that only some may write is written by nobody else, in any way", async () => {
   const isEditor = ({ req }: { req: PayloadRequest }) => req.user?.role === "editor";
   const access = { create: isEditor, update: isEditor };
   const anybody = { read: () => true, create: () => true, update: () => true };
@@ -122,7 +122,7 @@ test("what the site lets nobody but some write is written by nobody else, on any
   });
 });
 
-test("what the model said is read by nobody who may not read the text", async () => {
+test("nobody who may not read the text can read what the model said", async () => {
   const isEditor = ({ req }: { req: PayloadRequest }) => req.user?.role === "editor";
   await withSite({ fields: [{ ...alt, access: { read: isEditor } }] }, {}, async (site) => {
     const { id } = await site.upload();
@@ -132,7 +132,7 @@ test("what the model said is read by nobody who may not read the text", async ()
   });
 });
 
-test("what the site's own hooks make of a text is what is stored", async () => {
+test("a text is stored as the site's own hooks have changed it", async () => {
   const fields: Field[] = [
     { name: "alt", type: "text", hooks: { beforeValidate: [({ value }) => value?.trim()] } },
     { name: "title", type: "text" },
@@ -172,7 +172,7 @@ test("a text that the site's own validation refuses fails neither the upload nor
   });
 });
 
-test("of several locales the English one is written, and nothing else is touched", async () => {
+test("only the English one of several locales is written", async () => {
   const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
   await withSite({ fields }, { localization }, async (site) => {
@@ -238,7 +238,7 @@ const ONE_TEXT: Field[] = [
 ];
 const GERMAN_FIRST = { localization: { locales: ["de", "en"], defaultLocale: "de" } };
 
-test("a text that has one for all locales is written beside the document's other texts", async () => {
+test("a text that is not localized is written with the document's other texts", async () => {
   await withSite({ fields: ONE_TEXT }, GERMAN_FIRST, async (site) => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ title: "Mein Hund" }, { locale: "de" });
@@ -255,7 +255,7 @@ test("a text that has one for all locales is written beside the document's other
   });
 });
 
-test("a text that has one for all locales is written where the document is valid, in whichever locale that is", async () => {
+test("a text that is not localized is written in a locale in which the document is valid", async () => {
   await withSite({ fields: ONE_TEXT }, GERMAN_FIRST, async (site) => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ title: "My dog" }, { locale: "en" });
@@ -267,7 +267,7 @@ test("a text that has one for all locales is written where the document is valid
   });
 });
 
-test("a text whose locale lacks what the site requires there says so, until the document is complete", async () => {
+test("a text whose locale lacks required fields says so until the document is complete", async () => {
   const fields: Field[] = [
     { name: "alt", type: "text", localized: true },
     { name: "title", type: "text", localized: true, required: true },
@@ -295,7 +295,7 @@ test("a text whose locale lacks what the site requires there says so, until the 
   });
 });
 
-test("a text that is marked localized on a site without locales is one for all", async () => {
+test("a text that is marked as localized is not, on a site without locales", async () => {
   await withSite({ fields: [{ ...alt, localized: true } as Field] }, {}, async (site) => {
     const send = async (fields: object) => {
       const body = new FormData();
@@ -310,7 +310,7 @@ test("a text that is marked localized on a site without locales is one for all",
   });
 });
 
-test("a required text of another locale than the written one is required there", async () => {
+test("a required text stays required in locales other than the written one", async () => {
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
   await withSite({ fields: [{ ...alt, localized: true } as Field] }, { localization }, async (site) => {
     await expect(site.upload({}, { locale: "de" })).rejects.toThrow(/alt/i);
@@ -325,7 +325,7 @@ test("a required text of another locale than the written one is required there",
   });
 });
 
-test("a run over a filter means it in the locale of who started it", async () => {
+test("a run applies its filter in the locale of the person who started it", async () => {
   const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
   const localization = { locales: ["de", "en"], defaultLocale: "de" };
   await withSite({ fields }, { localization }, async (site) => {
@@ -341,14 +341,14 @@ test("a run over a filter means it in the locale of who started it", async () =>
   });
 });
 
-test("the site's own limit of characters is asked for", async () => {
+test("the site's own character limit is passed on", async () => {
   await withSite({ fields: [{ name: "alt", type: "text", maxLength: 60 }] }, {}, async (site) => {
     await site.upload();
     expect(api.requests).toContain("POST /v1/captions?max_length=60");
   });
 });
 
-test("a text field of which no two may be equal is refused", async () => {
+test("a text field that must be unique is refused", async () => {
   const fields: Field[] = [{ name: "alt", type: "text", unique: true }];
   await expect(withSite({ fields }, {}, async () => {})).rejects.toThrow(/"alt" of "media" not to be unique/);
 });
@@ -435,7 +435,7 @@ test("an upload with too many bytes for the API is described by the site's own v
   await rm(folder, { recursive: true });
 });
 
-test("a focal point that moves makes no other picture of it, though Payload converts the file anew; a crop does", async () => {
+test("a moved focal point does not count as a new picture, though Payload converts the file anew; a crop does", async () => {
   const staticDir = await mkdtemp(path.join(tmpdir(), "focal-"));
   const formatOptions = { format: "webp", options: { quality: 60 } } as const;
   const upload = { staticDir, formatOptions, imageSizes: [{ name: "small", width: 20 }] };

@@ -152,7 +152,7 @@ describe("an upload", () => {
     expect(await site.upload()).toMatchObject({ alt: "A dog on grass", filename: "a.png" });
   });
 
-  test("whose description the site's own hooks refuse to save stands in the log", async () => {
+  test("whose description the site's own hooks refuse to save is logged", async () => {
     await site.stop();
     const refuse: CollectionBeforeChangeHook = ({ req, data }) => {
       if (!req.user) throw new Error("Nobody is logged in.");
@@ -350,7 +350,7 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "Words of a colleague", altState: "stale" });
   });
 
-  test("a document that takes a picture's place keeps a person's words, and none of the model's", async () => {
+  test("a document that replaces a picture keeps a person's words, but not the model's", async () => {
     const file = { data: Buffer.from("%PDF-1.4"), mimetype: "application/pdf", name: "a.pdf" };
     const written = await site.upload({ alt: "Words of a person" });
     await site.update(written.id, {}, { file });
@@ -362,14 +362,14 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
   });
 
-  test("the same file once more changes nothing", async () => {
+  test("uploading the same file again changes nothing", async () => {
     const data = await picture();
     const { id } = await site.upload({ alt: "Words of a person" }, { file: { data } });
     await site.update(id, { credit: "x" }, { file: { data } });
     expect(await site.read(id)).toMatchObject({ alt: "Words of a person", altState: "described" });
   });
 
-  test("the decorative mark is refused over them, and clears only the machine's", async () => {
+  test("they refuse the decorative mark, which clears only the model's words", async () => {
     const { id } = await site.upload({ alt: "Words of a person" });
     await expect(site.update(id, { altDecorative: true })).rejects.toThrow(
       "Decorative picture (A person wrote alt text for this picture.",
@@ -380,7 +380,7 @@ describe("a person's words survive", () => {
     expect(await site.read(machine.id)).toMatchObject({ alt: "", altState: "decorative" });
   });
 
-  test("an edit is told from a new text", async () => {
+  test("an edit is distinguished from a new text", async () => {
     const { id } = await site.upload();
     await site.update(id, { alt: "A dog on wet grass" });
     expect(await site.read(id)).toMatchObject({ altSource: "edited", altState: "described", altScore: null });
@@ -406,7 +406,7 @@ describe("a person's words survive", () => {
     expect(await site.read(id)).toMatchObject({ alt: "", altState: "missing" });
   });
 
-  test("what a request says of state and source is not believed", async () => {
+  test("what a request says about state and source is ignored", async () => {
     const { id } = await site.upload({
       alt: "Words of a person",
       altSource: "generated",
@@ -439,7 +439,7 @@ describe("a person's words survive", () => {
     });
   });
 
-  test("a bulk edit that does not touch them, and one that writes them", async () => {
+  test("a bulk edit that does not touch them, and a bulk edit that writes them", async () => {
     const { id } = await site.upload({ alt: "Words of a person" });
     const machine = await site.upload();
     const edit = async (data: object) => {
@@ -490,7 +490,7 @@ describe("drafts", () => {
     });
   });
 
-  test("a picture that stands in a draft only is found by runs, the backfill and the dashboard, as the list shows it", async () => {
+  test("a picture that exists only as a draft is found by runs, the backfill and the dashboard, as in the list", async () => {
     const { payload } = site;
     // As autosave makes it: the document first, then its file.
     const { id } = await site.upload({}, { file: null, draft: true });
@@ -575,7 +575,7 @@ describe("drafts", () => {
     expect(await site.read(id)).toMatchObject({ alt: "First words", altState: "described" });
   });
 
-  test("a version that is restored without its file says that its words are of another one", async () => {
+  test("a version that is restored without its file is marked: its words are about another file", async () => {
     const { payload, editor: user } = site;
     // As the admin panel does it, which leaves the file as it is.
     const restoreFirst = async (id: number) => {

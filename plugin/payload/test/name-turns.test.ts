@@ -4,7 +4,7 @@ import { createNameTurns } from "../src/name-turns.ts";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test("uploads of one name go on one after the other, whatever the extension, and others at once", async () => {
+test("uploads of one name run one after the other, whatever the extension, and others at once", async () => {
   const turns = createNameTurns(2000);
   const gone: string[] = [];
   const take = (name: string) => turns.take("media", name).then(() => void gone.push(name));
@@ -22,7 +22,7 @@ test("uploads of one name go on one after the other, whatever the extension, and
   expect(gone).toEqual(["a.png", "b.png", "a.jpg", "a.webp"]);
 });
 
-test("a turn that nobody ends is over by itself, and nobody waits without end", async () => {
+test("a turn that nobody ends is over by itself, and nobody waits for ever", async () => {
   const turns = createNameTurns(2000);
   const gone: number[] = [];
   for (let n = 0; n < 8; n++) void turns.take("media", "a.png").then(() => void gone.push(n));

@@ -21,7 +21,7 @@ test.each([createJsonFile, writeJsonFile])(
   },
 );
 
-test("a file whose place cannot be taken leaves nothing behind", async () => {
+test("a file that cannot replace what is in its place leaves nothing behind", async () => {
   const folder = await temporaryFolder();
   await mkdir(join(folder, "one.json"));
   await expect(writeJsonFile(join(folder, "one.json"), {})).rejects.toThrow();

@@ -35,7 +35,7 @@ test.each(["fp32", "int8"] as const)("what was written in %s is whole", async (d
   await checkRevision(await openBundle(whole, { dtype }));
 });
 
-test("so it is with the line ends of Windows, and with another threshold for review", async () => {
+test("Windows line ends and another review threshold change nothing", async () => {
   const lineEnds = rewritten("vocab.txt", (text) => text.replaceAll("\n", "\r\n"));
   await checkRevision(await copied(lineEnds));
   const review = { below: 0.4, measured_on: "x", pictures: 100, flagged_share: 0.5, quality_above: 0.5 };

@@ -88,7 +88,7 @@ test("greedy rows of different lengths share a pass, and each is cut to its own"
   expect(engine.passes).toHaveLength(2);
 });
 
-test("beams of different lengths do not share a pass: a longer search may end otherwise", async () => {
+test("beams of different lengths do not share a pass: a longer search may end differently", async () => {
   engine.hold();
   const beams = { ...GREEDY, numBeams: 3 };
   const results = [
@@ -141,7 +141,7 @@ test("a pass is told to stop once nobody waits for any of its pictures, and not 
   await Promise.all(results);
 });
 
-test("the backlog is what waits, at the pace of the last passes", async () => {
+test("the backlog is the time for what waits, at the pace of the last passes", async () => {
   expect(batcher.backlogSeconds).toBe(0);
   await tokens(submit(1));
   engine.hold();
@@ -177,7 +177,7 @@ test("pictures that somebody waits for go before those of the background", async
   ]);
 });
 
-test("passes of the background are short while people are about, and full when nobody was for a while", async () => {
+test("background passes are short while people are about, and full once nobody has been for a while", async () => {
   const MS_A_PICTURE = 40;
   let now = 0;
   const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
@@ -223,7 +223,7 @@ test("passes of the background are short while people are about, and full when n
   clock.mockRestore();
 });
 
-test("of several passes at once one is left to people while they are about", async () => {
+test("one of several simultaneous passes is left to people while they are about", async () => {
   let now = 0;
   const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
   const engine = createFakeEngine({ concurrency: 2 });

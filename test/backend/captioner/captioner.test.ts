@@ -35,7 +35,7 @@ test("the caption is the decoded tokens, its score the geometric mean of their p
   expect(Object.keys(answer.timings ?? {})).toEqual(["startedAtMs", "decodeMs", "queueMs", "inferenceMs"]);
 });
 
-test("pixels are given back once their forward pass has read them, also where it fails", async () => {
+test("pixels are given back once their forward pass has read them, even if it fails", async () => {
   const read: Uint8Array[] = [];
   start({ onPixelsRead: (pixels) => read.push(pixels) });
   await words(await jpegPicture(1));
@@ -45,7 +45,7 @@ test("pixels are given back once their forward pass has read them, also where it
   expect(read).toHaveLength(2);
 });
 
-test("numbers that overflowed are a failure with its reason for the log, and are not remembered", async () => {
+test("overflowed numbers are a failure, with the reason for the log, and are not remembered", async () => {
   const { generate } = engine;
   engine.generate = async (...call) =>
     (await generate(...call)).map((row) => ({
@@ -80,7 +80,7 @@ test("a prompt with a word the model does not know is refused by that word, befo
   expect(engine.passes).toEqual([]);
 });
 
-test("a prompt of which nothing is a word is refused, before a forward pass", async () => {
+test("a prompt without any word is refused before a forward pass", async () => {
   start({ tokenizer: { ...fakeTokenizer, encodePrompt: () => ({ ids: [], unknown: [] }) } });
   const refused = await captioner.caption(await jpegPicture(), { prompt: " " });
   expect(refused).toMatchObject({
@@ -102,7 +102,7 @@ test("200 identical pictures at once are one forward pass", async () => {
   expect(engine.passes).toHaveLength(1);
 });
 
-test("a person who asks for a picture that waits in the background waits no longer than for another", async () => {
+test("a person who asks for a picture that is already waiting in the background waits no longer than for another", async () => {
   start({ maxBatchSize: 1 });
   engine.hold();
   const order: string[] = [];
@@ -196,7 +196,7 @@ test("an engine failure reaches its callers as a bug and is not remembered", asy
   expect((await words(picture)).source).toBe("generated");
 });
 
-test("more tokens than the model has positions are cut to what it has; a prompt past them is refused", async () => {
+test("more tokens than the model has positions are reduced to those; a longer prompt is refused", async () => {
   const picture = await jpegPicture(1);
   await words(picture, { prompt: "a b c", max_new_tokens: 50 });
   expect(engine.passes[0]?.options.maxNewTokens).toBe(24 - 1 - 3);
@@ -215,7 +215,7 @@ test("warm-up runs the smallest and the largest batch", async () => {
   expect(engine.passes.map(({ batch }) => batch)).toEqual([1, 6]);
 });
 
-test("warm-up decodes in every lane at once, and fails where no picture can be decoded", async () => {
+test("warm-up decodes in every lane at once, and fails if no picture can be decoded", async () => {
   let atOnce = 0;
   start({
     decodeLanes: 3,
@@ -232,7 +232,7 @@ test("warm-up decodes in every lane at once, and fails where no picture can be d
   await expect(captioner.warmUp()).rejects.toThrow("Decoding took more than 10 s.");
 });
 
-test("says until when a picture's bytes are in use, also to a caller that has left", async () => {
+test("says until when a picture's bytes are in use, even to a caller that has left", async () => {
   engine.hold();
   const busy = captioner.caption(await jpegPicture(1));
   await engine.started(1);

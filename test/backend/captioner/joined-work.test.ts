@@ -58,7 +58,7 @@ test("a failure reaches everybody who waits, and nobody after", async () => {
   expect(await work.run("a", NEVER, async () => "well").result).toBe("well");
 });
 
-test("the task is of the background until a person joins", async () => {
+test("the task is background work until a person joins", async () => {
   const work = createJoinedWork<string>();
   const background = { ...NEVER, isBackground: true };
   const gate = Promise.withResolvers<string>();

@@ -27,7 +27,7 @@ function times(ms: Partial<Record<Dtype, number>>): { measure: Measure; measured
 }
 
 describe("openFastest", () => {
-  test("takes what is clearly faster here, and what is known to be best where nothing is", async () => {
+  test("takes what is clearly faster here, or else what is known to be best", async () => {
     const bundle = await build(["fp32", "int8"]);
     const fast = times({ int8: 20, fp32: 10 });
     expect((await openFastest(bundle, HERE, fast.measure)).bundle.manifest.dtype).toBe("fp32");
@@ -58,7 +58,7 @@ describe("openFastest", () => {
     expect(elsewhere.measured).toHaveLength(4);
   });
 
-  test("what another version left, or half a file, is measured anew and replaced", async () => {
+  test("another version's file, or half a file, is replaced by a new measurement", async () => {
     const bundle = await build(["fp32", "int8"]);
     const path = join(bundle, DTYPE_FILE);
     for (const left of ['{"machine": "AMD', "", '{"dtype": "fp8"}', "[]"]) {
@@ -70,7 +70,7 @@ describe("openFastest", () => {
     }
   });
 
-  test("of two processes that measure at once, both take what the first one kept", async () => {
+  test("two processes that measure at once both take the result that was kept first", async () => {
     const bundle = await build(["fp32", "int8"]);
     const path = join(bundle, DTYPE_FILE);
     for (const left of [undefined, "half a fi"]) {
@@ -90,7 +90,7 @@ describe("openFastest", () => {
     }
   });
 
-  test("containers that share the folder, whose processes have one number, do not meet while they write", async () => {
+  test("containers that share the folder do not collide while they write, although their processes have the same id", async () => {
     const bundle = await build(["fp32", "int8"]);
     for (let round = 0; round < 5; round++) {
       await rm(join(bundle, DTYPE_FILE), { force: true });
@@ -109,7 +109,7 @@ describe("openFastest", () => {
     expect([none.measured, opened.measured]).toEqual([[], undefined]);
   });
 
-  test("a folder that cannot be written serves all the same, and says that it could not", async () => {
+  test("a folder that cannot be written to is served all the same, and the result says why nothing was kept", async () => {
     const bundle = await build(["fp32", "int8"]);
     await chmod(bundle, 0o555);
     const opened = await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
@@ -119,7 +119,7 @@ describe("openFastest", () => {
     if (process.getuid?.() !== 0) expect(opened.notKept).toContain("EACCES");
   });
 
-  test("the measured bundle is replaced by a new one as any bundle is", async () => {
+  test("a measured bundle can be replaced by a new one like any other", async () => {
     const bundle = await build(["fp32", "int8"]);
     await openFastest(bundle, HERE, times({ int8: 20, fp32: 10 }).measure);
     await buildBundle({ base: TINY_BASE, dtypes: ["fp32"], out: bundle });
@@ -131,7 +131,7 @@ describe("openFastest", () => {
     expect(Object.values(measured?.ms_a_picture ?? {}).map((ms) => ms > 0)).toEqual([true, true]);
   });
 
-  test("a graph whose copy broke off, or is not there, is refused with what to do", async () => {
+  test("a graph that is incomplete or missing is refused with what to do", async () => {
     const bundle = await build(["fp32", "int8"]);
     const graph = join(bundle, "model.onnx");
     await truncate(graph, 100_000);

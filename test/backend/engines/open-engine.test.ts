@@ -11,7 +11,7 @@ import { startTritonStandIn } from "../../support/triton-stand-in.ts";
 
 const greedy = { maxNewTokens: 10, numBeams: 1, promptIds: [] };
 
-test("the configured engine answers as the other does; a Triton server stands for a GPU", async () => {
+test("both engines give the same answers; a Triton server counts as a GPU", async () => {
   const bundle = await tinyBundle({ device: "cuda" });
   const folder = await temporaryFolder();
   await writeTritonRepository({ bundle, folder, model: TRITON_MODEL, device: "cpu" });
@@ -38,7 +38,7 @@ test("the configured engine answers as the other does; a Triton server stands fo
   await Promise.all([own?.close(), remote?.close()]);
 });
 
-test("a server that is not there ends the start with its address", async () => {
+test("a missing server ends the start, and its address is named", async () => {
   const config = parseConfig({
     ENGINE: "triton",
     TRITON_ENDPOINTS: "127.0.0.1:9",

@@ -11,7 +11,7 @@ test("permits run out and come back", () => {
   expect(admission.tryEnter()).toBeDefined();
 });
 
-test("all bodies together stay within the budget, and a release gives back what its own held", () => {
+test("all bodies together stay within the budget, and a release gives back the bytes of its request", () => {
   const admission = createAdmission({ maxRequests: 9, maxHeldBytes: 100 });
   const one = admission.tryEnter();
   const other = admission.tryEnter();

@@ -77,7 +77,7 @@ async function generatedText(response: Response): Promise<string> {
   return first?.generated_text ?? "";
 }
 
-test("raw bytes are answered as Hugging Face answers, with what its form has no field for in headers", async () => {
+test("raw bytes are answered as by Hugging Face, with everything that its form has no field for in headers", async () => {
   const response = await post(picture, "/", { "x-request-id": "abc-1" });
   expect(response.headers.get("x-model-id")).toBe("test/fake");
   expect(response.headers.get("x-model-revision")).toBe("r1");
@@ -91,7 +91,7 @@ test("raw bytes are answered as Hugging Face answers, with what its form has no 
   expect((await generatedText(response)).split(" ")).toHaveLength(3);
 });
 
-test("a model may have any name that a folder may have: its header is ASCII", async () => {
+test("a model may have any name that a folder may have, although its header is ASCII", async () => {
   for (const id of ["模型/Фото", "Müller/modèle", "100%/a b", "line\nend/x"]) {
     start({ id });
     const response = await post(picture);
@@ -103,7 +103,7 @@ test("a model may have any name that a folder may have: its header is ASCII", as
   expect(decodeModelId("100%/not encoded")).toBe("100%/not encoded");
 });
 
-test("base64 and data URLs in JSON mean the same picture, and parameters are heard", async () => {
+test("base64 and data URLs in JSON mean the same picture, and parameters take effect", async () => {
   const base64 = Buffer.from(picture).toString("base64");
   const raw = await generatedText(await post(picture));
   for (const inputs of [base64, `data:image/jpeg;base64,${base64}`]) {
@@ -117,7 +117,7 @@ test("base64 and data URLs in JSON mean the same picture, and parameters are hea
   expect((await generatedText(answer)).split(" ")).toHaveLength(2);
 });
 
-test("options in the query are heard", async () => {
+test("options in the query take effect", async () => {
   const answer = await generatedText(await post(picture, "/?prompt=a%20cat&max_new_tokens=1"));
   expect(answer).toMatch(/^1001 1003 \d+$/);
 });
@@ -156,7 +156,7 @@ test("every hostile picture gets its own 4xx and costs no forward pass", async (
   expect(engine.passes).toHaveLength(0);
 });
 
-test("a body that is too large is refused by its announced length, and cut off where it announces none", async () => {
+test("a body that is too large is refused by its announced length, or cut off if it announces none", async () => {
   const announced = await post("x", "/", { "content-length": String(MAX_IMAGE_BYTES + 1) });
   expect((await problem(announced)).code).toBe("image-too-large");
 
@@ -214,7 +214,7 @@ const streamed = (body: ReadableStream, headers: Record<string, string> = {}) =>
     new Request("http://localhost/", { method: "POST", body, headers, duplex: "half" } as RequestInit),
   );
 
-test("a body that never ends is cut off, and told so", async () => {
+test("a body that never ends is cut off, and the answer says so", async () => {
   start({ requestTimeoutMs: 30 });
   const response = await streamed(new ReadableStream({ pull: () => new Promise(() => {}) }));
   expect(response.status).toBe(408);
@@ -251,7 +251,7 @@ test("callers of different owners share neither a pass nor what is remembered", 
   expect(sources.toSorted()).toEqual(["generated", "generated", "joined"]);
 });
 
-test("what a caller sent comes back cut", async () => {
+test("an error quotes what a caller sent only in part", async () => {
   const response = await post(picture, `/?${"a".repeat(100_000)}=1`);
   expect((await problem(response)).detail.length).toBeLessThan(500);
 });
@@ -272,7 +272,7 @@ test("while the engine's servers cannot be reached, readiness says so; liveness 
   expect((await app.request("/readyz")).status).toBe(200);
 });
 
-test("what lies behind a failure is a warning in the log, and not in the answer", async () => {
+test("the reason of a failure is a warning in the log, and not in the answer", async () => {
   const warned = vi.spyOn(log, "warn");
   const reason = "Triton at 10.1.2.3:8001: not reachable";
   engine.failNext(new FailureError({ code: "unavailable", detail: "No server.", reason }));
@@ -310,7 +310,7 @@ test("with a secret, only health is open", async () => {
   expect((await post(picture, "/", { authorization: `Bearer ${SECRET}` })).status).toBe(200);
 });
 
-test("a bug is a 500 that tells nothing of the inside", async () => {
+test("a bug is a 500 that reveals nothing internal", async () => {
   engine.failNext(new Error("secret detail in /some/path"));
   const body = await problem(await post(picture));
   expect(body.code).toBe("internal");

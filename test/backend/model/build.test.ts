@@ -52,7 +52,7 @@ describe("buildBundle", () => {
     });
   });
 
-  test("of several precisions the device decides, or the caller", async () => {
+  test("the device or the caller chooses one of several precisions", async () => {
     const out = join(await temporaryFolder(), "bundle");
     const built = await buildBundle({ base: TINY_BASE, dtypes: ["fp32", "fp16", "int8"], out });
     const opened = async (options?: OpenOptions) => {
@@ -66,7 +66,7 @@ describe("buildBundle", () => {
     expect((await openBundle(out, { dtype: "fp16" })).manifest.revision).toBe(built.variants[0]?.revision);
   });
 
-  test("a precision that is not there, or that the device cannot run, is answered with how to build it", async () => {
+  test("the error for a precision that is missing, or that the device cannot run, says how to build it", async () => {
     const out = join(await temporaryFolder(), "bundle");
     await buildBundle({ base: TINY_BASE, dtypes: ["int8"], out });
     await expect(openBundle(out, { dtype: "fp16" })).rejects.toThrow(
@@ -75,7 +75,7 @@ describe("buildBundle", () => {
     await expect(openBundle(out, { device: "cuda" })).rejects.toThrow(/fp16 or fp32 is wanted on cuda/);
   });
 
-  test("built anew in its place a model keeps its review threshold, another model has none", async () => {
+  test("a model that is rebuilt in the same folder keeps its review threshold, another model has none", async () => {
     const out = join(await temporaryFolder(), "bundle");
     const review = {
       below: 0.4,

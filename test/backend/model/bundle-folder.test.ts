@@ -67,7 +67,7 @@ describe("a bundle's folder", () => {
     },
   );
 
-  test("the same bundle built again replaces the one that was there, whose files may be damaged", async () => {
+  test("building the same bundle again replaces the existing one, whose files may be damaged", async () => {
     const out = join(await temporaryFolder(), "bundle");
     await build(out);
     await writeFile(join(out, "model.onnx"), "half a graph");
@@ -99,7 +99,7 @@ describe("a bundle's folder", () => {
     expect(await readdir(folder)).toEqual(["bundle"]);
   });
 
-  test("a bundle is replaced with what a killed process has left in it", async () => {
+  test("a bundle is replaced together with what a killed process left in it", async () => {
     const out = join(await temporaryFolder(), "bundle");
     await build(out);
     await writeFile(join(out, "fastest-dtype.json.partial-c7df79b8-a0f5-4927-9ea3-17c77609282d"), "{");

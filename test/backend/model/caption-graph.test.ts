@@ -52,7 +52,7 @@ function branches({ nodes }: Graph): Graph[] {
     );
 }
 
-test("graphs that are written otherwise have another version: raise GRAPH_VERSION, and tell their revisions here", async () => {
+test("graphs that are written differently have another version: raise GRAPH_VERSION, and write their revisions here", async () => {
   const bundles = await Promise.all(
     (["fp32", "int8", "fp16"] as const).map((dtype) =>
       tinyBundle({ dtype, device: dtype === "fp16" ? "cuda" : "cpu" }),

@@ -67,7 +67,7 @@ async function finish(name: string): Promise<void> {
   await settled();
 }
 
-test("no more at once than lanes, in order of arrival, on the same decoders", async () => {
+test("no more pictures at once than lanes, in order of arrival, on the same decoders", async () => {
   const queue = queueOf(2);
   for (const name of ["a", "b", "c"]) void queue.decode(picture(name), NEVER);
   expect([...running.keys()]).toEqual(["a", "b"]);
@@ -87,7 +87,7 @@ test("a picture that somebody waits for begins before those of the background", 
   expect(begun).toEqual(order);
 });
 
-test("a picture of the background that somebody begins to wait for moves up", async () => {
+test("a background picture moves up when somebody begins to wait for it", async () => {
   const queue = queueOf(1);
   const background = { ...NEVER, isBackground: true };
   const joined = { ...background };
@@ -142,7 +142,7 @@ test("slow pictures past the room beside the lanes are stopped, and begin again 
   expect(begun).toEqual(["slow 1", "slow 2", "quick", "slow 2"]);
 });
 
-test("whoever leaves is answered at once, and their picture never begins", async () => {
+test("a caller that leaves is answered at once, and their picture never begins", async () => {
   const queue = queueOf(1);
   void queue.decode(picture("busy"), NEVER);
   const leaving = new AbortController();
@@ -192,7 +192,7 @@ test("a picture whose decoder is lost begins once more, since others may be at f
   expect(begun).toEqual(["once", "twice", "once", "twice"]);
 });
 
-test("once it is closed, nothing is started in place of what it ended", async () => {
+test("once it is closed, nothing replaces the decoders that it ended", async () => {
   const queue = queueOf(2);
   void queue.decode(picture("a"), NEVER);
   queue.close();

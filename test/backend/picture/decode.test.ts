@@ -117,7 +117,7 @@ describe("a PNG that ends early", async () => {
   });
 });
 
-describe("a PNG that libpng passes over or refuses a part of is what browsers and Pillow show", () => {
+describe("a PNG of which libpng ignores or refuses a part looks as in browsers and Pillow", () => {
   const png = (header: readonly number[], ...chunks: readonly Buffer[]) =>
     Uint8Array.from(
       Buffer.concat([
@@ -128,7 +128,7 @@ describe("a PNG that libpng passes over or refuses a part of is what browsers an
       ]),
     );
 
-  test("pixels that look back further than they say", async () => {
+  test("compressed pixels that look back further than they announce", async () => {
     const side = 64;
     const header = [0, 0, 0, side, 0, 0, 0, side, 8, 2, 0, 0, 0];
     const random = createRandom(1);
@@ -171,7 +171,7 @@ describe("a GIF that ends early", async () => {
   });
 });
 
-test("what a GIF's frame leaves bare of its screen is white, as in browsers", async () => {
+test("the part of a GIF's screen that its frame leaves bare is white, as in browsers", async () => {
   const create = { width: 8, height: 8, channels: 3, background: "#ff0000" } as const;
   const file = Buffer.from(await sharp({ create }).gif().toBuffer());
   file.writeUInt16LE(16, 6);

@@ -53,10 +53,10 @@ async function expectSameAsHere(decoder: Decoder) {
   expect(decoder.isFit).toBe(true);
 }
 
-test("gives what decodePicture gives, small files, large ones and failures alike, again and again", () =>
+test("gives what decodePicture gives for small files, large files and failures, again and again", () =>
   expectSameAsHere(start()));
 
-test("and where no file can be shared with it", async () => {
+test("also if no file can be shared with it", async () => {
   const open = vi.spyOn(sharedFile, "openSharedFile").mockReturnValue(undefined);
   onTestFinished(() => open.mockRestore());
   await expectSameAsHere(start());
@@ -138,7 +138,7 @@ test.runIf(existsSync("/proc/self/oom_score_adj"))(
   },
 );
 
-test("one that is stopped is lost once its time is over", async () => {
+test("a stopped decoder is lost once its time is over", async () => {
   const decoder = start({ decodeTimeoutSeconds: 1 });
   await decoder.decode(inspected(await jpegPicture(1)));
   for (const pid of decoderPids()) process.kill(pid, "SIGSTOP");
@@ -147,7 +147,7 @@ test("one that is stopped is lost once its time is over", async () => {
   expect(decoder.isFit).toBe(false);
 });
 
-test("where no more files may be opened it is unfit and says why, and to end it ends nobody else", async () => {
+test("if no more files may be opened it is unfit and says why, and ending it ends nobody else", async () => {
   // Node would send the signal of a child that could not start to whatever process id lies in memory, 0 among them: its own group.
   const script = `
     import { ChildProcess } from "node:child_process";
@@ -180,7 +180,7 @@ test("a bug in it is thrown here", async () => {
   await expect(decoder.decode(inspected(await jpegPicture(1)))).rejects.toThrow("length");
 });
 
-test("the process is told nothing of the server's environment", async () => {
+test("the process gets nothing of the server's environment", async () => {
   process.env.BACKEND_SECRET = "a secret of the server's own";
   onTestFinished(() => void delete process.env.BACKEND_SECRET);
   const decoder = start();

@@ -4,7 +4,7 @@ import type { DecoderSettings } from "../../../backend/picture/decoder-messages.
 import { inProcessDecoder } from "../../../backend/picture/in-process-decoder.ts";
 import type { InspectedPicture } from "../../../backend/picture/inspect.ts";
 
-test("where npm left sharp's library out it says how to get it", async () => {
+test("if npm left sharp's library out, the error says how to get it", async () => {
   const hooks = registerHooks({
     resolve(specifier, context, next) {
       if (specifier.startsWith("@img/sharp-")) throw new Error(`Cannot find module '${specifier}'`);

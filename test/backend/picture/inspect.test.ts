@@ -52,12 +52,12 @@ describe("what is left out", () => {
     expect(inspected(bomb).decodeBytes).toBeLessThan(MIB);
   });
 
-  test("an unharmed PNG goes on as it is, without a copy", () => {
+  test("a harmless PNG is passed on as it is, without a copy", () => {
     const png = pngBomb(12, 12);
     expect(inspected(png).bytes).toBe(png);
   });
 
-  test("a colour profile that inflates past all profiles; a true one stays", async () => {
+  test("a colour profile that inflates to more than any real one; a real one stays", async () => {
     const name = Buffer.from("p\0\0", "latin1");
     const bomb = pngWith(pngBomb(12, 12), [
       ["iCCP", Buffer.concat([name, deflateSync(Buffer.alloc(9 * MIB))])],
@@ -86,7 +86,7 @@ describe("what is left out", () => {
     expect(has([broken, profile])).toBe(false);
   });
 
-  test("an orientation behind the pixels is brought before them", async () => {
+  test("an orientation behind the pixels is moved in front of them", async () => {
     const oriented = await sharp(pngBomb(12, 24)).withMetadata({ orientation: 6 }).png().toBuffer();
     const at = oriented.indexOf("eXIf") - 4;
     const chunk = oriented.subarray(at, at + 12 + oriented.readUInt32BE(at));
@@ -156,7 +156,7 @@ describe("what is refused by its container alone", () => {
     expect(codeOf(await scanBomb({ size: 64, scans: 101 }))).toBe("too-costly");
   });
 
-  test("pixels that this kind of file cannot be decoded to within the memory given", () => {
+  test("more pixels than this kind of file can be decoded to within the memory limit", () => {
     const interlaced = Buffer.alloc(13);
     interlaced.writeUInt32BE(9_000, 0);
     interlaced.writeUInt32BE(9_000, 4);
@@ -170,7 +170,7 @@ describe("what is refused by its container alone", () => {
     if (!picture.ok) expect(picture.failure.detail).toContain("PNG");
   });
 
-  test("a TIFF of more samples a pixel than can be written down", async () => {
+  test("a TIFF with more samples per pixel than its tag can hold", async () => {
     const create = { width: 8, height: 8, channels: 3, background: "red" } as const;
     const tiff = Uint8Array.from(await sharp({ create }).tiff().toBuffer());
     const at = Buffer.from(tiff).indexOf(Buffer.of(0x15, 0x01, 3, 0));
@@ -178,7 +178,7 @@ describe("what is refused by its container alone", () => {
     expect(codeOf(tiff)).toBe("unreadable-image");
   });
 
-  test("a TIFF with transparency of a size at which its colours alone would be decoded", async () => {
+  test("a TIFF with transparency, of a size that would be decoded without it", async () => {
     const large = async (channels: 3 | 4) => {
       const create = { width: 64, height: 64, channels, background: "red" };
       const file = Buffer.from(await sharp({ create }).tiff({ compression: "deflate" }).toBuffer());

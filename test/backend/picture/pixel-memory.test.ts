@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createPixelMemory } from "../../../backend/picture/pixel-memory.ts";
 
-test("memory that was given back is taken again, and no more of it is kept than was said", () => {
+test("returned memory is used again, and no more of it is kept than configured", () => {
   const memory = createPixelMemory({ size: 4 }, { most: 2 });
   const taken = [memory.take(), memory.take(), memory.take()];
   expect(new Set(taken).size).toBe(3);

@@ -71,7 +71,7 @@ describe("pixels are what Pillow and LittleCMS make of them", () => {
   });
 });
 
-test("a profile for L*a*b* is passed over where the colours are none, as by browsers and Pillow", async () => {
+test("a profile for L*a*b* is ignored for other colours, as by browsers and Pillow", async () => {
   const file = await sharp(read("16-bit.png")).jpeg({ chromaSubsampling: "4:4:4" }).toBuffer();
   const data = Buffer.concat([Buffer.from("ICC_PROFILE\0\x01\x01", "latin1"), labProfile()]);
   const segment = Buffer.concat([
@@ -103,7 +103,7 @@ function labProfile(): Buffer {
   return profile;
 }
 
-describe("what cannot be read rightly is refused by name", () => {
+describe("pictures that cannot be read correctly are refused by name", () => {
   const refused = Object.entries(reference).flatMap(([name, expected]) =>
     "refused" in expected ? [{ name, says: expected.refused }] : [],
   );
@@ -140,7 +140,7 @@ describe("what cannot be read rightly is refused by name", () => {
     await expectRefused(tiffOfShorts({ ...layout, 277: [2] }), "planes of their own");
   });
 
-  test("a TIFF whose pixels are no whole number of bytes", async () => {
+  test("a TIFF whose pixels are not a whole number of bytes", async () => {
     const layout = { 258: [4, 4, 4], 262: [2], 273: [200], 279: [(SIZE * SIZE * 3) / 2] };
     await expectRefused(tiffOfShorts({ ...layout, 277: [3] }), "4 bits a sample");
   });

@@ -4,7 +4,7 @@ import { openSharedFile, putInShared, takeFromShared } from "../../../backend/pi
 
 const isLinux = existsSync("/dev/shm");
 
-test.runIf(isLinux)("what one side puts there the other takes, whatever was there before", () => {
+test.runIf(isLinux)("one side reads what the other wrote, whatever was there before", () => {
   const file = openSharedFile() as number;
   onTestFinished(() => closeSync(file));
   expect(putInShared(file, Uint8Array.of(1, 2, 3, 4))).toBe(true);
@@ -14,7 +14,7 @@ test.runIf(isLinux)("what one side puts there the other takes, whatever was ther
   expect(takeFromShared(file, new Uint8Array(2))).toEqual(Uint8Array.of(9, 8));
 });
 
-test.runIf(isLinux)("where it has no room that is said", () => {
+test.runIf(isLinux)("writing reports when there is no room", () => {
   const full = openSync("/dev/full", "w");
   onTestFinished(() => closeSync(full));
   expect(putInShared(full, Uint8Array.of(1))).toBe(false);

@@ -68,7 +68,7 @@ test("a request joins its caller's trace, and its stages follow each other insid
   expect(queue?.endTimeUnixNano).toBe(inference?.startTimeUnixNano);
 });
 
-test("a caller that does not sample is heard; without a caller, or with nonsense, a trace begins here", async () => {
+test("a caller that does not sample is respected; without a caller, or with nonsense, a trace begins here", async () => {
   const { endpoint, spans } = await startCollector();
   const tracing = createTracing({ endpoint, log });
   const { timings: _, ...failed } = trace;

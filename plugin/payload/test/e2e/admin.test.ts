@@ -63,7 +63,7 @@ async function faults(page: Page, selector: string): Promise<string[]> {
   }, selector);
 }
 
-test("an upload is described at once; an edit is kept and said to be one", async () => {
+test("an upload is described at once; an edit is kept and marked as one", async () => {
   const page = await site.login("editor");
   await open(page, "/admin/collections/media/create");
   await page.setInputFiles("input[type=file]", await file());
@@ -167,7 +167,7 @@ test("Generate leaves a field to an editor who types while it is under way", asy
   await page.close();
 });
 
-test("Generate works in the bulk upload drawer, and does not touch what stands in the field", async () => {
+test("Generate works in the bulk upload drawer, and does not touch the words in the field", async () => {
   const page = await site.login("editor");
   await open(page, "/admin/collections/media");
   await page.click('button:has-text("Bulk Upload")');
@@ -314,7 +314,7 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
   await again.close();
 });
 
-test("a run over selected ones skips what a person wrote", async () => {
+test("a run over selected pictures skips what a person wrote", async () => {
   const id = await upload({ alt: "Words of a person" });
   const page = await site.login("editor");
   await open(page, "/admin/collections/media?limit=10");
@@ -398,7 +398,7 @@ test("a reader sees the text and no way to change it", async () => {
   await page.close();
 });
 
-test("a run over what is searched for takes only that, on this page and on all", async () => {
+test("a run over search results takes only those, on this page and on all", async () => {
   api.answer = problem(422, "unreadable-image");
   const named = async (name: string) => {
     const form = new FormData();
@@ -434,7 +434,7 @@ test("a run over what is searched for takes only that, on this page and on all",
   await page.close();
 });
 
-test("words that were generated for a file go with it when another one is chosen; a person's stay", async () => {
+test("words that were generated for a file go when another file is chosen; a person's words stay", async () => {
   const page = await site.login("editor");
   await open(page, "/admin/collections/media/create");
   await page.setInputFiles("input[type=file]", await file("first.png"));

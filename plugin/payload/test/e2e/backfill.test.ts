@@ -116,7 +116,7 @@ async function run(options: { isDryRun?: boolean; isByAddress?: boolean } = {}) 
   return { summary, lines };
 }
 
-test("what is known is written by a job of hashes, the rest is sent; a kill in the middle loses and repeats nothing", async () => {
+test("known pictures are described by a job of hashes, the rest are sent; a kill in the middle loses and repeats nothing", async () => {
   const known = ids.slice(0, 40);
   for (const id of known) await client().caption(await storedFile(id));
   const dry = await run({ isDryRun: true });
@@ -143,7 +143,7 @@ test("what is known is written by a job of hashes, the rest is sent; a kill in t
   expect((await run()).lines[0]).toBe("media: 0 without alt text");
 });
 
-test("by address the API fetches what it does not know; the next run waits for the job that a kill has left", async () => {
+test("with addresses the API fetches what it does not know; the next run waits for the job that a kill has left behind", async () => {
   const [other, gone, last] = [ids[3], ids[4], ids.at(-1)] as [number, number, number];
   const nameOf = async (id: number) => String((await site.read(id)).filename);
   instead.set(await nameOf(other), Buffer.from(await storedFile(ids[5] as number)));
@@ -183,7 +183,7 @@ test("a file that is replaced while the job runs does not get the text of the ol
   expect(await site.read(id)).toMatchObject({ alt: expect.stringMatching(/./), altSource: "generated" });
 });
 
-test("with a key that may make no jobs pictures are asked for one by one, which is said once", async () => {
+test("with a key that may not make jobs, pictures are requested one by one, which is reported once", async () => {
   const weak = await api.newKey({ scopes: "read,caption" });
   const other = await startSite(
     { endpoint: api.edge.url, apiKey: weak, inlineTimeoutMs: 0 },

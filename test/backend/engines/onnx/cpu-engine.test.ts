@@ -28,7 +28,7 @@ test("lanes answer what one engine answers", async () => {
   }
 });
 
-test("a bundle that was written over the one it serves does not answer in its name", async () => {
+test("a bundle that was written over the served one does not answer in its place", async () => {
   const [bundle, other] = [await tinyBundle(), await tinyBundle({ adapted: true })];
   const { size } = bundle.manifest.image;
   const engine = await createCpuEngine({ bundle, threads: 2, maxBatchSize: 1 });

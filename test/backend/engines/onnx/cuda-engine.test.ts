@@ -6,7 +6,7 @@ import { tinyBundle } from "../../../support/tiny-blip.ts";
 const GREEDY = { maxNewTokens: 8, numBeams: 1, promptIds: [] };
 
 // On the CPU, as no machine of the tests has a GPU: what is beside each other there are threads of this process as well.
-test("a crowd's batches go two at once, with the answers of one", async () => {
+test("a crowd's batches run two at once, with the same answers as one by one", async () => {
   const bundle = await tinyBundle();
   const { size } = bundle.manifest.image;
   const [engine, one] = await Promise.all([

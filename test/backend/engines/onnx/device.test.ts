@@ -55,7 +55,7 @@ describe("a device that cannot be used", () => {
     expect(stderr).toMatch(/libonnxruntime_providers_\w+\.so/);
   });
 
-  test("float16 that a device lacks is answered with the other precision", () => {
+  test("the error for a device without float16 names the other precision", () => {
     const explained = explainDeviceError(
       new Error("Program Transpose requires f16 but the device does not support it."),
       "webgpu",
@@ -63,7 +63,7 @@ describe("a device that cannot be used", () => {
     expect(String(explained)).toMatch(/DTYPE=fp32/);
   });
 
-  test("what is no matter of the device stays what it was", () => {
+  test("an error that is not the device's stays as it is", () => {
     const error = new Error("model.onnx failed: Protobuf parsing failed.");
     expect(explainDeviceError(error, "cuda")).toBe(error);
   });

@@ -63,7 +63,7 @@ test("a pass that fails gives its lane back", async () => {
   ]);
 });
 
-test("where lanes cannot be opened everything goes on without them", async () => {
+test("if lanes cannot be opened, everything goes on without them", async () => {
   const { engine, openLanes, generate, passes } = threeFakes();
   openLanes.mockRejectedValue(new Error("out of memory"));
   for (const batch of [8, 8, 8, 1]) await generate(batch);
@@ -79,7 +79,7 @@ test("closes all of them", async () => {
   expect([whole, ...lanes].map(({ closed }) => closed)).toEqual([true, true, true]);
 });
 
-test("where the whole is a lane too, it is never asked twice at once", async () => {
+test("if the whole engine is also a lane, it is never asked twice at once", async () => {
   const [whole, second] = [createFakeEngine(), createFakeEngine()];
   const opened = Promise.withResolvers<readonly Engine[]>();
   const engine = withLanes({ whole, openLanes: () => opened.promise, maxBatchSize: 8 });

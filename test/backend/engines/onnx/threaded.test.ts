@@ -47,7 +47,7 @@ test("a graph that cannot be loaded rejects", async () => {
 });
 
 // The last one: no thread of this process computes any more.
-test("threads that load or compute are waited for, and begin nothing again", async () => {
+test("threads that load or compute are waited for, and start nothing more", async () => {
   const bundle = await tinyBundle();
   const { size } = bundle.manifest.image;
   const pixels = noise(3 * size * size);

@@ -96,14 +96,14 @@ test.each(["refused", "overloaded", "failed", "bad-answer", "timeout"] as const)
   },
 );
 
-test("a server that let a call time out is left alone, too", async () => {
+test("a server on which a call timed out is left alone, too", async () => {
   const { chosen, fail } = fixture(["a", "b"]);
   while ((await chosen()) !== "b");
   await fail("a", "timeout");
   expect([await chosen(), await chosen()]).toEqual(["b", "b"]);
 });
 
-test("a single server is asked although it was left alone", async () => {
+test("a single server is asked even while it is left alone", async () => {
   const { chosen, fail } = fixture(["a"]);
   expect((await fail("a", "unreachable")).asked).toEqual(["a"]);
   expect(await chosen()).toBe("a");

@@ -232,7 +232,7 @@ describe("when it goes wrong", () => {
       .toHaveLength(1);
   });
 
-  test("it can be reached while one of its servers has the model in this revision", async () => {
+  test("it is reachable while one of its servers has this revision of the model", async () => {
     const { servers, engine } = await running(2);
     const [first, second] = servers as [TritonStandIn, TritonStandIn];
     await first.kill();
@@ -292,7 +292,7 @@ describe("when it goes wrong", () => {
     expect(servers.flatMap(({ calls }) => calls)).toHaveLength(1);
   });
 
-  test("a revision that was unloaded is called that, as Triton says it under UNAVAILABLE", async () => {
+  test("an unloaded revision, which Triton reports as UNAVAILABLE, is recognized", async () => {
     const { servers, engine } = await running(1);
     const details = "Request for unknown model: 'caption' version 7 is not at ready state";
     for (const server of servers) server.failWith = { code: status.UNAVAILABLE, details };

@@ -24,7 +24,7 @@ test("asks for readiness; a model that the server does not know is not ready", a
   expect(await client.modelReady("nothing", "1", soon())).toBe(false);
 });
 
-test("a proxy that the environment names for the web is not asked for the servers of a private network", async () => {
+test("servers in a private network are not reached through the proxy that the environment names for the web", async () => {
   onTestFinished(() => void vi.unstubAllEnvs());
   for (const name of ["http_proxy", "https_proxy", "grpc_proxy"]) vi.stubEnv(name, "http://127.0.0.1:1");
   const { client } = await connected();

@@ -45,7 +45,7 @@ test.each([
   );
 });
 
-test("what transformers 4 writes out of generation, which changes nothing, is taken", async () => {
+test("generation settings that transformers 4 writes and that change nothing are accepted", async () => {
   const folder = await configured("text_config", {
     bad_words_ids: null,
     begin_suppress_tokens: null,

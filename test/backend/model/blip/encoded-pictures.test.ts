@@ -56,7 +56,7 @@ async function run(encode: Encode, size: number, dtype: Dtype) {
   return { values, operators: new Set(built.nodes.map(({ type }) => type)) };
 }
 
-test("large pictures in eight bits, one after another, are what they are together", async () => {
+test("large pictures in eight bits give the same one after another as together", async () => {
   const [one, all] = [await run(addEncodedPictures, LARGE, "int8"), await run(together, LARGE, "int8")];
   expect([one.operators.has("Scan"), all.operators.has("Scan")]).toEqual([true, false]);
   for (const name of ["encoder", "key", "value"]) {

@@ -60,7 +60,7 @@ describe("a picture head", () => {
     await engine.close();
   });
 
-  test.each([1, 3])("Triton's two models answer it too, %i beams", async (numBeams) => {
+  test.each([1, 3])("Triton's two models return its score too, %i beams", async (numBeams) => {
     const bundle = await tinyBundle({ base: await withHead(weight) });
     const folder = await temporaryFolder();
     await writeTritonRepository({ bundle, folder, model: "captioner", device: "cpu" });
@@ -74,7 +74,7 @@ describe("a picture head", () => {
     expect(largestDifference(scores, expected)).toBeLessThan(1e-4);
   });
 
-  test("changes the revision and the base's hash, and a bundle without one says nothing of pictures", async () => {
+  test("changes the revision and the base's hash, and a bundle without one gives no picture scores", async () => {
     const [plain, headed] = [await tinyBundle(), await tinyBundle({ base: await withHead(weight) })];
     expect(plain.manifest.picture_head).toBe(false);
     expect(headed.manifest.revision).not.toBe(plain.manifest.revision);
@@ -85,7 +85,7 @@ describe("a picture head", () => {
     await engine.close();
   });
 
-  test("one that was made for another model is refused by its shape", async () => {
+  test("a head made for another model is refused by its shape", async () => {
     const built = tinyBundle({ base: await withHead([1, 2, 3]) });
     await expect(built).rejects.toThrow(/'picture_head.weight' in .* is \[1,3\], expected \[1,\d+\]/);
   });

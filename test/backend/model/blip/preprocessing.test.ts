@@ -18,7 +18,7 @@ const SETTINGS = { size: { height: 32, width: 32 }, image_mean: [0.5, 0.5, 0.5],
 const PREPARED = { size: 32, mean: [0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2], resampling: "bicubic" };
 
 describe("readPreprocessing", () => {
-  test("reads what transformers 4 and 5 write, alone or beside each other", async () => {
+  test("reads what transformers 4 and 5 write, alone or together", async () => {
     expect(await own(SETTINGS)).toEqual(PREPARED);
     const whole = { processor_class: "BlipProcessor", image_processor: SETTINGS };
     expect(await read({ "processor_config.json": whole })).toEqual(PREPARED);
@@ -64,7 +64,7 @@ describe("readPreprocessing", () => {
     await expect(own({ ...SETTINGS, ...settings })).rejects.toThrow(message);
   });
 
-  test("a damaged file and none are named; a byte order mark is passed over", async () => {
+  test("a damaged or missing file is named; a byte order mark is ignored", async () => {
     await expect(own({})).resolves.toMatchObject({ size: 384, resampling: "bicubic" });
     await expect(read({ "preprocessor_config.json": '{"size": 32,' })).rejects.toThrow(
       /preprocessor_config\.json is damaged or cut short/,

@@ -89,7 +89,7 @@ describe("a convolutional stem against PyTorch on the same pixels", () => {
   );
 });
 
-test("a stem whose cells are no patches is refused", async () => {
+test("a stem whose cells do not match the patches is refused", async () => {
   const folder = await temporaryFolder();
   await cp(TINY_HYBRID.folder, folder, { recursive: true });
   const path = join(folder, "config.json");

@@ -67,7 +67,7 @@ describe("readVocabulary", () => {
     await expect(readVocabulary(await folderOf({ "vocab.txt": content }), CONFIG)).rejects.toThrow(message);
   });
 
-  test("words that were added to a tokenizer are read where vocab.txt, which does not list them, lies beside it", async () => {
+  test("words that were added to a tokenizer are read even if there is a vocab.txt that does not list them", async () => {
     const added =
       '{"id": 29, "content": "zebra", "special": false}, {"id": 30, "content": "lion", "special": false},';
     const tokenizer = json.replace('"added_tokens": [', `"added_tokens": [${added}`);

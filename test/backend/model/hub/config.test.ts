@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { parseHubConfig } from "../../../../backend/model/hub/config.ts";
 import { HubError } from "../../../../backend/model/hub/hub-error.ts";
 
-test("an empty variable is none", () => {
+test("an empty variable counts as unset", () => {
   const empty = { HF_TOKEN: "", HF_ENDPOINT: "", HF_HOME: "", HF_HUB_CACHE: "", HF_HUB_OFFLINE: "" };
   expect(parseHubConfig(empty)).toEqual(parseHubConfig({}));
 });

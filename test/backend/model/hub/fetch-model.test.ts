@@ -53,7 +53,7 @@ describe("fetchModel", () => {
     expect(await readFile(join(cache, "models--tests--model/refs/main"), "utf8")).toBe(COMMIT);
   });
 
-  test("fetches again what has lost its bytes in the cache", async () => {
+  test("a cached file that has lost its bytes is fetched again", async () => {
     const hub = await tinyHub();
     const cache = await temporaryFolder();
     const { folder } = await fetchFrom(hub, { cache });
@@ -64,7 +64,7 @@ describe("fetchModel", () => {
     expect(readFileSync(join(folder, WEIGHTS)).equals(hub.files.get(WEIGHTS) as Buffer)).toBe(true);
   });
 
-  test("what it fetched builds, base and adapter", async () => {
+  test("a fetched base and adapter can be built", async () => {
     const base = await fetchFrom(await tinyHub());
     const adapter = await fetchFrom(await startHubServer(filesOf(TINY_ADAPTER.folder)), { role: "adapter" });
     const out = join(await temporaryFolder(), "bundle");
@@ -108,7 +108,7 @@ describe("fetchModel", () => {
     );
   });
 
-  test("several at once into one cache all have it whole", async () => {
+  test("several downloads into one cache at the same time are all complete", async () => {
     const hub = await tinyHub();
     const cache = await temporaryFolder();
     const fetched = await Promise.all([1, 2, 3].map(() => fetchFrom(hub, { cache })));
@@ -118,7 +118,7 @@ describe("fetchModel", () => {
     expect(readdirSync(join(cache, "models--tests--model/blobs")).join()).not.toContain("incomplete");
   });
 
-  test("reports bytes up to the whole", async () => {
+  test("reports bytes until all are there", async () => {
     const hub = await tinyHub();
     const seen: [number, number][] = [];
     await fetchFrom(hub, { onProgress: (done, total) => seen.push([done, total]) });
@@ -127,7 +127,7 @@ describe("fetchModel", () => {
     expect(seen.at(-1)).toEqual([total, total]);
   });
 
-  test("a connection that breaks off is taken up again where it stopped", async () => {
+  test("a broken connection is resumed where it stopped", async () => {
     const hub = await tinyHub();
     hub.mishaps.set(WEIGHTS, [{ kind: "break-off", afterBytes: 50_000 }]);
     const { folder } = await fetchFrom(hub);
@@ -137,7 +137,7 @@ describe("fetchModel", () => {
     expect(starts[1]).toBeGreaterThan(0);
   });
 
-  test("a run that was given up goes on in the next one", async () => {
+  test("the next run resumes one that was given up", async () => {
     const hub = await tinyHub();
     const cache = await temporaryFolder();
     const breaks = Array.from({ length: 4 }, () => ({ kind: "break-off", afterBytes: 0 }) as const);
@@ -150,14 +150,14 @@ describe("fetchModel", () => {
     expect(next[0]?.from).toBeGreaterThan(0);
   });
 
-  test("a pause that the hub asks for is made", async () => {
+  test("it pauses when the hub asks for that", async () => {
     const hub = await tinyHub();
     hub.mishaps.set(WEIGHTS, [{ kind: "status", status: 429, headers: { "retry-after": "1" } }]);
     const { folder } = await fetchFrom(hub);
     expect((await stat(join(folder, WEIGHTS))).size).toBe(hub.files.get(WEIGHTS)?.length);
   });
 
-  test("a pause is read as a date as well, and said in seconds where it does not end", async () => {
+  test("a pause may be a date, and is reported in seconds if it does not end", async () => {
     const hub = await tinyHub();
     const headers = { "retry-after": "Wed, 01 Jan 2020 00:00:00 GMT" };
     const busy = Array.from({ length: 9 }, () => ({ kind: "status", status: 429, headers }) as const);
@@ -175,7 +175,7 @@ describe("fetchModel", () => {
     await fetchFrom(hub, { cache });
   });
 
-  test("no more is written than the hub has promised, however much comes", async () => {
+  test("no more bytes are written than the hub announced, however many come", async () => {
     const hub = await tinyHub();
     hub.mishaps.set(WEIGHTS, [{ kind: "too-many-bytes", bytes: 64 * 1024 * 1024 }]);
     const reported: [done: number, total: number][] = [];
@@ -207,7 +207,7 @@ describe("fetchModel", () => {
     expect(hub.reads).toEqual([]);
   });
 
-  test("too little room on the disk is said before anything is fetched", async () => {
+  test("too little room on the disk is reported before anything is fetched", async () => {
     const hub = await tinyHub();
     await expect(fetchFrom(hub, { freeBytes: async () => 1000 })).rejects.toThrow(/needs 1 MB.*HF_HOME/);
     expect(hub.reads).toEqual([]);
@@ -230,7 +230,7 @@ describe("fetchModel", () => {
     expect(readdirSync(cache)).toEqual([]);
   });
 
-  test("the token stays with the hub, also where a listing goes on elsewhere", async () => {
+  test("the token is sent to the hub alone, even if a listing goes on elsewhere", async () => {
     const hub = await tinyHub();
     hub.token = "hf_secret";
     const heard: (string | undefined)[] = [];
@@ -246,7 +246,7 @@ describe("fetchModel", () => {
     expect(heard).toEqual([undefined]);
   });
 
-  test("a listing whose next page is always another one is given up", async () => {
+  test("a listing that never ends is given up", async () => {
     const hub = await tinyHub();
     hub.forged.next = `${hub.url}/api/models/tests/model/tree/${COMMIT}`;
     await expect(fetchFrom(hub)).rejects.toThrow("lists files without end: it is not a hub");

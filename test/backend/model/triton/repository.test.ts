@@ -36,7 +36,7 @@ describe("writeTritonRepository", () => {
     expect(linked.ino).toBe((await stat(bundle.graphPath)).ino);
   });
 
-  test("puts weights that lie beside the graph beside both", async () => {
+  test("puts weights that lie beside the graph beside both models", async () => {
     const bundle = await tinyBundle();
     await writeFile(`${bundle.graphPath}.data`, "weights");
     const folder = await temporaryFolder();
@@ -131,7 +131,7 @@ describe("writeBatchableGraph", () => {
     expect(inputs).toEqual({ pixels: ["batch", 3, height, width], row_max_new_tokens: ["batch", 1] });
   });
 
-  test("generates the longest row's tokens, those of greedy decoding", async () => {
+  test("generates as many tokens as the longest row asks for, those of greedy decoding", async () => {
     const { bundle, session } = await batchableSession();
     const [rows] = base.shape;
     const lengths = BigInt64Array.from({ length: rows }, (_, row) => BigInt(10 - row));

@@ -72,7 +72,7 @@ describe("mergeAdapter", () => {
     expect([...(await merged.read("layer.1.query.weight"))]).toEqual(Array(6).fill(4 * 3));
   });
 
-  test("passes over fan_in_fan_out, as peft does for linear layers", async () => {
+  test("ignores fan_in_fan_out, as peft does for linear layers", async () => {
     const merged = mergeAdapter(await smallBase(), await adapterOf({ fan_in_fan_out: true }, BOTH));
     expect([...(await merged.read("layer.0.query.weight"))]).toEqual([21, 2, 43, 44, 5, 86]);
   });
@@ -112,13 +112,13 @@ describe("mergeAdapter", () => {
     expect([...(await merged.read(bias))]).toEqual([7, 8]);
   });
 
-  test("names a tensor of a module that was trained whole and is missing", async () => {
+  test("names a missing tensor of a module that was trained whole", async () => {
     const adapter = await adapterOf({ modules_to_save: ["head"] }, BOTH);
     const base = await smallBase();
     expect(() => mergeAdapter(base, adapter)).toThrow(/modules_to_save, but .* holds no 'head\.bias'/);
   });
 
-  test("takes no notice of a module_to_save that the base does not have, as peft does", async () => {
+  test("ignores a module_to_save that the base does not have, as peft does", async () => {
     const merged = mergeAdapter(
       await smallBase(),
       await adapterOf({ modules_to_save: ["classifier"] }, BOTH),
@@ -153,7 +153,7 @@ describe("mergeAdapter", () => {
     );
   });
 
-  test("names a pattern that would be read for ever", async () => {
+  test("names a pattern that would take for ever to match", async () => {
     const adapter = await adapterOf({ target_modules: "((((([a-z.\\d]+)+)+)+)+)+X" }, BOTH);
     const base = await smallBase();
     expect(() => mergeAdapter(base, adapter)).toThrow("takes too long to read 'layer.0.query'");
