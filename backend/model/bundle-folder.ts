@@ -23,7 +23,8 @@ const BUNDLE_FILE =
 
 /**
  * Resolves if `folder` is free for a bundle: absent, empty, or a bundle and nothing else. Call it before expensive
- * work for that folder begins. @throws BundleError naming what lies there
+ * work for that folder begins.
+ * @throws BundleError naming what lies there
  */
 export async function requireReplaceable(folder: string): Promise<void> {
   let names: string[];
@@ -69,8 +70,8 @@ async function isMounted(folder: string): Promise<boolean> {
 
 /**
  * Runs `write` in a temporary folder and, once it is complete, moves the result to `folder`. Until then, and if
- * `write` fails or the process exits, `folder` stays as it was. @throws BundleError if `folder` holds anything but
- * a bundle
+ * `write` fails or the process exits, `folder` stays as it was.
+ * @throws BundleError if `folder` holds anything but a bundle
  */
 export async function replaceBundleFolder<T>(
   folder: string,

@@ -195,8 +195,8 @@ async function readTokenizerConfig(folder: string): Promise<z.infer<typeof Token
 }
 
 /**
- * Checks settings that tokenizer.json states in its normalizer. @throws WeightError if they would change a prompt's
- * words
+ * Checks settings that tokenizer.json states in its normalizer.
+ * @throws WeightError if they would change a prompt's words
  */
 function requireBertsNormalizer(
   folder: string,

@@ -79,8 +79,8 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
 }
 
 /**
- * Looks for named adapters: one not called "default" lies in a subfolder of its name. @throws WeightError if there
- * are any
+ * Looks for named adapters: one not called "default" lies in a subfolder of its name.
+ * @throws WeightError if there are any
  */
 async function refuseNamed(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true });

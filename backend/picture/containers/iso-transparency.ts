@@ -13,8 +13,8 @@ const MOST_NAME_BYTES = 100;
 const MOST_TURN_BYTES = 32;
 
 /**
- * Whether each transparency has the same turns as the picture that it belongs to. @throws RangeError if a property
- * ends early
+ * Whether each transparency has the same turns as the picture that it belongs to.
+ * @throws RangeError if a property ends early
  */
 export function isTransparencyTurnedAlike(
   bytes: Uint8Array,

@@ -109,7 +109,7 @@ export function RunBar({ slug }: { readonly slug: string }) {
       <div
         style={news && { ...ROWS, border: "1px solid currentColor", borderRadius: "3px", padding: "0.75rem" }}
       >
-        {/* Always present, for screen readers announce only what changes in it; without numbers, as each would be announced. */}
+        {/* Always present, because screen readers announce only changes within it; without numbers, which would all be announced. */}
         <div role="status">
           {news && <strong>{titleOf(news)}</strong>}
           {news?.message && <span> {news.message}</span>}
