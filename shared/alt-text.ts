@@ -1,21 +1,21 @@
 /**
  * Shapes what a model said into alt text.
- * It rewords nothing: openings and repetitions go, the rest stays as the model put it.
+ * Nothing is reworded: openings and repetitions are removed, and the rest stays as the model put it.
  */
 
 import { DEFAULT_ALT_CHARACTERS } from "./limits.ts";
 
 export interface AltText {
   readonly alt: string;
-  /** The model ran in circles: the alt text is shortened, and not to be trusted unseen. */
+  /** The model ran in circles: the alt text has been shortened, and somebody should look at it before it is used. */
   readonly looping: boolean;
 }
 
-/** A screen reader says "image" itself. */
+/** Openings are removed because a screen reader says "image" itself. */
 const OPENINGS =
   /^(?:(?:(?:there is|this is|here is|it is)\s+)?(?:(?:an?|the)\s+)?(?:picture|photo|photograph|image|snapshot)\s+(?:of|showing|shows|that shows|depicting)\s+)+/i;
 
-/** Words that lead on to something; at a cut there is nothing left to lead to. */
+/** Words that lead on to something; they are removed at a cut, where nothing follows any more. */
 const LEADS_ON = /\s+(?:an?|the|and|or|of|in|on|at|to|with|by|for|from|near|next|is|are|that|which|while)$/i;
 
 /** A syllable said three times running inside a word, as in "gifefefe". */
@@ -25,8 +25,8 @@ const LONGEST_REPEATED_PHRASE_WORDS = 6;
 const LOOP_REPETITIONS = 3;
 
 /**
- * Alt text of a caption: sentence case, no "a picture of", repetitions collapsed, at most `maxCharacters` UTF-16 units
- * and cut on a word edge.
+ * Alt text of a caption: sentence case, no "a picture of", repetitions collapsed, cut on a word edge to at most
+ * `maxCharacters` UTF-16 units.
  *
  * @example toAltText("a picture of a a dog").alt // "A dog"
  */
@@ -43,7 +43,7 @@ function withoutOpenings(caption: string): string {
   return caption.replace(/\s+/g, " ").trim().replace(OPENINGS, "");
 }
 
-/** Keeps one of each phrase that follows itself, longest phrases last so that "a a" goes before "a dog a dog". */
+/** Keeps one of each phrase that follows itself. Longest phrases come last, so that "a a" is collapsed before "a dog a dog". */
 function collapseRepetitions(words: readonly string[]): { words: string[]; mostRepetitions: number } {
   let mostRepetitions = 1;
   let kept = [...words];

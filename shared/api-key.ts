@@ -1,6 +1,6 @@
 /**
- * API keys: how one looks, and what is kept of it. The secret is shown once and never stored; KV holds its hash.
- * A key is `ate_{id}_{secret}`; the id is public, names the record, and may be logged.
+ * API keys: what one looks like, and what is stored of it. The secret is shown once and never stored; KV holds its hash. A
+ * key is `ate_{id}_{secret}`; the id is public, names the record, and may be logged.
  */
 
 import * as z from "zod/mini";
@@ -14,7 +14,7 @@ import { randomHex, toHex } from "./hex.ts";
 export const API_KEY_SCOPES = ["read", "caption", "batch", "jobs", "delete"] as const;
 export type ApiKeyScope = (typeof API_KEY_SCOPES)[number];
 
-/** Of a key for which nobody says what it may do: nothing that takes a caption from others. */
+/** Scopes of a key that is created without any. None of them can take a caption away from others. */
 export const DEFAULT_API_KEY_SCOPES = [
   "read",
   "caption",
@@ -24,19 +24,19 @@ export const DEFAULT_API_KEY_SCOPES = [
 
 export const ApiKeyId = z.string().check(z.regex(/^[0-9a-f]{16}$/, "expected 16 hexadecimal digits"));
 
-/** What KV holds of a key. */
+/** What KV holds for a key. */
 export const ApiKeyRecord = z.object({
   id: ApiKeyId,
   name: z.string().check(z.minLength(1), z.maxLength(100)),
   secret_sha256: z.string().check(z.regex(SHA256_HEX)),
   scopes: z.array(z.enum(API_KEY_SCOPES)).check(z.minLength(1)),
-  /** New captions a day, UTC; those found in the cache are free. */
+  /** New captions per day, UTC; those found in the cache are free. */
   daily_quota: z.int().check(z.gte(1)),
   created_at: z.iso.datetime(),
 });
 export type ApiKeyRecord = z.infer<typeof ApiKeyRecord>;
 
-/** Reads what KV holds; undefined where that is no record that this version knows. */
+/** Reads what KV holds; undefined if that is not a record that this version knows. */
 export function parseApiKeyRecord(text: string): ApiKeyRecord | undefined {
   try {
     return ApiKeyRecord.parse(JSON.parse(text));
@@ -73,7 +73,7 @@ export function parseApiKey(key: string): { readonly id: string; readonly secret
   return id === undefined || secret === undefined ? undefined : { id, secret };
 }
 
-/** SHA-256 is enough of a password hash where the password is 256 random bits. */
+/** SHA-256 is enough as a password hash because the secret is 256 random bits. */
 export function hashSecret(secret: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(secret));
 }

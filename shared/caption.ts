@@ -10,7 +10,7 @@ export function toCaption(parts: {
   readonly generated: GeneratedCaption;
   readonly cached: boolean;
   readonly maxLength: number | undefined;
-  /** Of the model that said it; undefined where it has none, and everything is for review. */
+  /** The rule of the model that said it. If the model has none, every caption is for review. */
   readonly review: ReviewRule | undefined;
 }): Caption {
   const { sha256, generated, cached, maxLength, review } = parts;

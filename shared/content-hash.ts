@@ -9,5 +9,5 @@ export async function contentHash(bytes: Uint8Array<ArrayBuffer>): Promise<strin
   return toHex(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-/** Browsers withhold Web Crypto's digests from pages of plain http, this machine's own apart: W3C Web Cryptography, 13. */
+/** Browsers withhold Web Crypto's digests from pages served over plain http, except from localhost: W3C Web Cryptography, 13. */
 export const canHash = (): boolean => "subtle" in crypto;

@@ -1,17 +1,17 @@
-/** What a schema expected of a value, in words for somebody who knows no schemas. Never says the value itself. */
+/** Says what a schema expected of a value, in words for somebody who knows no schemas. Never quotes the value. */
 
 import type * as z from "zod/mini";
 
-/** How zod begins what it says by itself; what our schemas say instead stands as it is. */
+/** How zod's own messages begin; messages of our schemas are kept as they are. */
 const ZODS_OWN = /^(Invalid (input|option)|Too (small|big)|Unrecognized keys?)(:|$)/;
 
-/** With the field that it is about; several are the names on the way to it. */
+/** The expectation with its field in front; the names on the way to a nested field are joined by dots. */
 export function fieldExpectation(issue: z.core.$ZodIssue): string {
   const field = issue.path.map(String).join(".");
   return `${field === "" ? "" : `${field}: `}${expectation(issue)}`;
 }
 
-/** Without the field, e.g. `expected at most 50`; begins in small letters and has no full stop. */
+/** The expectation without the field, e.g. `expected at most 50`: begins in lower case and has no full stop. */
 export function expectation(issue: z.core.$ZodIssue): string {
   if (!ZODS_OWN.test(issue.message)) return issue.message;
   switch (issue.code) {
@@ -33,8 +33,8 @@ export function expectation(issue: z.core.$ZodIssue): string {
 }
 
 /**
- * What any of several schemas expected. Those that refused the kind of value say nothing where another took it and
- * refused what is in it.
+ * What any one of several schemas expected. Schemas that refused the kind of value are left out if another one accepted it
+ * and refused what is in it.
  */
 function oneOf(options: readonly (readonly z.core.$ZodIssue[])[]): string {
   const refusals = options.flatMap((issues) => issues.slice(0, 1));
@@ -54,5 +54,5 @@ const TYPES: Readonly<Record<string, string>> = {
   string: "a text",
 };
 
-/** What is counted, by the kind of value; of a number nothing is. */
+/** What is counted, by the kind of value; a number counts nothing. */
 const UNITS: Readonly<Record<string, string>> = { array: " items", string: " characters" };

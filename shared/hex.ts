@@ -4,7 +4,7 @@ export function toHex(bytes: ArrayBuffer): string {
   return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** So many random bytes. `crypto.randomUUID` is not there for a page that came over plain http. */
+/** Random bytes, as hexadecimal. `crypto.randomUUID` is missing in pages served over plain http. */
 export function randomHex(bytes: number): string {
   return toHex(crypto.getRandomValues(new Uint8Array(bytes)).buffer);
 }

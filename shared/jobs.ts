@@ -1,4 +1,4 @@
-/** The messages of `/v1/jobs`, one zod schema each. Pure data, as schema.ts. */
+/** The messages of `/v1/jobs`, one zod schema each. Pure data, like schema.ts. */
 
 import * as z from "zod/mini";
 import { described } from "./described.ts";
@@ -13,7 +13,7 @@ import { atMost, BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, We
 
 const Id = z.string().check(
   z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS),
-  // UTF-8 has none of these: what is stored would be another name.
+  // UTF-8 cannot hold these, so another name would be stored.
   z.refine((id) => !/\p{Surrogate}/u.test(id), { error: "expected no half of a surrogate pair" }),
 );
 
@@ -44,13 +44,13 @@ export const JobItem = z
   );
 export type JobItem = z.infer<typeof JobItem>;
 
-/** What a webhook may be told. */
+/** The events that a webhook may receive. */
 const JOB_EVENTS = ["caption.job.completed", "caption.job.chunk"] as const;
 export type JobEvent = (typeof JOB_EVENTS)[number];
 
 const WebhookUrl = WebAddress.check(atMost(MAX_WEBHOOK_CHARACTERS));
 
-/** Where to say that a job is done: an address, or one with the events that are wanted. */
+/** Where to announce that a job is done: an address, or an address with the events that are wanted. */
 export const JobWebhook = z.union([
   z.pipe(
     WebhookUrl,
@@ -70,7 +70,7 @@ export const JobRequest = z.extend(CaptionQuery, {
 });
 export type JobRequest = z.infer<typeof JobRequest>;
 
-/** Options of a job as its query gives them, beside NDJSON. */
+/** Options of a job as its query gives them, if the body is NDJSON. */
 export const JobQuery = z.extend(CaptionQuery, { webhook: z.optional(WebhookUrl) });
 
 /** Query of `GET /v1/jobs/{id}/results`. */
@@ -86,7 +86,7 @@ const JOB_STATUSES = ["queued", "running", "completed", "cancelled", "failed"] a
 const count = () => z.int().check(z.gte(0));
 const time = () => z.iso.datetime();
 
-/** How far a job is. */
+/** How far a job has got. */
 export const Job = z.object({
   id: z.string(),
   status: described(
@@ -132,7 +132,7 @@ export const Job = z.object({
 });
 export type Job = z.infer<typeof Job>;
 
-/** A line of a job's results: that of a batch, with the item's `id`. */
+/** A line of a job's results: a line of a batch, with the item's `id`. */
 export const JobLine = z.discriminatedUnion("status", [
   z.extend(BatchHit, { id: z.optional(Id) }),
   z.extend(BatchCaption, { id: z.optional(Id) }),

@@ -54,10 +54,10 @@ const REFUSED_SIGNATURES: readonly (readonly [string, string])[] = [
   ["version https://git-lfs", "Git LFS pointer"],
 ];
 
-/** A prologue and comments may stand before the root element. No nested repetition: this runs on hostile text. */
+/** A prologue and comments may precede the root element. There is no nested repetition, because this runs on hostile text. */
 const SVG = /^(\xef\xbb\xbf)?\s*(<svg[\s>]|<(\?xml|!--|!DOCTYPE svg)[\s\S]*<svg[\s>])/i;
 
-/** The last two are profiles of it, AV1 Image File Format section 8. */
+/** The last two are profiles of AVIF: AV1 Image File Format, section 8. */
 const AVIF_BRANDS = ["avif", "avis", "MA1A", "MA1B"];
 const CAMERA_RAW_BRAND = "crx ";
 const HEIC_BRANDS = ["heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1"];
@@ -67,10 +67,10 @@ export type Recognized =
   /** Known by name, but not captioned. */
   | { readonly refused: string };
 
-/** Canon's mark stands behind a TIFF's header. */
+/** Canon's mark follows a TIFF header. */
 const isCr2 = (head: string) => head.startsWith("II*\0") && head.startsWith("CR\x02", 8);
 
-/** The format of a file that begins with `bytes`; undefined where it is none that we know. */
+/** The format of a file that begins with `bytes`; undefined if we do not know it. */
 export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
   const signature = latin1(bytes.subarray(0, SIGNATURE_BYTES));
   if (isCr2(signature)) return { refused: "Camera raw (Canon CR2)" };
@@ -87,7 +87,7 @@ export function recognizePicture(bytes: Uint8Array): Recognized | undefined {
   return SVG.test(head) ? { refused: "SVG" } : undefined;
 }
 
-/** Spread into one call, the bytes would pass through an iterator, which takes ten times as long. */
+/** Adds character by character: spread into one call, the bytes would pass through an iterator, which takes ten times as long. */
 function latin1(bytes: Uint8Array): string {
   return bytes.reduce((text, byte) => text + String.fromCharCode(byte), "");
 }

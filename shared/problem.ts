@@ -1,7 +1,7 @@
 /**
- * Every way a request can fail, in one table: code, HTTP status, title, and whether asking again can help.
- * A new code does not compile until it has its row; the documented statuses come from here.
- * Expected failures are values (`Failure`), returned or carried by `FailureError`; bugs are thrown as they are.
+ * Every way a request can fail, in one table: code, HTTP status, title, and whether asking again can help. A new code does
+ * not compile until it has a row; the documented statuses come from here. Expected failures are values (`Failure`),
+ * returned or carried by `FailureError`; bugs are thrown as they are.
  */
 
 import * as z from "zod/mini";
@@ -10,13 +10,13 @@ interface ProblemRow {
   readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 502 | 503 | 504;
   readonly title: string;
   /**
-   * What meets this failure again: the same `bytes` for ever, so that the answer may be cached for a while; the same
-   * `request` at every captioner, so that no other one is asked; or `nothing` for sure.
+   * What is sure to fail like this again: the same `bytes`, always, so the answer may be cached for a while; the same
+   * `request` at every captioner, so no other one is asked; or `nothing`.
    */
   readonly follows: "bytes" | "request" | "nothing";
   /**
-   * What may make it pass for work that nobody waits for: another try of the same `item`; `time`, as the service has no room
-   * now and every other item would meet the same; or `nothing`.
+   * What may let background work succeed later: another try of the same `item`; `time`, because the service has no room now
+   * and every other item would fail the same way; or `nothing`.
    */
   readonly passesWith: "item" | "time" | "nothing";
 }
@@ -72,7 +72,7 @@ export interface Failure {
   readonly detail: string;
   /** Seconds after which asking again makes sense; becomes `Retry-After`. */
   readonly retryAfterSeconds?: number;
-  /** What lies behind it, for the log; never sent. */
+  /** The cause behind it, for the log; never sent. */
   readonly reason?: string;
 }
 
@@ -99,7 +99,7 @@ export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_CONTENT_TYPE = "application/problem+json";
 
-/** A detail may quote what was sent: that much of it comes back, and no more. */
+/** A detail may quote what was sent; a longer one is cut, so that no more than this comes back. */
 const MAX_DETAIL_CHARACTERS = 400;
 
 /** The problem document of a failure. */
@@ -110,11 +110,11 @@ export function toProblem({ code, detail }: Failure): Problem {
 
 function cut(text: string): string {
   const kept = text.length <= MAX_DETAIL_CHARACTERS ? text : `${text.slice(0, MAX_DETAIL_CHARACTERS - 3)}...`;
-  // A cut, here or before, may have halved a character.
+  // A cut, here or earlier, may have halved a character.
   return kept.toWellFormed();
 }
 
-/** Headers of an answer that holds for the moment alone. */
+/** Headers of an answer that is valid only at this moment. */
 export const NOT_STORED = { "cache-control": "no-store" } as const;
 
 /** 405 with what a path does allow, RFC 9110 section 15.5.6. */
@@ -127,8 +127,9 @@ export function methodNotAllowedResponse(methods: readonly string[]): Response {
 }
 
 /**
- * The whole HTTP answer of a failure, `Retry-After` included where it says when to come back. Without a word on caching a
- * proxy may keep a 404 or 405 as long as it thinks right, RFC 9111 section 4.2.2: the picture is captioned, and it says still not.
+ * The whole HTTP answer of a failure, with `Retry-After` if the failure says when to come back. It forbids caching, because
+ * a proxy may otherwise keep a 404 or 405 for as long as it sees fit (RFC 9111, section 4.2.2), even after the picture has
+ * been captioned.
  */
 export function problemResponse(failure: Failure, headers: Record<string, string> = {}): Response {
   const retry: Record<string, string> =

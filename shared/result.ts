@@ -1,4 +1,4 @@
-/** What a step that may fail hands on: a value, or the failure that the caller will read. Bugs are thrown instead. */
+/** The result of a step that may fail: a value, or the failure that the caller will read. Bugs are thrown instead. */
 
 import type { Failure, ProblemCode } from "./problem.ts";
 
@@ -19,7 +19,7 @@ export function failure(
   return { ok: false, failure: { code, detail, ...more } };
 }
 
-/** A failure that is at hand already. */
+/** A result made from an existing failure. */
 export function failed(failure: Failure): Result<never> {
   return { ok: false, failure };
 }

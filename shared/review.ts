@@ -1,12 +1,12 @@
-/** How sure a caption is, and whether a person should look at it, by what its model was calibrated to. */
+/** How sure a caption is, and whether a person should look at it, by its model's calibration. */
 
 import { toAltText } from "./alt-text.ts";
 import type { GeneratedCaption, Review, ScoreWeights } from "./schema.ts";
 
-/** What is needed of a calibration to judge captions by it. */
+/** The part of a calibration that is needed to judge captions. */
 export type ReviewRule = Pick<Review, "below" | "weights">;
 
-/** What a caption says, how likely its model found it, and how well it can describe such a picture. */
+/** What a caption says, how likely its model found it, and how well the model can describe such a picture. */
 export type SaidCaption = Pick<GeneratedCaption, "caption" | "score" | "picture_score">;
 
 export interface Judgement {
@@ -15,13 +15,16 @@ export interface Judgement {
   readonly needs_review: boolean;
 }
 
-/** Captioners that tell no probability say 0, whose logarithm is no number. */
+/** Captioners that give no probability say 0, whose logarithm is not finite. */
 const LEAST_PROBABILITY = 1e-6;
 
-/** More digits than these depend on how many pictures shared a forward pass. */
+/** Further digits depend on how many pictures shared a forward pass. */
 const SCORE_STEPS = 1e6;
 
-/** Judges a caption by its model's rule. Where the model has none, or the caption lacks what it asks for, everything is for review. */
+/**
+ * Judges a caption by its model's rule. It is always for review if there is no rule, or if it lacks the picture score that
+ * the rule asks for.
+ */
 export function judgeCaption(said: SaidCaption, rule: ReviewRule | undefined): Judgement {
   const { alt, looping } = toAltText(said.caption);
   const weights = rule?.weights;
@@ -32,7 +35,7 @@ export function judgeCaption(said: SaidCaption, rule: ReviewRule | undefined): J
   return { score, needs_review: isUnsure || looping || alt === "" };
 }
 
-/** The logistic regression of `weights`, 0..1; where they ask for the picture's score, the caption has one. */
+/** The logistic regression of `weights`, 0..1. If they ask for a picture score, the caption must have one. */
 export function weightedScore(
   { caption, score: probability, picture_score = 0 }: SaidCaption,
   { intercept, log_probability, picture_score: ofPicture = 0, words }: ScoreWeights,

@@ -17,7 +17,10 @@ import {
 } from "./limits.ts";
 import { Problem } from "./problem.ts";
 
-/** A whole number of JSON, or as a query and a form write it. Else `true` would count as 1, and a list of one as what is in it. */
+/**
+ * A whole number from JSON, or as text from a query or a form. Booleans and lists are refused: coerced, `true` would count
+ * as 1, and a list of one as its item.
+ */
 const wholeNumber = (from: number, to: number) =>
   z.pipe(
     z.transform((value: unknown): unknown =>
@@ -58,7 +61,7 @@ export type ModelIdentity = z.infer<typeof ModelIdentity>;
 
 const share = () => z.number().check(z.gte(0), z.lte(1));
 
-/** What a model said of a picture; what the cache holds. */
+/** What a model said about a picture, which is what the cache holds. */
 export const GeneratedCaption = z.object({
   caption: z.string(),
   score: described(share(), "Geometric mean of the token probabilities; 0 where the captioner gives none."),
@@ -70,7 +73,7 @@ export const GeneratedCaption = z.object({
 });
 export type GeneratedCaption = z.infer<typeof GeneratedCaption>;
 
-/** A logistic regression that makes a caption's score of the probability that its model gave it, of its picture and of its words. */
+/** A logistic regression that makes a caption's score from the probability that its model gave it, its picture and its words. */
 export const ScoreWeights = z.object({
   intercept: z.number(),
   log_probability: described(
@@ -85,7 +88,7 @@ export const ScoreWeights = z.object({
 });
 export type ScoreWeights = z.infer<typeof ScoreWeights>;
 
-/** From which score on a model's captions need no look, and how that was found; `npm run eval -- --calibrate`. */
+/** The score from which a model's captions need no review, and how it was found: `npm run eval -- --calibrate`. */
 export const Review = z.object({
   below: described(share(), "Captions that score less are for review."),
   measured_on: described(z.string().check(z.minLength(1)), "The labelled set it was set on."),
@@ -102,7 +105,7 @@ export const Review = z.object({
 });
 export type Review = z.infer<typeof Review>;
 
-/** Of a picture's bytes, as callers write it. */
+/** The SHA-256 of a picture's bytes, as callers write it. */
 export const Sha256 = z
   .string()
   .check(z.regex(SHA256_HEX, "expected a SHA-256 as 64 lower-case hexadecimal digits"));
@@ -143,13 +146,17 @@ export const WebAddress = z.url({
       : "expected an address that begins with http:// or https://",
 });
 
-/** For an address: what that expects would else be said of its length, too. */
+/**
+ * The longest that an address may be, with a message of its own: an address's message would otherwise be given for its
+ * length too.
+ */
 export const atMost = (characters: number) =>
   z.maxLength(characters, `expected at most ${characters} characters`);
 
 /**
- * What is sent in a header and stands in no log. Without the blanks at its ends, such as the line's end of the file it came out of:
- * a header cannot carry them. Of other characters than these workerd warns with the whole header.
+ * A secret that is sent in a header and never logged. White space at its ends is removed, such as the line end of the file
+ * it came from, because a header cannot carry it. Other characters are refused, because workerd's warning about them shows
+ * the whole header.
  */
 export const HeaderSecret = z
   .string()
@@ -164,7 +171,7 @@ const PictureBase64 = described(
   "The picture, base64 or a base64 data URL.",
 );
 
-/** `POST /v1/captions` in its JSON form: options beside one of `url` and `image`. */
+/** `POST /v1/captions` in its JSON form: options, and either `url` or `image`. */
 export const CaptionJsonRequest = z.extend(CaptionQuery, { url: PictureUrl, image: PictureBase64 }).check(
   z.refine(({ url, image }) => (url === undefined) !== (image === undefined), {
     error: "expected exactly one of url and image",
@@ -213,7 +220,7 @@ export const BatchError = z.extend(BatchLineBase, { status: z.literal("error"), 
 export const BatchLine = z.discriminatedUnion("status", [BatchHit, BatchCaption, BatchError]);
 export type BatchLine = z.infer<typeof BatchLine>;
 
-/** Options as Hugging Face nests them: pipelines say `generate_kwargs`, its inference API `generation_parameters`. */
+/** Options as Hugging Face nests them: its pipelines say `generate_kwargs`, its inference API says `generation_parameters`. */
 const GenerateKwargs = z.object({
   max_new_tokens: GenerationOptions.shape.max_new_tokens,
   num_beams: GenerationOptions.shape.num_beams,

@@ -1,4 +1,4 @@
-/** The text of UTF-8 without a byte order mark; undefined where the bytes are none. WHATWG Encoding, section 6. */
+/** The text of UTF-8 bytes, without a byte order mark; undefined if the bytes are not UTF-8. WHATWG Encoding, section 6. */
 export function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);

@@ -4,11 +4,11 @@ import { MAX_IMAGE_BYTES } from "../limits.ts";
 import { failure, type Result, success } from "../result.ts";
 
 const DATA_URL = /^data:[^,]{0,200}; *base64,/i;
-/** Line ends of text that was wrapped at 64 or 76 characters, and the prefix. */
+/** Leaves room for the prefix, and for the line ends of text wrapped at 64 or 76 characters. */
 const MAX_CHARACTERS = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) * 1.05 + 256;
 
 /**
- * The bytes of `text`; white space and missing padding are passed over.
+ * The bytes of `text`; white space and missing padding are ignored.
  * Fails with `empty-body`, `bad-request` or `image-too-large`.
  */
 export function decodeBase64(text: string): Result<Uint8Array<ArrayBuffer>> {
@@ -21,7 +21,7 @@ export function decodeBase64(text: string): Result<Uint8Array<ArrayBuffer>> {
   const body = prefix === "" ? trimmed : trimmed.slice(prefix.length);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    // An address may write each of its letters by its number: `encodeURIComponent` does so with three of base64's.
+    // A URL may percent-encode any of its characters: `encodeURIComponent` does so with three of base64's.
     const letters = prefix !== "" && body.includes("%") ? decodeURIComponent(body) : body;
     bytes = fromBase64(/[-_]/.test(letters) ? letters.replaceAll("-", "+").replaceAll("_", "/") : letters);
   } catch {
@@ -31,14 +31,14 @@ export function decodeBase64(text: string): Result<Uint8Array<ArrayBuffer>> {
   return bytes.length > MAX_IMAGE_BYTES ? imageTooLarge() : success(bytes);
 }
 
-/** The failure of a picture past the limit, in whatever form it came. */
+/** The failure of a picture past the limit, in whatever form it was sent. */
 export function imageTooLarge(): Result<never> {
   return failure("image-too-large", `At most ${MAX_IMAGE_BYTES / 1024 / 1024} MiB are accepted.`);
 }
 
-/** `atob` is in both runtimes, strict about letters and lenient about white space. @throws where it is no base64 */
+/** `atob` is in both runtimes, strict about letters and lenient about white space. @throws if it is not base64 */
 function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  // Not yet in every Node that runs this.
+  // `fromBase64` is not yet in every Node that runs this.
   const { fromBase64: native } = Uint8Array as { fromBase64?: (text: string) => Uint8Array<ArrayBuffer> };
   if (native !== undefined) return native.call(Uint8Array, withoutPadding(text));
   const binary = atob(text);
@@ -47,7 +47,10 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A regular expression would begin anew at each of the signs: minutes of a processor for a megabyte of them. */
+/**
+ * Removes the padding without a regular expression, which would start again at each sign and take minutes of CPU time for a
+ * megabyte of them.
+ */
 function withoutPadding(text: string): string {
   let end = text.trimEnd().length;
   while (text[end - 1] === "=") end -= 1;

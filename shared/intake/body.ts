@@ -1,4 +1,4 @@
-/** What a request says of its body, and how JSON is read: the rules that edge and backend share. No I/O. */
+/** What a request says about its body, and how JSON is read: the rules that edge and backend share. No I/O. */
 
 import { failure, type Result, success } from "../result.ts";
 
@@ -16,7 +16,7 @@ export function isJsonType(type: string): boolean {
   return type === "application/json" || type === "text/json" || type.endsWith("+json");
 }
 
-/** A body that is coded is refused by the coding's name: its hash would be of other bytes. RFC 9110, section 8.4. */
+/** Refuses a body with a content coding, by the coding's name, because its hash would be of other bytes. RFC 9110, section 8.4. */
 export function requireUncoded({ headers }: Message): Result<undefined> {
   const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
   if (coding === "" || coding === "identity") return success(undefined);
@@ -26,7 +26,7 @@ export function requireUncoded({ headers }: Message): Result<undefined> {
   );
 }
 
-/** JSON of `bytes`, null fields left out at the top: they mean "not given". Fails with `empty-body` or `bad-request`. */
+/** JSON of `bytes`, without the null fields at its top level: they mean "not given". Fails with `empty-body` or `bad-request`. */
 export function parseJsonBody(bytes: Uint8Array): Result<unknown> {
   if (bytes.length === 0) return failure("empty-body", "Send a JSON object.");
   try {
@@ -38,13 +38,13 @@ export function parseJsonBody(bytes: Uint8Array): Result<unknown> {
   }
 }
 
-/** `value` without fields that are null, at the top of an object. */
+/** `value` without null fields, if it is an object; deeper fields stay. */
 export function withoutNulls(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null));
 }
 
-/** Whether bytes that are no picture begin like a JSON object. */
+/** Whether bytes that are not a picture begin like a JSON object. */
 export function beginsLikeJson(bytes: Uint8Array): boolean {
   return /^(\xef\xbb\xbf)?\s*\{/.test(String.fromCharCode(...bytes.subarray(0, 64)));
 }

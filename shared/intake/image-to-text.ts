@@ -13,13 +13,13 @@ import { parseWith } from "./options.ts";
 
 export interface ImageToText {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Of the body; they go before those of the query. */
+  /** Options of the body; they override those of the query. */
   readonly options: GenerationOptions;
 }
 
 /**
- * The picture and the options of a JSON body, or of a picture that is called one: some generated clients call all that they
- * send JSON. Of the three places for an option the most direct one counts.
+ * The picture and the options of a body that is called JSON. It may be a picture all the same, because some generated
+ * clients call everything they send JSON. If an option stands in several of its three places, the most direct one counts.
  * Fails with `empty-body`, `bad-request`, `bad-options` or `image-too-large`.
  */
 export function parseImageToText(body: Uint8Array<ArrayBuffer>): Result<ImageToText> {
@@ -46,9 +46,9 @@ function withoutNullParameters(json: unknown): unknown {
 }
 
 /**
- * Whether the client names itself as one that reads only a bare object. `@huggingface/inference` accepts nothing else;
- * everything else (Python's `huggingface_hub`, hosted endpoints, curl) has an array. In browsers that client cannot name
- * itself.
+ * Whether the client names itself as one that reads only a bare object, as `@huggingface/inference` does. Everything else
+ * (Python's `huggingface_hub`, hosted endpoints, curl) expects or sends an array. In browsers that client cannot name
+ * itself, so every browser counts as one.
  */
 export function wantsObject(headers: Headers): boolean {
   return /@huggingface\/inference|^Mozilla\//.test(headers.get("user-agent") ?? "");

@@ -1,4 +1,4 @@
-/** Options of a request under their schemas, with failures that name the field. */
+/** Parses the options of a request, with failures that name the field. */
 
 import * as z from "zod/mini";
 import { fieldExpectation } from "../expectation.ts";
@@ -7,10 +7,10 @@ import { failure, type Result, success } from "../result.ts";
 import { CaptionQuery } from "../schema.ts";
 
 const OPTION_NAMES = new Set(Object.keys(CaptionQuery.shape));
-/** What a caller sent may come back in an error, but not all of it. */
+/** An error may quote what a caller sent, but not all of it. */
 const MAX_DETAIL_CHARACTERS = 300;
 
-/** Fails with `bad-options` where an option is at fault, else with `otherwise`; the detail names the field. */
+/** Fails with `bad-options` if an option is at fault, else with `otherwise`; the detail names the field. */
 export function parseWith<Schema extends z.core.$ZodType>(
   schema: Schema,
   value: unknown,
@@ -26,9 +26,9 @@ export function parseWith<Schema extends z.core.$ZodType>(
 }
 
 /**
- * Fields of a form or a query that say something: blank ones mean "not given".
- * Fails with `bad-options` where several of a name do: all but one would be passed over without a word; and where an
- * option was not UTF-8: of that a URL's parser makes U+FFFD (https://url.spec.whatwg.org/#concept-urlencoded-parser).
+ * The fields of a form or a query that have a value; blank ones mean "not given".
+ * Fails with `bad-options` if a name has several values, because all but one would be silently ignored, and if an option
+ * was not UTF-8, which a URL's parser turns into U+FFFD (https://url.spec.whatwg.org/#concept-urlencoded-parser).
  */
 export function givenFields(fields: Iterable<readonly [string, string]>): Result<Record<string, string>> {
   const given = new Map<string, string>();

@@ -1,4 +1,4 @@
-/** Says of a picture's first bytes whether its format is one we decode, so that a refusal can name what arrived. */
+/** Tells from a picture's first bytes whether we decode its format, so that a refusal can name what arrived. */
 
 import { type PictureFormat, recognizePicture, SUPPORTED_FORMATS } from "../picture-format.ts";
 import { failure, type Result, success } from "../result.ts";
