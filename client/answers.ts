@@ -1,18 +1,18 @@
-/** Reads what the API answers, and tells its refusals from what something else answered. */
+/** Reads the API's answers, and tells its refusals from answers of something else, such as a proxy. */
 
 import * as z from "zod/mini";
 import { Problem } from "../shared/problem.ts";
 import { retryAfterMs } from "../shared/retry-after.ts";
 import { CaptionApiError, CaptionTransportError } from "./errors.ts";
 
-/** A problem of an API that may be newer than this client, and know more codes. */
+/** A problem of an API that may be newer than this client and may know more codes. */
 export const AnyProblem = z.extend(Problem, { code: z.string() });
 
 interface Call {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** @throws {CaptionTransportError} where it breaks off or is not one of the API */
+/** Reads an answer of the API. @throws {CaptionTransportError} if it breaks off or does not come from the API */
 export async function answerOf<Schema extends z.core.$ZodType>(
   response: Response,
   schema: Schema,
@@ -28,7 +28,7 @@ export async function answerOf<Schema extends z.core.$ZodType>(
   return parseAnswer(schema, text, response);
 }
 
-/** @throws {CaptionTransportError} where it is not one of the API */
+/** Parses an answer of the API. @throws {CaptionTransportError} if it does not come from the API */
 export function parseAnswer<Schema extends z.core.$ZodType>(
   schema: Schema,
   text: string,
@@ -41,7 +41,7 @@ export function parseAnswer<Schema extends z.core.$ZodType>(
   }
 }
 
-/** The API's refusal, or, where a proxy or something else answered, an error that keeps its status. Throws the signal's reason. */
+/** The API's refusal, or, if a proxy or something else answered, an error with that answer's status. Throws the signal's reason. */
 export async function refusalOf(
   response: Response,
   { signal }: Call,

@@ -23,7 +23,7 @@ import { type RetryOptions, withRetries } from "./retry.ts";
 export interface ClientOptions {
   /** Where the API is, e.g. `https://captions.example.com`. */
   readonly baseUrl: string;
-  /** `ate_...`; absent where the API is open. */
+  /** `ate_...`; absent if the API is open. */
   readonly apiKey?: string | undefined;
   /**
    * Tries after the first, on 429, 503, 409 with a `Retry-After` and lost connections.
@@ -31,7 +31,7 @@ export interface ClientOptions {
    */
   readonly retries?: number | undefined;
   /**
-   * Longest `Retry-After` that is waited for, in milliseconds; one that is longer is answered with its error at once.
+   * Longest `Retry-After` that is waited for, in milliseconds; after a longer one the call fails at once.
    * @default 60_000
    */
   readonly maxRetryAfterMs?: number | undefined;
@@ -50,17 +50,17 @@ export interface CallOptions extends CaptionQuery {
 export type ClientBatchLine = z.infer<typeof AnyBatchLine>;
 
 export interface CaptionClient {
-  /** The caption of a picture, uploaded only where nobody has captioned it before. */
+  /** The caption of a picture, uploaded only if nobody has captioned it before. */
   caption(picture: Blob | Uint8Array | ArrayBuffer, options?: CallOptions): Promise<Caption>;
   /** The caption of the picture at a public address, which the API fetches. */
   captionUrl(url: string, options?: CallOptions): Promise<Caption>;
-  /** The caption of a picture that was captioned before; undefined where it was not. */
+  /** The caption of a picture that was captioned before; undefined if it was not. */
   find(sha256: string, options?: CallOptions): Promise<Caption | undefined>;
   /** Has every caption of a picture forgotten; the key needs the scope `delete`. */
   forget(sha256: string, options?: Pick<CallOptions, "signal">): Promise<void>;
   /**
-   * Captions of up to 100 pictures, each as it is done; `index` says which. Throws `CaptionTransportError` where the
-   * answer breaks off before all of them: what has come by then is good.
+   * Captions of up to 100 pictures, each as soon as it is done; `index` says which. Throws `CaptionTransportError` if the
+   * answer breaks off early: what has come by then is good.
    */
   batch(items: readonly BatchItem[], options?: CallOptions): AsyncGenerator<ClientBatchLine, void, undefined>;
   /** Whole libraries, captioned in the background. */
@@ -70,10 +70,10 @@ export interface CaptionClient {
 const AnyBatchLine = z.union([BatchLine, z.extend(BatchError, { problem: AnyProblem })]);
 
 /**
- * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` where the API refuses, `CaptionTransportError`
- * where it cannot be reached or something else answers, and the signal's reason when aborted.
- * @throws {RangeError} where `retries` or `maxRetryAfterMs` is no number from 0 on, or no header can carry `apiKey`;
- * by its calls, where nothing can be fetched from `baseUrl`, such as one without `https://`
+ * A client of the API at `baseUrl`. Its calls throw `CaptionApiError` if the API refuses, `CaptionTransportError` if it
+ * cannot be reached or something else answers, and the signal's reason when aborted.
+ * @throws {RangeError} if `retries` or `maxRetryAfterMs` is not a number from 0 up, or if no header can carry `apiKey`; its
+ * calls throw it if nothing can be fetched from `baseUrl`, such as one without `https://`
  *
  * @example
  * const client = createCaptionClient({ baseUrl: "https://captions.example.com", apiKey });
@@ -121,11 +121,11 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
     },
     async caption(picture, call = {}) {
       const bytes = await bytesOf(picture);
-      // A page that came over plain http cannot hash. The service can, once it has the bytes.
+      // A page served over plain http cannot hash. The service can, once it has the bytes.
       const found = canHash() ? await find(await contentHash(bytes), call) : undefined;
       if (found !== undefined) return found;
       const headers = { "content-type": "application/octet-stream" };
-      // A blob is sent from where it lies; bytes would be copied on the caller's thread.
+      // A blob is sent without a copy; bytes would be copied on the caller's thread.
       const body = picture instanceof Blob ? picture : bytes;
       const response = await send("/v1/captions", { method: "POST", body, headers }, call);
       if (!response.ok) throw await refusalOf(response, call);
@@ -159,7 +159,7 @@ export function createCaptionClient(options: ClientOptions): CaptionClient {
   };
 }
 
-/** What came before is good; the rest can be asked for again. */
+/** The error of a batch that broke off. The lines received by then are good; the rest can be requested again. */
 function brokenOff(seen: number, total: number, cause?: unknown): CaptionTransportError {
   return new CaptionTransportError(`The batch broke off after ${seen} of ${total} items.`, { cause });
 }
@@ -181,7 +181,10 @@ async function bytesOf(picture: Blob | Uint8Array | ArrayBuffer): Promise<Uint8A
   return new Uint8Array(picture instanceof ArrayBuffer ? picture : await picture.arrayBuffer());
 }
 
-/** In a page an address may be relative. What `fetch` says of others looks like an API that cannot be reached just now. */
+/**
+ * Refuses an address that `fetch` cannot request, because its error would look like an API that is unreachable just now. In
+ * a page the address may be relative.
+ */
 function requireReachable(target: string, baseUrl: string): void {
   const here = (globalThis as { readonly location?: { readonly href: string } }).location?.href;
   const protocol = URL.canParse(target, here) ? new URL(target, here).protocol : undefined;
@@ -193,14 +196,17 @@ function isUnshared(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer;
 }
 
-/** What `fetch` says of a key that no header can carry shows it. */
+/** Refuses a key that no header can carry, because the error that `fetch` throws for it would show the key. */
 function sendable(apiKey: string): string {
   const { data } = HeaderSecret.safeParse(apiKey);
   if (data === undefined) throw new RangeError("expected apiKey to be one line of ASCII characters");
   return data;
 }
 
-/** What no comparison holds of, as `Number()` makes it of a variable that is not set, would be waited for without end. */
+/**
+ * Refuses NaN too, which `Number()` makes of a variable that is not set: no comparison with it holds, so the client would
+ * retry and wait without end.
+ */
 function zeroOrMore(name: string, value: number): number {
   if (value >= 0) return value;
   throw new RangeError(`expected ${name} to be 0 or more, got ${value}`);

@@ -10,7 +10,7 @@ export class CaptionApiError extends Error {
   override readonly name = "CaptionApiError";
   readonly problem: ClientProblem;
   readonly requestId: string | undefined;
-  /** When the server said to come back, in milliseconds from then; undefined where it did not say. */
+  /** When the server said to come back, in milliseconds from then; undefined if it did not say. */
   readonly retryAfterMs: number | undefined;
 
   constructor(problem: ClientProblem, requestId: string | undefined, retryAfterMs?: number) {
@@ -21,12 +21,12 @@ export class CaptionApiError extends Error {
   }
 }
 
-/** Something answered that is not this API, or nothing did. */
+/** Something other than this API answered, or nothing did. */
 export class CaptionTransportError extends Error {
   override readonly name = "CaptionTransportError";
-  /** HTTP status of what answered instead; undefined where nothing did. */
+  /** HTTP status of what answered instead; undefined if nothing did. */
   readonly status: number | undefined;
-  /** When it said to come back, in milliseconds from then; undefined where it did not say. */
+  /** When it said to come back, in milliseconds from then; undefined if it did not say. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

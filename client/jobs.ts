@@ -1,4 +1,4 @@
-/** Jobs of the caption API: made, followed, read and cancelled. */
+/** Creates, follows, reads and cancels jobs of the caption API. */
 
 import * as z from "zod/mini";
 import { randomHex } from "../shared/hex.ts";
@@ -16,11 +16,11 @@ export interface JobCallOptions {
 }
 
 export interface CreateJobOptions extends CaptionQuery, JobCallOptions {
-  /** An address to tell when the job is done; the answer shows the secret that signs what is sent. */
+  /** An address to notify when the job is done; the answer shows the secret that signs the notifications. */
   readonly webhook?: JobWebhook | string | undefined;
   /**
    * The same key and items find the same job, however often they are sent.
-   * @default a new UUID, so that a request that is repeated after a lost connection makes one job
+   * @default a new UUID, so that a request repeated after a lost connection creates only one job
    */
   readonly idempotencyKey?: string | undefined;
 }
@@ -41,15 +41,15 @@ export type ClientJob = z.infer<typeof AnyJob>;
 export type ClientJobLine = z.infer<typeof AnyJobLine>;
 
 export interface JobsClient {
-  /** Hands up to 10,000 pictures over, by address or by hash; returns as soon as they are taken. */
+  /** Hands over up to 10,000 pictures, by address or by hash; returns as soon as the API has accepted them. */
   create(items: readonly JobItem[], options?: CreateJobOptions): Promise<ClientJob>;
-  /** How far a job is. */
+  /** How far a job has got. */
   get(id: string, options?: JobCallOptions): Promise<ClientJob>;
   /** What is done so far, in the order of the items. */
   results(id: string, options?: JobCallOptions): AsyncGenerator<ClientJobLine, void, undefined>;
   /** Cancels what has not begun. */
   cancel(id: string, options?: JobCallOptions): Promise<ClientJob>;
-  /** The job each time it has moved on, and at last when it is finished. */
+  /** The job each time it has moved on, and finally when it is finished. */
   follow(id: string, options?: JobCallOptions): AsyncGenerator<ClientJob, void, undefined>;
   /** The job when it is finished. */
   wait(id: string, options?: JobCallOptions): Promise<ClientJob>;

@@ -1,4 +1,4 @@
-/** Lines of NDJSON as they arrive. Whoever stops listening stops the answer. */
+/** Lines of NDJSON as they arrive. Ending the iteration early cancels the answer. */
 export async function* linesOf(response: Response): AsyncGenerator<string, void, undefined> {
   if (response.body === null) return;
   const reader = response.body.getReader();

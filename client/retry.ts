@@ -1,9 +1,12 @@
-/** When to ask again, and how long to wait before. No I/O but the wait that is passed in. */
+/** Decides when to ask again, and how long to wait before that. No I/O but the wait that is passed in. */
 
 import { retryAfterMs } from "../shared/retry-after.ts";
 
 const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 503]);
-/** With a `Retry-After`: the API still waits for the rest of an earlier try that was cut off. Without, any other conflict. */
+/**
+ * With a `Retry-After`, the API is still waiting for the rest of an earlier try that was cut off; without one it is some
+ * other conflict.
+ */
 const IN_PROGRESS = 409;
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 30_000;
@@ -11,7 +14,7 @@ const LONGEST_DELAY_MS = 30_000;
 export interface RetryOptions {
   /** Tries after the first. */
   readonly retries: number;
-  /** A server that asks for a longer wait than this is answered with its error at once. */
+  /** If a server asks for a longer wait than this, the call fails at once. */
   readonly maxRetryAfterMs: number;
   readonly wait: (ms: number, signal: AbortSignal | undefined) => Promise<void>;
   /** 0..1, spreads clients that failed together. */
