@@ -9,8 +9,8 @@ import type { CaptionAnswer, Provenance } from "./caching-captioner.ts";
 import { type RequestScope, takeHeaders } from "./request/scope.ts";
 
 /**
- * Of an answer that comes line by line over a while: nginx, and who took its word over, would else keep it until a buffer is full.
- * https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+ * For answers that come line by line over a while. Without this header nginx, and proxies that adopted it, keep the lines
+ * until a buffer is full. https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
  */
 export const NOT_BUFFERED = { "x-accel-buffering": "no" } as const;
 
@@ -21,7 +21,7 @@ export interface AnswerParts {
   readonly scope: RequestScope;
 }
 
-/** 200 with a `Caption`. @throws {FailureError} where there is none */
+/** 200 with a `Caption`. @throws {FailureError} if there is none */
 export function captionResponse({ sha256, options, outcome, scope }: AnswerParts): Response {
   if (!outcome.ok) throw new FailureError(outcome.failure);
   const { generated, provenance, review } = outcome.value;
@@ -38,7 +38,7 @@ export function captionResponse({ sha256, options, outcome, scope }: AnswerParts
       "content-type": "application/json",
       "cache-status": cacheStatus(provenance),
       etag,
-      // Whoever may ask may keep it, but has to ask whether the model is still the same.
+      // The client may keep the answer, but has to ask each time whether the model is still the same.
       "cache-control": "private, no-cache",
       ...takeHeaders(scope),
     },
@@ -51,7 +51,7 @@ interface Rendered {
   readonly review: ReviewRule | undefined;
 }
 
-/** Answers of hits without options. The memory tier hands out one object for each picture, so shaping is done once. */
+/** Answers of hits without options. The memory tier hands out one object per picture, so shaping is done once. */
 const renderedHits = new WeakMap<GeneratedCaption, Rendered>();
 
 function render(parts: {
@@ -73,7 +73,7 @@ function render(parts: {
   return rendered;
 }
 
-/** 304 where the client already has this very answer, RFC 9110 section 13.1.2. */
+/** 304 if the client already has this very answer, RFC 9110 section 13.1.2. */
 export function revalidated(request: Request, response: Response): Response {
   const condition = request.headers.get("if-none-match");
   if (condition === null) return response;
@@ -86,7 +86,7 @@ export function revalidated(request: Request, response: Response): Response {
   return new Response(null, { status: 304, headers });
 }
 
-/** `Cache-Status`, RFC 9211: the tier that answered, or that the farthest one missed and what became of the answer. */
+/** `Cache-Status`, RFC 9211: names the tier that answered, or says that the farthest one missed and what became of the answer. */
 export function cacheStatus(provenance: Provenance): string {
   if (provenance.kind === "hit") return `${provenance.tier}; hit`;
   const { missed, stored, collapsed } = provenance;
@@ -94,7 +94,7 @@ export function cacheStatus(provenance: Provenance): string {
   return `${forwarded}${stored ? "; stored" : ""}${collapsed ? "; collapsed" : ""}`;
 }
 
-/** Strong tag: FNV-1a over the body, twice, 64 bits in all. No secrecy is asked of it. */
+/** Strong tag: FNV-1a over the body, twice, 64 bits in all. It protects no secret. */
 function entityTag(body: string): string {
   let low = 0x811c9dc5;
   let high = 0xc9dc5118;

@@ -118,14 +118,14 @@ export function createApp(services: Services): Hono<AppEnv> {
 
   app.get("/openapi.json", getOpenApi(services));
 
-  // Asked where no route answered, and not before every answer.
+  // Runs only if no route answered, not before every answer.
   const refuseOtherMethods = methodNotAllowed({
     app,
     onMethodNotAllowed: (_, methods) => methodNotAllowedResponse(methods),
   });
   app.notFound(async (context) => {
-    // A name among hashes, of which it has not the methods. As a route of its own for all methods it would cost every hit the
-    // router that matches with one expression.
+    // The batch's path also matches the route of hashes, but does not have its methods. A route of its own for all methods
+    // would take from every hit the router that matches with a single expression.
     if (context.req.path === BATCH_PATH.route) return methodNotAllowedResponse(["POST"]);
     context.res = problemResponse({ code: "not-found", detail: "See /docs for what there is." });
     await refuseOtherMethods(context, async () => {});

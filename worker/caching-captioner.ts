@@ -1,6 +1,6 @@
 /**
- * The way of a picture: cache, else one captioner, then the cache again. Identical pictures in flight share one answer.
- * No HTTP here, and no picture is fetched before the cache has missed.
+ * The way of a picture: the cache, on a miss a captioner, then the cache again. Identical pictures in flight share one
+ * answer. No HTTP here, and no picture is fetched before the cache has missed.
  */
 
 import { FailureError, PROBLEMS } from "../shared/problem.ts";
@@ -22,7 +22,7 @@ import type { Picture } from "./picture.ts";
 import { type RequestScope, timed } from "./request/scope.ts";
 import { TIMED_OUT, within } from "./request/within.ts";
 
-/** How an answer came to be; `Cache-Status` says it to the client. */
+/** How an answer came about; `Cache-Status` tells it to the client. */
 export type Provenance =
   | { readonly kind: "hit"; readonly tier: CacheTierName }
   | {
@@ -36,7 +36,7 @@ export type Provenance =
 export interface CaptionAnswer {
   readonly generated: GeneratedCaption;
   readonly provenance: Provenance;
-  /** How captions of the model that said it are judged, where that is known. */
+  /** How captions of the model that said it are judged, if that is known. */
   readonly review: ReviewRule | undefined;
 }
 
@@ -54,7 +54,7 @@ export interface CaptionRequest extends LookupRequest {
 export interface CachingCaptioner {
   /** From the cache alone. */
   lookUp(request: LookupRequest): Promise<Result<CaptionAnswer> | undefined>;
-  /** Brings many pictures' captions near in one read, for a batch. */
+  /** Reads many pictures' captions into memory in one read, for a batch. */
   warm(
     requests: {
       readonly sha256s: readonly string[];
@@ -63,20 +63,20 @@ export interface CachingCaptioner {
     },
     scope: RequestScope,
   ): Promise<void>;
-  /** From the cache, else from a captioner. @throws {FailureError} where the caller may have no new caption */
+  /** From the cache, else from a captioner. @throws {FailureError} if the caller may have no new caption */
   caption(request: CaptionRequest): Promise<Result<CaptionAnswer>>;
-  /** Takes every caption of a picture out of the cache. False where a tier that all share did not do so. */
+  /** Takes every caption of a picture out of the cache. False if a tier that all share may still hold some. */
   forget(request: LookupRequest): Promise<boolean>;
 }
 
 interface Generated {
   readonly generated: GeneratedCaption;
   readonly stored: boolean;
-  /** Made for this run, and not remembered or shared by the captioner. */
+  /** Made for this run, neither remembered nor shared by the captioner. */
   readonly fresh: boolean;
 }
 
-/** The one who leads a run may have no new caption: whoever joined it leads anew. */
+/** The leader of a run may have no new caption, so those who joined it start over. */
 const NOT_BEGUN = Symbol("not begun");
 
 /** A run that others may join. */
@@ -91,7 +91,7 @@ export function createCachingCaptioner(parts: {
   readonly cache: CaptionCache;
   readonly pool: BackendPool;
   readonly currentModel: CurrentModel;
-  /** What a captioner serves that names no model: it answers beside the current one, or in its place. */
+  /** The model of a captioner that names none. It answers beside the current model, or in its place. */
   readonly hostedModel: ModelIdentity | undefined;
 }): CachingCaptioner {
   const { cache, pool, currentModel, hostedModel } = parts;
@@ -115,7 +115,7 @@ export function createCachingCaptioner(parts: {
     return hostedModel?.revision === revision ? undefined : hostedModel;
   }
 
-  /** Under which a picture's caption may lie: that of the current model, and of the hosted one where that is another. */
+  /** The keys under which a picture's caption may be: by the current model, and by the hosted one if that differs. */
   function keysOf(
     request: Pick<LookupRequest, "sha256" | "options" | "caller">,
     model: KnownModel,
@@ -130,7 +130,7 @@ export function createCachingCaptioner(parts: {
     model: KnownModel | undefined,
   ): Promise<string> {
     const { cacheOwner: owner } = caller;
-    // What another revision does with an absent option is not known.
+    // It is not known what another revision does with an absent option.
     const saying = model?.revision === revision ? withoutDefaults(options, model) : options;
     return captionKey({ revision, options: saying, sha256, owner });
   }
@@ -175,7 +175,7 @@ export function createCachingCaptioner(parts: {
     const { generated, versioned, fresh } = outcome.value;
     if (!versioned) return success({ generated, stored: false, fresh });
     currentModel.observe(generated.model, scope);
-    // Under the revision that made it, which may be newer than the one that was asked for.
+    // Stored under the revision that made it, which may be newer than the one that was looked up.
     const key = await keyOf(request, generated.model.revision, model);
     return success({ generated, stored: cache.store(key, { kind: "caption", generated }, scope), fresh });
   }
@@ -189,12 +189,12 @@ export function createCachingCaptioner(parts: {
     const key = await keyOf(request, model?.revision ?? "unknown", model);
     for (let led = inFlight.get(key); led !== undefined; led = inFlight.get(key)) {
       const { outcome, deadline, priority } = led;
-      // The captioner then joins the two, and lets the picture go first.
+      // The captioner then joins the two requests, and gives the picture priority.
       if (priority === "background" && scope.priority === "interactive") break;
       const leftMs = Math.min(deadline, scope.deadline) - scope.now();
       if (leftMs <= 0) break;
       const joined = await timed(scope, "joined", () => within(leftMs, outcome));
-      // The platform may have cut the leader off: its run never settles, and this request asks for itself.
+      // The platform may have cut the leader off. Its run then never settles, so this request asks by itself.
       if (joined === TIMED_OUT) break;
       if (joined === NOT_BEGUN) continue;
       return joined.ok ? asAnswer(joined.value, { collapsed: true, model }) : joined;
@@ -225,7 +225,7 @@ export function createCachingCaptioner(parts: {
     );
     const run: Run = { outcome: shared, deadline: scope.deadline, priority: scope.priority };
     inFlight.set(key, run);
-    // The caller may go; those who joined still wait, and the caption is worth keeping.
+    // The caller may leave, but those who joined still wait, and the caption is worth keeping.
     scope.background.waitUntil(shared.catch(() => {}));
     const outcome = await own;
     return outcome.ok ? asAnswer(outcome.value, { collapsed: false, model }) : outcome;
@@ -266,7 +266,7 @@ export function createCachingCaptioner(parts: {
     async forget(request) {
       const { sha256, caller, scope } = request;
       const model = await currentModel.get(scope);
-      // What was stored a moment ago elsewhere is not listed yet: what can be named is named.
+      // What was stored elsewhere a moment ago is not listed yet, so the keys that can be computed are named.
       const named = model === undefined ? [] : await keysOf(request, model);
       return cache.forget(captionKeyPrefix({ sha256, owner: caller.cacheOwner }), named, scope);
     },

@@ -21,7 +21,7 @@ const commaList = z.pipe(
   ),
 );
 
-/** A list of `items`, by commas; `fallback` where none is given. */
+/** A list of `items` separated by commas; `fallback` if none is given. */
 const listOf = <Item extends z.core.$ZodType<unknown, string>>(items: Item, fallback: string) =>
   z.pipe(z._default(z.string(), fallback), z.pipe(commaList, z.array(items)));
 
@@ -50,7 +50,7 @@ const origin = z.string().check(
   }),
 );
 
-/** What the host of an address is compared with, which has lower-case letters; anything else would never match. */
+/** Compared with the host of an address, which is in lower case; anything else would never match. */
 const hostAndPort = z.pipe(
   z
     .string()
@@ -73,7 +73,7 @@ const modelIdentity = z.pipe(
 
 const secret = () => z.optional(HeaderSecret.check(z.minLength(1)));
 
-/** Each variable with its meaning; `docs/run.md` is made from them. */
+/** Each variable with its meaning; the tables of `docs/run.md` are made from this. */
 export const WorkerVariables = z.object({
   BACKEND_URLS: described(
     z.pipe(commaList, z.array(captionerUrl).check(z.minLength(1, "expected at least one address"))),
@@ -174,19 +174,19 @@ const Variables = WorkerVariables.check(
 
 export type Config = Readonly<z.infer<typeof Variables>>;
 
-/** TOML has numbers and booleans as well; bindings are objects. */
+/** Whether a value is a variable: TOML also has numbers and booleans. Bindings are objects. */
 function isVariable(value: unknown): boolean {
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean";
 }
 
-/** Names that begin with two underscores are those of the platform's tools. */
+/** Names that begin with two underscores belong to the platform's tools. */
 function isKnown(name: string): boolean {
   return name.startsWith("__") || Object.hasOwn(WorkerVariables.shape, name);
 }
 
 /**
  * Reads the configuration out of a worker's environment.
- * @throws {Error} that names the variable and what was expected; a worker does not run half configured.
+ * @throws {Error} that names the variable and what was expected, because a worker must not run half configured.
  */
 export function parseConfig(env: object): Config {
   const parsed = Variables.safeParse(env);

@@ -5,20 +5,20 @@ import type { CaptionJob } from "./jobs/caption-job.ts";
 import type { JobMessage } from "./jobs/message.ts";
 
 export interface Bindings {
-  /** What local/pages/build.ts has made. */
+  /** Files made by local/pages/build.ts. */
   readonly ASSETS: Fetcher;
   /** Captions and the model's revision. */
   readonly CAPTIONS: KVNamespace;
   /** API keys, hashed. */
   readonly KEYS: KVNamespace;
-  /** Requests a key may send a minute, in each location. */
+  /** Requests that a key may send per minute, in each location. */
   readonly RATE_LIMIT: RateLimit;
-  /** Keys that do not exist which an address may try a minute, in each location. */
+  /** How many keys that do not exist an address may try per minute, in each location. */
   readonly STRANGER_LIMIT: RateLimit;
-  /** New captions of a key a day. */
+  /** Counts new captions, and items of jobs, per key and day. */
   readonly QUOTA: DurableObjectNamespace<QuotaCounter>;
-  /** Jobs, an object each. */
+  /** Jobs, one object each. */
   readonly JOBS: DurableObjectNamespace<CaptionJob>;
-  /** Parts of jobs that are to be done. */
+  /** Parts of jobs that still have to be done. */
   readonly JOB_QUEUE: Queue<JobMessage>;
 }

@@ -1,4 +1,4 @@
-/** Puts the parts together for one environment. The only place that knows them all. */
+/** Puts the parts together for one environment. The only place that knows all of them. */
 
 import { createKeyGate, type Gate, OPEN_GATE } from "./access/gate.ts";
 import { createKeyRing } from "./access/key-ring.ts";
@@ -19,14 +19,14 @@ import type { CaptionJob } from "./jobs/caption-job.ts";
 
 export interface Services {
   readonly config: Config;
-  /** Pages and what belongs to them. */
+  /** Pages and their files. */
   readonly assets: Bindings["ASSETS"];
   readonly captioner: CachingCaptioner;
   readonly currentModel: CurrentModel;
   readonly pool: BackendPool;
   readonly gate: Gate;
   readonly fetchPicture: FetchPicture;
-  /** Jobs, an object each. */
+  /** Jobs, one object each. */
   readonly jobs: DurableObjectNamespace<CaptionJob>;
   /** Epoch milliseconds. */
   readonly now: () => number;
@@ -40,7 +40,7 @@ function accessHeaders({
   return id && secret ? { "cf-access-client-id": id, "cf-access-client-secret": secret } : {};
 }
 
-/** @throws {Error} where the configuration is not valid. */
+/** @throws {Error} if the configuration is not valid. */
 export function createServices(env: Bindings): Services {
   const config = parseConfig(env);
   const now = () => Date.now();

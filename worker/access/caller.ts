@@ -2,28 +2,28 @@
 
 /** One new caption that was counted. */
 export interface Charge {
-  /** Takes it back: nothing was generated for it. */
+  /** Takes the charge back, because nothing was generated for it. */
   refund(): Promise<void>;
 }
 
 export interface Caller {
-  /** Id of the key; `anybody` where the deployment is open. */
+  /** Id of the key; `anybody` if the deployment is open. */
   readonly id: string;
-  /** What the cache is divided by, where tenants share nothing; undefined where all share it. */
+  /** Whose part of the cache is used, if tenants share nothing; undefined if all share the cache. */
   readonly cacheOwner: string | undefined;
   /** Counts one item of a batch as the request that it could have been. @throws {FailureError} `rate-limited` */
   countItem(): Promise<void>;
-  /** Asked before an address is fetched for the caller. @throws {FailureError} `quota-exceeded` */
+  /** Checks that quota is left, before an address is fetched for the caller. @throws {FailureError} `quota-exceeded` */
   requireQuota(): Promise<void>;
   /** Counts one new caption before a captioner is asked. @throws {FailureError} `quota-exceeded` */
   charge(): Promise<Charge>;
-  /** Counts the items of a job, which are kept for days, before it begins. @throws {FailureError} `quota-exceeded` */
+  /** Counts the items of a job before it begins, because they are kept for days. @throws {FailureError} `quota-exceeded` */
   countJobItems(count: number): Promise<void>;
 }
 
 export const NO_CHARGE: Charge = { refund: async () => {} };
 
-/** Anybody, where the deployment is open: nothing is counted. */
+/** Anybody, if the deployment is open: nothing is counted. */
 export const ANYBODY: Caller = {
   id: "anybody",
   cacheOwner: undefined,

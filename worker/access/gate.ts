@@ -1,4 +1,7 @@
-/** Lets a request in or not: its key, what the key allows, how fast, and how much a day. Denies unless configured open. */
+/**
+ * Decides whether a request is let in: by its key, what the key allows, how fast, and how much per day. Denies unless
+ * configured open.
+ */
 
 import type { MiddlewareHandler } from "hono";
 import type { ApiKeyRecord, ApiKeyScope } from "../../shared/api-key.ts";
@@ -18,7 +21,7 @@ const KEY_STORE_RETRY_SECONDS = 5;
 export interface Gate {
   /** Middleware that lets only callers with `needed` through. */
   require(needed: ApiKeyScope): MiddlewareHandler<AppEnv>;
-  /** The holder of key `id`, for work that goes on behind an answer; "revoked" where the key may no more do it. */
+  /** The holder of key `id`, for work that goes on after an answer; "revoked" if the key may no longer do it. */
   holderOf(id: string, needed: ApiKeyScope, scope: RequestScope): Promise<Caller | "revoked" | "unknown-now">;
 }
 
@@ -38,14 +41,14 @@ export function createKeyGate(parts: {
   readonly strangers: StrangerLimit;
   /** Whether each key has a cache of its own. */
   readonly dividesCache: boolean;
-  /** Most items of jobs that a key may send a day. */
+  /** Most items of jobs that a key may send per day. */
   readonly jobItemsADay: number;
   readonly counterTimeoutMs: number;
   readonly now: () => number;
 }): Gate {
   const { keyRing, rateLimit, quota, strangers, dividesCache, jobItemsADay, counterTimeoutMs, now } = parts;
 
-  /** Counting must not hold up or fail a request for long: a slow or broken counter lets it pass. */
+  /** Counting must neither fail a request nor hold it up for long: a slow or broken counter lets it pass. */
   async function counted<T>(
     scope: RequestScope,
     what: string,
@@ -106,7 +109,7 @@ export function createKeyGate(parts: {
     });
   }
 
-  /** Says in the headers what is left of the day. @throws {FailureError} `quota-exceeded` */
+  /** Says in the headers what is left of the daily quota. @throws {FailureError} `quota-exceeded` */
   function heed(grant: QuotaGrant, { daily_quota }: ApiKeyRecord, scope: RequestScope): void {
     const resetSeconds = secondsToMidnight(now());
     // RateLimit header fields for HTTP, draft-ietf-httpapi-ratelimit-headers-10.

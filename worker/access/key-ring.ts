@@ -1,7 +1,7 @@
 /**
- * Knows API keys by their records in KV, and remembers them for a minute: a revoked key works that long at most.
- * While KV is down, a key that this isolate has seen within the last hour still works; one that it has not is answered
- * "unknown now", never "valid". Ids that do not exist are remembered apart: however many are tried, they push out no key.
+ * Knows API keys by their records in KV, and remembers them for a minute, so a revoked key works for at most that long.
+ * While KV is down, a key that this isolate has seen within the last hour still works; one that it has not seen is answered
+ * "unknown now", never "valid". Ids that do not exist are remembered apart, so that no number of them pushes out a key.
  */
 
 import { LRUCache } from "lru-cache";
@@ -27,9 +27,9 @@ export type KeyVerdict =
   | { readonly kind: "unknown-now" };
 
 export interface KeyRing {
-  /** What a key is worth; `mayAsk` says whether KV is read for a key that is not known here. */
+  /** Whether a key is valid; `mayAsk` says whether KV is read for a key that is not known here. */
   verify(key: string, asked: Asked & { readonly mayAsk: () => boolean }): Promise<KeyVerdict>;
-  /** The record of a key that was let in before, for work that goes on without it. */
+  /** The record of a key that was let in before, for work that goes on after the request. */
   record(id: string, asked: Asked): Promise<ApiKeyRecord | "absent" | "unknown-now">;
 }
 
@@ -45,7 +45,7 @@ interface Remembered {
 
 type Found = Remembered | "absent" | "not-asked" | "unknown-now";
 
-/** Compared with where there is no record, so that a wrong id takes as long as a wrong secret. */
+/** Stands in for the hash if there is no record, so that a wrong id takes as long as a wrong secret. */
 const NO_HASH = new Uint8Array(32);
 
 export function createKeyRing(options: {
@@ -55,9 +55,12 @@ export function createKeyRing(options: {
 }): KeyRing {
   const { namespace, timeoutMs, now } = options;
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
-  /** Ids that were not there, by when that was read. */
+  /** Ids that were not in KV, with the time at which that was read. */
   const absent = new LRUCache<string, number>({ max: MAX_ABSENT });
-  /** Of what lies ahead the clock was set back since: it is no fresher for that. */
+  /**
+   * Milliseconds from `time`, in either direction. A time that lies ahead means that the clock was set back, which makes
+   * nothing fresher.
+   */
   const since = (time: number) => Math.abs(now() - time);
 
   async function read(id: string, warn: Asked["warn"]): Promise<Remembered | "absent" | "unknown-now"> {

@@ -1,7 +1,7 @@
 /**
- * Counts what a key spends of a day: new captions, and in an object of its own items of jobs. A Durable Object, because the
- * count must be right: KV takes one write a second a key and is read late. It is asked on a miss only, where the trip to the
- * captioner dwarfs it, and once a job.
+ * Counts what a key spends per day: new captions and, in a separate object, items of jobs. It is a Durable Object because
+ * the count must be right, while KV takes only one write per second for a key and is read late. It is asked only on a miss,
+ * where the trip to the captioner dwarfs it, and once per job.
  */
 
 import { DurableObject } from "cloudflare:workers";
@@ -22,7 +22,7 @@ interface Count {
 const COUNT = "count";
 
 export class QuotaCounter extends DurableObject {
-  /** Spends `amount` of the `limit` of `day` (`YYYY-MM-DD`): all of it, or nothing where less is left. */
+  /** Spends `amount` of the `limit` of `day` (`YYYY-MM-DD`): all of it, or nothing if less is left. */
   async spend(day: string, limit: number, amount = 1): Promise<QuotaGrant> {
     const count = await this.#countOf(day);
     const used = count.used + amount;
@@ -31,14 +31,14 @@ export class QuotaCounter extends DurableObject {
     return { granted: true, remaining: limit - used, day: count.day };
   }
 
-  /** Gives back one that was spent on `day`. */
+  /** Gives back one unit that was spent on `day`. */
   async giveBack(day: string): Promise<void> {
     const count = await this.#countOf(day);
     if (count.day !== day || count.used === 0) return;
     await this.ctx.storage.put<Count>(COUNT, { day, used: count.used - 1 });
   }
 
-  /** What is left of `day`, with nothing spent. */
+  /** What is left of `day`, without spending anything. */
   async look(day: string, limit: number): Promise<QuotaGrant> {
     const count = await this.#countOf(day);
     const remaining = Math.max(0, limit - count.used);
@@ -46,8 +46,8 @@ export class QuotaCounter extends DurableObject {
   }
 
   /**
-   * The day never goes back by one: around midnight clocks differ, and each return would start the day anew. One that is further ahead
-   * was a wrong clock's, and would be counted on until it comes.
+   * The stored day never goes back by one, because clocks differ around midnight and each return would start the day anew.
+   * A stored day further ahead came from a wrong clock, and would otherwise be counted on until that day comes.
    */
   async #countOf(day: string): Promise<Count> {
     const stored = await this.ctx.storage.get<Count>(COUNT);

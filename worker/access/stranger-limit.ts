@@ -1,6 +1,6 @@
 /**
- * Holds back addresses that try keys which do not exist: each such try costs a read of KV. An address that has tried too
- * many is not looked up for any more, for a minute; keys that the isolate knows work from there as ever.
+ * Holds back addresses that try keys which do not exist, because each such try costs a read of KV. For an address that has
+ * tried too many, no key is looked up for a minute; keys that the isolate knows still work from there.
  */
 
 import { LRUCache } from "lru-cache";
@@ -9,7 +9,7 @@ import { LRUCache } from "lru-cache";
 export const STRANGER_PERIOD_SECONDS = 60;
 
 const MAX_REMEMBERED = 2_000;
-/** Callers whose address the platform does not tell share one allowance. */
+/** Callers whose address the platform does not give share one allowance. */
 const NOWHERE = "nowhere";
 
 export interface StrangerLimit {
@@ -34,7 +34,7 @@ export function createStrangerLimit(options: {
   };
 }
 
-/** What one party holds: an IPv4 address, or the /64 of an IPv6 one, RFC 6177. */
+/** The addresses that one party holds: an IPv4 address, or the /64 of an IPv6 one, RFC 6177. */
 function network(address: string | undefined): string {
   if (address === undefined) return NOWHERE;
   if (!address.includes(":")) return address;

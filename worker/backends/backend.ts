@@ -1,6 +1,6 @@
 /**
- * One captioner over HTTP: the Hugging Face protocol, spoken by `@huggingface/inference`, and `/v1/model`.
- * What comes back is judged here; nothing of a foreign error body gets past this file.
+ * One captioner over HTTP: the Hugging Face protocol, spoken by `@huggingface/inference`, and `/v1/model`. Its answers are
+ * judged here; nothing of a foreign error body gets past this file.
  */
 
 import * as z from "zod/mini";
@@ -32,7 +32,7 @@ import { timeLimit } from "../request/time-limit.ts";
 export interface BackendRequest {
   readonly picture: Picture;
   readonly options: GenerationOptions;
-  /** Whom the caption is for, where tenants share nothing. */
+  /** Whom the caption is for, if tenants share nothing. */
   readonly owner: string | undefined;
   readonly timeoutMs: number;
   readonly scope: RequestScope;
@@ -43,18 +43,18 @@ export type BackendAnswer =
       readonly kind: "caption";
       readonly generated: GeneratedCaption;
       readonly versioned: boolean;
-      /** The model ran for it: neither remembered nor shared. */
+      /** The model ran for this request; its answer was neither remembered nor shared. */
       readonly fresh: boolean;
     }
   /** The picture or the options are at fault: every captioner would say the same. */
   | { readonly kind: "refused"; readonly failure: Failure }
-  /** A hosted endpoint: it passes over what the query asks for, so its caption is not the one that was asked for. */
+  /** A hosted endpoint, which ignores options in the query, so its caption would not be the one that was asked for. */
   | { readonly kind: "takes-no-options" }
   /** Alive, but it has no room now. */
   | { readonly kind: "busy"; readonly retryAfterSeconds: number }
-  /** It does not let us in, or does not know the route: a matter of configuration. */
+  /** It does not let us in, or does not know the route, which is a matter of configuration. */
   | { readonly kind: "misconfigured"; readonly reason: string }
-  /** It has the picture, and gave no answer in time. */
+  /** It has the picture, but gave no answer in time. */
   | { readonly kind: "late"; readonly reason: string }
   | { readonly kind: "broken"; readonly reason: string };
 
@@ -67,7 +67,7 @@ export interface Backend {
   unreadiness(timeoutMs: number): Promise<string | undefined>;
 }
 
-/** Answers are a sentence; anything this long is not one. */
+/** An answer is one sentence; anything longer than this is not. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** Room for the words of a calibrated model's score. */
 const MAX_MODEL_BYTES = 1024 * 1024;
@@ -99,9 +99,9 @@ class Judged extends Error {
 export interface BackendOptions {
   readonly url: string;
   readonly secret: string | undefined;
-  /** What a gate before the captioner asks for; empty where there is none. */
+  /** What an access gate in front of the captioner asks for; empty if there is none. */
   readonly accessHeaders: Readonly<Record<string, string>>;
-  /** What it serves if its answers do not say. */
+  /** The model it serves, if its answers do not say. */
   readonly hostedModel: ModelIdentity | undefined;
   readonly fetch: typeof fetch;
 }
@@ -141,7 +141,7 @@ export function createBackend(options: BackendOptions): Backend {
       };
       const { signal, end } = timeLimit(timeoutMs);
       try {
-        // Off the hit path: the client is a large part of the bundle, and only a miss needs it.
+        // Imported off the hit path: the client is a large part of the bundle, and only a miss needs it.
         const { imageToText } = await import("@huggingface/inference");
         const { generated_text } = await imageToText(
           {
@@ -196,7 +196,7 @@ export function createBackend(options: BackendOptions): Backend {
         // A hosted endpoint answers, and has no such route.
         if (hostedModel !== undefined && ready.status === 404) return undefined;
         if (!ready.ok) return `/readyz answers ${ready.status}`;
-        // Health is open to everybody: only a guarded route tells whether captions would be.
+        // Health is open to everybody; only a guarded route tells whether we would get captions.
         const guarded = await get("/v1/model", timeoutMs);
         await guarded.body?.cancel();
         return REFUSALS.has(guarded.status) ? refusal(guarded.status) : undefined;
@@ -214,7 +214,7 @@ function refusal(status: number): string {
   return `it refuses our BACKEND_SECRET (of a fallback: FALLBACK_TOKEN) or service token (${status})`;
 }
 
-/** Why there is no answer. What the platform says of it may hold the address. */
+/** Why there is no answer, in our words, because the platform's message may hold the address. */
 function silence(error: unknown): string {
   return isTimeout(error) ? "no answer in time" : "no connection, or it broke off";
 }
@@ -246,7 +246,10 @@ async function readAnswer(response: Response): Promise<ImageToTextOutput> {
   }
 }
 
-/** Never more of it than allowed: an isolate has little memory for all its requests. @throws {Judged} where it is longer */
+/**
+ * The text of an answer, at most `maxBytes`, because an isolate has little memory for all its requests. @throws {Judged} if
+ * it is longer
+ */
 async function readText(response: Response, maxBytes: number): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
@@ -282,7 +285,7 @@ async function readProblem(response: Response): Promise<Problem | undefined> {
   }
 }
 
-/** Whole seconds, one at least. */
+/** Whole seconds, at least one. */
 function retryAfterSeconds(response: Response): number {
   const ms = retryAfterMs(response.headers.get("retry-after"), Date.now()) ?? 0;
   return Math.max(MIN_RETRY_SECONDS, Math.ceil(ms / 1000));

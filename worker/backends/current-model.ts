@@ -1,11 +1,11 @@
 /**
- * Which model revision is the current one: learnt from the captioners, kept in KV, so that a cached caption is found
- * while every captioner is down and an old one is not found once new weights are out.
+ * Knows which model revision is current. It is learnt from the captioners and kept in KV, so that a cached caption is found
+ * while every captioner is down, and an old one is not found once new weights are out.
  *
- * How old the knowledge may be: fresh for 5 s; up to 30 s it is used while it is checked behind the answer; past that
- * the request waits for a check, for half a second at most, and then goes on with what is known. While no captioner
- * answers, one request in 5 s waits so. An answer that names another revision brings the check forward: while a
- * deploy is under way captioners differ, and the first one in configured order decides.
+ * What is known counts as fresh for 5 s. Up to 30 s it is used while a check runs behind the answer. After that, a request
+ * waits for a check, at most half a second, and then goes on with what is known; while no captioner answers, one request in
+ * 5 s waits like this. An answer that names another revision brings the check forward. While a deploy is under way
+ * captioners differ, and the first one in configured order decides.
  */
 
 import * as z from "zod/mini";
@@ -19,8 +19,8 @@ import { TIMED_OUT, within } from "../request/within.ts";
 const FRESH_MS = 5_000;
 const USABLE_MS = 30_000;
 /**
- * How often each isolate writes down that nothing has changed. A key of KV takes one write a second from all of them, writes
- * are paid for or counted by the day, and what is read back may be a minute old anyway.
+ * How often each isolate stores that nothing has changed. It is rare because a key of KV takes one write per second from
+ * all isolates, writes are paid for or counted per day, and what is read back may be a minute old anyway.
  */
 const STORE_AGAIN_MS = 60 * 60_000;
 const CHECK_TIMEOUT_MS = 500;
@@ -28,9 +28,9 @@ const ASK_TIMEOUT_MS = 5_000;
 const KV_KEY = "model";
 
 const KnownModel = z.extend(ModelIdentity, {
-  /** What the model does with an absent option, where it says. */
+  /** What the model does with an absent option, if it says so. */
   defaults: z.optional(BackendModel.shape.defaults),
-  /** How its captions are judged, where it was calibrated. */
+  /** How its captions are judged, if it was calibrated. */
   review: z.optional(z.pick(Review, { below: true, weights: true })),
   /** Epoch milliseconds of the last word from a captioner. */
   checkedAt: z.number(),
@@ -38,7 +38,7 @@ const KnownModel = z.extend(ModelIdentity, {
 export type KnownModel = z.infer<typeof KnownModel>;
 
 export interface CurrentModel {
-  /** The current model; undefined when none was ever heard of. Never throws. */
+  /** The current model; undefined if no captioner has ever named one. Never throws. */
   get(scope: RequestScope): Promise<KnownModel | undefined>;
   /** Takes note of the model that a captioner's answer names. */
   observe(identity: ModelIdentity, scope: RequestScope): void;
@@ -59,7 +59,10 @@ export function createCurrentModel(options: {
 
   const isHosted = ({ id, revision }: ModelIdentity) =>
     id === hostedModel?.id && revision === hostedModel.revision;
-  /** Of what lies ahead the clock was set back since: it is no fresher for that. */
+  /**
+   * Milliseconds from `time`, in either direction. A time that lies ahead means that the clock was set back, which makes
+   * nothing fresher.
+   */
   const since = (time: number) => Math.abs(now() - time);
   const age = () => (known === undefined ? Number.POSITIVE_INFINITY : since(known.checkedAt));
 
@@ -78,7 +81,7 @@ export function createCurrentModel(options: {
   function learn(model: Omit<KnownModel, "checkedAt">, scope: RequestScope): void {
     const isSameReview = JSON.stringify(known?.review) === JSON.stringify(model.review);
     const changed = known?.revision !== model.revision || known.id !== model.id || !isSameReview;
-    // The same rule stays the same object: answers that were rendered by it are known by it.
+    // An unchanged rule stays the same object, because rendered answers are matched to their rule by identity.
     known = {
       ...model,
       ...(isSameReview && known?.review ? { review: known.review } : {}),
@@ -126,7 +129,7 @@ export function createCurrentModel(options: {
     },
     observe(identity, scope) {
       if (known?.revision === identity.revision && known.id === identity.id) return;
-      // A hosted endpoint answers beside the others: it says nothing of theirs.
+      // A hosted endpoint answers beside the others, and says nothing about their model.
       if (known !== undefined && isHosted(identity)) return;
       if (known === undefined) learn(identity, scope);
       checkBehind(scope);
@@ -134,12 +137,12 @@ export function createCurrentModel(options: {
   };
 }
 
-/** How captions of `identity` are judged: undefined for any other model than the known one, and where it has no rule. */
+/** How captions of `identity` are judged; undefined if it is not the known model, or has no rule. */
 export function reviewRuleOf(identity: ModelIdentity, model: KnownModel | undefined): ReviewRule | undefined {
   return model?.id === identity.id && model.revision === identity.revision ? model.review : undefined;
 }
 
-/** Leaves out what the model does anyway, so that saying it and not saying it find the same caption. */
+/** Leaves out options that equal the model's defaults, so that a request finds the same caption with and without them. */
 export function withoutDefaults(
   options: GenerationOptions,
   model: KnownModel | undefined,

@@ -15,7 +15,7 @@ import { rendezvousOrder } from "./rendezvous.ts";
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
-/** The picture itself is at fault: another one was captioned in the time that it had been given. */
+/** The picture itself is at fault, because another one was captioned within the same time. */
 const TOO_SLOW: Failure = {
   code: "deadline-exceeded",
   detail: "The captioner did not caption this picture in time, and captioned another one right after.",
@@ -24,7 +24,7 @@ const TOO_SLOW: Failure = {
 /** Why one captioner gave no caption, though another may. */
 type Shortfall = Exclude<BackendAnswer, { kind: "caption" | "refused" }>;
 
-/** In order: first the one after which the same request is most likely to succeed soon. */
+/** Shortfalls in order, first the one after which the same request is most likely to succeed soon. */
 const HOPE: readonly Shortfall["kind"][] = ["busy", "late", "broken", "misconfigured", "takes-no-options"];
 
 export type PoolCaption = Pick<
@@ -34,9 +34,12 @@ export type PoolCaption = Pick<
 
 export interface BackendPool {
   caption(request: PoolRequest): Promise<Result<PoolCaption>>;
-  /** The model of the first captioner, in configured order, that says what it serves. Fallbacks are not asked: theirs may be another one. */
+  /**
+   * The model of the first captioner, in configured order, that says what it serves. Fallbacks are not asked, because
+   * theirs may be another model.
+   */
   model(timeoutMs: number): Promise<BackendModel | undefined>;
-  /** Whether any captioner is ready, and what keeps the others from it. */
+  /** Whether any captioner is ready, and what keeps the others from being ready. */
   ready(timeoutMs: number): Promise<{ readonly isReady: boolean; readonly warnings: readonly string[] }>;
 }
 
@@ -44,16 +47,16 @@ export interface PoolRequest {
   readonly sha256: string;
   readonly picture: Picture;
   readonly options: GenerationOptions;
-  /** Whom the caption is for, where tenants share nothing. */
+  /** Whom the caption is for, if tenants share nothing. */
   readonly owner: string | undefined;
   readonly scope: RequestScope;
 }
 
-/** A captioner that failed is asked last for five seconds, by each isolate for itself. */
+/** The captioners as one. A captioner that failed is asked last for five seconds; each isolate decides this for itself. */
 export function createBackendPool(
   captioners: readonly Backend[],
   options: {
-    /** Asked only where none of the others captions. */
+    /** Asked only if none of the others gives a caption. */
     readonly fallbacks: readonly Backend[];
     readonly attemptTimeoutMs: number;
     readonly now: () => number;
@@ -82,7 +85,7 @@ export function createBackendPool(
       for (const [index, backend] of candidates.entries()) {
         const remainingMs = scope.deadline - now();
         if (remainingMs <= 0) break;
-        // A job can wait: it does not go elsewhere whenever there is much to do.
+        // A job can wait, so it does not turn to a fallback whenever the captioners are busy.
         if (shortfall?.kind === "busy" && scope.priority === "background" && fallbacks.includes(backend))
           continue;
         const isLast = index === candidates.length - 1;
@@ -104,7 +107,7 @@ export function createBackendPool(
         shortfall = moreHopeful(shortfall, answer);
         late = answer.kind === "late" ? { backend, request } : undefined;
       }
-      // Who waits is not kept waiting for it.
+      // Only for background work, because nobody who waits for an answer should also wait for this probe.
       if (shortfall?.kind === "late" && late !== undefined && scope.priority === "background") {
         const { backend, request } = late;
         const other = await backend.caption({ ...request, picture: newProbePicture() });
@@ -133,12 +136,12 @@ export function createBackendPool(
   };
 }
 
-/** As the log may name it: a path could hold what is nobody else's business. */
+/** A captioner's host, for the log, because a path could hold something private. */
 function hostOf(backend: Backend | undefined): string {
   return backend === undefined ? "" : new URL(backend.url).host;
 }
 
-/** Which of two says sooner that the same request is worth sending again. */
+/** The one of two after which the same request is more likely to succeed soon. */
 function moreHopeful(one: Shortfall | undefined, other: Shortfall): Shortfall {
   if (one === undefined) return other;
   return HOPE.indexOf(one.kind) <= HOPE.indexOf(other.kind) ? one : other;

@@ -1,4 +1,4 @@
-/** A picture that tells whether a captioner captions: one that it has not seen, so that it cannot answer from memory. */
+/** A picture that tells whether a captioner works: one that it has not seen, so that it cannot answer from memory. */
 
 import type { Picture } from "../picture.ts";
 

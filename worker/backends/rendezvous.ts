@@ -1,9 +1,9 @@
 /**
  * Rendezvous hashing (Thaler and Ravishankar, 1998): every isolate sends one picture to the same captioner, which joins
- * identical pictures in flight; when a captioner goes, only its own pictures move.
+ * identical pictures in flight; when a captioner leaves, only its own pictures move.
  */
 
-/** `nodes`, the one to ask first in front. */
+/** `nodes` in the order in which to ask them. */
 export function rendezvousOrder(nodes: readonly string[], key: string): readonly string[] {
   if (nodes.length < 2) return nodes;
   return nodes

@@ -1,6 +1,6 @@
 /**
- * The three tiers as one cache: nearest first, and what a farther tier knew is left in the nearer ones.
- * It never fails and never waits long: a tier that throws, stalls or answers rubbish is a miss and a warning in the log.
+ * The three tiers as one cache: the nearest is asked first, and what a farther tier knew is copied to the nearer ones. It
+ * never fails and never waits long: a tier that throws, stalls or answers rubbish is a miss and a warning in the log.
  */
 
 import type { RequestScope } from "../request/scope.ts";
@@ -15,7 +15,10 @@ import { CACHE_TIER_NAMES, type CacheTierName } from "./tier-names.ts";
 /** A write, delete or list goes to the store itself, wherever that is, and nobody's answer waits for a write. */
 const STORE_TIMEOUT_MS = 10_000;
 
-/** How long other locations may go on with what was forgotten: each tier may have taken it from the farther one at the last moment. */
+/**
+ * How long other locations may still serve what was forgotten, because each tier may have read it from a farther one at the
+ * last moment.
+ */
 export const FORGOTTEN_EVERYWHERE_SECONDS = READ_CACHE_SECONDS + COLO_TTL_SECONDS + MEMORY_TTL_SECONDS;
 
 export interface CacheHit {
@@ -24,7 +27,7 @@ export interface CacheHit {
 }
 
 export interface CaptionCache {
-  /** The tier that is asked last; undefined where there is none. */
+  /** The tier that is asked last; undefined if there is none. */
   readonly farthest: CacheTierName | undefined;
   /** Looks in memory only: no I/O, no promise. */
   recall(key: string): CacheHit | undefined;
@@ -35,8 +38,8 @@ export interface CaptionCache {
   /** Writes to every tier, the slow ones after the answer; false when there is none. */
   store(key: string, entry: CacheEntry, scope: RequestScope): boolean;
   /**
-   * Takes out every key that begins with `prefix`, those in `named` though no tier lists them. Other isolates and
-   * locations forget by the age of what they hold. False where KV, which all read, still holds any.
+   * Removes every key that begins with `prefix`, and those in `named` even if no tier lists them. Other isolates and
+   * locations forget by the age of their entries. False if KV, which all read, may still hold any.
    */
   forget(prefix: string, named: readonly string[], scope: RequestScope): Promise<boolean>;
 }
@@ -48,7 +51,7 @@ export interface Tiers {
   readonly kv?: KvTier;
 }
 
-/** `timeoutMs` is that of a read. */
+/** `timeoutMs` applies to reads. */
 export function createCaptionCache(
   tiers: Tiers,
   { timeoutMs }: { readonly timeoutMs: number },
@@ -72,14 +75,17 @@ export function createCaptionCache(
     return undefined;
   }
 
-  /** The same of what goes to the store itself. */
+  /** The same for operations that go to the store itself. */
   const atStore: typeof guarded = (tier, scope, work) => guarded(tier, scope, work, STORE_TIMEOUT_MS);
 
   function writeLater(tier: "colo" | "kv", scope: RequestScope, work: () => Promise<void>): void {
     scope.background.waitUntil(atStore(tier, scope, work));
   }
 
-  /** Nobody near waits for background work: its captions lie in KV, and a location fetches those that are asked for there. */
+  /**
+   * The colo tier, skipped for background work: nobody nearby waits for its captions. They are in KV, and a location
+   * fetches those that are asked for there.
+   */
   const nearby = ({ priority }: RequestScope) =>
     priority === "background" && kv !== undefined ? undefined : colo;
 
@@ -131,7 +137,7 @@ export function createCaptionCache(
           }),
         ),
       );
-      // The nearer tiers last, so that nothing is read back into them meanwhile.
+      // The nearer tiers come last, so that nothing is read back into them meanwhile.
       for (const key of colo === undefined ? [] : keys)
         await guarded("colo", scope, async () => colo?.delete(key));
       memory?.forget(prefix);

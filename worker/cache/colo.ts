@@ -1,13 +1,13 @@
 /**
  * Second tier: the Cache API of the location.
- * Why it is here: what one isolate stored, every isolate of the location reads at once, for nothing; KV may still
- * answer with the miss that it has cached for 60 seconds. Why it is not enough: one location only, evicted at will, and
- * it does nothing on workers.dev.
+ * Why it is here: what one isolate stored, every isolate of the location can read at once, free of charge, while KV may
+ * still answer with a miss that it cached up to 60 seconds ago. Why it is not enough: one location only, evicted at will,
+ * and it does nothing on workers.dev.
  */
 
 import { type CacheEntry, FAILURE_TTL_SECONDS, parseEntry } from "./entry.ts";
 
-/** Short, because a deletion reaches one location only: the others forget by themselves. */
+/** Short, because a deletion reaches only one location, and the others have to forget by themselves. */
 export const COLO_TTL_SECONDS = 900;
 
 /** The Cache API is keyed by URL; RFC 2606 reserves this name, and a named cache holds nothing but ours. */

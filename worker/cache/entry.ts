@@ -1,4 +1,4 @@
-/** What the cache holds: a caption, for good, or a failure that the same bytes would meet again, for a short while. */
+/** What the cache holds: a caption, for good, or, for a short while, a failure that the same bytes would cause again. */
 
 import * as z from "zod/mini";
 import { PROBLEM_CODES } from "../../shared/problem.ts";
@@ -13,10 +13,10 @@ export const CacheEntry = z.discriminatedUnion("kind", [
 ]);
 export type CacheEntry = z.infer<typeof CacheEntry>;
 
-/** Long enough to stop a client that retries in a loop, short enough that a mended captioner is soon asked again. */
+/** Long enough to stop a client that retries in a loop, short enough that a repaired captioner is soon asked again. */
 export const FAILURE_TTL_SECONDS = 300;
 
-/** Reads an entry that came from outside the isolate; anything else than an entry is a miss. */
+/** Reads an entry that came from outside the isolate; anything but an entry is a miss. */
 export function parseEntry(value: unknown): CacheEntry | undefined {
   const parsed = CacheEntry.safeParse(value);
   return parsed.success ? parsed.data : undefined;

@@ -1,7 +1,7 @@
 /**
- * The name of a caption in every tier: SHA-256 of the picture + model revision + options, under the one it belongs to
- * where tenants share nothing. New weights or other options are other keys, so nothing is ever invalidated, only no longer
- * asked for. The picture comes before them, so that all that was said of it can be found and forgotten.
+ * The name of a caption in every tier: SHA-256 of the picture + model revision + options, under the caption's owner if
+ * tenants share nothing. New weights or other options give other keys, so nothing is ever invalidated, only no longer asked
+ * for. The picture precedes revision and options, so that all its captions can be found and forgotten.
  */
 
 import { contentHash } from "../../shared/content-hash.ts";
@@ -14,7 +14,7 @@ export interface KeyParts {
   readonly revision: string;
   readonly options: GenerationOptions;
   readonly sha256: string;
-  /** Id of the key whose caption it is; absent where all share the cache. */
+  /** Id of the API key whose caption it is; absent if all share the cache. */
   readonly owner?: string | undefined;
 }
 

@@ -1,17 +1,17 @@
 /**
  * Third tier: Workers KV.
- * Why it is here: it is the only tier that every location shares and that outlives them all. Why it is last: a cold
- * read travels, a write is seen elsewhere only within 60 seconds, and a miss is cached for as long as a hit, so
- * `cacheTtl` stays at its least.
- * Failures are not written here: a flood of rubbish would cost a paid write each.
+ * Why it is here: it is the only tier that every location shares and that outlives them all. Why it is last: a cold read
+ * travels far, a write may take 60 seconds to be seen elsewhere, and a miss is cached for as long as a hit, so `cacheTtl`
+ * stays at its minimum.
+ * Failures are not written here: in a flood of rubbish each would cost a paid write.
  */
 
 import { type CacheEntry, parseEntry } from "./entry.ts";
 
-/** How long a location may read what was there before. */
+/** How long a location may still read the previous state. */
 export const READ_CACHE_SECONDS = 60;
 
-/** Entries of replaced revisions must go one day; those still asked for are made again then. */
+/** Entries of replaced revisions have to go some day; expired ones that are still asked for are made again. */
 const CAPTION_TTL_SECONDS = 365 * 24 * 3600;
 
 /** KV reads at most this many keys in one call. */
@@ -22,12 +22,12 @@ export interface KvTier {
   /** One call for up to 100 keys, which counts as one request against the platform's limit. */
   readMany(keys: readonly string[]): Promise<Map<string, CacheEntry>>;
   write(key: string, entry: CacheEntry): Promise<void>;
-  /** Keys that begin so: those written a moment ago elsewhere may be missing. */
+  /** Keys that begin with `prefix`; those written elsewhere a moment ago may be missing. */
   list(prefix: string): Promise<readonly string[]>;
   delete(key: string): Promise<void>;
 }
 
-/** Rejects with what `namespace` throws: the cache over the tiers makes a miss of it. */
+/** Rejects with what `namespace` throws; the cache above the tiers turns that into a miss. */
 export function createKvTier(namespace: KVNamespace): KvTier {
   return {
     async read(key) {

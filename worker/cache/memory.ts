@@ -1,6 +1,6 @@
 /**
- * First tier: the isolate's own memory. A caption is asked for anew after some minutes: nobody can reach into every
- * isolate to delete one.
+ * First tier: the isolate's own memory. A caption expires after some minutes, because nobody can reach into every isolate
+ * to delete it.
  * Why it is here: no I/O at all, so the hottest pictures cost microseconds. Why it is not enough: an isolate has 128 MB,
  * lives minutes to hours, and its neighbour knows nothing of it.
  */
@@ -16,7 +16,7 @@ export const MEMORY_TTL_SECONDS = 300;
 export interface MemoryTier {
   read(key: string): CacheEntry | undefined;
   write(key: string, entry: CacheEntry): void;
-  /** Forgets every key that begins so. */
+  /** Forgets every key that begins with `prefix`. */
   forget(prefix: string): void;
 }
 

@@ -1,4 +1,4 @@
-/** Whether a text is an address of the web, alone. Its scheme may have capitals: RFC 3986, section 3.1. */
+/** Whether a text is a web address and nothing else. Its scheme may be in capitals: RFC 3986, section 3.1. */
 export function isWebAddress(text: string): boolean {
   return /^https?:\/\/\S+$/i.test(text) && URL.canParse(text);
 }

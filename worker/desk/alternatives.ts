@@ -1,4 +1,4 @@
-/** Other captions of a picture, by other ways to search for words. */
+/** Other captions of a picture, found by other ways of searching for words. */
 
 import type { CaptionClient, CaptionQuery } from "../../client/index.ts";
 import { failureOf, type Picture } from "./captioning.ts";
@@ -13,7 +13,7 @@ export interface Offers {
 const MOST_OFFERS = 3;
 const OTHER_WAYS = [{ num_beams: 3 }, { num_beams: 6 }, { prompt: "there is" }, { prompt: "a close up of" }];
 
-/** The model's own words first, where a person has changed them. */
+/** Other captions to offer; the model's own words come first if a person has changed them. */
 export async function offersFor(
   row: Pick<Row, "original" | "text">,
   picture: Picture,
@@ -33,7 +33,7 @@ export async function offersFor(
   return { offers, whyNone };
 }
 
-/** Each wording once, in the order of the ways; a way that fails is left out. Throws where all of them fail. */
+/** Each wording once, in the order of the ways; a way that fails is left out. Throws if all of them fail. */
 async function otherCaptions(
   client: CaptionClient,
   picture: Picture,

@@ -4,20 +4,20 @@ import { isWebAddress } from "./address.ts";
 
 export interface NamedFile {
   readonly file: File;
-  /** With the folders that it lies in, where a folder was dropped. */
+  /** Its name, with the folders that it lies in if a folder was dropped. */
   readonly name: string;
 }
 
 export interface Brought {
   readonly files: readonly NamedFile[];
   readonly urls: readonly string[];
-  /** Files of folders that are no pictures, or cannot be read. */
+  /** Files in folders that are not pictures, or cannot be read. */
   readonly leftOut: number;
 }
 
 const inReadingOrder = new Intl.Collator("en", { numeric: true });
 
-/** All of it. What a `DataTransfer` holds is gone after its event: it is read before the first wait. */
+/** Everything that `data` holds. It is read before the first wait, because a `DataTransfer` is empty after its event. */
 export async function broughtBy(data: DataTransfer | null): Promise<Brought> {
   const items = [...(data?.items ?? [])].filter(({ kind }) => kind === "file");
   const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry(), file: item.getAsFile() }));
@@ -39,7 +39,7 @@ const isDirectory = (entry: FileSystemEntry | null): entry is FileSystemDirector
   entry?.isDirectory === true;
 const isFile = (entry: FileSystemEntry): entry is FileSystemFileEntry => entry.isFile;
 
-/** Pictures of a folder and those under it, as a person lists them. What is hidden is nobody's picture. */
+/** Pictures of a folder and its subfolders, in the order in which a person lists them. Hidden files are not pictures. */
 async function picturesUnder(folder: FileSystemDirectoryEntry): Promise<Omit<Brought, "urls">> {
   const entries = await entriesOf(folder).catch(() => undefined);
   if (entries === undefined) return { files: [], leftOut: 1 };
@@ -64,7 +64,7 @@ async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEn
   const reader = folder.createReader();
   const entries: FileSystemEntry[] = [];
   for (;;) {
-    // A reader gives some at a time, and none at the end.
+    // A reader gives some entries at a time, and none at the end.
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
       reader.readEntries(resolve, reject),
     );

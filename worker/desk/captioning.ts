@@ -1,6 +1,6 @@
 /**
- * Has pictures captioned through the client, four at a time: by hash first, so that what is known is never uploaded. Where the
- * service says when to come back, all of them wait for that moment. No DOM.
+ * Has pictures captioned through the client, four at a time: by hash first, so that known pictures are never uploaded. If
+ * the service says when to come back, all of them wait for that moment. No DOM.
  */
 
 import pLimit from "p-limit";
@@ -14,9 +14,9 @@ import { PROBLEM_CODES, PROBLEMS } from "../../shared/problem.ts";
 import type { Caption } from "../../shared/schema.ts";
 
 const AT_ONCE = 4;
-/** A longer `Retry-After` is a failure that a person is told of at once, such as a quota that is used up until tomorrow. */
+/** A longer `Retry-After` is a failure that a person is told about at once, such as a quota used up until tomorrow. */
 const LONGEST_WAIT_MS = 5 * 60_000;
-/** Waits in a row that bring no caption; after them pictures fail, and a person decides. */
+/** Most waits in a row that bring no caption; after that pictures fail, and a person decides. */
 const MOST_WAITS = 10;
 
 export type Picture = { readonly file: File } | { readonly url: string } | { readonly sha256: string };
@@ -43,8 +43,8 @@ export interface Pause {
 
 export interface Captioning {
   /**
-   * Queues a picture; `onTurn` is told when it is asked for, and when it waits again. `signal`, where it was taken earlier,
-   * has it cancelled with what was queued then.
+   * Queues a picture; `onTurn` is told when the service is asked, and when the picture waits again. A `signal` that was
+   * taken earlier cancels it together with what was queued then.
    */
   caption(
     picture: Picture,
@@ -60,13 +60,13 @@ export interface Captioning {
 }
 
 /**
- * The client and options may change between two pictures: both are asked for when a picture's turn comes. The client hands
- * each `Retry-After` on instead of waiting by itself.
+ * Client and options may change between two pictures, so both are asked for when a picture's turn comes. The client must
+ * pass on each `Retry-After` instead of waiting by itself.
  */
 export function createCaptioning(parts: {
   readonly client: () => CaptionClient;
   readonly options: () => CaptionQuery;
-  /** Told of each wait as it begins, or as it grows longer; undefined when it is over. */
+  /** Called with each wait when it begins or grows longer, and with undefined when it is over. */
   readonly onPause: (pause: Pause | undefined) => void;
 }): Captioning {
   let abort = new AbortController();
@@ -75,7 +75,7 @@ export function createCaptioning(parts: {
   const limit = pLimit(AT_ONCE);
   let busy = 0;
 
-  /** Has everybody wait; false where that has been tried often enough. */
+  /** Makes all pictures wait; false if that has been tried often enough. */
   function waitFor(ms: number, reason: string, signal: AbortSignal): boolean {
     const until = Date.now() + ms;
     if (pause !== undefined && pause.until >= until) return true;
@@ -150,7 +150,7 @@ export function createCaptioning(parts: {
   };
 }
 
-/** Milliseconds after which the service wants to be asked again; undefined where it does not say, or says too many. */
+/** Milliseconds after which the service wants to be asked again; undefined if it does not say, or says too many. */
 function waitOf(error: unknown): number | undefined {
   if (!(error instanceof CaptionApiError || error instanceof CaptionTransportError)) return undefined;
   const { retryAfterMs } = error;
@@ -168,7 +168,7 @@ function reasonToWait(error: unknown): string {
   return REASONS_TO_WAIT[code] ?? "The service asks to wait.";
 }
 
-/** Ends early, and without an error, when aborted. */
+/** Resolves after `ms`, or early and without an error when aborted. */
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
@@ -183,7 +183,7 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
 
 export const NEEDS_KEY = "A valid API key is needed: enter it under Options.";
 
-/** Failures in words for whoever reads them here, not for whoever calls the API. */
+/** Failures in words for people at the desk, not for callers of the API. */
 const WORDS: Readonly<Record<string, string>> = {
   "too-many-pixels": "The picture is too large. Make it smaller and add it again.",
   "image-too-large": "The file is over 20 MiB. Make it smaller and add it again.",
@@ -201,14 +201,14 @@ const WORDS: Readonly<Record<string, string>> = {
   unauthorized: NEEDS_KEY,
   forbidden: "The API key does not allow this.",
 };
-/** Whether the same picture, or address, would meet it again. */
+/** Whether the same picture, or address, would fail with this code again. */
 function isFinal(code: string): boolean {
   if (code === "url-refused" || code === "empty-body") return true;
   const known = PROBLEM_CODES.find((problem) => problem === code);
   return known !== undefined && PROBLEMS[known].follows === "bytes";
 }
 
-/** What a person is told of an error of the client, or of a file that cannot be read. */
+/** What a person is told about an error of the client, or a file that cannot be read. */
 export function failureOf(error: unknown): Extract<CaptionOutcome, { kind: "failed" }> {
   if (error instanceof CaptionApiError) {
     const { code, title, detail } = error.problem;

@@ -1,4 +1,4 @@
-/** The desk: pictures in, captions looked over by a person, texts out. Puts the parts of this folder together. */
+/** The desk: pictures come in, a person reviews their captions, texts go out. Puts the parts of this folder together. */
 
 import { canHash } from "../../shared/content-hash.ts";
 import { isWebAddress } from "./address.ts";
@@ -68,7 +68,7 @@ function take({ files, urls, leftOut }: Brought, { onDisk }: { onDisk: boolean }
   else if (urls.length > 0) sayProgress();
 }
 
-/** Whether text that is dropped or pasted here belongs into a field; a spreadsheet brings a picture of its cells along. */
+/** Whether what is dropped or pasted here is text for a field; a spreadsheet adds a picture of its cells. */
 function isForField(target: EventTarget | null, data: DataTransfer | null): boolean {
   const isField = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement;
   return isField && (data?.types.includes("text/plain") === true || !data?.types.includes("Files"));
@@ -110,7 +110,7 @@ async function start(): Promise<void> {
   at("review-first", "input").addEventListener("change", arrange);
   at("undo", "button").addEventListener("click", undo);
   at("cancel", "button").addEventListener("click", () => {
-    // Both buttons go when they are used: the keyboard stays in the list.
+    // Both buttons disappear when they are used, so the focus moves to stay in the list.
     at("work-title", "h2").focus();
     stopCaptioning();
   });
@@ -158,7 +158,7 @@ async function start(): Promise<void> {
     take(await broughtBy(event.dataTransfer), { onDisk: true });
   });
   window.addEventListener("pagehide", leaveRows);
-  // On a phone, the last that a page is told.
+  // On a phone, this is the last event that a page gets.
   document.addEventListener("visibilitychange", () => document.hidden && leaveRows());
   window.addEventListener("hashchange", openLink);
 

@@ -1,6 +1,6 @@
-/** Finding and making elements, typed. */
+/** Finds and makes elements, typed. */
 
-/** The element of this id; that there is one is the page's and this script's agreement. */
+/** The element with this id. Page and script agree on it, so a missing one is a bug. */
 export function at<K extends keyof HTMLElementTagNameMap>(id: string, tag: K): HTMLElementTagNameMap[K] {
   const element = document.getElementById(id);
   if (element === null || element.localName !== tag) throw new Error(`This is a bug: no ${tag} '${id}'.`);

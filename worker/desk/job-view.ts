@@ -1,13 +1,13 @@
-/** How far a job is, for whoever has its link. */
+/** Shows how far a job has got, to anybody who has its link. */
 
 import { CaptionApiError, type CaptionClient } from "../../client/index.ts";
 import { at, make, save } from "./elements.ts";
 
 export interface JobView {
   readonly client: CaptionClient;
-  /** Empty where the service is open. */
+  /** Empty if the service is open. */
   readonly apiKey: string;
-  /** Another job is shown from then on, or this one with another key. */
+  /** Aborts when another job is shown, or this one with another key. */
   readonly signal: AbortSignal;
   readonly say: (words: string) => void;
   readonly askForKey: () => void;
@@ -36,7 +36,7 @@ export async function showJob(id: string, { client, signal, askForKey, ...result
       ];
       const why = problem === null ? "" : ` ${problem.title}. ${problem.detail}`;
       text.textContent = `${status}: ${parts.join(", ")}.${why}`;
-      // Screen readers are not told of each picture.
+      // Screen readers do not announce each picture.
       const newsOf = JSON.stringify([status, paused]);
       if (newsOf !== saidOf) sayOfJob(`Job ${status}, ${parts.join(", ")}.${why}`);
       saidOf = newsOf;
@@ -64,7 +64,7 @@ function resultsLink(id: string, { apiKey, say }: Pick<JobView, "apiKey" | "say"
   const file = `${id}.csv`;
   const link = make("a", { href, download: file }, "Results so far, as CSV");
   if (apiKey === "") return link;
-  // A link sends no key.
+  // Fetched here, because a link sends no key.
   link.addEventListener("click", (event) => {
     event.preventDefault();
     fetch(href, { headers: { authorization: `Bearer ${apiKey}` } })

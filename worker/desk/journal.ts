@@ -1,11 +1,12 @@
 /**
- * Rows whose writing a page could not wait for as it was left: IndexedDB at times gives a write up with its page, while
- * localStorage has it before a `pagehide` handler returns. One entry a row; strings, as their reader checks them anyway.
+ * Keeps rows that a page could not finish writing when it was left: IndexedDB sometimes drops a write together with its
+ * page, while localStorage has it before a `pagehide` handler returns. One entry per row, as a string that the reader
+ * checks anyway.
  */
 
 const PREFIX = "alt-text-desk:";
 
-/** Where the browser forbids it or has no room, nothing is left. */
+/** If the browser forbids it or has no room, nothing is left. */
 function tried<T>(on: (storage: Storage) => T): T | undefined {
   try {
     return on(localStorage);
@@ -14,12 +15,12 @@ function tried<T>(on: (storage: Storage) => T): T | undefined {
   }
 }
 
-/** Leaves a row for the page that comes next. */
+/** Leaves a row for the next page. */
 export function leave(id: string, row: object): void {
   tried((storage) => storage.setItem(PREFIX + id, JSON.stringify(row)));
 }
 
-/** What was left of a row; undefined where nothing was. */
+/** What was left of a row; undefined if nothing was. */
 export function left(id: string): unknown {
   return tried((storage) => JSON.parse(storage.getItem(PREFIX + id) ?? "null")) ?? undefined;
 }
@@ -34,7 +35,7 @@ export function forget(id: string): void {
   tried((storage) => storage.removeItem(PREFIX + id));
 }
 
-/** Told of each row that another window leaves. */
+/** Calls `listener` with the id of each row that another window leaves. */
 export function onLeft(listener: (id: string) => void): void {
   window.addEventListener("storage", ({ key, newValue }) => {
     if (newValue !== null && key?.startsWith(PREFIX)) listener(key.slice(PREFIX.length));

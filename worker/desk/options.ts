@@ -1,4 +1,4 @@
-/** The options of the form: what it holds now, and what is said of it. */
+/** The options in the form: their present values, and the messages about them. */
 
 import { type CaptionClient, type ClientOptions, createCaptionClient } from "../../client/index.ts";
 import { at } from "./elements.ts";
@@ -8,13 +8,13 @@ const NUMBERS = [
   { id: "max-length", name: "max_length", words: "a whole number from 20 to 500" },
   { id: "num-beams", name: "num_beams", words: "a whole number from 1 to 8" },
 ] as const;
-/** What no header takes is no key: the service then says that it wants one. */
+/** Text that a header cannot carry is not a key; the service then says that it wants one. */
 const SENDABLE_KEY = /^[!-~]+$/;
 
-/** Empty where the service is open, or nobody has given one. */
+/** The key in the form; empty if the service is open, or nobody has given one. */
 export const givenKey = (): string => at("key", "input").value.trim();
 
-/** A client of this page's own service, with the key as it is given now. */
+/** A client of this page's own service, with the key that is in the form now. */
 export function client(options: Pick<ClientOptions, "maxRetryAfterMs"> = {}): CaptionClient {
   const apiKey = givenKey();
   return createCaptionClient({
@@ -24,7 +24,7 @@ export function client(options: Pick<ClientOptions, "maxRetryAfterMs"> = {}): Ca
   });
 }
 
-/** As they go into a query; a number that is none is left out. */
+/** The options as a query takes them; an invalid number is left out. */
 export function givenOptions(): Record<string, string> {
   const prompt = at("prompt", "input").value.trim();
   const numbers = NUMBERS.flatMap(({ id, name }) => {
@@ -34,7 +34,7 @@ export function givenOptions(): Record<string, string> {
   return { ...Object.fromEntries(numbers), ...(prompt === "" ? {} : { prompt }) };
 }
 
-/** Opens the field of the key, and says there why; true where that is news. Whoever is typing a text goes on in it. */
+/** Opens the field for the key, and says there why; true if that is news. Somebody who is typing a text can go on typing. */
 export function askForKey(problem: string): boolean {
   at("options", "details").open = true;
   const field = at("key", "input");
@@ -45,8 +45,8 @@ export function askForKey(problem: string): boolean {
 }
 
 /**
- * Says what is wrong with an option as it is changed; `onKey` is told of another key. Firefox fills a form in again when its
- * page is loaded anew: what holds is in sight.
+ * Says what is wrong with an option when it is changed; `onKey` is called when the key changes. Firefox fills a form in
+ * again after a reload, so options that have values are shown.
  */
 export function listenToOptions(onKey: () => void): void {
   if (Object.keys(givenOptions()).length > 0) at("options", "details").open = true;
@@ -65,7 +65,7 @@ export function listenToOptions(onKey: () => void): void {
     onKey();
   });
   for (const { id } of [...NUMBERS, { id: "prompt" }, { id: "key" }]) {
-    // Enter in an option is no wish to add an address.
+    // Enter in an option must not add an address.
     at(id, "input").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
   }
 }

@@ -1,10 +1,10 @@
-/** The pictures of this visit, by the ids of their rows; they are never kept. */
+/** The pictures of this visit, by the ids of their rows; they are never stored. */
 
 import { contentHash } from "../../shared/content-hash.ts";
 import type { Picture } from "./captioning.ts";
 
 export interface Pictures {
-  /** `isOnDisk`: the row's name is that of a file on the person's disk. */
+  /** `isOnDisk`: the row's name is the name of a file on the person's disk. */
   set(id: string, picture: Picture, options?: { readonly isOnDisk?: boolean }): void;
   get(id: string): Picture | undefined;
   isOnDisk(id: string): boolean;
@@ -28,7 +28,7 @@ export function createPictures(): Pictures {
   };
 }
 
-/** Undefined where the file cannot be read. */
+/** The hash of a file; undefined if it cannot be read. */
 export async function hashOf(file: Blob): Promise<string | undefined> {
   const bytes = await file.arrayBuffer().catch(() => undefined);
   return bytes === undefined ? undefined : contentHash(new Uint8Array(bytes));

@@ -1,19 +1,22 @@
-/** How far all is: shown at each change, and said where it is news. */
+/** The overall progress: shown at each change, and announced when it is news. */
 
 import { at } from "./elements.ts";
 import { say } from "./status.ts";
 import { taken } from "./take-away.ts";
 import type { Worklist } from "./worklist.ts";
 
-/** The embedded model's id begins so. */
+/** How the id of the embedded model begins. */
 const DEMONSTRATION = /^hybrid-small\b/;
-/** Pictures may fail by the dozen, where the network is away: screen readers are not told of each. */
+/** Pictures may fail by the dozen when the network is away; screen readers do not announce each of them. */
 const FAILURES_SAID_EVERY_MS = 5_000;
 
 let progressSaid = "";
 let failuresSaidAt = 0;
 
-/** Says after what a person did (`before` says what) how far all is; otherwise where that has changed, of outcomes not too often. */
+/**
+ * Announces the progress: always after something a person did (`before` says what), otherwise only if it has changed, and
+ * for outcomes not too often.
+ */
 export function sayHowFar(worklist: Worklist, { before = "", isOutcome = false }): void {
   const { done, total, failed } = worklist.progress();
   at("work", "section").hidden = total === 0;
@@ -25,7 +28,7 @@ export function sayHowFar(worklist: Worklist, { before = "", isOutcome = false }
   if (isOutcome) failuresSaidAt = Date.now();
 }
 
-/** Brings the bar (for eyes alone: `sayHowFar` has it in words), what can be taken away, and the buttons up to date. */
+/** Updates the bar (visual only; `sayHowFar` says it in words), what can be taken away, and the buttons. */
 export function showHowFar(worklist: Worklist, { isBusy }: { readonly isBusy: boolean }): void {
   const { done, total } = worklist.progress();
   const progress = at("progress", "progress");

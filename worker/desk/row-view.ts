@@ -1,4 +1,4 @@
-/** One row of the desk as elements, and what a person does with it. Holds no state but what is on the page. */
+/** One row of the desk as elements, and what a person does with it. Holds no state except what is on the page. */
 
 import type { Offers } from "./alternatives.ts";
 import { hiddenText, make } from "./elements.ts";
@@ -8,12 +8,12 @@ export interface RowActions {
   edit(id: string, text: string): void;
   decide(id: string, decision: Decision): void;
   retry(id: string): void;
-  /** Other captions of a picture; where there are none, why. */
+  /** Other captions of a picture, or why there are none. */
   alternatives(id: string): Promise<Offers>;
   copy(text: string, what: string): void;
-  /** Says it where screen readers listen. */
+  /** Announces words to screen readers. */
   say(words: string): void;
-  /** The request from elsewhere, by the name of the language. */
+  /** Code for the same request, by the name of the programming language. */
   snippets(id: string): Readonly<Record<string, string>>;
   linkOf(id: string): string | undefined;
 }
@@ -22,7 +22,7 @@ export interface RowView {
   readonly element: HTMLLIElement;
   update(row: Row): void;
   focus(): void;
-  /** Shows the picture of this address as the thumbnail. */
+  /** Shows the picture at this address as the thumbnail. */
   show(address: string): void;
 }
 
@@ -55,7 +55,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   const skip = button("Skip", () => actions.decide(id, "skipped"));
   const reopen = button("Open again", () => actions.decide(id, "open"));
   const retry = button("Retry", () => {
-    // The button goes while it is tried again: the keyboard stays in the row.
+    // The button disappears during the retry, so the focus moves to stay in the row.
     text.focus();
     actions.retry(id);
   });
@@ -84,10 +84,10 @@ export function createRowView(first: Row, actions: RowActions): RowView {
 
   text.addEventListener("input", () => actions.edit(id, text.value));
   text.addEventListener("keydown", (event) => {
-    // Alt text is one line; a composing keyboard uses Enter for itself, which Safari tells by the code alone.
+    // Alt text is one line. An input method uses Enter for itself, which Safari tells only by the key code.
     if (event.key !== "Enter" || event.isComposing || event.keyCode === COMPOSING) return;
     event.preventDefault();
-    // What is decided on is opened again first.
+    // A decided row has to be reopened first.
     if (!text.readOnly) actions.decide(id, "accepted");
   });
   elsewhere.addEventListener("toggle", () => {
@@ -115,7 +115,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
   }
 
   async function suggest(): Promise<void> {
-    // Not disabled: that would drop the focus.
+    // Not `disabled`, which would drop the focus.
     if (more.ariaDisabled === "true") return;
     more.ariaDisabled = "true";
     tell("Asking for other captions…");
@@ -125,7 +125,7 @@ export function createRowView(first: Row, actions: RowActions): RowView {
       use.addEventListener("click", () => {
         text.focus();
         text.select();
-        // As if it were typed, so that Ctrl-Z brings the person's own words back. It tells of the input too.
+        // Inserted as if it were typed, so that Ctrl-Z brings the person's own words back. This fires the input event too.
         document.execCommand("insertText", false, other);
       });
       return use;

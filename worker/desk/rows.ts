@@ -14,7 +14,7 @@ import { createRowStore } from "./store.ts";
 import { createThumbnails } from "./thumbnails.ts";
 import { createWorklist, inOrder, type Row } from "./worklist.ts";
 
-/** Rows that are made before the page may do something else. */
+/** Rows that are made before the page gets a chance to do something else. */
 const ROWS_AT_ONCE = 20;
 
 const worklist = createWorklist();
@@ -44,7 +44,7 @@ const thumbnails = createThumbnails();
 const views = new Map<string, RowView>();
 const pictures = createPictures();
 const captioning = createCaptioning({
-  // A wait is for all pictures, and a person sees it.
+  // The client does not wait by itself, because a wait is for all pictures, and a person sees it.
   client: () => client({ maxRetryAfterMs: 0 }),
   options: givenOptions,
   onPause: showPause,
@@ -55,7 +55,7 @@ worklist.onChange((row) => {
   store.save(row);
 });
 
-/** Shows how far all is, and says it where it is news. */
+/** Shows the overall progress, and announces it if it is news. */
 export function sayProgress(before = "", { isOutcome = false } = {}): void {
   sayHowFar(worklist, { before, isOutcome });
   showHowFar(worklist, { isBusy: captioning.busy > 0 });
@@ -98,18 +98,18 @@ function addView(row: Row): void {
 
 let lastAdded = 0;
 
-/** Sorts as the rows are added, also after a reload and beside those of another window. */
+/** A new id. Ids sort in the order in which rows are added, also after a reload and among those of another window. */
 function newRowId(): string {
   lastAdded = Math.max(lastAdded + 1, Date.now() * 1000);
   return `row-${lastAdded.toString(36)}-${crypto.randomUUID()}`;
 }
 
-/** Lets the page answer keys between many rows. */
+/** Lets the page respond to keys while many rows are added. */
 const breath = () => new Promise((resolve) => setTimeout(resolve));
 
 /**
- * Adds a row and has its picture captioned, unless `signal` was aborted. `isOnDisk`: its name is that of a file on the person's
- * disk.
+ * Adds a row and has its picture captioned, unless `signal` was aborted. `isOnDisk`: its name is the name of a file on the
+ * person's disk.
  */
 export function addRow(
   name: string,
@@ -139,16 +139,16 @@ function showThumbnail(id: string, picture: Picture): void {
   if ("url" in picture) view.show(picture.url);
 }
 
-/** Ends what is being added. */
+/** Aborted to stop files that are being added. */
 let adding = new AbortController();
 
-/** Adds files; one whose bytes are on the desk already brings that row its picture back. `before` is said first. */
+/** Adds files. A file whose row is on the desk without its picture gives that row its picture back. `before` is announced first. */
 export async function addFiles(
   files: readonly NamedFile[],
   { onDisk, before = "" }: { onDisk: boolean; before?: string },
 ): Promise<void> {
   const isOver = adding.signal;
-  // What is stopped meanwhile is stopped for all of them.
+  // One signal for all files, so that stopping meanwhile stops all of them.
   const { signal } = captioning;
   for (const [i, { file, name }] of files.entries()) {
     if (i % ROWS_AT_ONCE === ROWS_AT_ONCE - 1) await breath();
@@ -180,7 +180,7 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
   worklist.change(id, { state: { kind: "waiting" } });
   const onTurn = (kind: "asking" | "waiting") => worklist.change(id, { state: { kind } });
   const outcome = await captioning.caption(picture, onTurn, signal);
-  // Taken off the desk meanwhile, which has been said.
+  // The row was removed meanwhile, which has already been announced.
   if (worklist.get(id) === undefined) return;
   let news = captioning.busy === 0 ? "Captioning is done." : "";
   switch (outcome.kind) {
@@ -200,12 +200,12 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
       break;
   }
   sayProgress(news, { isOutcome: true });
-  // Those to be reviewed are known now. Nothing is moved under somebody's hands.
+  // It is known now which rows need review. Rows are not moved while somebody is working in them.
   const isAtWork = at("rows", "ol").contains(document.activeElement);
   if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
 }
 
-/** The hash of a file that could not be captioned, which a text that a person wrote for it is taken away with. */
+/** Notes the hash of a file that could not be captioned, because it is exported with the text that a person writes for it. */
 async function noteHash(id: string): Promise<void> {
   const picture = pictures.get(id);
   const sha256 = picture !== undefined && "file" in picture ? await hashOf(picture.file) : undefined;
@@ -235,7 +235,7 @@ function decide(id: string, decision: Row["decision"]): void {
   }
 }
 
-/** Where the keyboard goes when all are decided on: a button that is disabled takes no focus. */
+/** What gets the focus when all rows are decided; a disabled button cannot take it. */
 function atEnd(): HTMLElement {
   const download = at("download", "button");
   return download.disabled ? at("work-title", "h2") : download;
@@ -243,7 +243,7 @@ function atEnd(): HTMLElement {
 
 const isSettled = ({ state, decision }: Row): boolean => state.kind === "captioned" || decision !== "open";
 
-/** Shows a row that is on the list, with the picture of its address. */
+/** Shows a row that is on the list, with the picture at its address. */
 function showRow(row: Row): void {
   addView(row);
   if (row.url === undefined) return;
@@ -255,7 +255,7 @@ function showRow(row: Row): void {
 /** Brings back the rows that were left on the desk. */
 export async function resume(): Promise<void> {
   const left = await store.load();
-  // All at once: what another window changes from now on is met here.
+  // Added all at once, so that changes made in another window from now on find their rows.
   const rows = left.filter(({ id }) => worklist.get(id) === undefined);
   for (const row of rows) worklist.add({ ...row, state: isSettled(row) ? row.state : { kind: "lost" } });
   for (const [i, { id }] of rows.entries()) {
@@ -265,18 +265,18 @@ export async function resume(): Promise<void> {
     showRow(row);
     if (row.url !== undefined && !isSettled(row)) void caption(id);
   }
-  // Firefox fills a form in again when its page is loaded anew.
+  // Firefox fills a form in again after a reload.
   if (at("review-first", "input").checked) arrange();
   if (worklist.rows.length > 0) sayProgress("As you left it.");
 }
 
-/** All rows, in the order in which they came. */
+/** All rows, in the order in which they were added. */
 export const allRows = (): readonly Row[] => worklist.rows;
 
-/** For a page that may end now. */
+/** Leaves unsaved rows behind when the page may end now. */
 export const leaveRows = (): void => store.leave();
 
-/** Asks again for those that failed and may be had now. */
+/** Retries the rows that failed and might succeed now. */
 export function retryFailed(): void {
   for (const { id, state } of worklist.rows) if (state.kind === "failed" && state.canRetry) void caption(id);
 }
@@ -289,7 +289,7 @@ export function undo(): void {
   if (id !== undefined) views.get(id)?.focus();
 }
 
-/** Takes all rows off the desk, for good. */
+/** Removes all rows from the desk, for good. */
 export function clear(): void {
   adding.abort();
   adding = new AbortController();

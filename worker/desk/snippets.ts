@@ -1,26 +1,29 @@
-/** The same request from elsewhere, ready to copy, with the same options. No DOM. */
+/** The desk's request as code for other programs, ready to copy, with the same options. No DOM. */
 
 import { shellWord } from "../../shared/shell-word.ts";
 import type { Row } from "./worklist.ts";
 
-/** What is asked about: a file that lies on the person's disk, an address, or a picture that is known by its hash alone. */
+/** The picture that is asked about: a file on the person's disk, an address, or a picture known only by its hash. */
 type SnippetSource = { readonly file: string } | { readonly url: string } | { readonly sha256: string };
 
 export interface SnippetParts {
   /** Where the API is. */
   readonly origin: string;
   readonly source: SnippetSource;
-  /** As a query has them, each a text; all but the prompt are numbers. */
+  /** As a query has them, each as text; all but the prompt are numbers. */
   readonly options: Readonly<Record<string, string>>;
   readonly hasKey: boolean;
 }
 
-/** The request for a row's picture, by the name of the language. `isOnDisk`: the row has the name of a file on the person's disk. */
+/**
+ * The request for a row's picture, by the name of the language. `isOnDisk`: the row's name is the name of a file on the
+ * person's disk.
+ */
 export function snippetsFor(
   { name, url, sha256 }: Pick<Row, "name" | "url" | "sha256">,
   { isOnDisk, ...request }: Omit<SnippetParts, "source"> & { readonly isOnDisk: boolean },
 ): Readonly<Record<string, string>> {
-  // What was pasted lies in no file, nor does what a link named; after a reload nobody knows which.
+  // A pasted picture is not in a file, nor is one that a link named; after a reload it is not known which rows have one.
   const withoutUrl = sha256 !== undefined && !isOnDisk ? { sha256 } : { file: name };
   const parts = { ...request, source: url === undefined ? withoutUrl : { url } };
   return { curl: curlLine(parts), TypeScript: typescriptLines(parts), Python: pythonLines(parts) };
@@ -38,7 +41,7 @@ export function curlLine({ origin, source, options, hasKey }: SnippetParts): str
   return `curl${key} -H "Content-Type: application/json" -d ${body} ${target}`;
 }
 
-/** A module of Node, by the client; a key is taken from its environment. */
+/** A Node module that uses the client; a key is taken from its environment. */
 export function typescriptLines({ origin, source, options, hasKey }: SnippetParts): string {
   const key = hasKey ? ", apiKey: process.env.API_KEY" : "";
   return [
@@ -61,7 +64,7 @@ function typescriptCall(source: SnippetSource, options: SnippetParts["options"])
   return `client.find(${JSON.stringify(source.sha256)}${call})`;
 }
 
-/** A script with `requests`; a key is taken from its environment. */
+/** A script that uses `requests`; a key is taken from its environment. */
 export function pythonLines({ origin, source, options, hasKey }: SnippetParts): string {
   const query = queryOf(options);
   const headers = hasKey ? ', headers={"Authorization": f"Bearer {os.environ[\'API_KEY\']}"}' : "";

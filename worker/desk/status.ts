@@ -1,16 +1,16 @@
-/** What the page says: where screen readers listen, beside a field, and while it waits. */
+/** The page's messages: to screen readers, beside a field, and while it waits. */
 
 import type { Pause } from "./captioning.ts";
 import { at } from "./elements.ts";
 
-/** Writes where screen readers listen, and eyes look: an empty desk has its place beside the form. */
+/** Shows words and announces them to screen readers; on an empty desk their place is beside the form. */
 export function say(words: string): void {
   const isEmpty = at("work", "section").hidden;
   at("add-status", "p").textContent = isEmpty ? words : "";
   at("status", "p").textContent = isEmpty ? "" : words;
 }
 
-/** Says beside a field what is wrong with it, or that nothing is. */
+/** Says beside a field what is wrong with it, or clears that message. */
 export function complain(field: HTMLInputElement | HTMLTextAreaElement, problem: string | undefined): void {
   const place = at(`${field.id}-problem`, "p");
   place.hidden = problem === undefined;
@@ -22,7 +22,7 @@ export function complain(field: HTMLInputElement | HTMLTextAreaElement, problem:
 let ticking: ReturnType<typeof setInterval> | undefined;
 let isWaitSaid = false;
 
-/** Counts a wait down where eyes see it, and says it once: screen readers are not told of each second, nor of each wait in a row. */
+/** Shows a wait as a countdown, and announces it once: screen readers announce neither each second nor each wait in a row. */
 export function showPause(pause: Pause | undefined): void {
   clearInterval(ticking);
   const place = at("pause", "p");
@@ -38,14 +38,14 @@ export function showPause(pause: Pause | undefined): void {
   isWaitSaid = true;
 }
 
-/** Whether a wait that was said is over: true once for each. */
+/** Whether an announced wait is over: true once for each. */
 export function hasWaitEnded(): boolean {
   if (!isWaitSaid || !at("pause", "p").hidden) return false;
   isWaitSaid = false;
   return true;
 }
 
-/** Copies a text, and says so. */
+/** Copies a text, and announces it. */
 export async function copy(text: string, what: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);

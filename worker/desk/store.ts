@@ -1,4 +1,4 @@
-/** What the desk remembers over a reload: rows with their texts and hashes, never a picture. In this browser only. */
+/** What the desk remembers across a reload: rows with their texts and hashes, never a picture. In this browser only. */
 
 import { createStore, delMany, promisifyRequest, values } from "idb-keyval";
 import * as z from "zod/mini";
@@ -6,20 +6,23 @@ import { forget, idsLeft, leave, left, onLeft } from "./journal.ts";
 import type { Row } from "./worklist.ts";
 
 const NAME = "alt-text-desk";
-/** Under each row's id, which sorts as the rows were added. */
+/** Rows by their ids, which sort in the order in which rows were added. */
 const rowsOf = createStore(NAME, "rows");
 const SAVE_AFTER_MS = 300;
 
 /** A row as it is kept. */
 interface StoredRow extends Row {
-  /** Milliseconds since 1970, after all that this window knew of. Of two windows' words for one picture the later count. */
+  /**
+   * Milliseconds since 1970, later than every change that this window knew of. If two windows change one row, the later
+   * change counts.
+   */
   readonly changedAt: number;
 }
 
-/** The key is absent where the text was: JSON has no `undefined`. */
+/** The key is absent if the text was undefined, because JSON has no `undefined`. */
 const MaybeText = z.catch(z.union([z.string(), z.undefined()]), undefined);
 
-/** Another version of this page may have left something else. */
+/** Checked, because another version of this page may have left something else. */
 const StoredRow: z.ZodMiniType<StoredRow> = z.object({
   id: z.string(),
   name: z.string(),
@@ -42,20 +45,20 @@ const StoredRow: z.ZodMiniType<StoredRow> = z.object({
 
 const News = z.object({ kept: z.array(z.unknown()), removed: z.array(z.string()) });
 
-/** Told of what another window of this browser has done. */
+/** Called with what another window of this browser has done. */
 export interface Elsewhere {
-  /** This row is kept as it is here: older words are not to be written over it. */
+  /** The other window has stored this row as given: older words must not be written over it. */
   kept(row: Row): void;
   removed(ids: readonly string[]): void;
 }
 
 export interface Store {
   load(): Promise<readonly Row[]>;
-  /** Saves a row a little later, with what else has changed by then: typing is one small write. */
+  /** Saves a row a little later, with whatever else has changed by then, so that typing causes one small write. */
   save(row: Row): void;
-  /** Saves what is still to be saved. */
+  /** Saves at once what is still unsaved. */
   flush(): Promise<void>;
-  /** The same for a page that may end before it is done: the next one goes on with it. */
+  /** The same for a page that may end before the write is done; the next page then goes on with it. */
   leave(): void;
   remove(ids: readonly string[]): Promise<void>;
 }
@@ -74,13 +77,13 @@ async function rowsKept(): Promise<readonly StoredRow[]> {
 const isLater = (row: StoredRow, than: StoredRow | undefined): boolean =>
   row.changedAt > (than?.changedAt ?? 0);
 
-/** What a page that is gone had changed of a row, if that is later than `than`. */
+/** The row as a page that is gone had changed it, if that is later than `than`. */
 function leftLater(id: string, than: StoredRow | undefined): StoredRow | undefined {
   const [row] = rowsAmong([left(id)]);
   return row !== undefined && isLater(row, than) ? row : undefined;
 }
 
-/** Writes the rows that are later than what is there. */
+/** Writes the rows that are later than those in the store. */
 const keep = (rows: readonly StoredRow[]): Promise<void> =>
   rowsOf("readwrite", (store) => {
     for (const row of rows) {
@@ -94,9 +97,9 @@ const keep = (rows: readonly StoredRow[]): Promise<void> =>
   });
 
 /**
- * Where the browser forbids it (private windows) or has no room, nothing is remembered and all else works.
+ * If the browser forbids storage (private windows) or has no room, nothing is remembered and everything else works.
  *
- * @param onSaved told after each write whether all is kept
+ * @param onSaved called after each write with whether everything is stored
  */
 export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: Elsewhere): Store {
   const changed = new Map<string, StoredRow>();
@@ -109,7 +112,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     const news = News.safeParse(data).data ?? { kept: [], removed: [] };
     for (const row of rowsAmong(news.kept)) heard(row);
     if (news.removed.length === 0) return;
-    // Again, as a write of this window may have come after theirs.
+    // Dropped again, because a write of this window may have followed theirs.
     void drop(news.removed);
     elsewhere.removed(news.removed);
   });
@@ -118,7 +121,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     if (row !== undefined) heard(row);
   });
 
-  /** Of another window; what has changed here since stays. */
+  /** Takes over a row of another window, unless it has changed here since. */
   function heard(row: StoredRow): void {
     latest = Math.max(latest, row.changedAt);
     if (removed.has(row.id) || !isLater(row, changed.get(row.id))) return;
@@ -139,7 +142,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     try {
       await keep(rows);
       for (const row of rows) {
-        // What has changed since, or was removed, is left as it is.
+        // Rows that have changed since, or were removed, are left as they are.
         if (changed.get(row.id) === row) changed.delete(row.id);
         if (leftLater(row.id, row) === undefined) forget(row.id);
       }
@@ -159,7 +162,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     try {
       await delMany([...ids], rowsOf);
     } catch {
-      // What cannot be removed could not be kept.
+      // If rows cannot be removed, they could not be stored either.
     }
   }
 
@@ -178,7 +181,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
       return [...rows.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     },
     save(row) {
-      // A clock that was put back makes nothing older.
+      // Always later than before, even if the clock was set back.
       latest = Math.max(latest + 1, Date.now());
       keepSoon({ ...row, changedAt: latest });
     },

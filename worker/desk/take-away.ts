@@ -1,4 +1,4 @@
-/** What a person takes away: the texts they accepted, in the form their work needs. No DOM. */
+/** What a person takes away: the accepted texts, in the format their work needs. No DOM. */
 
 import { toCsvTable } from "../../shared/csv.ts";
 import { isWebAddress } from "./address.ts";
@@ -20,7 +20,7 @@ interface Taken {
   readonly sha256: string;
 }
 
-/** Accepted rows and decorative ones; nobody's unseen text leaves the desk. */
+/** Accepted and decorative rows; a text that nobody has reviewed never leaves the desk. */
 export function taken(rows: readonly Row[]): Taken[] {
   return rows.flatMap(({ name, text, decision, original, sha256 = "" }) => {
     if (decision !== "accepted" && decision !== "decorative") return [];
@@ -31,7 +31,10 @@ export function taken(rows: readonly Row[]): Taken[] {
 
 const COLUMNS = ["name", "alt", "decision", "edited", "sha256"];
 
-/** The accepted rows as one text: of a file, or to be pasted, where the mark that a CSV file begins with would be a letter. */
+/**
+ * The accepted rows as one text: as a file, or for pasting, in which case the byte order mark of a CSV file would count as
+ * a letter.
+ */
 export function takeAway(rows: readonly Row[], format: Format, { isFile = true } = {}): string {
   const all = taken(rows);
   switch (format) {
@@ -46,7 +49,7 @@ export function takeAway(rows: readonly Row[], format: Format, { isFile = true }
   }
 }
 
-/** An address as it is; a file's name as a relative one. */
+/** The source for a row: an address as it is, a file's name as a relative address. */
 function sourceOf({ name }: Taken): string {
   return isWebAddress(name) ? name : name.split("/").map(encodeURIComponent).join("/");
 }
@@ -59,7 +62,7 @@ function escaped(text: string): string {
     .replaceAll(">", "&gt;");
 }
 
-/** Characters that mean something in a link's text, CommonMark section 2.4, and what would be read as an entity, 2.5. */
+/** Escapes characters that mean something in a link's text (CommonMark, section 2.4), and what would be read as an entity (2.5). */
 function markdown(text: string): string {
   return text.replace(/[\\[\]*_`<>]|&(?=#?\w+;)/g, "\\$&").replace(/\s+/g, " ");
 }

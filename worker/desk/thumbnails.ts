@@ -1,18 +1,18 @@
-/** Small thumbnails of files, each made when its row comes near what is seen: a camera's picture, decoded, is 50 MB. */
+/** Small thumbnails of files, each made only when its row comes near the view, because a decoded camera picture takes 50 MB. */
 
 import pLimit from "p-limit";
 
 /** Twice as many pixels as it is wide on the page, for dense screens. */
 const WIDTH_PIXELS = 256;
-/** A strip is 128 pixels high on the page, and no canvas holds what 256 pixels' width makes of one. */
+/** A tall strip is shown 128 pixels high, and at a width of 256 pixels it would fit on no canvas. */
 const MOST_HEIGHT_PIXELS = 1024;
 const AT_ONCE = 2;
 const NEAR = "600px";
 
 export interface Thumbnails {
-  /** Calls `show` with an address once `element` is near the view; never where the browser cannot decode the file. */
+  /** Calls `show` with an address once `element` is near the view; never if the browser cannot decode the file. */
   make(element: Element, file: Blob, show: (address: string) => void): void;
-  /** Lets all of them go. */
+  /** Releases all of them. */
   clear(): void;
 }
 
@@ -53,7 +53,7 @@ export function createThumbnails(): Thumbnails {
   };
 }
 
-/** Decoded and scaled off the page's thread. */
+/** A thumbnail, decoded and scaled off the page's thread. */
 async function shrunk(file: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(file, { resizeWidth: WIDTH_PIXELS, resizeQuality: "medium" });
   try {

@@ -1,9 +1,9 @@
-/** What is to be done on the desk: a row a picture, in what state it is, and what a person decided. No DOM, no network. */
+/** What is to be done on the desk: one row per picture, its state, and what a person decided. No DOM, no network. */
 
 import type { Caption } from "../../client/index.ts";
 import { DEFAULT_ALT_CHARACTERS } from "../../shared/limits.ts";
 
-/** Where a row's caption is. */
+/** The state of a row's caption. */
 export type RowState =
   | { readonly kind: "waiting" }
   | { readonly kind: "asking" }
@@ -12,7 +12,7 @@ export type RowState =
   /** After a reload: its hash is known, its bytes are not. */
   | { readonly kind: "lost" };
 
-/** What a person said of a row. */
+/** What a person decided about a row. */
 export type Decision = "open" | "accepted" | "decorative" | "skipped";
 
 export interface Row {
@@ -22,12 +22,12 @@ export interface Row {
   readonly url: string | undefined;
   readonly sha256: string | undefined;
   readonly state: RowState;
-  /** As the model said it, shaped as alt text; undefined before. */
+  /** The model's caption, shaped as alt text; undefined before there is one. */
   readonly original: string | undefined;
   /** Id of the model that said it. */
   readonly model: string | undefined;
   readonly needsReview: boolean;
-  /** As it is now: the person's. */
+  /** The present text, which is the person's. */
   readonly text: string;
   readonly decision: Decision;
 }
@@ -42,21 +42,24 @@ export interface Worklist {
   readonly rows: readonly Row[];
   add(row: Pick<Row, "id" | "name" | "url"> & Partial<Row>): void;
   change(id: string, changes: Partial<Omit<Row, "id">>): void;
-  /** Another window has changed it, and keeps it: nobody is told. Where a picture is under way there, it is none of ours. */
+  /**
+   * Takes over a row that another window has changed and stored, so no listener is told. If its picture is under way there,
+   * this window keeps its own state.
+   */
   adopt(row: Row): void;
-  /** A caption has come. A text that a person has begun is theirs, and stays. */
+  /** A caption has arrived. A text that a person has begun stays. */
   caption(id: string, caption: Pick<Caption, "sha256" | "alt" | "needs_review" | "cached" | "model">): void;
   decide(id: string, decision: Decision): void;
-  /** Takes the last decision back; the row it was about. */
+  /** Takes the last decision back, and returns the id of its row. */
   undo(): string | undefined;
   remove(ids: readonly string[]): void;
   get(id: string): Row | undefined;
-  /** The row to work on after `id`: the next open one with a text, from the top when there is none below. */
+  /** The row to work on after `id`: the next open one with a caption, else the next open one. The search goes on from the top. */
   next(id: string, order: readonly Row[]): Row | undefined;
   progress(): Progress;
   /**
-   * Told of each row that changes, and not of one that is added: that is as the store has it, or older, where another window
-   * has changed it since.
+   * Calls `listener` with each row that changes, but not with one that is added: that is as the store has it, or older if
+   * another window has changed it since.
    */
   onChange(listener: (row: Row) => void): void;
 }
@@ -183,7 +186,7 @@ export function verdictOf({ state, needsReview, decision, text, original }: Row)
   }
 }
 
-/** How many characters a text has beyond those that a screen reader reads in one breath; 0 or less where it has none. */
+/** By how many characters a text is longer than a screen reader reads in one breath; 0 or less if it is not. */
 export function excessOf(text: string): number {
   return text.trim().length - DEFAULT_ALT_CHARACTERS;
 }

@@ -1,4 +1,4 @@
-/** What whoever meets a problem can do about it; the one table of errors on the API's page. */
+/** What a caller can do about each problem: the table of errors on the API's page. */
 
 import type { ProblemCode } from "../../shared/problem.ts";
 

@@ -1,9 +1,9 @@
-/** An operation as lines for a terminal, with `$API` and `$KEY` set before. */
+/** An operation as lines for a terminal in which `$API` and `$KEY` are set. */
 
 import { shellWord } from "../../shared/shell-word.ts";
 import { exampleText, LINES_TYPE, type Media, type Operation } from "./document.ts";
 
-/** A line for each kind of body, or the one of an operation without; `form` says in which form the body is. */
+/** A line for each kind of body, or a single line for an operation without a body; `form` is the body's media type. */
 export function curlLines(operation: Operation): { readonly form: string; readonly line: string }[] {
   const bodies = Object.entries(operation.requestBody.content);
   if (bodies.length === 0) return [{ form: "", line: curl(operation, "") }];

@@ -1,9 +1,9 @@
-/** What the API's page reads of the OpenAPI document, parsed once. */
+/** What the API's page reads from the OpenAPI document, parsed once. */
 
 import * as z from "zod/mini";
 import type { OpenApiDocument } from "./openapi.ts";
 
-/** What is read of a JSON Schema. */
+/** The parts of a JSON Schema that are read. */
 export const Schema = z.looseObject({
   type: z.optional(z.union([z.string(), z.array(z.string())])),
   description: z.optional(z.string()),
@@ -71,10 +71,10 @@ export function operationsOf(document: OpenApiDocument): Operation[] {
   );
 }
 
-/** Media types of which a body or an answer is one JSON value a line. */
+/** Media type of a body or an answer with one JSON value per line. */
 export const LINES_TYPE = "application/x-ndjson";
 
-/** The examples of a body as they are sent: JSON, a line of JSON each, or text. */
+/** The examples of a body as they are sent: JSON, one line of JSON each, or text. */
 export function exampleText(type: string, { examples }: Media): string {
   const values = Object.values(examples).map(({ value }) => value);
   if (type === LINES_TYPE) return values.map((value) => JSON.stringify(value)).join("\n");

@@ -26,7 +26,7 @@ const CAT: Caption = {
   model: MODEL,
   cached: false,
 };
-/** Eight bytes of a PNG: enough to show where it goes. */
+/** Eight bytes of a PNG, enough to show where the base64 goes. */
 const BASE64 = "iVBORw0KGgo=";
 const URL_OF_A_PICTURE = "https://example.org/photo.jpg";
 
@@ -197,7 +197,7 @@ export const IMAGE_TO_TEXT = {
   object: { summary: "For `@huggingface/inference` and browsers", value: { generated_text: "a cat" } },
 } as const satisfies Examples<ImageToTextOutput | ImageToTextOutput[]>;
 
-/** What the API says where it fails, as it says it. */
+/** The details that the API gives with failures, word for word. */
 const DETAILS: Partial<Record<ProblemCode, string>> = {
   "empty-body": "Send the bytes of one picture as the body.",
   "bad-request": "Expected a SHA-256 as 64 lower-case hexadecimal digits.",
@@ -228,7 +228,7 @@ function problem(code: ProblemCode, detail: string): Problem {
   return toProblem({ code, detail });
 }
 
-/** Answers with those of `codes` of which the words are known. */
+/** Examples of answers, for those of `codes` whose words are known. */
 export function problemExamples(codes: readonly ProblemCode[]): Examples<Problem> {
   return Object.fromEntries(
     codes.flatMap((code) => {

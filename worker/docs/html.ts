@@ -2,10 +2,10 @@
 
 import { html } from "hono/html";
 
-/** What a template makes; nothing in these is awaited. */
+/** What a template makes; no template here awaits anything. */
 export type Html = ReturnType<typeof html>;
 
-/** Scrolls sideways by itself where the screen is narrow, also by keyboard. */
+/** On a narrow screen the content scrolls sideways by itself, also by keyboard. */
 export function scrolling(label: string, content: Html): Html {
   return html`<div class="scrolling" role="group" aria-label="${label}" tabindex="0">${content}</div>`;
 }
@@ -18,7 +18,7 @@ export function heading(level: 2 | 3, id: string, text: string | Html, name: str
     : html`<h3 id="${id}">${text} ${anchor}</h3>`;
 }
 
-/** Lines to copy; `what` names them for whoever cannot see where they stand. */
+/** Lines to copy; `what` names them for people who cannot see their place on the page. */
 export function lines(text: string, what: string): Html {
   return html`<div class="lines"><pre tabindex="0" role="group" aria-label="${what}"><code>${text}</code></pre></div>`;
 }

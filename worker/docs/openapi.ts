@@ -1,6 +1,6 @@
 /**
  * The OpenAPI 3.1 document, made from the schemas that validate and from the table of problems. Each route is described
- * beside its handler; `test/worker/docs/openapi.test.ts` holds every status in it against a real answer.
+ * beside its handler; `test/worker/docs/openapi.test.ts` checks every status in it against a real answer.
  */
 
 import { createDocument, type ZodOpenApiOverride, type ZodOpenApiPathItemObject } from "zod-openapi";
@@ -41,7 +41,7 @@ const TAGS = [
   { name: "Health", description: "For whoever runs the service. No key is needed." },
 ];
 
-/** The document; made before the worker is bundled, local/pages/build.ts. */
+/** The document. It is made before the worker is bundled, by local/pages/build.ts. */
 export function openApiDocument(): OpenApiDocument {
   const paths: Record<string, ZodOpenApiPathItemObject> = {};
   for (const { method, path, ...operation } of ROUTES) {
@@ -77,7 +77,10 @@ export function openApiDocument(): OpenApiDocument {
   );
 }
 
-/** Takes out what zod adds and readers of an answer must not rely on: no further field ever, integers' and dates' own bounds. */
+/**
+ * Takes out what zod adds but readers of an answer must not rely on: that no field is ever added, and zod's own bounds of
+ * integers and dates.
+ */
 const withoutPedantry: ZodOpenApiOverride = ({ zodSchema, jsonSchema }) => {
   const { def } = zodSchema._zod;
   if (def.type === "object" && def.catchall === undefined) delete jsonSchema.additionalProperties;

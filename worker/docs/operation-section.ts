@@ -74,7 +74,7 @@ function typeAndShape(type: string, { schema }: Media): Html {
   return html`<p><code>${type}</code>${shape}</p>`;
 }
 
-/** The codes of a description, each a link to the table of all. */
+/** The codes in a description, each as a link to the table of all codes. */
 function codesIn(meaning: string): Html[] {
   return Array.from(
     meaning.matchAll(/`([a-z-]+)`/g),

@@ -1,6 +1,6 @@
 /**
- * `/docs`: the OpenAPI document as a page, rendered when the worker is built. All of it can be read without a script; the script adds
- * what sends requests from it. Nothing comes from elsewhere.
+ * `/docs`: the OpenAPI document as a page, rendered when the worker is built. All of it can be read without the script,
+ * which runs the forms that send requests. Nothing is loaded from elsewhere.
  */
 
 import { html } from "hono/html";
@@ -12,7 +12,7 @@ import type { OpenApiDocument } from "./openapi.ts";
 import { operationSection } from "./operation-section.ts";
 import { fieldTables } from "./schema-table.ts";
 
-/** Where the page finds what belongs to it. */
+/** Addresses of the page's own files. */
 export interface PageAssets {
   readonly icon: string;
   readonly style: string;

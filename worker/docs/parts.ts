@@ -20,7 +20,7 @@ export interface RouteDocument extends ZodOpenApiOperationObject {
 
 export const Binary = { type: "string", format: "binary" } as const;
 
-/** A schema that the document names, and refers to wherever it is part of another. */
+/** A schema that the document names, and refers to wherever it is part of another schema. */
 export function named<Schema extends z.core.$ZodType>(id: string, schema: Schema): Schema {
   z.globalRegistry.add(schema, { ...z.globalRegistry.get(schema), id });
   return schema;
@@ -30,7 +30,7 @@ export const CaptionSchema = named("Caption", Caption);
 const ProblemSchema = named("Problem", Problem);
 named("ModelIdentity", ModelIdentity);
 
-/** A header that comes with each such answer, or with some. */
+/** A header that comes with every such answer, or only with some. */
 const header = (description: string, example: string, { always }: { always: boolean }) => ({
   description,
   required: always,
@@ -43,7 +43,7 @@ const TIMED = {
     always: false,
   }),
 };
-/** Of every answer of the app. */
+/** The header of every answer of the app. */
 export const REQUEST_ID = {
   "X-Request-Id": header(
     "Names the request in the log; the caller's own where it sent one.",
@@ -51,7 +51,7 @@ export const REQUEST_ID = {
     { always: true },
   ),
 };
-/** Of answers that may have cost the key a caption. */
+/** Headers of answers that may have cost the key a caption. */
 export const QUOTA_HEADERS = {
   RateLimit: header(
     "What is left of the key's day, and seconds until the next. draft-ietf-httpapi-ratelimit-headers-10.",
@@ -77,7 +77,7 @@ export const ETAG = {
 
 /** Failures of every route that a key guards. */
 export const GUARDED = ["unauthorized", "forbidden", "rate-limited", "unavailable", "internal"] as const;
-/** Failures that follow from a picture's bytes alone: they are remembered, and met again by its hash. */
+/** Failures that follow from a picture's bytes alone: they are remembered, and also answered to requests by its hash. */
 export const OF_BYTES = PROBLEM_CODES.filter((code) => PROBLEMS[code].follows === "bytes");
 /** Failures of a picture that came with the request. */
 export const PICTURE = [
@@ -105,7 +105,7 @@ export const json = <Schema, Examples extends object>(schema: Schema, examples: 
 function failureHeaders(status: number) {
   const { "X-Request-Id": id } = REQUEST_ID;
   return {
-    // A worker that is not configured has no request yet.
+    // A worker that is not configured fails before a request has an id.
     "X-Request-Id": { ...id, required: status !== 500 },
     ...TIMED,
     ...(status === 401

@@ -52,7 +52,7 @@ function table(fields: readonly Field[], label: string): Html {
   );
 }
 
-/** What values a schema lets in, in a few words. */
+/** The values that a schema accepts, in a few words. */
 function typeOf(schema: Schema): Html {
   if (schema.$ref !== undefined) return link(schema.$ref);
   if (schema.const !== undefined) return html`<code>${JSON.stringify(schema.const)}</code>`;

@@ -1,4 +1,4 @@
-/** The form that sends an operation from the page. Hidden until the page's script is there to work it, browser/try-it.ts. */
+/** The form that sends an operation from the page. Hidden until the page's script, browser/try-it.ts, is there to run it. */
 
 import { html } from "hono/html";
 import { exampleText, type Media, type Operation, type Parameter } from "./document.ts";

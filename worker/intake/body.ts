@@ -1,4 +1,4 @@
-/** Reads a body into memory, never more of it than allowed, and hashes it on the way where that saves time. */
+/** Reads a body into memory, never more of it than allowed, and hashes it on arrival if that saves time. */
 
 import { contentHash } from "../../shared/content-hash.ts";
 import { toHex } from "../../shared/hex.ts";
@@ -11,8 +11,8 @@ export interface HashedBytes {
 }
 
 /**
- * Bodies up to this size arrive in one or two reads: one digest call is cheaper than a digest stream.
- * Larger ones are hashed while they arrive, so that the hash is ready with the last byte.
+ * Bodies up to this size arrive in one or two reads, so one digest call is cheaper than a digest stream. Larger ones are
+ * hashed while they arrive, so that the hash is ready with the last byte.
  */
 const HASH_AT_ONCE_BYTES = 1024 * 1024;
 
@@ -29,8 +29,8 @@ export interface BodyLimits {
 }
 
 /**
- * Reads and hashes.
- * @throws {FailureError} `image-too-large`, `upload-timeout`, or `bad-request` where it breaks off
+ * Reads and hashes a body.
+ * @throws {FailureError} `image-too-large`, `upload-timeout`, or `bad-request` if it breaks off
  */
 export async function readHashed(message: Readable, limits: BodyLimits): Promise<HashedBytes> {
   const { maxBytes, timeoutMs } = limits;
@@ -61,7 +61,7 @@ export async function readHashed(message: Readable, limits: BodyLimits): Promise
   }
 }
 
-/** Reads. @throws {FailureError} as `readHashed` */
+/** Reads a body. @throws {FailureError} as `readHashed` does */
 export async function readBounded(message: Readable, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
   const declared = declaredLength(message.headers);
   if (declared !== undefined && declared > limits.maxBytes) throw tooLarge(limits.maxBytes);
@@ -92,7 +92,7 @@ async function collect(
   return bytes;
 }
 
-/** Hands a body on as it arrives, and keeps none of it. @throws {FailureError} as `readHashed`, and what `onChunk` throws */
+/** Hands a body on as it arrives, and keeps none of it. @throws {FailureError} as `readHashed` does, and what `onChunk` throws */
 export async function readInChunks(
   message: Readable,
   options: BodyLimits & { readonly onChunk: (chunk: Uint8Array) => Promise<void> },
@@ -102,7 +102,7 @@ export async function readInChunks(
   await pass(message.body, { ...options, declared });
 }
 
-/** How many bytes went through. */
+/** Hands on each chunk, and returns how many bytes went through. */
 async function pass(
   body: ReadableStream<Uint8Array> | null,
   options: BodyLimits & {
@@ -114,7 +114,7 @@ async function pass(
   if (body === null) return 0;
   let length = 0;
   const reader = body.getReader();
-  // One timer for the whole body, not one a chunk.
+  // One timer for the whole body, not one per chunk.
   const late = Promise.withResolvers<typeof TIMED_OUT>();
   const timer = setTimeout(() => late.resolve(TIMED_OUT), timeoutMs);
   try {
@@ -127,7 +127,7 @@ async function pass(
       await onChunk(next.value);
     }
   } catch (error) {
-    // Not waited for: a body that is stuck may never say that it is cancelled.
+    // Not awaited, because the cancellation of a stuck body may never settle.
     reader.cancel().catch(() => {});
     throw error;
   } finally {
@@ -137,7 +137,7 @@ async function pass(
   return length;
 }
 
-/** How many bytes a message says that it has; undefined where it does not say, or says it of its coded form. */
+/** How many bytes a message says it has; undefined if it does not say, or says it about its coded form. */
 export function declaredLength(headers: Headers): number | undefined {
   const text = headers.get("content-length");
   if (text === null || headers.has("content-encoding")) return undefined;

@@ -1,16 +1,16 @@
 /** What callers send along with an item and get back with its line. */
 
-/** Writing JSON runs out of stack in the depth that reading it allows. */
+/** Limited because writing JSON runs out of stack at a depth that reading it allows. */
 const MAX_METADATA_DEPTH = 64;
 
 /**
- * What is expected of a value that is not taken along; undefined where it comes back as it is. Level by level: recursion
- * would run out of stack itself.
+ * What was expected instead, if a value is refused; undefined if it can come back as it is. Checks level by level, because
+ * recursion would itself run out of stack.
  */
 export function refuseMetadata(value: unknown): string | undefined {
   let level: unknown[] = [value];
   for (let depth = 0; depth <= MAX_METADATA_DEPTH; depth++) {
-    // JavaScript has lost digits of such a number: it would come back as another one, the id of another picture.
+    // JavaScript has lost digits of such a number, so another number would come back, such as the id of another picture.
     if (level.some((inner) => typeof inner === "number" && Math.abs(inner) > Number.MAX_SAFE_INTEGER)) {
       return `expected numbers of at most ${Number.MAX_SAFE_INTEGER}; send larger ones as text`;
     }

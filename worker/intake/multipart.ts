@@ -1,33 +1,34 @@
 /**
- * Splits a multipart form into its parts: RFC 2046, section 5.1, and RFC 7578. Knows nothing of pictures. No I/O.
- * `formData()` makes text of a picture without a file's name; `@remix-run/multipart-parser` fails at a name that is not UTF-8.
+ * Splits a multipart form into its parts: RFC 2046, section 5.1, and RFC 7578. Knows nothing of pictures. No I/O. Written
+ * here because `formData()` turns a picture without a file name into text, and `@remix-run/multipart-parser` fails on a
+ * name that is not UTF-8.
  */
 
 export interface FormPart {
-  /** Absent where the header gives the part no name. */
+  /** Undefined if the header gives the part no name. */
   readonly name: string | undefined;
   readonly isFile: boolean;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 export const MAX_PARTS = 100;
-/** Of one part: a name and a file's name. Longer ones would be millions of lines or parameters in memory. */
+/** Headers of one part: a name and a file name. Longer ones could hold millions of lines or parameters in memory. */
 export const MAX_HEADER_BYTES = 16 * 1024;
 const DASH = 0x2d;
 const LINE_END = new TextEncoder().encode("\r\n");
 const BLANK_LINE = new TextEncoder().encode("\r\n\r\n");
 
-/** The line that a form's `Content-Type` says its parts are parted by; undefined where it says none. */
+/** The boundary between a form's parts, from its `Content-Type`; undefined if that names none. */
 export function boundaryOf(contentType: string): string | undefined {
   const [, quoted, plain] = /;\s*boundary\s*=\s*(?:"([^"]+)"|([^\s;"]+))/i.exec(contentType) ?? [];
   return quoted ?? plain;
 }
 
-/** The parts in their order, whatever comes before the first and after the last; undefined where it is not well formed. */
+/** The parts in their order, without what precedes the first and follows the last; undefined if the form is malformed. */
 export function multipartParts(body: Uint8Array<ArrayBuffer>, boundary: string): FormPart[] | undefined {
   const delimiter = new TextEncoder().encode(`\r\n--${boundary}`);
   const parts: FormPart[] = [];
-  // At the very beginning no line ends before it.
+  // At the very beginning, no line end precedes the delimiter.
   let at = startsWith(body, 0, delimiter.subarray(LINE_END.length))
     ? delimiter.length - LINE_END.length
     : endOf(delimiter, body, 0);
@@ -50,11 +51,11 @@ export function multipartParts(body: Uint8Array<ArrayBuffer>, boundary: string):
 }
 
 /**
- * What `Content-Disposition` says, its parameters quoted or not, in any case and order: RFC 6266, section 4.1. A file's name
- * may be in any encoding, as curl writes it on Windows; nobody asks for it.
+ * What `Content-Disposition` says, with parameters quoted or not, in any case and order: RFC 6266, section 4.1. A file name
+ * may be in any encoding, as curl writes it on Windows, because it is not used.
  */
 function disposition(headers: Uint8Array): Pick<FormPart, "name" | "isFile"> {
-  // A long header may go on in the next line behind a blank, as mail programs write it: RFC 822, section 3.1.1.
+  // A long header may continue on the next line after a blank, as mail programs write it: RFC 822, section 3.1.1.
   const lines = new TextDecoder()
     .decode(headers)
     .replaceAll(/\r\n(?=[ \t])/g, "")
@@ -72,7 +73,7 @@ function disposition(headers: Uint8Array): Pick<FormPart, "name" | "isFile"> {
   return { name: parameters.get("name"), isFile: parameters.has("filename") || parameters.has("filename*") };
 }
 
-/** Where `needle` ends in `bytes`, looked for from `from` on. */
+/** Where `needle` ends in `bytes`, searched from `from` on. */
 function endOf(needle: Uint8Array, bytes: Uint8Array, from: number): number | undefined {
   const at = find(needle, bytes, from);
   return at === undefined ? undefined : at + needle.length;

@@ -1,4 +1,4 @@
-/** Options of a request, from its query and from its body, under one schema. */
+/** Parses the options of a request, from its query and from its body, by one schema. */
 
 import type * as z from "zod/mini";
 import { givenFields, parseWith as parseShared } from "../../shared/intake/options.ts";
@@ -11,9 +11,9 @@ const SPOKEN = "en";
 
 export type Query = Readonly<Record<string, string>>;
 
-/** What an address's query says. @throws {FailureError} `bad-options` where it says something twice */
+/** The fields of a request's query. @throws {FailureError} `bad-options` if one is given twice */
 export function queryOf(request: Request): Query {
-  // Most ask for none: a hit costs little beside the reading of an address.
+  // Most requests have no query, and parsing an address would cost more than the rest of a hit.
   if (!request.url.includes("?")) return {};
   return orThrow(givenFields(new URL(request.url).searchParams));
 }
@@ -30,7 +30,7 @@ export function generationOptions(options: CaptionOptions): GenerationOptions {
   return generation;
 }
 
-/** Takes the language out of options that name one we speak. @throws {FailureError} `unsupported-language`. */
+/** Removes the language from options, if it is one we speak. @throws {FailureError} `unsupported-language`. */
 export function requireEnglish(query: CaptionQuery): CaptionOptions {
   const { language, ...options } = query;
   if (language === undefined || language.toLowerCase().split(/[-_]/)[0] === SPOKEN) return options;
@@ -40,7 +40,10 @@ export function requireEnglish(query: CaptionQuery): CaptionOptions {
   });
 }
 
-/** `value` under `schema`. @throws {FailureError} naming the field; `bad-options` where an option is at fault, else `otherwise`. */
+/**
+ * Parses `value` by `schema`. @throws {FailureError} naming the field; `bad-options` if an option is at fault, else
+ * `otherwise`.
+ */
 export function parseWith<Schema extends z.core.$ZodType>(
   schema: Schema,
   value: unknown,

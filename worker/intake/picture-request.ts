@@ -1,4 +1,4 @@
-/** `POST /v1/captions` in all its forms: raw bytes, a form, JSON with base64 or an address. What leaves here is one picture. */
+/** `POST /v1/captions` in all its forms: raw bytes, a form, JSON with base64 or an address. The result is one picture. */
 
 import { contentHash } from "../../shared/content-hash.ts";
 import { decodeBase64, imageTooLarge } from "../../shared/intake/base64.ts";
@@ -30,7 +30,7 @@ export interface PictureRequest extends IdentifiedPicture {
   readonly options: CaptionOptions;
 }
 
-/** Fetches the picture behind an address; `hold` makes room for its bytes before they come. */
+/** Fetches the picture behind an address; `hold` makes room for its bytes before they arrive. */
 export type FetchPicture = (url: string, hold?: (bytes: number) => Promise<void>) => Promise<HashedBytes>;
 
 export interface IntakeParts {
@@ -41,11 +41,11 @@ export interface IntakeParts {
 
 /** A form's fields that may hold the picture, as upload widgets and other services call them. */
 const FILE_FIELDS = ["image", "file", "data"] as const;
-/** Of a form whose fields may all have other names: that is what its sender has to be told. */
+/** How a form begins, whatever its fields are called, so that its sender is told which field holds the picture. */
 const BEGIN_OF_FORM = /^[\w-]{1,40}=/;
 
 /**
- * Reads the picture and the options of a request; options of the body go before those of the query.
+ * Reads the picture and the options of a request; options of the body override those of the query.
  * @throws {FailureError} that says what is wrong with either.
  */
 export async function readPictureRequest(
@@ -58,7 +58,7 @@ export async function readPictureRequest(
   const timeoutMs = parts.uploadTimeoutMs;
   if (isJsonType(type)) {
     const body = await readBounded(request, { maxBytes: MAX_JSON_BYTES, timeoutMs });
-    // Clients that are generated for Go call a picture so too, where JSON is among what may be sent.
+    // Clients generated for Go call a picture JSON too, if JSON is among the accepted types.
     if (recognizePicture(body) !== undefined) return fromFields({ file: body, texts: {} }, query, parts);
     return fromJson(body, query, parts);
   }
@@ -67,7 +67,7 @@ export async function readPictureRequest(
     return fromFields(multipartFields(body, request), query, parts);
   }
   const body = await readHashed(request, { maxBytes: MAX_IMAGE_BYTES, timeoutMs });
-  // curl calls everything a form, pictures and JSON too, so what the bytes are decides.
+  // curl calls everything a form, pictures and JSON too, so the bytes decide.
   if (type === "application/x-www-form-urlencoded" && recognizePicture(body.bytes) === undefined) {
     if (beginsLikeJson(body.bytes)) return fromJson(body.bytes, query, parts);
     const fields = urlencodedFields(body.bytes);
@@ -82,12 +82,12 @@ export async function pictureFromBase64(text: string): Promise<IdentifiedPicture
   return toPicture({ bytes, sha256: await contentHash(bytes) });
 }
 
-/** Bytes that are a picture. @throws {FailureError} where they are none that can be captioned. */
+/** The picture that the bytes are. @throws {FailureError} if it cannot be captioned. */
 export function toPicture({ bytes, sha256 }: HashedBytes): IdentifiedPicture {
   return { sha256, picture: { bytes, type: SUPPORTED_FORMATS[orThrow(pictureFormat(bytes))] } };
 }
 
-/** The JSON of a bounded body. @throws {FailureError} `bad-request` where it is none. */
+/** The JSON of a bounded body. @throws {FailureError} `bad-request` if it is not JSON. */
 export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
   orThrow(requireUncoded(request));
   return orThrow(parseJsonBody(await readBounded(request, limits)));
@@ -105,7 +105,7 @@ async function fromJson(
   return { ...picture, options };
 }
 
-/** A form's fields, the picture's apart: as bytes where it was a file, else as text. */
+/** A form's fields: the picture as bytes if it was sent as a file, everything else as text. */
 interface FormFields {
   readonly file: Uint8Array<ArrayBuffer> | undefined;
   readonly texts: Readonly<Record<string, string>>;
@@ -118,7 +118,7 @@ async function fromFields(
 ): Promise<PictureRequest> {
   const { url, image, file: fileText, data, ...beside } = texts;
   const base64 = image ?? fileText ?? data;
-  // Before its options: what is no option may have been meant as the picture.
+  // Checked before the options, because a field that is not an option may have been meant as the picture.
   if (file === undefined && base64 === undefined && url === undefined) {
     throw new FailureError({
       code: "empty-body",
@@ -137,7 +137,7 @@ async function fromFields(
 
 type Named<Value> = readonly [name: string, value: Value];
 
-/** A form's fields, of which one at most may say what the picture is. @throws {FailureError} */
+/** A form's fields, of which at most one may give the picture. @throws {FailureError} */
 function formFields(
   files: readonly Named<Uint8Array<ArrayBuffer>>[],
   texts: readonly Named<string>[],
@@ -174,7 +174,7 @@ function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormF
   for (const { name, isFile, bytes } of parts) {
     if (name === undefined) continue;
     if (isFile) requireFileField(name);
-    // A program that sends a file's bytes as a field's value gives them no name.
+    // A program that sends a file's bytes as a field's value gives them no file name.
     if (isFile || (isFileField(name) && recognizePicture(bytes) !== undefined)) files.push([name, bytes]);
     else texts.push([name, fieldText(name, bytes)]);
   }
@@ -189,7 +189,7 @@ function isPictureField(name: string): boolean {
   return name === "url" || isFileField(name);
 }
 
-/** @throws {FailureError} where it is no text */
+/** @throws {FailureError} if it is not text */
 function fieldText(name: string, bytes: Uint8Array): string {
   const text = decodeUtf8(bytes);
   if (text !== undefined) return text;
@@ -199,7 +199,7 @@ function fieldText(name: string, bytes: Uint8Array): string {
   });
 }
 
-/** @throws {FailureError} where an option came as a file: it would be passed over without a word */
+/** @throws {FailureError} if an option was sent as a file, because it would be silently ignored */
 function requireFileField(name: string): void {
   if (isFileField(name)) return;
   throw new FailureError({
@@ -208,7 +208,7 @@ function requireFileField(name: string): void {
   });
 }
 
-/** Fields of an urlencoded form; undefined where the bytes are none. */
+/** Fields of an urlencoded form; undefined if the bytes are not one. */
 function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
   const text = decodeUtf8(bytes);
   if (text === undefined) return undefined;
@@ -217,7 +217,8 @@ function urlencodedFields(bytes: Uint8Array): FormFields | undefined {
     throw new FailureError({ code: "bad-request", detail: `The form has more than ${MAX_PARTS} fields.` });
   }
   const fields = [...new URLSearchParams(text)].map(([name, value]): Named<string> => {
-    // A plus sign is a letter of base64 and a form's space: base64 has no spaces, so who left it as it is meant the letter.
+    // A plus sign is a letter of base64, and a space in a form. Base64 has no spaces, so a sender who did not escape it
+    // meant the letter.
     return [name, isFileField(name) ? value.trim().replaceAll(" ", "+") : value];
   });
   const isForm = BEGIN_OF_FORM.test(text) || fields.some(([name]) => isPictureField(name));

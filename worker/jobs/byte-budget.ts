@@ -1,7 +1,7 @@
 /** Bytes that may be held at once, given out in the order in which they are asked for. No I/O. */
 
 export interface ByteBudget {
-  /** Resolves when `bytes` more may be held; what is more than the whole budget waits for all of it. */
+  /** Resolves when `bytes` more may be held; a request for more than the whole budget waits for all of it. */
   take(bytes: number): Promise<void>;
   giveBack(bytes: number): void;
 }

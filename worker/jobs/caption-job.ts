@@ -1,7 +1,7 @@
 /**
- * One job: a Durable Object that is the truth of it, with the queue as mere transport. What was sent and not heard of in
- * time is sent again by its alarm, so a message that is lost costs minutes, never an item; how an item ended is noted
- * once, whoever says it again. Pictures never come here.
+ * One job. This Durable Object is its only source of truth; the queue is mere transport. Its alarm sends again what was
+ * sent and not heard of in time, so a lost message costs minutes, never an item. How an item ended is recorded only once,
+ * however often it is reported. Pictures never come here.
  */
 
 import { DurableObject } from "cloudflare:workers";
@@ -18,7 +18,7 @@ import { createOutbox } from "./outbox.ts";
 import { failedOutcome, type ItemOutcome } from "./outcome.ts";
 import { deliver, newWebhookSecret } from "./webhook.ts";
 
-/** What the object needs of its environment, beside the variables. */
+/** What the object needs from its environment, besides the variables. */
 export interface JobBindings {
   readonly JOB_QUEUE: Queue<JobMessage>;
 }
@@ -31,7 +31,7 @@ export interface JobStart {
 
 export type Beginning =
   | { readonly kind: "new" }
-  /** The same request is being received by somebody else. */
+  /** Another invocation is still receiving the same request. */
   | { readonly kind: "receiving" }
   | { readonly kind: "exists"; readonly fingerprint: string | undefined };
 
@@ -40,11 +40,14 @@ export interface TakenChunk {
   readonly owner: string;
   readonly options: CaptionOptions;
   readonly items: readonly WaitingItem[];
-  /** Who took it before did not come back: one item at a time, so that the one at fault is known. */
+  /**
+   * Caption one item at a time, because the consumer before did not come back or one item was late: so the item at fault is
+   * found.
+   */
   readonly isSerial: boolean;
 }
 
-/** What came of an item: its end, or a failure that may pass. */
+/** The result of a try at an item: its outcome, or a failure that may pass. */
 export type ItemReport =
   | { readonly index: number; readonly outcome: ItemOutcome }
   | {
@@ -52,17 +55,20 @@ export type ItemReport =
       readonly failure: Failure;
       /** The picture's host asks for a pause. */
       readonly isHostBusy?: boolean;
-      /** The captioner was late with it, of its chunk the only one just then, and captioned another picture right after. */
+      /**
+       * The captioner was late with it, although it was the only item of its chunk under way, and captioned another picture
+       * right after.
+       */
       readonly isLate?: boolean;
     };
 
-/** Why nothing more is begun for a while. */
+/** Why nothing further is begun for a while. */
 export interface Pause {
   readonly reason: ProblemCode;
   readonly ms: number;
-  /** A host of pictures asks for it, and not the service. */
+  /** A host of pictures asks for it, not the service. */
   readonly isHostBusy?: boolean;
-  /** The captioner captions, but was late: it may have been asked for too much at once. */
+  /** The captioner works, but was late: it may have been asked for too much at once. */
   readonly isLate?: boolean;
 }
 
@@ -74,10 +80,10 @@ export class CaptionJob extends DurableObject<JobBindings> {
   readonly #outbox = createOutbox(this.ctx.storage.sql);
   readonly #now = () => Date.now();
   #known: JobState | undefined;
-  /** When the alarm goes off, as far as this instance has set it. */
+  /** When the alarm goes off, if this instance has set it. */
   #alarmAt = Number.POSITIVE_INFINITY;
 
-  /** Starts a job whose items are about to come, unless it is there. */
+  /** Starts a job whose items are about to arrive, unless it exists already. */
   async begin({ id, owner }: JobStart): Promise<Beginning> {
     const state = this.#state();
     if (state?.status === "receiving") return { kind: "receiving" };
@@ -97,7 +103,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     this.#save(state);
   }
 
-  /** The request was read: the work begins. */
+  /** The request has been read, so the work begins. */
   async commit(terms: JobTerms): Promise<Job> {
     const state = this.#require("receiving");
     const secret = terms.webhook === undefined ? undefined : newWebhookSecret();
@@ -107,17 +113,20 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return this.#job({ withSecret: true });
   }
 
-  /** The request was refused, or broke off: nothing of it is kept. */
+  /** The request was refused or broke off, so nothing of it is kept. */
   async discard(): Promise<void> {
     if (this.#state()?.status === "receiving") await this.#forget();
   }
 
-  /** How far it is; undefined where there is no such job of `owner`. */
+  /** How far the job has got; undefined if `owner` has no such job. */
   async look(owner: string): Promise<Job | undefined> {
     return this.#isOf(owner) ? this.#job() : undefined;
   }
 
-  /** The answer to the request that made it, once more: the first may not have come through, and it alone had the secret. */
+  /**
+   * Repeats the answer to the request that created the job: the first may have been lost, and no other answer has the
+   * webhook's secret.
+   */
   async lookAsMade(owner: string): Promise<Job | undefined> {
     return this.#isOf(owner) ? this.#job({ withSecret: true }) : undefined;
   }
@@ -131,21 +140,21 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return this.#isOf(owner) ? this.#ledger.lines(from, limit) : undefined;
   }
 
-  /** Cancels what has not begun. Saying so twice is as good as once. */
+  /** Cancels what has not begun. Cancelling twice does no harm. */
   async cancel(owner: string): Promise<Job | undefined> {
     if (!this.#isOf(owner)) return undefined;
     await this.#stop("cancelled");
     return this.#job();
   }
 
-  /** Ends a job that goes on, for its owner's sake: the key is gone. */
+  /** Fails a running job because of its owner: the key is gone, or may do this no longer. */
   async fail(failure: Failure): Promise<void> {
     await this.#stop("failed", failure);
   }
 
   /**
-   * What is to be done of a chunk; undefined where that is nothing, or another consumer's. A redelivered message is the
-   * queue's word that the consumer before did not end.
+   * What is to be done of a chunk; undefined if that is nothing, or is another consumer's. A redelivered message means that
+   * the consumer before did not finish.
    */
   async take(number: number, isRedelivered: boolean): Promise<TakenChunk | undefined> {
     const state = this.#state();
@@ -166,20 +175,20 @@ export class CaptionJob extends DurableObject<JobBindings> {
     return { owner, options: terms.options, items, isSerial: chunk.takes > 0 };
   }
 
-  /** Notes what came of some items. False where no more are to be begun. */
+  /** Records reports on some items. False if no further items are to be begun. */
   async record(number: number, reports: readonly ItemReport[]): Promise<boolean> {
     const state = this.#state();
     if (state === undefined) return false;
     this.#noteAll(reports, state);
     const chunk = this.#ledger.chunk(number);
-    // What it may end at next is another item than what it ended at before.
+    // The chunk has moved on: if its consumer ends again, it will be at another item.
     const takes = Math.min(chunk?.takes ?? 0, 1);
     if (chunk?.state === "taken") this.#ledger.move(number, { ...chunk, due: this.#lease(), takes });
     this.#save(state);
     return isRunning(state);
   }
 
-  /** The consumer is through with a chunk: what still waits of it is sent again, after a pause where there is one. */
+  /** The consumer is through with a chunk: items that still wait are sent again, after the pause if there is one. */
   async close(number: number, reports: readonly ItemReport[], pause: Pause | undefined): Promise<void> {
     const state = this.#state();
     if (state === undefined) return;
@@ -190,7 +199,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     else if (heeded?.isLate) narrow(state, now);
     else speedUp(state);
     const paused = heeded === undefined ? state.paused : { reason: heeded.reason, until: now + heeded.ms };
-    // Item by item the next time, where one was late: whether it always is shows when it is asked for alone.
+    // If an item was late, the chunk goes item by item the next time, which shows whether the item is late even alone.
     const again = { due: now + (heeded?.ms ?? RETRY_DELAY_MS), takes: heeded?.isLate ? 1 : 0 };
     this.#release(number, { ...state, paused }, again);
     await this.#goOn();
@@ -202,7 +211,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const chunk = this.#ledger.chunk(number);
     if (state === undefined || chunk === undefined || chunk.state === "done" || chunk.state === "ready")
       return;
-    // Where nobody could begin it, or one item was done after another, it is not the items' fault.
+    // If nobody could begin the chunk, or its items were getting done one by one, no item is at fault.
     this.#abandon(chunk, state, chunk.takes > 1);
     await this.#goOn();
   }
@@ -228,7 +237,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     await this.#schedule();
   }
 
-  /** Ends whoever had a chunk; `isAtFault` gives up the item that it always ended at. */
+  /** Takes a chunk away from its consumer; `isAtFault` gives up the item at which its consumers always ended. */
   #abandon({ number, takes }: Chunk, state: JobState, isAtFault: boolean): void {
     const [first] = this.#ledger.waitingOf(number);
     if (isAtFault && first !== undefined) {
@@ -238,7 +247,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     this.#release(number, state, { due: this.#now(), takes: isAtFault ? 1 : takes });
   }
 
-  /** Nobody has a chunk any more: what waits of it is sent again from `due` on, or cancelled where the job was stopped. */
+  /** Nobody has the chunk any more: items that wait are sent again from `due` on, or cancelled if the job was stopped. */
   #release(number: number, state: JobState, again: Pick<Chunk, "due" | "takes">): void {
     if (!isRunning(state)) this.#ledger.cancelChunk(number, state.counts);
     const isDone = this.#ledger.waitingOf(number).length === 0;
@@ -247,7 +256,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (isDone) this.#tellChunk(number);
   }
 
-  /** Changes `state`, which the caller saves. */
+  /** Records reports in `state`, which the caller saves. */
   #noteAll(reports: readonly ItemReport[], state: JobState): void {
     if (reports.some((report) => "outcome" in report)) state.fruitlessHostPauses = 0;
     for (const report of reports) this.#note(report, state);
@@ -266,7 +275,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (attempts >= ITEM_ATTEMPTS) this.#ledger.finish(report.index, failedOutcome(report.failure), counts);
   }
 
-  /** Sends what may be sent, ends the job where nothing waits, and sets the alarm for what comes next. */
+  /** Sends what may be sent, ends the job if nothing waits, and sets the alarm for what comes next. */
   async #goOn(): Promise<void> {
     const state = this.#state();
     if (state === undefined || state.status === "receiving") return;
@@ -305,11 +314,11 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const status = isRunning(state) ? "completed" : state.status;
     this.#save({ ...state, status, finishedAt: this.#now(), paused: undefined });
     this.#endUntaken();
-    // This event itself is yet to be delivered.
+    // `isAllTold` stays false, because this event itself has yet to be delivered.
     this.#tell("caption.job.completed", "completed", () => describeJob(this.#require(), this.#now()));
   }
 
-  /** Nothing is left of the chunks that nobody has, and no consumer will say so of them. */
+  /** Ends the chunks that no consumer has: nothing waits in them any more, and no consumer will report that. */
   #endUntaken(): void {
     for (const number of this.#ledger.endUntaken()) this.#tellChunk(number);
   }
@@ -318,7 +327,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     this.#tell("caption.job.chunk", `${number}`, () => this.#chunkLines(number));
   }
 
-  /** Puts an event into the outbox, where the webhook asks for it and there is something to say. */
+  /** Puts an event into the outbox, if the webhook asks for it and there is something to tell. */
   #tell(type: JobEvent, name: string, data: () => unknown): void {
     const { id, terms } = this.#require();
     if (terms?.webhook === undefined || !terms.webhook.events.includes(type)) return;
@@ -328,7 +337,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     this.#outbox.add({ id: `${id}_${name}`, type, body }, this.#now());
   }
 
-  /** Undefined where none of its items was done before the job was stopped. */
+  /** The chunk event's data; undefined if none of its items was done before the job was stopped. */
   #chunkLines(number: number): unknown {
     const { id } = this.#require();
     const lines = this.#ledger.linesOf(number).map((line) => JSON.parse(line) as unknown);
@@ -355,7 +364,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     );
   }
 
-  /** Sets the alarm for the next thing that is to be done; a later one is left to the alarm that comes before it. */
+  /** Sets the alarm for the next thing to do, unless an earlier alarm is set: that one then sets the next. */
   async #schedule(): Promise<void> {
     const state = this.#require();
     const { lost, ready } = this.#ledger.nextDue();

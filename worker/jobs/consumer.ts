@@ -1,7 +1,7 @@
 /**
- * Works off what the queue delivers: takes a chunk from its job, captions its items, and says how each ended. What is
- * cached is found in bulk before anything is fetched. A captioner that is busy or away costs no item an attempt: nothing
- * more is begun, and the job sends the rest again after the time that it asked for.
+ * Works off what the queue delivers: takes a chunk from its job, captions its items, and reports how each ended. Cached
+ * captions are looked up in bulk before anything is fetched. A captioner that is busy or away costs no item an attempt:
+ * nothing further is begun, and the job sends the rest again after the time that the captioner asked for.
  */
 
 import pLimit, { type LimitFunction } from "p-limit";
@@ -36,7 +36,7 @@ import { JobMessage } from "./message.ts";
 import { failedOutcome } from "./outcome.ts";
 
 const DEAD_LETTERS = /-dead$/;
-/** Seconds until a message is delivered again that nobody could work on. */
+/** Seconds until a message that nobody could work on is delivered again. */
 const REDELIVER_SECONDS = 5;
 
 interface ConsumerParts {
@@ -56,11 +56,11 @@ interface Work extends ConsumerParts {
 }
 
 /**
- * A batch of the queue, or of the queue of messages that it gave up on. A chunk is taken once all items of the one before
- * it have begun: the time in which the job expects to hear of it starts with that.
+ * Consumes a batch of the queue, or of the dead-letter queue. A chunk is taken only once all items of the one before it
+ * have begun, because taking it starts the time in which the job expects to hear of it.
  */
 export async function consumeJobs(batch: MessageBatch, parts: ConsumerParts): Promise<void> {
-  // The consumer's own, not the isolate's: an object made for one invocation must not wait on another's.
+  // Belongs to this consumer, not to the isolate: an object made for one invocation must not wait on another's.
   const limit = pLimit(parts.services.config.JOB_ITEMS_AT_ONCE);
   const budget = createByteBudget(HELD_PICTURE_BYTES);
   const isDead = DEAD_LETTERS.test(batch.queue);
@@ -160,7 +160,8 @@ async function workOn(
   await services.captioner.warm({ sha256s, options: generationOptions(options), caller }, scope);
   const limit = isSerial ? pLimit(1) : parts.limit;
   const captioned = captionItems(stub, number, { chunk, work, limit });
-  // First come, first served: it gets its turn after the chunk's last item. One that goes item by item holds nobody up.
+  // The limit is first come, first served, so this runs once the chunk's last item has begun. A serial chunk has its own
+  // limit and holds nobody up.
   void parts.limit(onBegun);
   await captioned;
 }
@@ -194,7 +195,7 @@ async function captionItems(
   await stub.close(number, reports, pause);
 }
 
-/** What became of an item, and whether anything more is to be begun now. */
+/** What became of an item, and whether anything further is to be begun now. */
 interface EndedItem {
   readonly report?: ItemReport;
   readonly pause?: Pause;
@@ -259,7 +260,7 @@ async function captionedOutcome({ sha256, url }: WaitingItem, work: Work) {
   };
   try {
     const fetched = await services.fetchPicture(url ?? "", hold);
-    // Of a host that declared no length the largest picture was expected.
+    // If the host declared no length, room for the largest picture was taken.
     work.budget.giveBack(held - fetched.bytes.length);
     held = fetched.bytes.length;
     const { sha256: hash, picture } = toPicture(fetched);
@@ -279,7 +280,7 @@ async function captionedOutcome({ sha256, url }: WaitingItem, work: Work) {
 }
 
 function outcomeOf(sha256: string, { generated, provenance, review }: CaptionAnswer, { options }: Work) {
-  // Who joined another's run had nothing generated for it.
+  // Nothing was generated for an item that joined another's run.
   const cached = provenance.kind === "hit" || provenance.collapsed;
   const caption = toCaption({ sha256, generated, cached, maxLength: options.max_length, review });
   return { ...caption, status: cached ? ("cached" as const) : ("generated" as const) };

@@ -1,4 +1,4 @@
-/** What a job keeps of itself beside its items, and what is told of it. */
+/** What a job stores about itself besides its items, and how it is described to its owner. */
 
 import type { Job, JobWebhook } from "../../shared/jobs.ts";
 import { type Failure, type ProblemCode, toProblem } from "../../shared/problem.ts";
@@ -6,7 +6,7 @@ import type { CaptionOptions } from "../../shared/schema.ts";
 import type { Counts } from "./ledger.ts";
 import { JOB_TIMEOUT_MS, RESULTS_TTL_MS } from "./limits.ts";
 
-/** What is known once the whole request was read. */
+/** What is known once the whole request has been read. */
 export interface JobTerms {
   readonly options: CaptionOptions;
   readonly webhook: JobWebhook | undefined;
@@ -14,7 +14,7 @@ export interface JobTerms {
   readonly fingerprint: string;
 }
 
-/** As it lies in storage. Times are epoch milliseconds. */
+/** A job as it is stored. Times are epoch milliseconds. */
 export interface JobState {
   readonly id: string;
   readonly owner: string;
@@ -28,10 +28,10 @@ export interface JobState {
   paused?: { readonly reason: ProblemCode; readonly until: number } | undefined;
   /** Chunks under way at once, while the pictures' host or the captioner wants fewer than all. */
   width?: number | undefined;
-  /** Pauses that a host of pictures asked for, since an item was done. */
+  /** Pauses that hosts of pictures asked for since the last item was done. */
   fruitlessHostPauses?: number;
   failure?: Failure;
-  /** `undelivered` once an event was given up. */
+  /** `undelivered` once an event has been given up. */
   delivery: "pending" | "undelivered";
 }
 
@@ -39,19 +39,19 @@ export function isRunning({ status }: JobState): boolean {
   return status === "queued" || status === "running";
 }
 
-/** When a job that goes on is given up, epoch milliseconds. */
+/** When a running job is given up, epoch milliseconds. */
 export function timesOutAt(state: JobState): number {
   return isRunning(state) ? state.createdAt + JOB_TIMEOUT_MS : Number.POSITIVE_INFINITY;
 }
 
-/** When a job is deleted, epoch milliseconds; at the latest, while its end is not known. */
+/** When a job is deleted, epoch milliseconds; while its end is not known, the latest possible time. */
 export function expiresAt({ createdAt, finishedAt }: JobState): number {
   return (finishedAt ?? createdAt + JOB_TIMEOUT_MS) + RESULTS_TTL_MS;
 }
 
 /**
- * The job as its owner sees it at `now`; its webhook's secret only where it is asked for. `isAllTold`: no event waits to be
- * delivered.
+ * The job as its owner sees it at `now`; its webhook's secret is included only if asked for. `isAllTold`: no event waits to
+ * be delivered.
  */
 export function describeJob(
   state: JobState,
@@ -86,7 +86,7 @@ export function describeJob(
   };
 }
 
-/** What waits, at the pace since the first item was begun, from when the job goes on. */
+/** Seconds that the waiting items will take, at the pace since the first chunk was taken, plus the rest of a pause. */
 function secondsLeft({ counts, startedAt, finishedAt, paused }: JobState, now: number): number | null {
   const done = counts.cached + counts.generated + counts.failed;
   if (startedAt === undefined || finishedAt !== undefined || done === 0) return null;

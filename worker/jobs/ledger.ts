@@ -1,5 +1,5 @@
 /**
- * What a job knows of its items, in SQLite: which are done and how, and which part of them is where. Items are never
+ * What a job knows about its items, in SQLite: which are done and how, and the state of each chunk of them. Items are never
  * counted by reading them. No queue, no network, no clock.
  *
  * A chunk is `ready` (to be sent from `due` on), `sent` or `taken` (lost if not heard of by `due`), or `done`.
@@ -8,7 +8,7 @@
 import { CHUNK_ITEMS } from "./limits.ts";
 import type { ItemOutcome } from "./outcome.ts";
 
-/** An item as the request gave it; one that is not well formed brings its failed line along. */
+/** An item as the request gave it; a malformed one brings its failed line along. */
 export interface NewItem {
   readonly url?: string | undefined;
   readonly sha256?: string | undefined;
@@ -44,7 +44,7 @@ export interface Ledger {
   add(items: readonly NewItem[], counts: Counts): void;
   /** Makes the chunks of all items. */
   divide(total: number, now: number): void;
-  /** The first `limit` chunks that are ready at `now`, now `sent` and lost at `due`. */
+  /** Marks the first `limit` chunks that are ready at `now` as `sent`, lost at `due`, and returns their numbers. */
   send(limit: number, times: { readonly now: number; readonly due: number }): number[];
   inFlight(): number;
   chunk(number: number): Chunk | undefined;
@@ -54,14 +54,14 @@ export interface Ledger {
   /** When the next chunk is lost, and when the next one is ready; epoch milliseconds. */
   nextDue(): { readonly lost: number | undefined; readonly ready: number | undefined };
   waitingOf(chunk: number): WaitingItem[];
-  /** Notes how an item ended, the first time only. */
+  /** Records how an item ended, the first time only. */
   finish(index: number, outcome: ItemOutcome, counts: Counts): void;
   attempted(index: number): void;
   attemptsOf(index: number): number;
-  /** Items that nobody has begun: in chunks that are not taken. */
+  /** Cancels the items that nobody has begun: those in chunks that are not taken. */
   cancelWaiting(counts: Counts): void;
   cancelChunk(chunk: number, counts: Counts): void;
-  /** Makes the chunks `done` that nobody has, once nothing waits in them, and says which they are. */
+  /** Marks the chunks that nobody has as `done`, once nothing waits in them, and returns their numbers. */
   endUntaken(): number[];
   /** JSON lines of a chunk's items that are done. */
   linesOf(chunk: number): string[];
@@ -73,7 +73,7 @@ export interface Chunk {
   readonly number: number;
   readonly state: "ready" | "sent" | "taken" | "done";
   readonly due: number;
-  /** Times that it was begun and not ended; one at most where something was done of it since. */
+  /** How often it was begun and not ended; at most one if some of it has been done since. */
   readonly takes: number;
 }
 

@@ -1,4 +1,4 @@
-/** What travels through the queue: which part of which job is to be done. */
+/** A message of the queue: which part of which job is to be done. */
 
 import * as z from "zod/mini";
 

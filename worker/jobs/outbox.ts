@@ -12,12 +12,12 @@ export interface PendingEvent {
 export interface Outbox {
   create(): void;
   add(event: PendingEvent, due: number): void;
-  /** Events to be tried at `now`, oldest first, as many as may be at once. */
+  /** Events to be tried at `now`, oldest first, as many as may be delivered in parallel. */
   due(now: number): PendingEvent[];
   isEmpty(): boolean;
   /** When the next one is to be tried, epoch milliseconds. */
   nextDue(): number | undefined;
-  /** Notes what came of a try: done with, or tried again later until there are no more tries. */
+  /** Records the result of a try: the event is done with, or is tried again later until no tries are left. */
   tried(id: string, outcome: DeliveryOutcome, now: number): "delivered" | "undelivered" | "pending";
 }
 

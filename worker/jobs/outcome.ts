@@ -1,4 +1,4 @@
-/** How an item ended: a line of the results without what the item brought itself. */
+/** How an item ended: a line of the results, without the fields that the item itself brought. */
 
 import type { JobLine } from "../../shared/jobs.ts";
 import { type Failure, toProblem } from "../../shared/problem.ts";

@@ -1,6 +1,6 @@
 /**
- * Reads the request of a job: JSON as a whole, NDJSON as a stream of which no more than a line is held. An item that is not
- * well formed becomes its own failed line, with its number; only what concerns the whole is thrown.
+ * Reads the request of a job: JSON as a whole, NDJSON as a stream of which at most one line is held. A malformed item
+ * becomes a failed line of its own, with its number; only what concerns the whole request is thrown.
  */
 
 import * as z from "zod/mini";
@@ -35,13 +35,13 @@ export interface ReadJob {
   readonly webhook: JobWebhook | undefined;
   /** How many items it has. */
   readonly count: number;
-  /** SHA-256 over the body and what else of the request decides what the job is. */
+  /** SHA-256 over the body and everything else in the request that decides what the job is. */
   readonly fingerprint: string;
 }
 
 interface ReadOptions {
   readonly timeoutMs: number;
-  /** Given the items as they come, in order. */
+  /** Receives the items as they come, in order. */
   readonly add: (items: readonly NewItem[]) => Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export async function readJob(request: Request, query: Query, options: ReadOptio
   throw new FailureError({ code: "empty-body", detail: "The job has no items." });
 }
 
-/** The fingerprint of a request that is not read otherwise. @throws {FailureError} as `readJob`, of the body */
+/** The fingerprint of a request that is not read otherwise. @throws {FailureError} as `readJob` does for the body */
 export async function fingerprintOf(request: Request, query: Query, timeoutMs: number): Promise<string> {
   const digest = createDigest(request, query);
   await readInChunks(request, { maxBytes: MAX_JOB_BYTES, timeoutMs, onChunk: digest.write });
@@ -109,7 +109,7 @@ async function readLines(
   const lines = createLineReader(async (line, number) => {
     const item = fromLine(line, `line ${number}`);
     if (item !== undefined) await sink.push(item);
-    // Nothing else counts them, and the millions that a body has room for are half a minute of a processor.
+    // Nothing else counts blank lines, and the millions that fit into a body would take half a minute of CPU time.
     else if (number - sink.count() > MAX_JOB_ITEMS) throw tooManyBlankLines();
   });
   await readInChunks(request, {
@@ -148,7 +148,7 @@ function fromLine(bytes: Uint8Array | "too long", place: string): NewItem | unde
 }
 
 function toItem(value: unknown, place: string): NewItem {
-  // Metadata is any JSON, so null too comes back; every other field that is null is not given.
+  // Metadata is any JSON, so null comes back too; any other field that is null counts as not given.
   const { id, metadata } = (value ?? {}) as { id?: unknown; metadata?: unknown };
   const ownId = JobItem.shape.id.safeParse(id).data;
   const expected = refuseMetadata(metadata);
@@ -158,7 +158,7 @@ function toItem(value: unknown, place: string): NewItem {
     return { ...item, metadata: jsonOf(metadata) };
   } catch (error) {
     if (!(error instanceof FailureError)) throw error;
-    // Also an item that is not well formed gets back what it brought, where that can be read.
+    // A malformed item also gets back its id and metadata, if they can be read.
     const own = { id: ownId, metadata: jsonOf(JobItem.shape.metadata.safeParse(metadata).data) };
     return refused(`${place}: ${error.failure.detail}`, own);
   }
@@ -204,7 +204,7 @@ interface LineReader {
   end(): Promise<void>;
 }
 
-/** Lines of bytes with their numbers from 1, whatever the chunks are. */
+/** Splits bytes into lines, numbered from 1, however the chunks are cut. */
 function createLineReader(
   onLine: (line: Uint8Array | "too long", number: number) => Promise<void>,
 ): LineReader {
@@ -288,7 +288,10 @@ function tooManyBlankLines(): FailureError {
   });
 }
 
-/** The id of a job: of its key and owner where it has one, so that the same request finds it again; else at random. */
+/**
+ * The id of a job. If it has an idempotency key, the id is made from that and the owner, so that the same request finds it
+ * again; else it is random.
+ */
 export async function jobId(owner: string, idempotencyKey: string | undefined): Promise<string> {
   if (idempotencyKey === undefined) {
     return `job_${crypto.getRandomValues(new Uint8Array(16)).toHex()}`;

@@ -1,13 +1,13 @@
 /**
- * Sends signed events to the address that a job names, as Standard Webhooks says (https://www.standardwebhooks.com).
- * The address and every redirect are judged as those of pictures are; nothing of an answer but its status is read.
+ * Sends signed events to the address that a job names, as Standard Webhooks specifies (https://www.standardwebhooks.com).
+ * The address and every redirect are checked as those of pictures are; only the status of an answer is read.
  */
 
 import { refuseAddress } from "../intake/url/address-policy.ts";
 import { WEBHOOK_REDIRECTS, WEBHOOK_TIMEOUT_MS } from "./limits.ts";
 
 export interface Delivery {
-  /** The same at every try, so that the receiver can tell a repeat. */
+  /** The same at every try, so that the receiver can recognize a repeat. */
   readonly id: string;
   readonly url: string;
   readonly secret: string;
@@ -15,7 +15,7 @@ export interface Delivery {
   readonly body: string;
 }
 
-/** `refused`: no further try will do; the address may not be called, or its owner says that it is gone (410). */
+/** `refused`: no further try can succeed, because the address may not be called, or its owner says that it is gone (410). */
 export type DeliveryOutcome = "delivered" | "failed" | "refused";
 
 /** Redirects that keep method and body, RFC 9110 section 15.4. */
@@ -37,7 +37,7 @@ export async function deliver(
     readonly now: () => number;
   },
 ): Promise<DeliveryOutcome> {
-  // Loaded by the first that is sent, and not at every start.
+  // Loaded when the first event is sent, not at every start.
   const { Webhook } = await import("standardwebhooks");
   const timestamp = new Date(options.now());
   const headers = {

@@ -1,4 +1,4 @@
-/** One JSON line a request. Never holds a picture, a caption, an address that was fetched, or a key. */
+/** Writes one JSON line per request, which never holds a picture, a caption, an address that was fetched, or a key. */
 
 import { LogLevel } from "../../shared/log-level.ts";
 import type { RequestScope } from "./scope.ts";
@@ -6,7 +6,7 @@ import type { RequestScope } from "./scope.ts";
 /** From least to most severe. */
 const SEVERITIES = LogLevel.options;
 
-/** Paths and errors may be as long as somebody likes. */
+/** Longer values are cut, because a sender may make paths and errors as long as they like. */
 const MAX_LOGGED_CHARACTERS = 500;
 const MAX_LOGGED_WARNINGS = 20;
 

@@ -16,11 +16,11 @@ export interface RequestScope {
   readonly now: () => number;
   /** Epoch milliseconds after which nobody waits any more. */
   readonly deadline: number;
-  /** Background work lets those go first who wait for an answer. */
+  /** Background work lets requests go first that somebody waits for. */
   readonly priority: "interactive" | "background";
   /** Lets work outlive the answer. */
   readonly background: Background;
-  /** What was begun so; the log line waits for it. */
+  /** Work that `background` was given; the log line waits for it. */
   readonly outliving: Promise<unknown>[];
   /** Milliseconds spent on each leg, in the order of the legs. */
   readonly timings: Map<string, number>;
@@ -33,7 +33,7 @@ export interface RequestScope {
     bytes?: number;
     job?: string;
     readonly warnings: string[];
-    /** How often each failure was told: that of the request, or those of its items. */
+    /** How often each failure was reported: that of the request, or those of its items. */
     readonly problems: Map<ProblemCode, number>;
   };
 }
@@ -41,7 +41,7 @@ export interface RequestScope {
 const REQUEST_ID = /^[\w.-]{1,64}$/;
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** Starts a request's scope; a caller's own request id and trace are kept where they are well formed. */
+/** Starts a request's scope; a caller's own request id and trace are kept if they are well formed. */
 export function openScope(options: {
   readonly requestId: string | undefined;
   /** The caller's, if any; asked for only when it is needed. */
@@ -57,7 +57,7 @@ export function openScope(options: {
   const outliving: Promise<unknown>[] = [];
   return {
     requestId: id,
-    // Settled when first asked for: a hit calls nobody.
+    // Made when first asked for, because a hit calls nobody.
     get traceparent() {
       traceparent ??= wellFormed(options.traceparent()) ?? newTraceparent();
       return traceparent;
@@ -81,7 +81,7 @@ export function openScope(options: {
   };
 }
 
-/** Counts a failure for the log line: several have one status, and items of a batch have none. */
+/** Counts a failure for the log line, because several failures share a status, and items of a batch have none. */
 export function noteProblem({ log: { problems } }: RequestScope, code: ProblemCode): void {
   problems.set(code, (problems.get(code) ?? 0) + 1);
 }
@@ -91,14 +91,14 @@ export function withDeadline(scope: RequestScope, timeoutMs: number): RequestSco
   return { ...scope, deadline: scope.now() + timeoutMs };
 }
 
-/** Takes the headers out, for an answer that is made with them: set on it afterwards, they cost a hit a twentieth. */
+/** Takes the headers out, for an answer that is created with them. Setting them afterwards would make a hit a twentieth slower. */
 export function takeHeaders({ headers }: RequestScope): Record<string, string> {
   const taken = Object.fromEntries(headers);
   headers.clear();
   return taken;
 }
 
-/** Resolves when all that outlives the answer is done, whatever it begins itself included. */
+/** Resolves when all work that outlives the answer is done, including work that this work begins. */
 export async function outlived({ outliving }: RequestScope): Promise<void> {
   for (let next = 0; next < outliving.length; next++) await outliving[next]?.catch(() => {});
 }

@@ -1,8 +1,8 @@
-/** One run at a time, joined by all who ask meanwhile. */
+/** One run at a time, joined by all callers who ask meanwhile. */
 
 /**
- * Makes a function that begins `work`, or joins the run that is under way. A run older than `maxMs` is not joined any
- * more: the platform may have cut off the request that began it, and then it never settles.
+ * Makes a function that begins `work`, or joins the run that is under way. A run older than `maxMs` is not joined any more,
+ * because the platform may have cut off the request that began it, and it would never settle.
  */
 export function singleFlight<Input, Output>(
   work: (input: Input) => Promise<Output>,

@@ -1,17 +1,17 @@
 /**
- * A signal that aborts after a while, and a way to let go of it before. `AbortSignal.timeout` keeps whatever hangs on it, bodies
- * included, until its time is over, though the work was done long ago.
+ * A signal that aborts after a while, and that can be released earlier. `AbortSignal.timeout` keeps everything attached to
+ * it, bodies included, until its time is over, even if the work was done long ago.
  */
 
 export interface TimeLimit {
   readonly signal: AbortSignal;
-  /** Waits for `work` with the clock stopped: what is waited for there is not the other side's doing. */
+  /** Waits for `work` with the clock stopped, because the other side is not to blame for that wait. */
   without(work: Promise<void>): Promise<void>;
-  /** The work is done: the timer and all that hangs on it are let go. */
+  /** The work is done: releases the timer and everything attached to it. */
   end(): void;
 }
 
-/** Begins to count `ms` milliseconds; the signal's reason is then a `TimeoutError`, as of `AbortSignal.timeout`. */
+/** Starts to count `ms` milliseconds; the signal's reason is then a `TimeoutError`, as with `AbortSignal.timeout`. */
 export function timeLimit(ms: number): TimeLimit {
   const controller = new AbortController();
   const start = (leftMs: number) => ({

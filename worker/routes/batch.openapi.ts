@@ -1,4 +1,4 @@
-/** The document of the route in batch.ts. */
+/** Describes the route in batch.ts for the OpenAPI document. */
 
 import * as z from "zod/mini";
 import { MAX_BATCH_ITEMS } from "../../shared/limits.ts";

@@ -1,6 +1,6 @@
 /**
- * `POST /v1/captions/batch`: many pictures, a line of NDJSON as each is done. A bad one fails alone; when the client
- * goes, nothing further is begun.
+ * `POST /v1/captions/batch`: many pictures, a line of NDJSON as each is done. A bad item fails alone; when the client
+ * leaves, nothing further is begun.
  */
 
 import type { Handler } from "hono";
@@ -25,7 +25,7 @@ import {
 import type { AppEnv } from "../request/context.ts";
 import { noteProblem, type RequestScope, withDeadline } from "../request/scope.ts";
 
-/** Where this is: for the router, and as the OpenAPI document writes it. */
+/** The path, as the router and as the OpenAPI document write it. */
 export const BATCH_PATH = { route: "/v1/captions/batch", document: "/v1/captions/batch" } as const;
 
 /** The platform gives a request six connections; two are left to the cache. */
@@ -35,7 +35,7 @@ const NDJSON = "application/x-ndjson";
 
 interface BatchParts extends IntakeParts {
   readonly captioner: CachingCaptioner;
-  /** The longest one item may take, from when its picture is here; a batch as a whole has no deadline. */
+  /** The longest that one item may take after its picture has arrived; a batch as a whole has no deadline. */
   readonly captionTimeoutMs: number;
 }
 
@@ -98,7 +98,7 @@ async function runBatch(output: WritableStream<Uint8Array>, run: BatchRun): Prom
 
 /** The line of one item, whatever happens to it. */
 async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint8Array> {
-  // Also an item that is not well formed gets its metadata back, where that can be read.
+  // A malformed item also gets its metadata back, if that can be read.
   const metadata = BatchItem.shape.metadata.safeParse((item as { metadata?: unknown } | null)?.metadata).data;
   const expected = refuseMetadata(metadata);
   if (expected !== undefined) {
@@ -107,7 +107,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
   }
   const base = { index, ...(metadata === undefined ? {} : { metadata }) };
   try {
-    // The first is the request itself, which the gate has counted.
+    // The first item counts as the request itself, which the gate has counted.
     if (index > 0) await run.caller.countItem();
     const { sha256, outcome } = await captionItem(
       parseWith(BatchItem, withoutNulls(item), "bad-request"),

@@ -1,4 +1,4 @@
-/** The document of the routes in captions.ts. */
+/** Describes the routes in captions.ts for the OpenAPI document. */
 
 import * as z from "zod/mini";
 import { CaptionJsonRequest, CaptionQuery, Sha256 } from "../../shared/schema.ts";

@@ -11,7 +11,7 @@ import type { AppEnv } from "../request/context.ts";
 import { timed, withDeadline } from "../request/scope.ts";
 import { BATCH_PATH } from "./batch.ts";
 
-/** Where these are: for the router, and as the OpenAPI document writes it. */
+/** The paths, as the router and as the OpenAPI document write them. */
 export const CAPTIONS_PATH = { route: "/v1/captions", document: "/v1/captions" } as const;
 export const CAPTION_PATH = { route: "/v1/captions/:sha256", document: "/v1/captions/{sha256}" } as const;
 
@@ -21,7 +21,7 @@ const RETRY_AFTER_SECONDS = 5;
 export function postCaption(
   parts: IntakeParts & {
     readonly captioner: CachingCaptioner;
-    /** The longest a new caption may take, from when the picture is here. */
+    /** The longest that a new caption may take after the picture has arrived. */
     readonly captionTimeoutMs: number;
   },
 ): Handler<AppEnv> {
@@ -70,7 +70,7 @@ export function getCaption(parts: {
   };
 }
 
-/** Has every caption of a picture forgotten, whatever its options and model. Saying so twice is as good as once. */
+/** Has every caption of a picture forgotten, whatever its options and model. Deleting twice does no harm. */
 export function deleteCaption(parts: {
   readonly captioner: CachingCaptioner;
 }): Handler<AppEnv, typeof CAPTION_PATH.route> {
@@ -91,8 +91,8 @@ export function deleteCaption(parts: {
 }
 
 /**
- * The hash that a path names; undefined for the batch's path, which the router takes for one.
- * @throws {FailureError} `bad-request` where it is no hash
+ * The hash that a path names; undefined for the batch's path, which the router matches too.
+ * @throws {FailureError} `bad-request` if it is not a hash
  */
 function hashInPath(req: HonoRequest<typeof CAPTION_PATH.route>): string | undefined {
   if (req.path === BATCH_PATH.route) return undefined;

@@ -1,4 +1,4 @@
-/** The document of the routes in health.ts. */
+/** Describes the routes in health.ts for the OpenAPI document. */
 
 import * as z from "zod/mini";
 import { json, problems, REQUEST_ID, type RouteDocument } from "../docs/parts.ts";

@@ -6,13 +6,13 @@ import type { BackendPool } from "../backends/pool.ts";
 import type { AppEnv } from "../request/context.ts";
 import { singleFlight } from "../request/single-flight.ts";
 
-/** Where these are: for the router, and as the OpenAPI document writes it. */
+/** The paths, as the router and as the OpenAPI document write them. */
 export const HEALTH_PATH = { route: "/healthz", document: "/healthz" } as const;
 export const READINESS_PATH = { route: "/readyz", document: "/readyz" } as const;
 
 const READY_TIMEOUT_MS = 2_000;
 const RETRY_AFTER_SECONDS = 5;
-/** Anybody may ask, as often as they like; the captioners are asked once in this time. */
+/** Anybody may ask as often as they like; the captioners are asked only once in this time. */
 const ASK_EVERY_MS = 1_000;
 
 export const getHealth: Handler<AppEnv> = (context) => context.json({ status: "ok" }, 200, NOT_STORED);

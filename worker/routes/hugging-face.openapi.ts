@@ -1,4 +1,4 @@
-/** The document of the route in hugging-face.ts. */
+/** Describes the route in hugging-face.ts for the OpenAPI document. */
 
 import * as z from "zod/mini";
 import { CaptionQuery, ImageToTextOutput, ImageToTextRequest } from "../../shared/schema.ts";

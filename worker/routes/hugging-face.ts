@@ -16,12 +16,12 @@ import { type IdentifiedPicture, toPicture } from "../intake/picture-request.ts"
 import type { AppEnv } from "../request/context.ts";
 import { type RequestScope, timed, withDeadline } from "../request/scope.ts";
 
-/** Where this is: for the router, and as the OpenAPI document writes it. */
+/** The path, as the router and as the OpenAPI document write it. */
 export const MODEL_PATH = { route: "/models/:id{.+}", document: "/models/{id}" } as const;
 
 const RETRY_AFTER_SECONDS = 5;
 
-/** Gives each problem, whoever refused, the `error` beside it that Python's client shows to its user. */
+/** Adds to each problem, whatever refused the request, the field `error` that Python's client shows to its user. */
 export const withErrorField: MiddlewareHandler = async (context, next) => {
   await next();
   const { headers, status } = context.res;
@@ -37,7 +37,7 @@ export function postImageToText(parts: {
   readonly aliases: readonly string[];
   /** The longest the request's body may take to arrive. */
   readonly uploadTimeoutMs: number;
-  /** The longest a new caption may take, from when the picture is here. */
+  /** The longest that a new caption may take after the picture has arrived. */
   readonly captionTimeoutMs: number;
 }): Handler<AppEnv, typeof MODEL_PATH.route> {
   const { captioner, currentModel, aliases, uploadTimeoutMs, captionTimeoutMs } = parts;
@@ -65,7 +65,7 @@ export function postImageToText(parts: {
   };
 }
 
-/** Pages of any browser, and of what sends a browser's headers, may run the stock client without naming it. */
+/** Includes browsers, and whatever sends a browser's headers, because their pages may run the stock client without naming it. */
 function readsOnlyObjects(headers: Headers): boolean {
   return headers.has("sec-fetch-mode") || wantsObject(headers);
 }

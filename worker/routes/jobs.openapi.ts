@@ -1,4 +1,4 @@
-/** The document of the routes in jobs.ts. */
+/** Describes the routes in jobs.ts for the OpenAPI document. */
 
 import * as z from "zod/mini";
 import { described } from "../../shared/described.ts";

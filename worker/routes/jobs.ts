@@ -1,4 +1,4 @@
-/** `/v1/jobs`: whole libraries captioned in the background. The work is in worker/jobs; here is what callers see of it. */
+/** `/v1/jobs`: whole libraries captioned in the background. The work is done in worker/jobs; this is what callers see of it. */
 
 import type { Context, Handler } from "hono";
 import { accepts } from "hono/accepts";
@@ -14,7 +14,7 @@ import { JOB_ID } from "../jobs/message.ts";
 import { fingerprintOf, jobId, readJob } from "../jobs/read-job.ts";
 import type { AppEnv } from "../request/context.ts";
 
-/** Where these are: for the router, and as the OpenAPI document writes it. */
+/** The paths, as the router and as the OpenAPI document write them. */
 export const JOBS_PATH = { route: "/v1/jobs", document: "/v1/jobs" } as const;
 export const JOB_PATH = { route: "/v1/jobs/:id", document: "/v1/jobs/{id}" } as const;
 export const JOB_RESULTS_PATH = { route: "/v1/jobs/:id/results", document: "/v1/jobs/{id}/results" } as const;
@@ -24,9 +24,9 @@ export const JOB_EVENTS_PATH = { route: "/v1/jobs/:id/events", document: "/v1/jo
 export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RECEIVING_RETRY_SECONDS = 5;
 const PROGRESS_EVERY_MS = 1_000;
-/** Names the last event, so that who comes back with it is known to have all of them. */
+/** Id of the last event, so that a client that comes back with it is known to have all events. */
 const END_EVENT_ID = "end";
-/** A comment, so that nobody on the way takes the silence for the end. */
+/** How often a comment is sent, so that no proxy takes the silence for the end. */
 const ALIVE_EVERY_POLLS = 15;
 
 const FORMATS = { ndjson: "application/x-ndjson", csv: "text/csv; charset=utf-8" } as const;
@@ -35,7 +35,7 @@ interface JobParts {
   readonly jobs: DurableObjectNamespace<CaptionJob>;
 }
 
-/** Takes a job, up to 10,000 pictures, and answers before any is captioned. */
+/** Accepts a job of up to 10,000 pictures, and answers before any is captioned. */
 export function postJob(
   parts: JobParts & { readonly uploadTimeoutMs: number; readonly allowedHosts: readonly string[] },
 ): Handler<AppEnv> {
@@ -81,7 +81,7 @@ export function postJob(
   };
 }
 
-/** How far a job is. */
+/** How far a job has got. */
 export function getJob({ jobs }: JobParts): Handler<AppEnv, typeof JOB_PATH.route> {
   return async (context) => {
     const job = await found(stubOf(jobs, context.req.param("id")).look(context.var.caller.id));
@@ -104,7 +104,7 @@ export function getJobResults({ jobs }: JobParts): Handler<AppEnv, typeof JOB_RE
     const owner = context.var.caller.id;
     const stub = stubOf(jobs, context.req.param("id"));
     const { head, write } = await writerOf(format);
-    // The first part before the answer: another's job is a 404, not an answer that breaks off.
+    // The first part is read before answering, so that another key's job is a 404 and not an answer that breaks off.
     const first = await found(stub.lines(owner, 0, LINES_A_READ));
     let next: number | undefined = 0;
     const encoder = new TextEncoder();
@@ -129,7 +129,7 @@ export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVE
     const owner = context.var.caller.id;
     const stub = stubOf(jobs, context.req.param("id"));
     let job = await found(stub.look(owner));
-    // An EventSource comes back whenever an answer ends, until it is told that there is no more. HTML, section 9.2.3.
+    // An EventSource reconnects whenever an answer ends, until it is told that there is no more. HTML, section 9.2.3.
     if (isFinished(job) && context.req.header("last-event-id") === END_EVENT_ID) {
       return new Response(null, { status: 204 });
     }
@@ -156,7 +156,7 @@ export function getJobEvents({ jobs }: JobParts): Handler<AppEnv, typeof JOB_EVE
   };
 }
 
-/** 202 with where the job is, RFC 9110 section 15.3.3. */
+/** 202 with the job's location, RFC 9110 section 15.3.3. */
 function accepted(job: Job): Response {
   return Response.json(job, {
     status: 202,
@@ -172,7 +172,7 @@ async function found<T>(asked: Promise<T | undefined>): Promise<T> {
 }
 
 function stubOf(jobs: DurableObjectNamespace<CaptionJob>, id: string): DurableObjectStub<CaptionJob> {
-  // Asking makes an object: only for what can be the id of one.
+  // Asking for an object creates it, so this is done only for a possible job id.
   if (!JOB_ID.test(id)) throw noSuchJob();
   return jobs.getByName(id);
 }
@@ -203,7 +203,7 @@ function formatOf(context: Context<AppEnv>): keyof typeof FORMATS {
   return preferred === csv ? "csv" : "ndjson";
 }
 
-/** How the lines of results are written. What CSV takes is loaded when it is asked for, and not at every start. */
+/** How the lines of results are written. The code for CSV is loaded when it is asked for, not at every start. */
 async function writerOf(
   format: keyof typeof FORMATS,
 ): Promise<{ readonly head: string; readonly write: (lines: readonly string[]) => string }> {

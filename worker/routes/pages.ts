@@ -6,7 +6,10 @@ import type { Services } from "../services.ts";
 
 const NO_KEY_NEEDED = { security: [{}, { key: [] }] };
 
-/** The document with the address that it was asked at, for generators that are given it as a file, and with whether a key is needed. */
+/**
+ * The document, with the address at which it was requested, for generators that get it as a file, and with whether a key is
+ * needed.
+ */
 export const getOpenApi =
   ({ assets, config }: Pick<Services, "assets" | "config">): Handler<AppEnv> =>
   async (context) => {

@@ -1,17 +1,17 @@
-/** Works the forms of the API's page: sends what they say and shows what comes, line by line. The key stays in its field. */
+/** Runs the forms of the API's page: sends what they say and shows the answer line by line. The key stays in its field. */
 
 import { at, make } from "../../desk/elements.ts";
 
-/** Most of an answer that is shown, in characters. */
+/** How much of an answer is shown, in characters. */
 const MOST_SHOWN = 100_000;
 const FILE_TYPE = "application/octet-stream";
-/** Why a request ends that another one of the same form takes the place of: what is shown is then the other's. */
+/** Reason for aborting a request when another one of the same form replaces it; only the other's answer is then shown. */
 const REPLACED = "replaced";
 
 at("origin", "span").textContent = location.origin;
 const credentials = at("credentials", "form");
 credentials.hidden = false;
-// The key is used where something is tried; Enter sends nothing.
+// The key is used by the other forms, so Enter sends nothing here.
 credentials.addEventListener("submit", (event) => event.preventDefault());
 for (const details of document.querySelectorAll<HTMLDetailsElement>("details.try")) {
   details.hidden = false;
@@ -77,13 +77,13 @@ async function send(form: HTMLFormElement, type: string | undefined, signal: Abo
   }
 }
 
-/** Where the form's fields lead, and the headers that they give. */
+/** The address and the headers that the form's fields give. */
 function targetOf(form: HTMLFormElement): { readonly address: string; readonly headers: Headers } {
   const headers = new Headers();
   const query = new URLSearchParams();
   let path = form.dataset.path ?? "";
   for (const { dataset, name, value } of form.querySelectorAll<HTMLInputElement>("[data-in]")) {
-    // An id of a model has slashes of its own.
+    // A model's id may contain slashes.
     if (dataset.in === "path") path = path.replace(`{${name}}`, encodeURI(value));
     else if (value === "") continue;
     else if (dataset.in === "query") query.set(name, value);
@@ -107,7 +107,7 @@ function bodyOf(form: HTMLFormElement, type: string | undefined): BodyInit | "mi
   return parts;
 }
 
-/** Headers, then the body as it comes; JSON is set out. */
+/** Shows the headers, then the body as it arrives; JSON is indented. */
 async function show(response: Response, output: HTMLElement): Promise<void> {
   const told = Array.from(response.headers, ([name, value]) => `${name}: ${value}\n`).join("");
   const before = `HTTP ${response.status}\n${told}\n`;

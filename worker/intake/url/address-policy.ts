@@ -2,8 +2,8 @@
  * Which addresses may be fetched on a caller's behalf: public http(s) ones, and no others. No I/O.
  *
  * The URL parser has already turned every spelling of an IPv4 address (decimal, octal, hexadecimal, short) into four
- * decimal numbers; IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are ranges of their own.
- * What this cannot see is what a public name resolves to; docs/edge.md says what closes that.
+ * decimal numbers; IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are ranges of their own. This cannot
+ * see what a public name resolves to; docs/edge.md says what closes that gap.
  */
 
 import ipaddr from "ipaddr.js";
@@ -30,7 +30,7 @@ const PRIVATE_SUFFIXES = [
   "alt",
 ];
 
-/** Why `url` may not be fetched; undefined when it may. `allowedHosts` are `host:port` and pass unseen. */
+/** Why `url` may not be fetched; undefined when it may. `allowedHosts` are `host:port` and pass unchecked. */
 export function refuseAddress(url: URL, allowedHosts: readonly string[]): Failure | undefined {
   if (url.protocol !== "http:" && url.protocol !== "https:")
     return refused("only http and https are fetched");
@@ -49,7 +49,10 @@ export function refuseAddress(url: URL, allowedHosts: readonly string[]): Failur
   return isPrivate || !host.includes(".") ? refused("the name is not public") : undefined;
 }
 
-/** What the Internet gives out: of IPv6 nothing outside 2000::/3, whatever else there is or will be. */
+/**
+ * Whether the address is one that the Internet assigns. For IPv6 that is nothing outside 2000::/3, whatever other ranges
+ * there are or will be.
+ */
 function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
   if (address.range() !== "unicast") return false;
   return address instanceof ipaddr.IPv4 || address.match(ipaddr.IPv6.parse("2000::"), 3);

@@ -1,6 +1,6 @@
 /**
- * Fetches a picture from an address a caller gave: every hop is judged, time and size are bounded while it streams, and
- * nothing that the other side says (status, headers, error) is passed on.
+ * Fetches a picture from an address that a caller gave. Every hop is checked, time and size are bounded while it streams,
+ * and nothing that the other side says (status, headers, error) is passed on.
  */
 
 import { MAX_IMAGE_BYTES } from "../../../shared/limits.ts";
@@ -20,13 +20,16 @@ export interface FetchOptions {
   /** `host:port` that may be fetched although they are not public. */
   readonly allowedHosts: readonly string[];
   readonly timeoutMs: number;
-  /** Waits until so many bytes may be held; told what the picture's host declares, or the most that is accepted. */
+  /**
+   * Waits until so many bytes may be held. Called with the length that the picture's host declares, or else with the most
+   * that is accepted.
+   */
   readonly hold?: ((bytes: number) => Promise<void>) | undefined;
 }
 
-/** `url-unreachable` of a host that asks for a pause: it may be in good health, and have had too many requests. */
+/** `url-unreachable` for a host that asks for a pause: it may be in good health, but have had too many requests. */
 export class BusyHostError extends FailureError {
-  /** What the host asks for; undefined where it names no time. */
+  /** The wait that the host asks for; undefined if it names no time. */
   readonly retryAfterMs: number | undefined;
 
   constructor(retryAfterMs: number | undefined) {
@@ -44,13 +47,13 @@ export async function fetchPicture(address: string, options: FetchOptions): Prom
   const { signal } = limit;
   try {
     const response = await follow(new URL(address), signal, options);
-    // Room may be long in coming while the captioner is slow, and its host is not to blame for that.
+    // Getting room may take long while the captioner is slow, and the picture's host is not to blame for that.
     if (options.hold) await limit.without(options.hold(expectedBytes(response)));
     const fetched = await readPicture(response, options.timeoutMs);
     if (fetched.bytes.length === 0) throw unreachable("it answered with nothing");
     return fetched;
   } catch (error) {
-    // A body that broke off or came too slowly is not the caller's doing here.
+    // Here the caller is not to blame for a body that broke off or came too slowly.
     const isTheirs = error instanceof FailureError && BODY_FAILURES.has(error.failure.code);
     if (error instanceof FailureError && !isTheirs) throw error;
     throw unreachable(signal.aborted ? "it took too long" : "it could not be read", error);
@@ -63,7 +66,7 @@ async function readPicture(response: Response, timeoutMs: number): Promise<Hashe
   try {
     return await readHashed(response, { maxBytes: MAX_IMAGE_BYTES, timeoutMs });
   } catch (error) {
-    // Refused by its declared length, it has not been touched, and would keep its connection.
+    // A body that was refused by its declared length has not been read, and would keep its connection open.
     if (!response.bodyUsed) response.body?.cancel().catch(() => {});
     throw error;
   }
@@ -99,7 +102,7 @@ async function follow(start: URL, signal: AbortSignal, options: FetchOptions): P
   throw unreachable(`it redirects more than ${MAX_REDIRECTS} times`);
 }
 
-/** @throws {BusyHostError} at 429, RFC 6585, and at a 503 that names a time, RFC 9110 section 15.6.4 */
+/** @throws {BusyHostError} on 429 (RFC 6585), and on a 503 that names a time (RFC 9110, section 15.6.4) */
 function requireRoom({ status, headers }: Response): void {
   const askedMs = retryAfterMs(headers.get("retry-after"), Date.now());
   if (status === 429 || (status === 503 && askedMs !== undefined)) throw new BusyHostError(askedMs);
