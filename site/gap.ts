@@ -3,11 +3,11 @@
 export interface Gap {
   /** The picture's address as the page has it. */
   readonly source: string;
-  /** What the page's `<base>` says that addresses are read against, where it has one. */
+  /** The address that the page's `<base>` makes others relative to, if the page has one. */
   readonly base?: string;
   /** Where the text goes in. */
   readonly at: number;
-  /** What goes in for this text, escaped for the place. */
+  /** What is inserted for this text, escaped for its place. */
   readonly insertion: (alt: string) => string;
 }
 

@@ -1,4 +1,4 @@
-/** Finds `<img>` without `alt` in HTML. `alt=""` says that a picture is decorative, and so do a role and `aria-hidden`. */
+/** Finds `<img>` without `alt` in HTML. Pictures are decorative with `alt=""`, a role that says so, or `aria-hidden`. */
 
 import { type DefaultTreeAdapterTypes, parse } from "parse5";
 import type { Gap } from "./gap.ts";
@@ -8,7 +8,7 @@ const TAG_CHARACTERS = "<img".length;
 
 /** Gaps of a document or a part of one, in their order. */
 export function gapsInHtml(html: string): Gap[] {
-  // Where scripts run, what `<noscript>` holds is text; readers without them see its pictures.
+  // With scripting, the content of `<noscript>` would be text; readers without scripts see its pictures.
   const document = parse(withoutTemplateCode(html), {
     sourceCodeLocationInfo: true,
     scriptingEnabled: false,
@@ -23,15 +23,18 @@ export function gapsInHtml(html: string): Gap[] {
   return base === undefined ? gaps : gaps.map((gap) => ({ ...gap, base }));
 }
 
-/** What XML closes at once, but for what is looked for. To HTML such an element is open still, some to the end of the page. */
+/**
+ * Elements that XML closes at once, except those that are looked for. HTML takes such an element as still open, in some
+ * cases until the end of the page.
+ */
 const CLOSED_AT_ONCE = /<(?!(?:img|base)\b)[a-z][^<>]*\/>/gi;
 
-/** The same of XHTML. */
+/** Gaps of an XHTML document, in their order. */
 export function gapsInXhtml(xhtml: string): Gap[] {
   return gapsInHtml(xhtml.replaceAll(CLOSED_AT_ONCE, (element) => " ".repeat(element.length)));
 }
 
-/** In the order of the document. With a stack of its own: pages may be nested deeper than calls can be. */
+/** Elements in document order. It has a stack of its own, because pages may be nested deeper than calls can be. */
 function* elementsOf(document: DefaultTreeAdapterTypes.Node): Generator<DefaultTreeAdapterTypes.Element> {
   const ahead = [document];
   for (let node = ahead.pop(); node !== undefined; node = ahead.pop()) {
@@ -46,14 +49,14 @@ const attributesOf = (element: DefaultTreeAdapterTypes.Element): ReadonlyMap<str
 
 function gapOf(image: DefaultTreeAdapterTypes.Element, html: string): Gap | undefined {
   const start = image.sourceCodeLocation?.startOffset;
-  // `<image>` is an `<img>` to the parser as well, and some elements are made up by it.
+  // The parser also reads `<image>` as `<img>`, and adds some elements that the page does not contain.
   if (start === undefined || !/^<img[\s/]/i.test(html.slice(start, start + TAG_CHARACTERS + 1)))
     return undefined;
   const attributes = attributesOf(image);
   return mayGetAlt(attributes.keys()) ? undefined : gapInTag(attributes, start);
 }
 
-/** Of an `<img` that starts there. */
+/** The gap of an `<img` that starts at `start`; undefined if it needs no text. */
 export function gapInTag(attributes: ReadonlyMap<string, string>, start: number): Gap | undefined {
   const isDecorative =
     /^(presentation|none)$/i.test(attributes.get("role")?.trim() ?? "") ||
@@ -63,7 +66,10 @@ export function gapInTag(attributes: ReadonlyMap<string, string>, start: number)
   return { source, at: start + TAG_CHARACTERS, insertion: (alt) => ` alt="${escaped(alt)}"` };
 }
 
-/** `src`, or what stands in for it: `data-src` where a script loads the picture when it comes into view, or the first of `srcset`. */
+/**
+ * `src`, or what stands in for it: `data-src`, if a script loads the picture when it comes into view, or the first address
+ * of `srcset`.
+ */
 function addressOf(attributes: ReadonlyMap<string, string>): string | undefined {
   const source = attributes.get("src")?.trim();
   const isPlaceholder = !source || /^data:/i.test(source);
@@ -74,11 +80,12 @@ function addressOf(attributes: ReadonlyMap<string, string>): string | undefined 
     attributes
       .get("srcset")
       ?.match(/[^\s,]\S*/)?.[0]
-      // Tried at the first comma of each run alone: at every one, a run of a million would take minutes.
+      // The pattern is tried only at the first comma of each run: tried at every comma, a run of a million would take
+      // minutes.
       .replace(/(?<!,),+$/, "")
   );
 }
 
-/** Braces too: what a text has of template code would be run by the site's generator. */
+/** Escapes braces too, because the site's generator would run template code in a text. */
 const escaped = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;").replaceAll("{", "&#123;");

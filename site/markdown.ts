@@ -1,6 +1,6 @@
 /**
- * Finds pictures without text in CommonMark: `![](photo.jpg)`, `![][photo]`, and `<img>` in its HTML. Also in
- * footnotes, as GitHub and most generators have them: to CommonMark alone `[^1]: ![](photo.jpg)` is a definition.
+ * Finds pictures without text in CommonMark: `![](photo.jpg)`, `![][photo]`, and `<img>` in its HTML. Footnotes are
+ * searched too, as GitHub and most generators have them; to plain CommonMark `[^1]: ![](photo.jpg)` is a definition.
  */
 
 import type { Definition, Nodes } from "mdast";
@@ -15,9 +15,9 @@ const FOOTNOTES = { extensions: [gfmFootnote()], mdastExtensions: [gfmFootnoteFr
 
 const MARK_CHARACTERS = "![".length;
 const BYTE_ORDER_MARK = "\uFEFF";
-/** Template code, which is gone before its generator reads Markdown: a blank in it ends no address. */
+/** Template code. It is gone before the generator reads Markdown, so a blank in it does not end an address. */
 const OUTPUT = /\{\{[^{}\r\n]*\}\}/g;
-/** Of Unicode's private use. */
+/** Stands in for such a blank; from Unicode's private use area. */
 const BLANK = "\uE000";
 
 /** Gaps of a page, in their order. */
@@ -34,13 +34,16 @@ export function gapsInMarkdown(page: string): Gap[] {
   });
 }
 
-/** The parser passes over a byte order mark, and counts from behind it. */
+/** The parser skips a byte order mark, and counts positions from behind it. */
 export function behindMark(page: string, gapsIn: (text: string) => Gap[]): Gap[] {
   if (!page.startsWith(BYTE_ORDER_MARK)) return gapsIn(page);
   return gapsIn(page.slice(1)).map((gap) => ({ ...gap, at: gap.at + 1 }));
 }
 
-/** `gapsInTag` tells those in what is no Markdown, from where it starts to where it ends; their texts are escaped for HTML. */
+/**
+ * Gaps of a parsed page. `gapsInTag` finds those in a node that is not Markdown, from its start to its end; their texts are
+ * escaped for HTML.
+ */
 export function gapsInTree(
   tree: Nodes,
   markdown: string,
@@ -66,13 +69,13 @@ export function gapsInTree(
 }
 
 /**
- * Of what else would be read as a sign, not every Markdown takes a backslash; and it keeps no accent from ending code, and no brace
- * from beginning that of a template.
+ * Writes the other signs as character references, because not every Markdown takes a backslash before them. Nor does a
+ * backslash keep a grave accent from ending code, or a brace from beginning template code.
  */
 const escaped = (text: string) =>
   text.replaceAll(/[\\[\]*_]/g, "\\$&").replaceAll(/[`<|~${]|&(?=[#\w])/g, reference);
 
-/** In HTML too a bar may part the cells of a table, and a grave accent end code. */
+/** In HTML, too, a bar may separate the cells of a table, and a grave accent may end code. */
 const inHtml = (html: string) => html.replaceAll(/[|`]/g, reference);
 
 const reference = (character: string) => `&#${character.charCodeAt(0)};`;
@@ -82,14 +85,20 @@ function noteDefinition(definitions: Map<string, string>, { identifier, url }: D
   if (!definitions.has(identifier)) definitions.set(identifier, url);
 }
 
-/** Lines of HTML in `quotes` block quotes begin with as many marks; with blanks in their place every character stays where it is. */
+/**
+ * Lines of HTML inside `quotes` block quotes begin with that many marks. Blanks replace them, so that every character stays
+ * where it is.
+ */
 function withoutQuoteMarks(html: string, quotes: number): string {
   if (quotes === 0) return html;
   const marks = new RegExp(`\\n(?:[ \\t]*>){1,${quotes}}`, "g");
   return html.replaceAll(marks, (found) => found.replaceAll(">", " "));
 }
 
-/** In the order of the page, each with how many block quotes it is in. With a stack of its own: pages may be nested deeper than calls can be. */
+/**
+ * Visits nodes in page order, each with the number of block quotes around it. It has a stack of its own, because pages may
+ * be nested deeper than calls can be.
+ */
 function walk(tree: Nodes, enter: (node: Nodes, quotes: number) => void): void {
   const ahead = [{ node: tree, quotes: 0 }];
   for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {

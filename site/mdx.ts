@@ -18,8 +18,8 @@ import { behindMark, gapsInTree } from "./markdown.ts";
 import { withoutFrontMatter } from "./template.ts";
 
 /**
- * Gaps of a page, in their order. What stands within braces is a program's, and not looked into.
- * @throws PageError where it is no MDX
+ * Gaps of a page, in their order. Braces hold program code, which is not searched.
+ * @throws PageError if it is not MDX
  */
 export function gapsInMdx(page: string): Gap[] {
   return behindMark(page, (text) => {
@@ -47,7 +47,7 @@ function parsed(mdx: string): Nodes {
 
 type JsxElement = MdxJsxFlowElement | MdxJsxTextElement;
 
-/** Components of a site's own have texts in ways that are not known here. */
+/** Only `<img>`, because nothing here knows how a site's own components take their texts. */
 const isImg = (node: Nodes): node is JsxElement =>
   (node.type === "mdxJsxFlowElement" || node.type === "mdxJsxTextElement") && node.name === "img";
 
@@ -61,7 +61,7 @@ function gapOfImg({ attributes }: JsxElement, start: number): Gap | undefined {
   return gapInTag(known, start);
 }
 
-/** Empty for what a program says, but for `{true}`, which an attribute without a value is as well. */
+/** The text of an attribute: empty for a program's expression, except `{true}`, which an attribute without a value also means. */
 function textOf({ value }: MdxJsxAttribute): string {
   if (typeof value === "string") return value;
   return value == null || value.value.trim() === "true" ? "true" : "";

@@ -25,7 +25,10 @@ export interface Page {
   readonly gaps: readonly Gap[];
 }
 
-/** Names of the pages under `folder`, sorted. Links are not followed; folders within that cannot be read are told of. */
+/**
+ * Names of the pages under `folder`, sorted. Links are not followed; subfolders that cannot be read are reported to
+ * `onUnreadable`.
+ */
 export async function pageNames(
   folder: string,
   onUnreadable: (name: string, error: unknown) => void,
@@ -62,7 +65,7 @@ export async function readPage(folder: string, name: string): Promise<Page> {
   return { name, text, gaps: KINDS[path.extname(name).toLowerCase()]?.(text) ?? [] };
 }
 
-/** Puts `text` in the page's place at once, with its mode; false where somebody has changed it since it was read. */
+/** Replaces the page by `text` in one step and keeps its mode; false if somebody has changed the page since it was read. */
 export async function writePage(folder: string, page: Page, text: string): Promise<boolean> {
   const file = path.join(folder, page.name);
   if ((await readFile(file, "utf8")) !== page.text) return false;

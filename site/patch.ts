@@ -1,6 +1,6 @@
 /**
- * The patch of a page whose pictures got texts. The texts stay within their lines, so each line is compared with its own: a
- * general diff, which looks for lines that moved, takes minutes for a page of 20,000 pictures.
+ * The patch of a page whose pictures got texts. The texts stay within their lines, so each line is compared only with its
+ * old self: a general diff, which looks for lines that moved, takes minutes for a page of 20,000 pictures.
  */
 
 import path from "node:path";
@@ -10,9 +10,9 @@ const CONTEXT_LINES = 1;
 const NO_END = "\\ No newline at end of file";
 
 /**
- * In the unified format, as `git apply` and `patch -p1` take it.
+ * The patch in the unified format, as `git apply` and `patch -p1` take it.
  * @param name the page's path below the folder that the patch is for
- * @param after the page as it shall be, with as many lines as `before`
+ * @param after the page as it will be, with as many lines as `before`
  */
 export function patchOf(name: string, before: string, after: string): string {
   const posix = name.split(path.sep).join("/");
@@ -85,7 +85,7 @@ function marked(sign: " " | "-" | "+", line: string): string[] {
   return line.endsWith("\n") ? [sign + line.slice(0, -1)] : [sign + line, NO_END];
 }
 
-/** Each with its end. */
+/** Lines, each with its line end. */
 function linesOf(text: string): string[] {
   return text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
 }

@@ -1,4 +1,4 @@
-/** The bytes behind a picture's address: a file of the site, or an address of the web. Leaves the site's folder by no way. */
+/** The bytes behind a picture's address: a file of the site, or an address of the web. Never leaves the site's folder. */
 
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import path from "node:path";
@@ -8,7 +8,7 @@ import { withoutSiteAddress } from "./template.ts";
 
 const FETCH_WITHIN_MS = 15_000;
 
-/** A picture that cannot be had; the message says why. */
+/** A picture that cannot be read; the message says why. */
 export class PictureError extends Error {
   override readonly name = "PictureError";
 }
@@ -40,10 +40,13 @@ export function sourceOf(folder: string, page: string, gap: Pick<Gap, "source" |
 const isOnTheWeb = (address: string) => /^(https?:)?\/\//i.test(address);
 const hasScheme = (address: string) => /^[a-z][a-z\d+.-]*:/i.test(address);
 
-/** As browsers read it: without line ends and tabs, and with a backslash for a slash. https://url.spec.whatwg.org/#url-parsing */
+/**
+ * The address as browsers read it: without line ends and tabs, and with slashes for backslashes.
+ * https://url.spec.whatwg.org/#url-parsing
+ */
 const readable = (address: string) => address.replaceAll(/[\t\n\r]/g, "").replaceAll("\\", "/");
 
-/** The address that the page means. Against a base that is no address of the web it is a path still. */
+/** The address that the page means. If its base is not a web address, the result is still a path. */
 function resolved(source: string, base: string | undefined): string {
   if (!base || isOnTheWeb(source) || hasScheme(source)) return source;
   if (isOnTheWeb(base)) return new URL(source, webAddress(base)).href;
@@ -53,7 +56,7 @@ function resolved(source: string, base: string | undefined): string {
   return page.slice(0, page.lastIndexOf("/") + 1) + source;
 }
 
-/** With its scheme in small letters. */
+/** The address with its scheme in lower case. */
 function webAddress(address: string): string {
   const url = address.startsWith("//") ? `https:${address}` : address;
   if (!URL.canParse(url)) throw new PictureError("The address is not well formed.");
@@ -62,7 +65,10 @@ function webAddress(address: string): string {
 
 const isInside = (folder: string, file: string) => file.startsWith(path.resolve(folder) + path.sep);
 
-/** Names that differ are one to some file systems: those of Macs and Windows read over capitals, and Macs over how accents are written. */
+/**
+ * Says that a file is missing, or which name differs. Some file systems take different names for the same: those of Macs
+ * and Windows ignore case, and those of Macs ignore how accents are written.
+ */
 async function missing(file: string): Promise<string> {
   const name = path.basename(file);
   const alike = (other: string) => other.normalize().toLowerCase() === name.normalize().toLowerCase();
@@ -81,7 +87,7 @@ export async function readSiteFile(folder: string, file: string): Promise<Uint8A
       throw new PictureError("The file is outside of the site's folder.");
     }
     const found = await stat(file);
-    // To open a pipe waits for whoever writes into it, and not even a signal ends a process that does.
+    // Opening a pipe blocks until somebody writes into it, and not even a signal ends a process that waits for this.
     if (!found.isFile()) throw new PictureError("It is no file.");
     if (found.size > MAX_IMAGE_BYTES) throw new PictureError("The picture has too many bytes.");
     return new Uint8Array(await readFile(file));

@@ -1,10 +1,10 @@
-/** Puts a text in a file's place. */
+/** Replaces a file by a text. */
 
 import { chmod, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 
 /**
- * At once and with the file's mode: whoever reads finds the old text or the new one, and an error leaves the old. Of a link, the
- * file that it leads to.
+ * Replaces it in one step and keeps the file's mode: a reader finds either the old text or the new one, and an error leaves
+ * the old one. If `path` is a link, the file it leads to is replaced.
  */
 export async function replaceFile(path: string, text: string): Promise<void> {
   const file = await realpath(path);
@@ -12,11 +12,11 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   const next = `${file}.${process.pid}.new`;
   try {
     await writeFile(next, text, { mode });
-    // Of the mode that a file is made with, the umask takes away what a group may do.
+    // The umask takes away what a group may do from the mode that a file is created with.
     await chmod(next, mode);
     await rename(next, file);
   } finally {
-    // On a full disk a part would stay, in a folder that may be published.
+    // On a full disk a partial file would stay, in a folder that may be published.
     await rm(next, { force: true });
   }
 }
