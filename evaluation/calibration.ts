@@ -1,10 +1,10 @@
-/** How far the model's own score of a caption says what people would say of it. */
+/** How well the model's own score of a caption agrees with what people said about the picture. */
 
 import { areaUnderCurve, mean, rankCorrelation } from "./statistics.ts";
 
 /** One captioned picture. */
 export interface Judged {
-  /** What the model thinks of its caption, 0..1. */
+  /** The model's score of its caption, 0..1. */
   readonly score: number;
   /** CIDEr-D of this caption. */
   readonly cider: number;
@@ -12,20 +12,20 @@ export interface Judged {
   readonly rouge: number;
 }
 
-/** Captions from here on say what is in the picture; under it they mostly do not. */
+/** Captions that score this much or more say what is in the picture; those below mostly do not. */
 export const GOOD_CIDER = 0.5;
 
 export interface Bin {
   /** Scores from here up to the next bin's start. */
   readonly from: number;
   readonly pictures: number;
-  /** Mean CIDEr-D of the bin; null where it is empty. */
+  /** Mean CIDEr-D of the bin; null if it is empty. */
   readonly cider: number | null;
-  /** Share of the bin's captions that are good; null where it is empty. */
+  /** Share of the bin's captions that are good; null if it is empty. */
   readonly good: number | null;
 }
 
-/** What is left when the captions that score least are flagged. */
+/** How good the remaining captions are when those that score least are flagged. */
 export interface Coverage {
   readonly flagged_share: number;
   /** Lowest score that is not flagged. */
@@ -39,7 +39,7 @@ export interface Calibration {
   readonly coverage: readonly Coverage[];
   /** Spearman's rank correlation of score and CIDEr-D, -1..1. */
   readonly rank_correlation: number;
-  /** How often a good caption scores more than one that is not: the area under the ROC curve; null where all are alike. */
+  /** How often a good caption scores more than one that is not: the area under the ROC curve; null if all are good, or none. */
   readonly area_under_curve: number | null;
 }
 
@@ -75,7 +75,7 @@ function binOf(judged: readonly Judged[], bin: number): Bin {
 function coverage(judged: readonly Judged[]): Coverage[] {
   const ranked = [...judged].sort((a, b) => b.score - a.score);
   return Array.from({ length: COVERAGES }, (_, i) => i).flatMap((flagged) => {
-    // In whole numbers: 10 * (1 - 0.7) is a little more than 3, which would be rounded up to 4.
+    // Calculated in whole numbers: 10 * (1 - 0.7) is a little more than 3, which would be rounded up to 4.
     const kept = ranked.slice(0, Math.ceil((ranked.length * (COVERAGES - flagged)) / COVERAGES));
     const last = kept.at(-1);
     if (last === undefined) return [];

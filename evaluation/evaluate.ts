@@ -8,17 +8,17 @@ import { type Calibration, calibrate } from "./calibration.ts";
 import type { LabelledImage } from "./labels.ts";
 import { ciderOfEach, rougeOfEach, type Scores, scoreCaptions } from "./scores/score.ts";
 
-/** As many as the largest batch of the captioner, and some that decode meanwhile. */
+/** Enough for the captioner's largest batch, and for some pictures that are decoded meanwhile. */
 const CONCURRENCY = 16;
 
-/** What a model said of one picture. */
+/** What a model said about one picture. */
 export interface Generated {
   readonly caption: string;
-  /** 0..1, as the model is calibrated. */
+  /** 0..1, by the model's calibration. */
   readonly score: number;
-  /** Geometric mean of its token probabilities, 0..1, where the source tells it. */
+  /** Geometric mean of its token probabilities, 0..1, if the source gives it. */
   readonly probability?: number;
-  /** Of the model's picture head, where it has one and the source tells it. */
+  /** What the model's picture head says, if it has one and the source gives it. */
   readonly picture_score?: number;
   /** Whether a person should look at it, by the threshold that the model has now. */
   readonly needs_review: boolean;
@@ -27,11 +27,11 @@ export interface Generated {
 /** Where captions come from: a bundle in this process, or an API. */
 export interface CaptionSource {
   caption(bytes: Uint8Array<ArrayBuffer>): Promise<Generated>;
-  /** Known once a caption was made. */
+  /** Known once a caption has been made. */
   model(): { readonly id: string; readonly revision: string } | undefined;
 }
 
-/** One captioned picture beside what people said of it. */
+/** One captioned picture, with what people said about it. */
 export interface EvaluatedPicture extends Generated {
   readonly path: string;
   readonly references: readonly string[];
@@ -62,8 +62,8 @@ export function captionsOverHttp(client: CaptionClient): CaptionSource {
 }
 
 /**
- * Captions `set`, whose pictures lie in `folder`. A picture that fails is told to `onFailure`, which may throw to end it
- * all, and left out; undefined where all of them failed.
+ * Captions `set`, whose pictures lie in `folder`. A picture that fails is reported to `onFailure`, which may throw to end
+ * the evaluation, and is left out. Undefined if all of them failed.
  */
 export async function evaluate(options: {
   readonly set: readonly LabelledImage[];
@@ -119,13 +119,16 @@ export async function evaluate(options: {
   };
 }
 
-/** The file that `path` means. A folder out of an archive may hold links to files that are nobody's pictures. */
+/**
+ * The file that `path` leads to. Refuses one outside `folder`, because an unpacked archive may hold links to files that are
+ * not its pictures.
+ */
 async function insideOf(folder: string, path: string): Promise<string> {
   const [root, file] = await Promise.all([realpath(folder), realpath(path)]);
   if (relative(root, file).split(sep)[0] === "..") {
     throw new Error(`is a link out of ${folder}; copy the picture into it`);
   }
-  // To open a pipe waits for whoever writes into it, and not even a signal ends a process that does.
+  // Opening a pipe blocks until somebody writes into it, and not even a signal ends a process that waits for this.
   if (!(await stat(file)).isFile()) throw new Error("is no file");
   return file;
 }

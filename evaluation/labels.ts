@@ -1,4 +1,4 @@
-/** Reads a labelled set: pictures and what people said of them, one JSON object a line. */
+/** Reads a labelled set: pictures and what people said about them, one JSON object per line. */
 
 import { readFile } from "node:fs/promises";
 import { isAbsolute, normalize } from "node:path";
@@ -20,20 +20,23 @@ function hasWords(caption: string): boolean {
   return words(caption).length > 0;
 }
 
-/** A label file may come from anybody; the pictures it names are read, sent and put into a report. */
+/**
+ * Whether a name stays inside the folder of pictures. A label file may come from anybody, and the pictures it names are
+ * read, sent and put into a report.
+ */
 function staysInside(name: string): boolean {
   return !isAbsolute(name) && !name.includes("\0") && !name.split(/[/\\]/).includes("..");
 }
 
-/** The file of labels cannot be used; the message names it, the line, and what is wrong there. */
+/** The label file cannot be used; the message names the file, the line, and what is wrong there. */
 export class LabelError extends Error {
   override readonly name = "LabelError";
 }
 
 /**
- * The pictures of `split`, or all of them, each once: lines that name the same picture, such as one for each of its captions,
- * are one. A byte order mark and blank lines are passed over.
- * @throws LabelError, and what the system says of a file that cannot be read
+ * The pictures of `split`, or all of them. Each appears once: lines that name the same picture, such as one for each of its
+ * captions, are merged. A byte order mark and blank lines are skipped.
+ * @throws LabelError, or the system's error if the file cannot be read
  */
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
   const text = decodeUtf8(await readFile(path));
@@ -59,7 +62,8 @@ function eachOnce(rows: readonly LabelledImage[]): LabelledImage[] {
     const name = normalize(row.image);
     const known = byName.get(name);
     if (known === undefined) byName.set(name, row);
-    // What two people said alike stays twice, as in one line and as other tools count it: CIDEr-D is a mean over them.
+    // A caption that two people wrote alike stays twice, as it does within one line and in other tools: CIDEr-D is a mean
+    // over all captions.
     else byName.set(name, { ...known, captions: [...known.captions, ...row.captions] });
   }
   return [...byName.values()];

@@ -1,6 +1,6 @@
 /** Repeatable random numbers: the same set gives the same threshold on every machine. */
 
-/** Uniform numbers in [0, 1), always the same ones. Mulberry32. */
+/** Uniform numbers in [0, 1), always the same ones for one seed. Mulberry32. */
 export function createRandom(seed: number): () => number {
   let state = seed;
   return () => {

@@ -1,4 +1,4 @@
-/** What a labelled set makes of no model at all: the best sentence for every picture, and a person. */
+/** What can be scored on a labelled set without a model: by the best single sentence for all pictures, and by a person. */
 
 import { words } from "./scores/ngrams.ts";
 import { rougeLOfOne } from "./scores/rouge.ts";
@@ -7,11 +7,11 @@ import { mean } from "./statistics.ts";
 export interface ReferenceLevels {
   /** ROUGE-L of the one sentence of the set that fits best when said of every picture. */
   readonly constant: number;
-  /** ROUGE-L of one person's caption against the others', over everybody; 1 where each picture has one caption alone. */
+  /** ROUGE-L of one person's caption against the others', averaged over everybody; 1 if each picture has only one caption. */
   readonly person: number;
 }
 
-/** Every sentence is tried on so many pictures, and the best of them on all. */
+/** Every sentence is tried on about this many pictures; the best of them are then tried on all. */
 const SCREENING_PICTURES = 50;
 const FINALISTS = 20;
 

@@ -9,7 +9,7 @@ import { mean } from "./statistics.ts";
 
 const SHOWN = 12;
 const STYLE = new URL("../shared/page.css", import.meta.url);
-/** What only this page has. */
+/** Styles that only this page needs. */
 const OWN_STYLE = `
 svg { width: 100%; max-width: 26rem; height: auto; }
 svg text { fill: currentColor; font-size: 12px; }
@@ -29,11 +29,11 @@ export interface ReportParts {
   /** The name of the labelled set. */
   readonly dataSet: string;
   readonly date: Date;
-  /** What has to be known before anything that the page says of the score is believed. */
+  /** What a reader has to know before believing what the page says about the score. */
   readonly notice?: string | undefined;
 }
 
-/** The page's text, sample pictures inside it. */
+/** The page's HTML, with sample pictures embedded. */
 export async function renderReport(evaluation: Evaluation, parts: ReportParts): Promise<string> {
   const { dataSet, date, notice } = parts;
   const { model, scores, calibration, pictures, failed } = evaluation;
@@ -108,7 +108,7 @@ function qualityOf(pictures: readonly EvaluatedPicture[]): string[] {
   return [String(pictures.length), of("rouge"), of("cider")];
 }
 
-/** The first cell of each row names it. Scrolls sideways by itself where the screen is narrow, also by keyboard. */
+/** The first cell of each row names it. On a narrow screen the table scrolls sideways by itself, also by keyboard. */
 function table(parts: {
   readonly label: string;
   readonly head: readonly string[];
@@ -135,7 +135,10 @@ function coverageTable(coverage: readonly Coverage[]): Html {
   });
 }
 
-/** Score against the share of good captions: drawn, a circle a bin with an area as its pictures, and as a table. */
+/**
+ * Score against the share of good captions, as a table and as a drawing: one circle per bin, with an area in proportion to
+ * its pictures.
+ */
 function reliability(bins: readonly Bin[]): Html {
   const side = 300;
   const largest = Math.max(...bins.map(({ pictures }) => pictures));
@@ -177,7 +180,7 @@ async function pictureList(pictures: readonly EvaluatedPicture[]): Promise<Html>
   const items = await Promise.all(
     pictures.map(async ({ path, caption, score, cider, references }) => {
       const source = dataUrl(await readFile(path));
-      // The caption beside it is what is judged, so the picture itself has none.
+      // The caption beside the picture is what is judged, so the picture has no alt text.
       return html`<li><img src="${source}" alt=""><p><strong>${caption}</strong></p>
 <p class="hint">CIDEr-D ${cider.toFixed(2)}, score ${score.toFixed(2)}. People said:</p>
 <ul class="hint">${references.map((reference) => html`<li>${reference}</li>`)}</ul></li>`;
@@ -186,7 +189,7 @@ async function pictureList(pictures: readonly EvaluatedPicture[]): Promise<Html>
   return html`<ul class="pictures">${items}</ul>`;
 }
 
-/** By what the bytes are: a file's name may say anything. */
+/** Takes the media type from the bytes, because a file's name may say anything. */
 function dataUrl(bytes: Buffer): string {
   const format = recognizePicture(bytes);
   const type =

@@ -1,9 +1,9 @@
 /**
- * From which score on a model's captions need no look. The rule: also the least sure of the captions that nobody looks at
- * shall reach a ROUGE-L midway between the best sentence that can be said of every picture and a person. Their mean alone
- * would let a good model's worst captions through beside its best. So what is judged is the ROUGE-L to be expected at a
- * score, which can only rise with it (isotonic regression), at the lower end of what the set allows to say of it
- * (bootstrap). It is checked on halves of the set that it was not set on.
+ * Finds the score from which a model's captions need no review. The rule: even the least sure of the captions that nobody
+ * reviews must reach a ROUGE-L midway between the best single sentence for all pictures and a person. A rule for their mean
+ * alone would let a good model's worst captions through beside its best. So the rule judges the ROUGE-L to be expected at a
+ * score. This expectation can only rise with the score (isotonic regression), and its lower confidence bound is what counts
+ * (bootstrap). Each threshold is checked on the half of the set that it was not set on.
  */
 
 import type { Review } from "../shared/schema.ts";
@@ -14,7 +14,7 @@ import { mean } from "./statistics.ts";
 
 /** One captioned picture. */
 export interface ScoredCaption {
-  /** What the model thinks of it, 0..1. */
+  /** The model's score of it, 0..1. */
   readonly score: number;
   /** ROUGE-L of the caption. */
   readonly rouge: number;
@@ -24,28 +24,28 @@ export interface ScoredCaption {
 export interface ReviewCalibration {
   readonly review: Review;
   readonly levels: ReferenceLevels;
-  /** ROUGE-L that unflagged captions shall reach. */
+  /** ROUGE-L that unflagged captions must reach. */
   readonly wanted: number;
   readonly held_out: HeldOut;
   /** Score of each picture by weights that were fitted without it. */
   readonly scores: readonly number[];
 }
 
-/** Halves of the set with a threshold set on the other half. */
+/** What happens on halves of the set with a threshold that was set on the other half. */
 export interface HeldOut {
   readonly halves: number;
   /** Halves whose threshold flags everything. */
   readonly all_flagged: number;
   readonly flagged_share: number;
-  /** ROUGE-L of all unflagged captions; null where there are none. */
+  /** ROUGE-L of all unflagged captions; null if there are none. */
   readonly quality: number | null;
-  /** ROUGE-L of the least sure of them, a tenth of the half; null where there are none. */
+  /** ROUGE-L of the least sure of them, a tenth of the half; null if there are none. */
   readonly least_sure: number | null;
 }
 
 /** Fewer pictures say nothing about a threshold. */
 export const MIN_PICTURES = 100;
-/** With fewer unflagged captions everything is flagged: so few say nothing together. */
+/** With fewer unflagged captions everything is flagged, because so few say nothing. */
 const MIN_UNFLAGGED = 20;
 /** Share of a half that is reported as its least sure captions. */
 const LEAST_SURE = 0.1;
@@ -85,7 +85,10 @@ export function calibrateReview(
   };
 }
 
-/** The lowest score from which the ROUGE-L to be expected is `wanted` with confidence; undefined where not even the best reach it. */
+/**
+ * The lowest score from which the expected ROUGE-L is `wanted` or more with confidence; undefined if not even the best
+ * captions reach it.
+ */
 export function lowestThreshold(
   pictures: readonly ScoredCaption[],
   wanted: number,
@@ -110,7 +113,7 @@ function bestFirst(pictures: readonly ScoredCaption[]): ScoredCaption[] {
   return [...pictures].sort((a, b) => b.score - a.score);
 }
 
-/** Of each group of values, the lower confidence bound of what is expected there, if that never rises from group to group. */
+/** For each group of values, the lower confidence bound of its expected value, given that this never rises from group to group. */
 function lowerBounds(groups: readonly (readonly number[])[], random: () => number): number[] {
   const values = groups.flatMap((group, i) => group.map((value) => ({ value, group: i })));
   const expected: number[][] = groups.map(() => []);
@@ -133,8 +136,8 @@ function lowerBounds(groups: readonly (readonly number[])[], random: () => numbe
 }
 
 /**
- * The sequence that never rises and is nearest to the groups' means, by pooling adjacent violators (isotonic regression; Ayer et
- * al. 1955). A group without values has its neighbour's.
+ * The sequence that never rises and is nearest to the groups' means, by pooling adjacent violators (isotonic regression;
+ * Ayer et al. 1955). A group without values takes its neighbour's mean.
  */
 export function neverRising(groups: readonly { readonly sum: number; readonly count: number }[]): number[] {
   const blocks: { sum: number; count: number; groups: number }[] = [];
@@ -153,7 +156,7 @@ export function neverRising(groups: readonly { readonly sum: number; readonly co
   return blocks.flatMap((block) => Array<number>(block.groups).fill(block.sum / block.count));
 }
 
-/** Whether the mean falls from one to the other; of nothing there is no mean. */
+/** Whether the mean falls from one group to the other; an empty group has no mean. */
 function falls(from: { sum: number; count: number }, to: { sum: number; count: number }): boolean {
   return from.count > 0 && to.count > 0 && to.sum * from.count < from.sum * to.count;
 }

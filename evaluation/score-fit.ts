@@ -1,8 +1,8 @@
 /**
- * Makes a caption's score worth more than the probability that its model gave it: a ridge logistic regression on the
- * logarithm of that probability, on what the model's picture head says, where it has one, and on the caption's words, as
- * models are right about some things more often than about others. What it predicts is the CIDEr-D of the caption, at
- * most 1. Kept only where it orders captions better that it was not fitted on.
+ * Makes a caption's score worth more than the probability that its model gave it. A ridge logistic regression predicts the
+ * caption's CIDEr-D, at most 1, from the logarithm of that probability, from the model's picture head, if it has one, and
+ * from the caption's words, because models are right about some things more often than about others. It is kept only if it
+ * ranks captions outside the fit better than the probability alone does.
  */
 
 import { logProbability, type SaidCaption, weightedScore, wordsOf } from "../shared/review.ts";
@@ -17,18 +17,18 @@ export interface ProbableCaption extends SaidCaption {
 }
 
 export interface ScoreFit {
-  /** Null where the probability alone orders unseen captions as well. */
+  /** Null if the probability alone ranks unseen captions as well. */
   readonly weights: ScoreWeights | null;
-  /** Score of each picture by weights that were fitted without it, or its probability where `weights` is null. */
+  /** Score of each picture by weights that were fitted without it, or its probability if `weights` is null. */
   readonly scores: readonly number[];
 }
 
 /** A word in fewer captions says nothing. */
 const MIN_CAPTIONS_OF_WORD = 8;
-/** Ridge on a word of unit variance, as if it had been seen so many times without any effect. */
+/** Ridge on a word of unit variance, as if it had been seen this many times without any effect. */
 const RIDGE = 200;
 const FOLDS = 10;
-/** Times that the set is cut into folds anew, as one cut is better or worse by luck. */
+/** How often the set is cut into folds anew, because a single cut may be better or worse by luck. */
 const CUTS = 5;
 const SEED = 23;
 /** Coordinate descent ends when no logit moves by more. */
@@ -46,7 +46,7 @@ export function fitScore(pictures: readonly ProbableCaption[]): ScoreFit {
     : { weights: null, scores: probabilities };
 }
 
-/** For each picture the mean over the cuts. */
+/** For each picture, its mean score over the cuts. */
 function crossFit(pictures: readonly ProbableCaption[]): number[] {
   const random = createRandom(SEED);
   const cuts = Array.from({ length: CUTS }, () => crossFitOnce(pictures, random));
@@ -62,7 +62,10 @@ function crossFitOnce(pictures: readonly ProbableCaption[], random: () => number
   return pictures.map((picture, i) => weightedScore(picture, weights[foldOf.get(i) ?? 0] as ScoreWeights));
 }
 
-/** The weights of `pictures`; of words by their standard deviation, so that rare and common ones are held back alike. */
+/**
+ * The weights fitted to `pictures`. Words are scaled by their standard deviation, so that the ridge holds rare and common
+ * ones back alike.
+ */
 export function fitWeights(pictures: readonly ProbableCaption[]): ScoreWeights {
   const said = pictures.map(({ caption }) => wordsOf(caption));
   const counts = new Map<string, number>();
@@ -71,7 +74,7 @@ export function fitWeights(pictures: readonly ProbableCaption[]): ScoreWeights {
     count >= MIN_CAPTIONS_OF_WORD && count < pictures.length ? [word] : [],
   );
   const logs = pictures.map(({ score }) => logProbability(score));
-  // Of a model with a picture head every caption has one.
+  // If the model has a picture head, every caption has a picture score.
   const ofPictures = pictures.flatMap(({ picture_score }) => picture_score ?? []);
   const hasHead = ofPictures.length === pictures.length;
   const features = [
@@ -100,7 +103,7 @@ export function fitWeights(pictures: readonly ProbableCaption[]): ScoreWeights {
 }
 
 interface Feature {
-  /** Standardized, one a picture. */
+  /** Standardized, one per picture. */
   readonly values: readonly number[];
   readonly ridge: number;
   readonly mean: number;
@@ -108,7 +111,8 @@ interface Feature {
 }
 
 function standardize(values: readonly number[], ridge: number): Feature {
-  // What is the same of every picture says nothing; its mean may differ from it by rounding, and the deviation from 0.
+  // A value that is the same for every picture says nothing. By rounding, its mean may differ from it, and its deviation
+  // from 0.
   if (values.every((value) => value === values[0]))
     return { values: values.map(() => 0), ridge, mean: 0, deviation: 1 };
   const center = mean(values);
@@ -118,7 +122,7 @@ function standardize(values: readonly number[], ridge: number): Feature {
 
 /**
  * Weights that maximize the penalized likelihood of `targets` (0..1), by coordinate descent on Böhning and Lindsay's bound
- * of its curvature (1988), which never overshoots.
+ * on its curvature (1988), which never overshoots.
  */
 function logisticRegression(features: readonly Feature[], targets: readonly number[]): number[] {
   const weights = features.map(() => 0);
@@ -135,7 +139,7 @@ function logisticRegression(features: readonly Feature[], targets: readonly numb
         gradient +=
           (values[i] as number) * (1 / (1 + Math.exp(-(logits[i] as number))) - (targets[i] as number));
       }
-      // Of zeros alone both are 0.
+      // Both are 0 if all values are 0.
       const step = gradient / (curvatures[j] || 1);
       weights[j] = weight - step;
       for (let i = 0; i < logits.length; i++)

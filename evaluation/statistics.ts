@@ -1,18 +1,18 @@
 /** Statistics of lists of numbers that the scores and the calibration share. Knows no captions. */
 
-/** Arithmetic mean; NaN where there are no values. */
+/** Arithmetic mean; NaN if there are no values. */
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Spearman's rank correlation, -1..1; 0 where one side does not vary. */
+/** Spearman's rank correlation, -1..1; 0 if one side does not vary. */
 export function rankCorrelation(a: readonly number[], b: readonly number[]): number {
   return correlation(ranks(a), ranks(b));
 }
 
 /**
- * How often a member of the good ones scores more than one of the others, 0..1, equal scores counted half: the area under
- * the ROC curve, as Mann and Whitney's U. Null where all are good, or none.
+ * How often a good member scores more than one of the others, 0..1, with equal scores counted half: the area under the ROC
+ * curve, by Mann and Whitney's U. Null if all are good, or none.
  */
 export function areaUnderCurve(scores: readonly number[], isGood: readonly boolean[]): number | null {
   const goodRanks = ranks(scores).filter((_, i) => isGood[i]);
@@ -36,7 +36,7 @@ function ranks(values: readonly number[]): number[] {
   return result;
 }
 
-/** Pearson's; 0 where one side does not vary. */
+/** Pearson's correlation; 0 if one side does not vary. */
 function correlation(a: readonly number[], b: readonly number[]): number {
   const [meanA, meanB] = [mean(a), mean(b)];
   let both = 0;

@@ -1,4 +1,4 @@
-/** Corpus BLEU with the closest reference length, as COCO's caption code. Papineni et al. 2002. */
+/** Corpus BLEU with the closest reference length, as in COCO's caption code. Papineni et al. 2002. */
 
 import { ngramCounts, type Scored } from "./ngrams.ts";
 
@@ -33,7 +33,7 @@ export function bleu(set: readonly Scored[]): number[] {
   });
 }
 
-/** The nearest length; of two equally near the shorter. */
+/** The nearest length; the shorter of two that are equally near. */
 function closest(length: number, candidates: readonly number[]): number {
   return candidates.reduce((best, other) => {
     const nearer = Math.abs(other - length) - Math.abs(best - length);

@@ -1,4 +1,4 @@
-/** CIDEr-D with document frequencies from the set's own references, as COCO's caption code. Vedantam et al. 2015. */
+/** CIDEr-D with document frequencies from the set's own references, as in COCO's caption code. Vedantam et al. 2015. */
 
 import { mean } from "../statistics.ts";
 import { ngramCounts, type Scored } from "./ngrams.ts";
@@ -38,7 +38,7 @@ function orders(): number[] {
   return Array.from({ length: ORDERS }, (_, i) => i + 1);
 }
 
-/** In the references of how many members each n-gram occurs. */
+/** For each n-gram, how many members of the set have it in their references. */
 function documentFrequencies(set: readonly Scored[]): Map<string, number> {
   const frequencies = new Map<string, number>();
   for (const { references } of set) {

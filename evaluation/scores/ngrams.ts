@@ -1,12 +1,12 @@
 /** Words and n-grams as all three scores count them. */
 
-/** One picture's caption and what people said of it, as words. */
+/** One picture's caption and what people said about it, as words. */
 export interface Scored {
   readonly candidate: readonly string[];
   readonly references: readonly (readonly string[])[];
 }
 
-/** Lower case, no accents, which the words of BLIP have not either, no punctuation, single spaces, split into words. */
+/** The words of a caption in lower case, without punctuation, and without accents, because BLIP's own words have none. */
 export function words(caption: string): string[] {
   return caption
     .normalize("NFD")

@@ -1,4 +1,4 @@
-/** ROUGE-L with beta 1.2, best precision and best recall over the references, as COCO's caption code. Lin 2004. */
+/** ROUGE-L with beta 1.2, best precision and best recall over the references, as in COCO's caption code. Lin 2004. */
 
 import { mean } from "../statistics.ts";
 import type { Scored } from "./ngrams.ts";

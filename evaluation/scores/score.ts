@@ -1,4 +1,4 @@
-/** The scores of a captioned set: BLEU-1..4, ROUGE-L, CIDEr-D, lower case, without accents and punctuation. */
+/** The scores of a captioned set: BLEU-1..4, ROUGE-L and CIDEr-D, in lower case, without accents or punctuation. */
 
 import { mean } from "../statistics.ts";
 import { bleu } from "./bleu.ts";
@@ -20,7 +20,7 @@ interface Captioned {
   readonly references: readonly string[];
 }
 
-/** CIDEr-D of each caption, document frequencies from the whole set. */
+/** CIDEr-D of each caption, with document frequencies from the whole set. */
 export function ciderOfEach(captions: readonly Captioned[]): number[] {
   return ciderD(captions.map(inWords));
 }
