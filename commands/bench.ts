@@ -98,7 +98,7 @@ const LIST = {
 const [name = "", ...argv] = process.argv.slice(2);
 const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
 if (bench === undefined) {
-  // Only the list's page, or what is wrong with the name.
+  // Prints only the list, or what is wrong with the name.
   await runCommand(LIST, async () => undefined);
 } else {
   const { Options, run } = await bench.load();

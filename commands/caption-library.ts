@@ -1,6 +1,6 @@
 /**
- * Pictures of a folder through a running API into a CSV file: by hash first, four at a time, each row written as soon as it is
- * known, so that an end at any moment loses nothing and the next run goes on from the file.
+ * Captions the pictures of a folder through a running API into a CSV file: by hash first, four at a time. Each row is
+ * written as soon as it is known, so that stopping at any moment loses nothing, and the next run continues from the file.
  */
 
 import { appendFile, open, readFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ export interface LibraryCounts {
   readonly failed: number;
   /** Rows of an earlier run. */
   readonly kept: number;
-  /** Rows of an earlier run too: whoever looks the table over sees them all. */
+  /** Includes rows of earlier runs, because whoever reviews the table sees all of them. */
   readonly needsReview: number;
 }
 
@@ -34,15 +34,16 @@ export interface LibraryOptions {
   readonly files: readonly PictureFile[];
   readonly api: Api;
   readonly options: CaptionQuery;
-  /** Where the rows go, and where those of an earlier run lie. */
+  /** The file that the rows go to, and that holds those of an earlier run. */
   readonly csv: string;
   readonly onProgress: (done: number, total: number) => void;
   readonly onFailure: (name: string, reason: string) => void;
 }
 
 /**
- * Captions what the file does not have yet; what failed before is tried again, and a picture that is another one now.
- * @throws CommandError where the file is another kind of CSV, or where no further picture can be captioned
+ * Captions the pictures that the file does not have yet. Those that failed before or whose bytes have changed are tried
+ * again.
+ * @throws CommandError if the file is another kind of CSV, or if no further picture can be captioned
  */
 export async function captionLibrary(library: LibraryOptions): Promise<LibraryCounts> {
   const { files, csv, onProgress } = library;
@@ -53,7 +54,7 @@ export async function captionLibrary(library: LibraryOptions): Promise<LibraryCo
   const needsReview = kept.filter(({ name }) => isTrue(known.get(name)?.needs_review)).length;
   const counts = { captioned: 0, cached: 0, failed: 0, kept: kept.length, needsReview };
   let done = 0;
-  // Rows are whole: one write after the other.
+  // One write after the other, so that rows stay whole.
   let written = Promise.resolve();
   const write = (row: object) => {
     written = written.then(() => appendFile(csv, csvRows(COLUMNS, [row])));
@@ -73,14 +74,14 @@ export async function captionLibrary(library: LibraryOptions): Promise<LibraryCo
     },
     { concurrency: AT_ONCE },
   ).finally(() => {
-    // In its turn too: where a picture ended the run, others may still be written.
+    // Queued like the rows, because others may still be written after a picture has ended the run.
     written = written.then(async () => void (await leaveLastRows(csv)));
     return written;
   });
   return counts;
 }
 
-/** Whether the table says nothing of a picture, or something of other bytes. What cannot be read now stays as it was. */
+/** Whether the table lacks a picture, or has it with other bytes. A picture that cannot be read now stays as it was. */
 async function differs({ name, path = "" }: PictureFile, known: ReadonlyMap<string, TableRow>) {
   const sha256 = known.get(name)?.sha256;
   if (sha256 === undefined) return true;
@@ -115,7 +116,7 @@ function reasonOf(error: unknown): string {
 /** Spreadsheets write it in capitals. */
 const isTrue = (cell = "") => cell.toLowerCase() === "true";
 
-/** The rows with a caption, by file. A new table gets its head, a row that broke off is cut. */
+/** The rows with a caption, by file. A new table gets its head; a row that broke off is cut. */
 async function openTable(path: string): Promise<ReadonlyMap<string, TableRow>> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
@@ -146,7 +147,7 @@ function asWritten(path: string, text: string): string {
   throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
 }
 
-/** Of each file the row that was written last, in the place of its first. */
+/** Keeps for each file only the row that was written last, in the place of its first. */
 async function leaveLastRows(path: string): Promise<Record<string, string>[]> {
   const rows = readCsvTable(await readFile(path, "utf8"));
   const last = [...new Map(rows.map((row) => [row.file, row])).values()];

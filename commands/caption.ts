@@ -1,6 +1,6 @@
 /**
- * `npm run -s caption -- FILE...`: captions pictures with no server, a line each, `FILE<TAB>alt text`; with `--url` and `--csv` a
- * folder of them through a running API into a table.
+ * `npm run -s caption -- FILE...`: captions pictures without a server, one line each, `FILE<TAB>alt text`; with `--url` and
+ * `--csv`, a folder of pictures through a running API into a table.
  */
 
 import { readFile } from "node:fs/promises";
@@ -132,7 +132,7 @@ function captionQuery(options: Options): CaptionOptions {
   };
 }
 
-/** @throws CommandError for what is wrong with the picture, and what the system says where it cannot be read */
+/** @throws CommandError that says what is wrong with the picture, or the system's error if it cannot be read */
 async function captionFile(captioner: Captioner, { path }: PictureFile, options: Options): Promise<Caption> {
   const bytes = new Uint8Array(path === undefined ? await buffer(process.stdin) : await readFile(path));
   const result = await captionLocally(captioner, bytes, captionQuery(options));

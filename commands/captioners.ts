@@ -15,28 +15,28 @@ import { type Caption, type CaptionOptions, HeaderSecret } from "../shared/schem
 import { UsageError } from "./command-line.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
 
-/** A running API, and when a command that captions many pictures gives it up. */
+/** A running API, and when a command that captions many pictures gives up on it. */
 export interface Api {
   readonly client: CaptionClient;
   /**
-   * In words for whoever runs a command: why no other picture would be captioned either; undefined where one might. Ask
-   * once for each picture that failed, as failures are counted: a service at capacity, or without a captioner, may only
-   * have met a picture that takes it too long, so it is given up at the second such failure with no new caption between.
+   * Why no other picture would be captioned either, in words for the user; undefined if one might be. Ask once for each
+   * picture that failed, because failures are counted: a service at capacity, or without a captioner, may just have met a
+   * picture that takes too long, so it is given up at the second such failure with no new caption in between.
    */
   whyNoOther(error: unknown): string | undefined;
 }
 
-/** Failures in a row, of the service and not of the picture, at which it is given up. */
+/** After this many failures in a row, of the service and not of the picture, the service is given up. */
 const MAX_FAILURES = 2;
 
 /**
  * The API at `url`, with the key that was given or that of CAPTION_API_KEY, through the environment's proxy.
- * @throws {UsageError} where no header can carry the key
+ * @throws {UsageError} if no header can carry the key
  */
 export function openApi(url: string, key: string | undefined): Api {
   useProxyOfEnvironment();
   const apiKey = key ?? process.env.CAPTION_API_KEY;
-  // What `fetch` says of such a key shows it.
+  // Checked here, because `fetch`'s error for such a key would show the key.
   if (apiKey !== undefined && !HeaderSecret.safeParse(apiKey).success) {
     const name = key === undefined ? "CAPTION_API_KEY" : "--key";
     throw new UsageError(`${name}: expected one line of ASCII characters, as a header carries it`);
@@ -46,7 +46,7 @@ export function openApi(url: string, key: string | undefined): Api {
   const counted = new WeakSet<Error>();
   const noted = async (captioned: Promise<Caption>) => {
     const caption = await captioned;
-    // What was cached says nothing of captioners.
+    // A cached caption says nothing about the captioners.
     if (!caption.cached) failures = 0;
     return caption;
   };
@@ -63,9 +63,9 @@ export function openApi(url: string, key: string | undefined): Api {
       const { code, title } = error.problem;
       if (code === "unauthorized") return `${title}: give it as --key, or in CAPTION_API_KEY.`;
       if (code === "forbidden" || code === "quota-exceeded") return error.message;
-      // The client has waited and asked again, as often as it does.
+      // The client has already waited and retried.
       const mayPass = Object.hasOwn(PROBLEMS, code) && PROBLEMS[code as ProblemCode].passesWith === "time";
-      // A picture that stands on several pages fails once.
+      // A picture that stands on several pages counts as one failure.
       if (!mayPass || counted.has(error)) return undefined;
       counted.add(error);
       failures += 1;
@@ -74,12 +74,12 @@ export function openApi(url: string, key: string | undefined): Api {
   };
 }
 
-/** An error's sentence, and what the network said: a name that is unknown, a certificate, or a proxy that lets nothing through. */
+/** An error's sentence, and the network's reason: an unknown name, a certificate, or a proxy that lets nothing through. */
 function withReason(error: Error): string {
   let reason = error.cause;
   while (reason instanceof Error && reason.cause instanceof Error) reason = reason.cause;
   if (!(reason instanceof Error)) return error.message;
-  // Where several addresses were tried it has no message of its own.
+  // If several addresses were tried, the error has no message of its own.
   const said = reason.message || ("code" in reason ? String(reason.code) : reason.name);
   return `${error.message} (${said.trim()})`;
 }
@@ -92,7 +92,7 @@ export async function captionLocally(
 ): Promise<Result<Caption>> {
   const result = await captioner.caption(bytes, generation);
   if (!result.ok) return result;
-  // Whatever else is said of the caption belongs to it.
+  // All other fields belong to the caption.
   const { source: _source, timings: _timings, ...said } = result.value;
   const { id, revision, review } = captioner.model;
   const generated = { ...said, model: { id, revision } };

@@ -1,6 +1,6 @@
 /**
  * `npm run cms`: the whole demo on this machine. Installs and builds the Payload site of `plugin/payload/dev`, starts the
- * API behind it, uploads sample pictures, prints address and password, and ends all of it with itself.
+ * API behind it, uploads sample pictures, prints address and password, and stops all of them when it ends itself.
  */
 
 import { mkdir, readFile, stat } from "node:fs/promises";
@@ -26,7 +26,7 @@ const plugin = join(root, "plugin/payload");
 const data = join(root, ".cache/cms");
 const installed = (path: string) => join(plugin, "node_modules", path);
 
-/** What is uploaded once; the last one with words of a person. */
+/** The pictures that are uploaded once; the last one has a person's words. */
 const SAMPLES: readonly (readonly [string, string | undefined])[] = [
   ["astronaut.jpg", undefined],
   ["cat.jpg", undefined],
@@ -76,7 +76,7 @@ async function run(options: z.output<typeof Options>): Promise<void> {
   const { port, "api-port": apiPort, "backend-port": backendPort } = options;
   const { signal } = interruption;
   const apiPorts = { "--api-port": apiPort, "--backend-port": backendPort };
-  // Before anything is installed or built.
+  // Checked before anything is installed or built.
   await requireFreePorts("npm run cms", { "--port": port, ...(options.api === undefined && apiPorts) });
   const api = options.api ?? `http://${LOOPBACK}:${apiPort}`;
   const apiKey = options.api === undefined ? undefined : process.env.CAPTION_API_KEY;
@@ -134,7 +134,7 @@ Ctrl-C stops it. Its pictures and database are in .cache/cms.`);
   await Promise.race([...children].map((child) => whileAlive(child, aborted(signal), signal)));
 }
 
-/** Whether what the lockfile names is there. */
+/** Whether what the lockfile names is installed. */
 async function isInstalled(): Promise<boolean> {
   const changedAt = (path: string) =>
     stat(path).then(
@@ -145,7 +145,7 @@ async function isInstalled(): Promise<boolean> {
   return there >= (await changedAt(join(plugin, "package-lock.json")));
 }
 
-/** npm's script, as it has started this command. */
+/** The script of the npm that started this command. */
 function npm(): string {
   const path = process.env.npm_execpath;
   if (path === undefined)
@@ -158,7 +158,7 @@ interface Place {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Runs a program to its end; what it prints is shown only where it fails. */
+/** Runs a program to its end; its output is shown only if it fails. */
 async function finish(args: readonly string[], place: Place): Promise<void> {
   const child = startChild(args[0] ?? "", args, place);
   children.add(child);
@@ -169,7 +169,7 @@ async function finish(args: readonly string[], place: Place): Promise<void> {
     throw new CommandError(`${(await output).join("")}\n${child.name} ended with ${ended}.`);
 }
 
-/** Starts what runs on; its warnings and errors are shown. */
+/** Starts a program that keeps running; its warnings and errors are shown. */
 function start(name: string, args: readonly string[], place: Place): Child {
   const child = startChild(name, args, place);
   child.stdout.resume();
@@ -181,7 +181,7 @@ function start(name: string, args: readonly string[], place: Place): Child {
 const Login = z.object({ token: z.string() });
 const Found = z.object({ totalDocs: z.number() });
 
-/** Uploads what is not there yet. */
+/** Uploads the samples that are not there yet. */
 async function uploadSamples(address: string): Promise<void> {
   const login = await fetch(`${address}/api/users/login`, {
     method: "POST",

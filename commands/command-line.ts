@@ -1,4 +1,4 @@
-/** How every command begins and ends: options checked with clear errors, `--help`, errors in words, exit statuses. */
+/** How every command begins and ends: checked options with clear errors, `--help`, errors in words, exit statuses. */
 
 import { constants } from "node:os";
 import { resolve } from "node:path";
@@ -42,7 +42,7 @@ const EXPECTED_ERRORS = [
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** What a command's body gets. */
+/** What a command's body receives. */
 export interface Given<Options extends z.ZodObject, Arguments extends z.ZodType> {
   readonly options: z.output<Options>;
   readonly arguments: z.output<Arguments>;
@@ -50,14 +50,14 @@ export interface Given<Options extends z.ZodObject, Arguments extends z.ZodType>
 
 interface RunOptions {
   readonly argv?: readonly string[];
-  /** The command has an end of its own at signals. */
+  /** The command handles signals itself. */
   readonly keepsSignals?: boolean;
 }
 
 /**
  * Runs a command of this process: `--help` prints its page and ends with 0, expected errors print their message, wrong use
- * ends with status 2, the rest with 1, an interruption with 128 and the signal's number. What is registered for the
- * process's exit, such as taking away half a bundle, is done in each case.
+ * ends with status 2, other errors with 1, an interruption with 128 plus the signal's number. Handlers of the process's
+ * exit, such as the removal of half a bundle, run in each case.
  */
 export async function runCommand<Options extends z.ZodObject, Arguments extends z.ZodType>(
   command: Command<Options, Arguments>,
@@ -77,7 +77,7 @@ export async function runCommand<Options extends z.ZodObject, Arguments extends 
   }
 }
 
-/** What `parseArgs` says of a piece of the command line. */
+/** What `parseArgs` says about a piece of the command line. */
 interface Token {
   readonly kind: string;
   readonly name?: string;
@@ -104,7 +104,7 @@ export function parseCommandLine<Options extends z.ZodObject, Arguments extends 
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(message.replace(/\. To specify a positional argument.*/s, "."), { cause });
   }
-  // Of others the last counts, as everywhere.
+  // For other options the last value counts, as everywhere.
   for (const name of command.once ?? []) {
     const given = new Set(parsed.tokens.filter((token) => token.name === name).map(({ value }) => value));
     if (given.size > 1) throw new UsageError(`--${name} is given more than once`);
@@ -120,10 +120,10 @@ export function parseCommandLine<Options extends z.ZodObject, Arguments extends 
 }
 
 /**
- * A path as the user wrote it: npm runs scripts in the project's folder and keeps in INIT_CWD where the user stands.
+ * A path as the user wrote it: npm runs scripts in the project's folder, and INIT_CWD holds the user's current folder.
  * https://docs.npmjs.com/cli/commands/npm-run
- * @throws UsageError for an empty one, as a variable of the shell without a value leaves it: it would be the folder where the
- * user stands, with all that is in it
+ * @throws UsageError for an empty path, as an unset shell variable leaves it, because it would mean the whole current
+ * folder
  */
 export function userPath(path: string): string {
   if (path === "") throw new UsageError("a path is empty: expected the name of a file or folder");
@@ -143,14 +143,17 @@ function describe(error: unknown): string {
   return `This is a bug of this command.\n${printable(error instanceof Error ? error.stack : error)}`;
 }
 
-/** By default a signal ends the process without a word to what is registered for its exit. */
+/** By default a signal ends the process without running the handlers of its exit. */
 function endOnSignals(): void {
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
 }
 
-/** Whoever reads has enough, as in `| head`; or the disk is full that standard output goes to, as in `> captions.txt`. */
+/**
+ * Ends the process when output has nowhere to go: its reader has enough, as in `| head`, or its disk is full, as in
+ * `> captions.txt`.
+ */
 function endWhereNothingCanBeWritten(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);

@@ -1,4 +1,4 @@
-/** `npm run docs:pictures`: the screenshots of the documentation, of the running service with the embedded model. */
+/** `npm run docs:pictures`: takes the documentation's screenshots of the running service with the embedded model. */
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { launchBrowser, requireChromium } from "../local/chromium.ts";
 import { startEdge } from "../local/edge.ts";
 import { runCommand } from "./command-line.ts";
 
-/** Pixels around what is shown. */
+/** Pixels around the part that is shown. */
 const MARGIN = 16;
 const FOLDER = join(import.meta.dirname, "../docs/images");
 
@@ -62,7 +62,7 @@ async function main(): Promise<undefined> {
   }
 }
 
-/** The example pictures, captioned, the first of them accepted. */
+/** Has the example pictures captioned, and accepts the first of them. */
 async function lookOver(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await page.getByRole("button", { name: "Try three example pictures" }).click();

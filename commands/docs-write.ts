@@ -1,4 +1,4 @@
-/** `npm run docs:write`: writes anew what documentation pages have from elsewhere in the project. */
+/** `npm run docs:write`: rewrites the parts of documentation pages that come from elsewhere in the project. */
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import * as z from "zod";

@@ -1,9 +1,9 @@
-/** Errors in words: what was wrong with an option, and what the operating system refused. Prints nothing itself. */
+/** Puts errors into words: what was wrong with an option, and what the operating system refused. Prints nothing itself. */
 
 import type * as z from "zod";
 import { expectation } from "../shared/expectation.ts";
 
-/** What a schema found wrong with a command's options, a line each. */
+/** What a schema found wrong with a command's options, one line each. */
 export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
   return issues.map(describeIssue).join("\n");
 }
@@ -43,7 +43,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EROFS: "the disk can only be read",
 };
 
-/** Node says ENOENT of a folder that it cannot make with all above it, also where the disk is read-only. */
+/** Node says ENOENT if it cannot make a folder and its parents, even if the reason is a read-only disk. */
 const NO_FOLDER_MADE = "the folder cannot be made: the disk can only be read, or a link there leads nowhere";
 
 /** A refusal of the operating system in words; undefined for any other error. */
@@ -54,7 +54,7 @@ export function systemErrorWords(error: unknown): string | undefined {
   return SYSTEM_ERRORS[String(code)];
 }
 
-/** Throws what reading the file at `path` was refused with, naming it: of a folder Node does not say which. */
+/** Throws the error that reading `path` was refused with, and adds the path, because for a folder Node does not name it. */
 export const naming =
   (path: string) =>
   (error: unknown): never => {
@@ -62,7 +62,7 @@ export const naming =
     throw error;
   };
 
-/** The same with the path or the port that it was about. */
+/** The same, with the path or the port that the error was about. */
 export function describeSystemError(error: unknown): string | undefined {
   const words = systemErrorWords(error);
   if (words === undefined) return undefined;

@@ -6,7 +6,7 @@ import type { ReviewCalibration } from "../evaluation/review-threshold.ts";
 import { mean } from "../evaluation/statistics.ts";
 import { printable } from "./terminal-text.ts";
 
-/** Whether a score was fitted to the very set that it is judged on; null of an API, which does not tell. */
+/** Whether a score was fitted to the very set that it is judged on; null for an API, which does not say. */
 export type IsFitted = boolean | null;
 
 const FIT_NOTICES: ReadonlyMap<IsFitted, string> = new Map([
@@ -17,12 +17,12 @@ const FIT_NOTICES: ReadonlyMap<IsFitted, string> = new Map([
   ],
 ]);
 
-/** What has to be known before anything that is said of the score is believed; undefined where nothing has. */
+/** What a reader has to know before believing what is said about the score; undefined if there is nothing. */
 export function fitNotice(isFitted: IsFitted): string | undefined {
   return FIT_NOTICES.get(isFitted);
 }
 
-/** One line of JSON: the evaluation without its pictures, which are counted. */
+/** Prints one line of JSON: the evaluation without its pictures, which are only counted. */
 export function printEvaluationJson(
   { pictures, ...evaluation }: Evaluation,
   calibrated: ReviewCalibration | undefined,
@@ -42,7 +42,7 @@ export function printEvaluationJson(
 const distinctCaptions = (pictures: Evaluation["pictures"]) =>
   new Set(pictures.map(({ caption }) => caption)).size;
 
-/** The scores in words. `notice` is said before what calibrating found. */
+/** Prints the scores in words. `notice` precedes the results of calibrating. */
 export function printEvaluation(
   evaluation: Evaluation,
   calibrated: ReviewCalibration | undefined,

@@ -80,7 +80,7 @@ async function main({ options: given }: { options: Options }): Promise<number> {
       set.map(({ captions }) => captions),
       options,
     );
-  // Now, and not when all is captioned.
+  // Fails now if the report cannot be written, not after everything has been captioned.
   if (options.report) await appendFile(options.report, "");
   const [local, api] =
     options.url === undefined
@@ -105,10 +105,10 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   if (evaluated === undefined) throw new CommandError("No picture could be captioned.");
   const calibrated = options.calibrate ? await calibrateBundle(evaluated, options) : undefined;
   const evaluation = calibrated ? judgedAnew(evaluated, calibrated) : evaluated;
-  // What is judged anew is judged by scores that had not seen the picture.
+  // After calibrating, each picture is judged by a score that was fitted without it.
   const isFitted = calibrated ? false : local ? local.fittedTo === nameOfSet(options) : null;
   const notice = fitNotice(isFitted);
-  // First: what took long is not lost where there is no room for the report.
+  // Printed first, so that the long work is not lost if there is no room for the report.
   if (options.json) printEvaluationJson(evaluation, calibrated, isFitted);
   else printEvaluation(evaluation, calibrated, notice);
   if (options.report) {
@@ -118,7 +118,7 @@ async function main({ options: given }: { options: Options }): Promise<number> {
   return evaluation.failed > 0 ? 1 : 0;
 }
 
-/** @throws CommandError where too few pictures have what a threshold is set by: what several people said */
+/** @throws CommandError if too few pictures have captions by several people, which a threshold needs */
 function requireEnough(captions: readonly (readonly string[])[], options: Options): void {
   const withSeveral = captions.filter(({ length }) => length > 1).length;
   if (withSeveral >= MIN_PICTURES) return;
@@ -127,7 +127,7 @@ function requireEnough(captions: readonly (readonly string[])[], options: Option
   );
 }
 
-/** Writes the threshold into the bundle; that of the embedded model is kept beside its weights too. */
+/** Writes the threshold into the bundle; the embedded model's is also stored beside its weights. */
 async function calibrateBundle({ pictures }: Evaluation, options: Options): Promise<ReviewCalibration> {
   requireEnough(
     pictures.map(({ references }) => references),
@@ -140,7 +140,7 @@ async function calibrateBundle({ pictures }: Evaluation, options: Options): Prom
   return calibrated;
 }
 
-/** As `measured_on` of a review says it. */
+/** The name of the set, as `measured_on` of a review gives it. */
 function nameOfSet({ captions, split }: Options): string {
   const labels = `${basename(dirname(resolve(captions)))}/${basename(captions)}`;
   return split === undefined ? labels : `${labels}, ${split}`;
@@ -152,7 +152,7 @@ function withProbability(picture: EvaluatedPicture) {
   return { ...picture, score: probability };
 }
 
-/** By scores that were fitted without the picture: those of the new weights would flatter on their own set. */
+/** Judges each picture by a score that was fitted without it, because the new weights would flatter the set they were fitted to. */
 function judgedAnew(evaluation: Evaluation, { scores, review: { below } }: ReviewCalibration): Evaluation {
   const pictures = evaluation.pictures.map((picture, i) => {
     const score = scores[i] as number;

@@ -1,7 +1,7 @@
 /**
  * `npm run -s keys -- create|list|revoke`: API keys, through wrangler's own KV commands.
- * A key is printed once, when it is created; what is stored is its hash. `--remote` for the deployed namespace, else the
- * local one of `npm start`.
+ * A key is printed once, when it is created; only its hash is stored. `--remote` uses the deployed namespace, otherwise the
+ * local one of `npm start` is used.
  */
 
 import { spawn } from "node:child_process";
@@ -75,7 +75,7 @@ const COMMAND = {
   ],
 } as const;
 
-/** Each is a wrangler of its own, which takes two seconds. */
+/** Each read starts a wrangler of its own, which takes two seconds. */
 const READS_AT_ONCE = 4;
 
 const ListedKeys = z.array(z.object({ name: z.string() }));
@@ -116,7 +116,7 @@ async function create(store: Store, options: Options): Promise<void> {
   const { key, record } = await createApiKey({ name, scopes, daily_quota, now: new Date() });
   await store.put(apiKeyStorageKey(record.id), JSON.stringify(record));
   console.log(json ? JSON.stringify({ key, id: record.id, name, scopes, daily_quota }) : key);
-  // Not on standard output, where a script takes the key from.
+  // Not on standard output, from which a script takes the key.
   if (!json) console.error(`This is the only time the key is shown. Its id is ${record.id}.`);
 }
 
@@ -130,7 +130,7 @@ async function list(store: Store, json: boolean): Promise<number> {
     const record = parseApiKeyRecord(kept);
     if (record === undefined) {
       const id = printable(storageKey.slice(API_KEY_STORAGE_PREFIX.length));
-      // A location may list for a minute what was deleted elsewhere.
+      // For a minute, a location may still list a key that was deleted elsewhere.
       console.error(
         `${id}: it has no record that can be read. Where it was not just revoked, revoke it and create another.`,
       );
@@ -178,7 +178,7 @@ function wranglerStore(options: { readonly remote: boolean; readonly persistTo: 
   };
 }
 
-/** What wrangler prints. @throws CommandError with what it complained of. */
+/** Runs wrangler, and returns what it prints. @throws CommandError with wrangler's complaint */
 async function runWrangler(args: readonly string[]): Promise<string> {
   const child = spawn(process.execPath, [WRANGLER_SCRIPT, ...args], {
     cwd: path.join(import.meta.dirname, ".."),

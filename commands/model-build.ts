@@ -83,7 +83,7 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   if (options.triton !== undefined) {
     const size = options["image-size"] ?? (await readPreprocessing(base.folder)).size;
     const shapes = { image: { size }, picture_head: await hasPictureHead(base.folder) };
-    // Now, as the bundle would take the place of another that is served.
+    // Checked now, because the bundle would replace another that is being served.
     await requireSamePorts({ folder: options.triton, model: TRITON_MODEL }, shapes);
   }
   const manifest = await buildBundle({
@@ -112,7 +112,7 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   }
 }
 
-/** @throws UsageError where a repository for Triton could not be written, or would spoil the bundle beside it */
+/** @throws UsageError if a repository for Triton could not be written, or would spoil the bundle beside it */
 function requireForTriton(
   triton: string,
   { dtype, out }: { readonly dtype: readonly Dtype[]; readonly out: string },

@@ -15,7 +15,7 @@ export const apiKey = z.string().optional().meta({
   value: "KEY",
 });
 
-/** @throws UsageError where the captions of one captioner would pass for those of the other */
+/** @throws UsageError if the captions of one captioner would pass for those of the other */
 export function requireOneCaptioner(options: {
   readonly url?: string | undefined;
   readonly bundle?: string | undefined;

@@ -6,21 +6,22 @@ import { join, sep } from "node:path";
 import { CommandError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 
-/** Windows has browsers save some JPEGs as .jfif. */
+/** On Windows, browsers save some JPEGs as .jfif. */
 const PICTURE = /\.(jpe?g|jpe|jfif|a?png|webp|avif|gif|tiff?)$/i;
 
 const STANDARD_INPUT = "-";
 
 export interface PictureFile {
-  /** As it was named, for what is printed. */
+  /** The name as it was given, for output. */
   readonly name: string;
-  /** Where it lies, in bytes where a folder named it, as not every name is UTF-8; standard input has none. */
+  /** Its path: in bytes if it was found in a folder, because not every name is UTF-8; undefined for standard input. */
   readonly path: string | Buffer | undefined;
 }
 
 /**
- * The pictures that `given` names; of a folder those within it by their names' endings, in order, hidden ones left out.
- * A file that is not there, or a folder within that may not be read, is found out when it is read. @throws CommandError for a folder without pictures
+ * The pictures that `given` names. For a folder, those are the files in it with a picture's ending, in order, except hidden
+ * ones. A missing file, or a subfolder that may not be read, is noticed only when it is read. @throws CommandError for a
+ * folder without pictures
  */
 export async function pictureFiles(given: readonly string[]): Promise<PictureFile[]> {
   const files = await Promise.all(given.map(expand));
@@ -28,7 +29,7 @@ export async function pictureFiles(given: readonly string[]): Promise<PictureFil
 }
 
 interface FoundFile {
-  /** Within the folder that was named. */
+  /** Its path within the folder that was named. */
   readonly name: string;
   readonly path: Buffer;
 }
@@ -39,7 +40,7 @@ async function expand(name: string): Promise<PictureFile[]> {
   const entry = await statOf(path);
   if (!entry?.isDirectory()) return [{ name, path }];
   const found: FoundFile[] = [];
-  // Links are followed, but for one that leads back to a folder that it lies in: it has no end.
+  // Links are followed, except one that leads back to a folder it lies in, which would never end.
   const look = async (folder: FoundFile, within: ReadonlySet<string>) => {
     for (const bytes of await namesIn(folder, found)) {
       const file = textOf(bytes);
@@ -62,7 +63,7 @@ async function expand(name: string): Promise<PictureFile[]> {
     .map((file) => ({ ...file, name: join(name, file.name) }));
 }
 
-/** A folder within that may not be read counts as one file: what reading it is refused with is said in its turn. */
+/** The names in a folder. A subfolder that may not be read counts as one file, so that its error is reported in its turn. */
 async function namesIn(folder: FoundFile, found: FoundFile[]): Promise<Buffer[]> {
   try {
     return await readdir(folder.path, { encoding: "buffer" });
@@ -73,13 +74,13 @@ async function namesIn(folder: FoundFile, found: FoundFile[]): Promise<Buffer[]>
   }
 }
 
-/** A name for people. What is no UTF-8 is mostly Latin-1, and as that each has its own. */
+/** A name for people. A name that is not UTF-8 is mostly Latin-1; read as that, different names stay different. */
 function textOf(name: Buffer): string {
   const text = name.toString();
   return Buffer.from(text).equals(name) ? text : name.toString("latin1");
 }
 
-/** Undefined for what is not there, as behind a link that leads nowhere. */
+/** Undefined for a missing file, such as the target of a link that leads nowhere. */
 const statOf = (path: string | Buffer) => stat(path, { bigint: true }).catch(() => undefined);
 
 const idOf = ({ dev, ino }: BigIntStats) => `${dev}:${ino}`;

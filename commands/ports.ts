@@ -4,13 +4,13 @@ import * as z from "zod";
 import { isPortFree, portHolder } from "../local/port-holder.ts";
 import { CommandError } from "./command-line.ts";
 
-/** A port as an option chooses it. Not 0: what it stands for, any free port, nobody could be told. */
+/** A port as an option chooses it. Not 0, which stands for any free port, because nobody could be told which one. */
 export const Port = z.coerce.number().int().min(1).max(65_535);
 
 /**
  * @param command as it is typed, e.g. `npm start`
- * @param ports by the option that chooses each
- * @throws CommandError that names every port that is taken, who holds it, and the option to take another by
+ * @param ports keyed by the option that chooses each
+ * @throws CommandError that names every port that is taken, who holds it, and the option that chooses another
  */
 export async function requireFreePorts(
   command: string,

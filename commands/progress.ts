@@ -1,4 +1,7 @@
-/** What a command says on standard error while it works: rewritten in place on a terminal, elsewhere a line now and then. */
+/**
+ * What a command says on standard error while it works: a line rewritten in place on a terminal, a new line now and then
+ * elsewhere.
+ */
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;
 const ELSEWHERE_EVERY_MS = 10_000;
@@ -25,7 +28,7 @@ export function progressLine(label: string): (doneBytes: number, totalBytes: num
   };
 }
 
-/** A line with how many of many are done, kept apart from what is printed meanwhile. */
+/** A line that counts how many are done, kept apart from other output meanwhile. */
 export function countLine(label: string, total: number): { done(count: number): void; end(): void } {
   const terminal = process.stderr.isTTY;
   const startedAt = performance.now();
@@ -45,17 +48,17 @@ export function countLine(label: string, total: number): { done(count: number): 
   };
 }
 
-/** After a comma, once there is a rate: `, about 3 min left`. */
+/** The time left, after a comma, once there is a rate: `, about 3 min left`. */
 function timeLeft(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 1) return "";
   const minutes = seconds / 60;
   return `, about ${minutes < 2 ? `${Math.ceil(seconds)} s` : `${Math.ceil(minutes)} min`} left`;
 }
 
-/** Shows the line again that `whileWaiting` is rewriting on the terminal. */
+/** Shows the line again that `whileWaiting` is rewriting on the terminal, if there is one. */
 let showWaiting: (() => void) | undefined;
 
-/** A line with the seconds that `work` has taken so far, for what has no measure of its own. */
+/** A line with the seconds that `work` has taken so far, for work whose progress cannot be measured. */
 export async function whileWaiting<T>(label: string, work: Promise<T>): Promise<T> {
   const terminal = process.stderr.isTTY;
   const startedAt = performance.now();
@@ -75,7 +78,7 @@ export async function whileWaiting<T>(label: string, work: Promise<T>): Promise<
   }
 }
 
-/** Prints whole lines of something else on rows of their own, above the line that is being rewritten. */
+/** Prints whole lines of other output on rows of their own, above the line that is being rewritten. */
 export function printLines(to: NodeJS.WritableStream, lines: string): void {
   if (showWaiting !== undefined) process.stderr.write("\r\u001b[K");
   to.write(lines);

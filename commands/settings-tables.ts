@@ -11,7 +11,7 @@ const TABLES: Readonly<Record<string, z.core.$ZodObject>> = {
   worker: WorkerVariables,
 };
 
-/** `page` with its tables as the schemas have them now. @throws where the page has no place for one */
+/** `page` with its tables as the schemas have them now. @throws if the page has no place for one */
 export function withSettingsTables(page: string): string {
   return Object.entries(TABLES).reduce(
     (text, [name, schema]) => withPart(text, `variables of the ${name}`, settingsTable(schema)),

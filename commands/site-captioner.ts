@@ -1,4 +1,4 @@
-/** Captions for the pictures of a site, each asked for once: of a running API, or of the embedded model on this machine. */
+/** Captions for the pictures of a site, each asked for once: from a running API, or from the embedded model on this machine. */
 
 import { openLocalCaptioner } from "../backend/local-captioner.ts";
 import { inspectPicture } from "../backend/picture/inspect.ts";
@@ -12,19 +12,19 @@ import { CommandError } from "./command-line.ts";
 import { progressLine } from "./progress.ts";
 import { useProxyOfEnvironment } from "./proxy.ts";
 
-/** In pixels; what has less shows nothing. */
+/** In pixels; a smaller picture shows nothing. */
 const SMALLEST_SIDE = 8;
 
 export interface SiteCaptioner {
   /**
    * The caption of the picture that a gap of `page` is for, or why there is none.
-   * @throws CommandError where no other picture would be captioned either
+   * @throws CommandError if no other picture would be captioned either
    */
   caption(page: string, gap: Gap): Promise<Caption | string>;
   close(): Promise<void>;
 }
 
-/** @param api the API to ask; the embedded model where its address is absent */
+/** @param api the API to ask; without an address, the embedded model is asked */
 export async function openSiteCaptioner(
   folder: string,
   api: { readonly url?: string | undefined; readonly key?: string | undefined },
@@ -53,11 +53,11 @@ export async function openSiteCaptioner(
   };
 }
 
-/** Asks for the picture of a file or an address; remembers nothing. */
+/** Has the picture in a file or at an address captioned; remembers nothing. */
 interface CaptionSource {
   file(bytes: Uint8Array<ArrayBuffer>): Promise<Caption>;
   address(url: string): Promise<Caption>;
-  /** Why it would caption no other picture either, after one that failed; undefined where it might. */
+  /** Why it would caption no other picture either, after one that failed; undefined if it might. */
   whyNoOther(error: unknown): string | undefined;
   close(): Promise<void>;
 }
@@ -94,7 +94,7 @@ async function localSource(): Promise<CaptionSource> {
   };
 }
 
-/** @throws PictureError for a spacer, a rule, or what counts visits: a model would see something in it all the same. */
+/** @throws PictureError for a spacer, a rule, or a tracking pixel, in which a model would see something all the same. */
 function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
   const inspected = inspectPicture(bytes, PICTURE_LIMITS);
   if (!inspected.ok) return; // whoever captions it says why
@@ -105,7 +105,7 @@ function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
   );
 }
 
-/** What each key gave the first time. */
+/** `ask`, remembered: each key gives what it gave the first time. */
 function once<T>(ask: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const asked = new Map<string, Promise<T>>();
   return (key) => {

@@ -1,4 +1,4 @@
-/** The report of `npm run -s site` for editors: a row a picture, in CSV. */
+/** The report of `npm run -s site` for editors: one row per picture, in CSV. */
 
 import { writeFileSync } from "node:fs";
 import { appendFile, readFile } from "node:fs/promises";
@@ -10,14 +10,15 @@ const COLUMNS = ["page", "line", "picture", "alt", "score", "needs_review", "pro
 export type ReportRow = Partial<Record<(typeof COLUMNS)[number], string | number | boolean>>;
 
 /**
- * Has the file hold `rows`, as they are when the process ends: also by an error or a signal, as a text that stands in a page by
- * then is in no later report. With `keepsEarlier` the rows of earlier runs stay too. @throws what the system says where it cannot be written
+ * Writes `rows` to the file when the process ends, also by an error or a signal, because a text that is already in a page
+ * appears in no later report. With `keepsEarlier` the rows of earlier runs stay too. @throws the system's error if the file
+ * cannot be written
  */
 export async function reportAtTheEnd(
   path: string,
   { rows, keepsEarlier }: { readonly rows: readonly ReportRow[]; readonly keepsEarlier: boolean },
 ): Promise<void> {
-  // Now, and not when the pages are written.
+  // Fails now if the report cannot be written, not after the pages have been written.
   await appendFile(path, "");
   const earlier = keepsEarlier ? await earlierRows(path) : [];
   process.once("exit", () => {
@@ -32,12 +33,12 @@ export async function reportAtTheEnd(
   });
 }
 
-/** None where the file holds another table, which is then replaced. */
+/** The rows of earlier runs; none if the file holds another table, which is then replaced. */
 async function earlierRows(path: string): Promise<ReportRow[]> {
   const text = await readFile(path, "utf8");
   return text.startsWith(csvHead(COLUMNS)) ? readCsvTable(text) : [];
 }
 
-/** What failed before and what was only shown is found again, in the same place. */
+/** Identifies a row: a picture that failed before, or was only shown, is found again in the same place. */
 const placeOf = ({ page, line, picture }: ReportRow) =>
   JSON.stringify([page, String(line ?? ""), picture ?? ""]);

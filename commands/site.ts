@@ -1,4 +1,4 @@
-/** `npm run -s site -- DIR`: texts for the pictures of a static site that have none, as a diff or written into its pages. */
+/** `npm run -s site -- DIR`: texts for those pictures of a static site that have none, as a diff or written into its pages. */
 
 import { stat } from "node:fs/promises";
 import * as z from "zod";
@@ -41,7 +41,7 @@ const COMMAND = {
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
 } as const;
 
-/** Of an address that holds the picture itself, enough to find it by. */
+/** How much of an address is shown if it contains the picture itself; enough to find it. */
 const SHOWN_CHARACTERS = 200;
 
 async function main({
@@ -68,7 +68,8 @@ async function main({
   const captioner = await openSiteCaptioner(folder, options);
   const progress = countLine("Read", names.length);
   let pages = 0;
-  // As in `| head`. Of a patch that is only shown the rest is of no use then; of pages it is the work.
+  // Standard output was closed, as by `| head`. The rest of a patch that is only shown is then of no use, but pages left
+  // unwritten are a failure.
   process.stdout.prependListener("error", ({ code }: NodeJS.ErrnoException) => {
     if (code !== "EPIPE" || !options.write) return;
     console.error(goesOn(new CommandError("Nobody reads the patch, and not every page is written.")).message);
@@ -87,7 +88,7 @@ async function main({
       const text = fill(page.text, filled);
       progress.end();
       const patch = patchOf(name, page.text, text);
-      // A program gets it byte by byte.
+      // A program gets the patch unchanged.
       process.stdout.write(process.stdout.isTTY ? printableLines(patch) : patch);
       if (options.write && !(await writePage(folder, page, text))) {
         throw new CommandError(`${name} was changed by somebody else meanwhile; run it again.`);
@@ -130,12 +131,12 @@ async function captionGaps(
   return filled;
 }
 
-/** Why a page or a folder of them cannot be read. @throws `error` where it is neither a page's nor the system's */
+/** Why a page or a folder of pages cannot be read. @throws `error` if it is neither a page's nor the system's */
 function unreadable(name: string, error: unknown): string {
   if (error instanceof PageError) return error.message;
   const words = systemErrorWords(error);
   if (words === undefined) throw error;
-  // A name is read as UTF-8, and then there is no such file.
+  // Names are read as UTF-8, so a name that is not UTF-8 leads to no file.
   return name.includes("\uFFFD") ? "Its name is not UTF-8." : `It cannot be read: ${words}.`;
 }
 
@@ -147,7 +148,7 @@ const goesOn = (error: CommandError) =>
 const shown = (address: string) =>
   address.length > SHOWN_CHARACTERS ? `${address.slice(0, SHOWN_CHARACTERS)}…` : address;
 
-/** Numbers of lines from 1, by places that come in order. */
+/** The line number, from 1, of each position; fastest if the positions come in order. */
 function lineCounter(text: string): (at: number) => number {
   let line = 1;
   let from = 0;

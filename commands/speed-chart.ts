@@ -1,15 +1,18 @@
-/** A chart of docs/measurements/speed.md: pictures a second by batch size, a panel a model. Text of an SVG file. */
+/**
+ * A chart of docs/measurements/speed.md: pictures per second by batch size, one panel per model. The result is the text of
+ * an SVG file.
+ */
 
 import { html } from "hono/html";
 import type { ModelSpeed } from "./speed-measurement.ts";
 
 const PANEL = { width: 230, height: 220, left: 46, gap: 24, top: 34 } as const;
 const LEGEND = { row: 18, columns: 3, column: 250, top: 56 } as const;
-/** Told apart by those who do not see all colours (Okabe and Ito 2008), and by the dashes of what is not ours. */
+/** People who do not see all colours can tell these apart (Okabe and Ito 2008); lines that are not ours are also dashed. */
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"] as const;
 const INK = "#333";
 
-/** Rates start at nothing, so that heights compare. Panels have scales of their own. */
+/** Rates start at 0, so that heights can be compared. Each panel has its own scale. */
 export async function speedChart(models: readonly ModelSpeed[]): Promise<string> {
   const names = [...new Set(models.flatMap(({ lines }) => lines.map(({ name }) => name)))];
   const colorOf = (name: string) => COLORS[names.indexOf(name) % COLORS.length] as string;

@@ -24,7 +24,7 @@ export const SpeedMeasurement = z.object({
 });
 export type SpeedMeasurement = z.infer<typeof SpeedMeasurement>;
 
-/** Pictures a second by batch size, of one way to caption with one model. */
+/** Pictures per second by batch size, for one way of captioning with one model. */
 export interface SpeedLine {
   readonly name: string;
   readonly ours: boolean;
@@ -65,7 +65,7 @@ export function speedByModel({ rows }: SpeedMeasurement): ModelSpeed[] {
   });
 }
 
-/** The measurement as a Markdown table, milliseconds a batch. */
+/** The measurement as a Markdown table, in milliseconds per batch. */
 export function speedTable({ rows }: SpeedMeasurement): string {
   const cells = rows.map((row) => [
     row.model,

@@ -1,6 +1,7 @@
 /**
- * `npm start`: the whole service on this machine. Builds the embedded bundle where it is missing, starts the backend and,
- * once it has loaded the model, the worker (real workerd, by wrangler), says how to call them, and ends both with itself.
+ * `npm start`: the whole service on this machine. Builds the embedded bundle if it is missing, starts the backend and, once
+ * that has loaded the model, the worker (real workerd, by wrangler), says how to call them, and stops both when it ends
+ * itself.
  */
 
 import { mkdir, writeFile } from "node:fs/promises";
@@ -34,11 +35,11 @@ import { printable } from "./terminal-text.ts";
 import { aborted, answersOk, whileAlive } from "./waiting.ts";
 
 const PARENT_POLL_MS = 250;
-/** Milliseconds for what the backend answered last to pass through the worker. */
+/** Milliseconds for the backend's last answers to pass through the worker. */
 const HAND_ON_MS = 200;
 /** workerd starts within seconds; a model may take as long as it likes while its process lives. */
 const WORKER_READY_WITHIN_MS = 60_000;
-/** For a worker whose runtime crashed; wrangler starts it again within a second. */
+/** How long to wait for a worker whose runtime crashed; wrangler restarts it within a second. */
 const WORKER_BACK_WITHIN_MS = 10_000;
 
 const Options = z.object({
@@ -59,7 +60,7 @@ const COMMAND = {
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** The first signal, as `signal.aborted`: whatever waits lets go of it. */
+/** Aborted by the first signal, so that everything that waits stops waiting. */
 const interruption = new AbortController();
 const children: Child[] = [];
 
@@ -71,7 +72,8 @@ async function main({ options }: { options: z.output<typeof Options> }): Promise
     if (interruption.signal.aborted) return 0;
     throw error instanceof SettingsError ? new UsageError(error.message, { cause: error }) : error;
   } finally {
-    // The backend first: it finishes what it accepted, and the worker, which knows no such end, hands that on.
+    // The backend is stopped first: it finishes what it accepted, and the worker, which has no such shutdown, passes that
+    // on.
     const [backend, ...others] = children;
     await backend?.stop();
     if (others.length > 0) await sleep(HAND_ON_MS);
@@ -109,17 +111,17 @@ async function run(options: z.output<typeof Options>): Promise<number> {
   return 0;
 }
 
-/** Any way in which this process is told to end, or in which the one that started it has ended, is one of these. */
+/** Ends the service on every signal that tells this process to end, and when the process that started it has ended. */
 function endWithWhoeverStartedThis(): void {
   const end = () => {
-    // Somebody who asks twice does not want to wait.
+    // Whoever asks twice does not want to wait.
     if (interruption.signal.aborted) for (const child of children) void child.stop("SIGKILL");
-    // Before there is a child nothing waits for the signal: the bundle that is being built takes itself away.
+    // Before there is a child, nothing waits for the signal, and a half-built bundle removes itself on exit.
     if (children.length === 0) process.exit(0);
     interruption.abort(new Error("interrupted"));
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
-  // npm hands SIGTERM on to a shell that dies of it alone.
+  // npm passes SIGTERM to a shell, which dies without passing it on.
   if (process.env.npm_lifecycle_event !== "start") return;
   const parent = process.ppid;
   setInterval(() => {
@@ -152,7 +154,7 @@ function startBackend(
   return backend;
 }
 
-/** The worker, and what rejects once its runtime has crashed and not come back. */
+/** Starts the worker; `lost` rejects once its runtime has crashed and not come back. */
 async function startWorker(
   settings: LocalSettings,
   { port, backendPort }: { readonly port: number; readonly backendPort: number },
@@ -163,7 +165,8 @@ async function startWorker(
   // It may hold a secret.
   await writeFile(variables, envFile({ LOG_LEVEL: "warn", ...given }), { mode: 0o600 });
   const files = ["worker/dev.vars", variables].flatMap((file) => ["--env-file", file]);
-  // Any free port for its inspector: the one that wrangler looks for, from Node's own 9229 on, another start may have found too.
+  // The inspector gets any free port, because wrangler searches upwards from Node's own 9229, and another start may have
+  // found the same one.
   const ports = ["--port", String(port), "--inspector-port", "0"];
   const worker = startChild("worker", [WRANGLER_SCRIPT, "dev", ...files, ...ports, "--log-level", "warn"], {
     cwd: root,
@@ -181,7 +184,10 @@ async function startWorker(
   return { worker, lost };
 }
 
-/** wrangler does not set up anew the runtime that stands before the worker's own: that one takes requests and answers none. */
+/**
+ * Waits for the worker to answer again. wrangler does not restart the runtime in front of the worker's own, which then
+ * accepts requests and answers none.
+ */
 async function requireBack(url: string): Promise<void> {
   const { signal } = interruption;
   try {
@@ -191,7 +197,7 @@ async function requireBack(url: string): Promise<void> {
   }
 }
 
-/** What the backend chose of the bundle's precisions, each of which has a revision of its own. */
+/** The model that the backend serves. It chose one of the bundle's precisions, each of which has a revision of its own. */
 async function servedModel(backendPort: number, secret: string | undefined): Promise<ModelIdentity> {
   const headers = new Headers(secret === undefined ? {} : { authorization: `Bearer ${secret}` });
   const response = await fetch(`http://${LOOPBACK}:${backendPort}/v1/model`, { headers });

@@ -1,8 +1,8 @@
-/** Text of others on a terminal: names of files, words of models and servers. Prints nothing itself. */
+/** Makes foreign text safe for a terminal: names of files, words of models and servers. Prints nothing itself. */
 
 /**
- * C0 and C1 controls, which move the cursor, retitle windows and hide text, and marks that turn the direction of reading.
- * A tab and a line's end are left as they are.
+ * C0 and C1 controls, which move the cursor, retitle windows and hide text, and marks that change the reading direction.
+ * Tabs and line ends are left as they are.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about.
 const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -15,12 +15,12 @@ export function printable(text: unknown): string {
   );
 }
 
-/** The same for one field of a line, where a tab or a line's end would make it two. */
+/** The same for one field of a line, which a tab or a line end would split in two. */
 export function printableField(text: unknown): string {
   return printable(text).replaceAll("\t", "\\t").replaceAll("\n", "\\n");
 }
 
-/** The same for lines of a file, which may end as on Windows. */
+/** The same for lines of a file, which may have Windows line ends. */
 export function printableLines(text: string): string {
   return printable(text.replaceAll("\r\n", "\n"));
 }

@@ -1,25 +1,28 @@
-/** What `--help` prints, made from a command's own schema: every option with its meaning, range and default. Prints nothing itself. */
+/**
+ * Makes the page that `--help` prints from a command's own schema: every option with its meaning, range and default. Prints
+ * nothing itself.
+ */
 
 import * as z from "zod";
 
-/** Of either of zod's two ways to write one. */
+/** A schema of either zod or zod/mini. */
 type Schema = z.core.$ZodType;
 
-/** What a command is called by, and what it takes. */
+/** How a command is called, and what it takes. */
 export interface Command<Options extends z.ZodObject = z.ZodObject, Arguments extends z.ZodType = z.ZodType> {
   /** As it is typed, without its options: `npm run -s caption -- FILE...`. */
   readonly invocation: string;
-  /** What it does, a sentence or two. */
+  /** What it does, in a sentence or two. */
   readonly summary: string;
-  /** What stands beside the options. */
+  /** The arguments besides the options. */
   readonly arguments: Arguments;
-  /** Each with `describe`, or `meta` with a `value` such as DIR for what stands behind its name. */
+  /** Each has `describe`, or `meta` with a `value` such as DIR, the placeholder after its name. */
   readonly options: Options;
-  /** Options of which somebody could want several. */
+  /** Options that take one value only, although somebody could want several. */
   readonly once?: readonly string[];
-  /** Lines that somebody could type. */
+  /** Example lines to type. */
   readonly examples: readonly [string, ...string[]];
-  /** What is true of no single option. */
+  /** Notes that belong to no single option. */
   readonly notes?: string;
 }
 
@@ -44,7 +47,7 @@ export function usageOf({ invocation, summary, options, examples, notes }: Comma
   ].join("\n");
 }
 
-/** Whether an option stands alone, without a value. */
+/** Whether an option takes no value. */
 export function isFlag(schema: Schema): boolean {
   return layersOf(schema).some((layer) => layer instanceof z.core.$ZodBoolean);
 }
@@ -68,7 +71,7 @@ function row(head: string, text: string): string {
 function wrapped(text: string, indent: number): string {
   const lines: string[] = [];
   for (const paragraph of text.split("\n")) {
-    // A row of a table is as wide as it is.
+    // Rows of a table are not wrapped.
     if (paragraph.startsWith(" ")) {
       lines.push(paragraph);
       continue;
@@ -88,11 +91,11 @@ function wrapped(text: string, indent: number): string {
 const Meta = z.object({
   description: z.string().optional(),
   value: z.string().optional(),
-  /** Said in place of a default that is not the same on every machine. */
+  /** Printed in place of a default that differs between machines. */
   default: z.string().optional(),
 });
 
-/** The outermost wins: what is said of the option over what is said of the schema it is made from. */
+/** The outermost description wins: that of the option over that of the schema it is made from. */
 export function metaOf(schema: Schema): z.infer<typeof Meta> {
   const metas = layersOf(schema).map((layer) => Meta.parse(z.globalRegistry.get(layer) ?? {}));
   const meta: z.infer<typeof Meta> = Object.assign({}, ...metas.reverse());
@@ -103,7 +106,7 @@ function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
-/** What an option is where nobody says; undefined where there is no default. */
+/** The default of an option; undefined if it has none. */
 export function defaultOf(schema: Schema): string | undefined {
   const { default: said } = metaOf(schema);
   const layer = layersOf(schema).find((one) => one instanceof z.core.$ZodDefault);
@@ -116,7 +119,7 @@ function defaultText(schema: Schema): string | undefined {
   return value === undefined || isFlag(schema) ? undefined : `Default: ${value}.`;
 }
 
-/** Choices or bounds, where there are any. */
+/** Choices or bounds, if there are any. */
 export function allowedOf(schema: Schema): string | undefined {
   for (const layer of layersOf(schema)) {
     if (layer instanceof z.core.$ZodEnum) {
@@ -138,7 +141,7 @@ function rangeOf(schema: Schema): string | undefined {
   return undefined;
 }
 
-/** Of a number; whole numbers have bounds of their own, which say nothing. */
+/** The bounds of a number; zod's own bounds of whole numbers are left out, because they say nothing. */
 function boundsOf(layer: Schema): { low: number | undefined; high: number | undefined } {
   if (!(layer instanceof z.core.$ZodNumber)) return { low: undefined, high: undefined };
   const { minimum, maximum } = z.toJSONSchema(layer);

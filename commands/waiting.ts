@@ -15,7 +15,10 @@ export function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** What `work` gives, unless `child` dies or `signal` aborts first. @throws CommandError naming the child, or the signal's reason */
+/**
+ * The result of `work`, unless `child` dies or `signal` aborts first. @throws CommandError naming the child, or the
+ * signal's reason
+ */
 export async function whileAlive<T>(child: Child, work: Promise<T>, signal: AbortSignal): Promise<T> {
   const died = child.ended.then((how): never => {
     if (signal.aborted) throw signal.reason;
@@ -24,7 +27,7 @@ export async function whileAlive<T>(child: Child, work: Promise<T>, signal: Abor
   return Promise.race([work, died, aborted(signal)]);
 }
 
-/** Resolves once `url` answers with a good status. @throws CommandError where it does not within `withinMs` */
+/** Resolves once `url` answers with a good status. @throws CommandError if it does not within `withinMs` */
 export async function answersOk(
   url: string,
   {
@@ -33,7 +36,7 @@ export async function answersOk(
   }: { readonly withinMs?: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const deadline = performance.now() + withinMs;
-  // A connection may be taken and never answered.
+  // A connection may be accepted and never answered.
   const limit = Number.isFinite(withinMs) ? AbortSignal.any([signal, AbortSignal.timeout(withinMs)]) : signal;
   while (performance.now() < deadline) {
     const isOk = await fetch(url, { signal: limit }).then(
