@@ -1,4 +1,7 @@
-/** A child process in a group of its own, which ends with everything that it started, and never outlives this process. */
+/**
+ * A child process in a process group of its own, which ends together with everything that it started, and never outlives
+ * this process.
+ */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,12 +12,12 @@ const STOP_WITHIN_MS = 5_000;
 
 export interface Child {
   readonly name: string;
-  /** Resolves with the status when it has ended by itself or by a signal. */
+  /** Resolves with the status or signal when it has ended, by itself or by a signal. */
   readonly ended: Promise<string>;
   readonly hasFailed: boolean;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** SIGTERM to all of it, SIGKILL after five seconds or at once; resolves when it is gone. */
+  /** Sends SIGTERM to the whole group, SIGKILL after five seconds or at once; resolves when the child is gone. */
   stop(how?: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
@@ -30,7 +33,7 @@ export function startChild(
     {
       cwd,
       env: { ...env, END_WITH_PARENT_FD: "3" },
-      // The last one stays open as long as this process lives.
+      // The last pipe stays open as long as this process lives.
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       // A group of its own: Ctrl-C reaches only this process, which then stops its children in order.
       detached: true,
@@ -55,13 +58,13 @@ export function startChild(
         try {
           if (child.pid !== undefined) process.kill(-child.pid, signal);
         } catch {
-          // Nothing of the group is left.
+          // Nobody is left in the group.
         }
       };
       kill(how);
       const timer = setTimeout(() => kill("SIGKILL"), STOP_WITHIN_MS);
       await exited;
-      // What it started may have been left behind by a death that nobody asked for.
+      // A child that died by itself may have left behind what it started.
       kill("SIGKILL");
       clearTimeout(timer);
     },

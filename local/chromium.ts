@@ -5,7 +5,7 @@ import type { Browser } from "playwright-core";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** Where it is; undefined where there is none. */
+/** The path of Chromium; undefined if there is none. */
 export const CHROMIUM = PLACES.find(existsSync);
 
 /** There is no Chromium on this machine; the message says where it was looked for. */
@@ -13,16 +13,16 @@ export class NoChromiumError extends Error {
   override readonly name = "NoChromiumError";
 }
 
-/** Where it is. For whoever starts something else first. @throws NoChromiumError */
+/** The path of Chromium, for callers that start something else first. @throws NoChromiumError */
 export function requireChromium(): string {
   if (CHROMIUM !== undefined) return CHROMIUM;
   throw new NoChromiumError(`There is no Chromium on this machine: none of ${PLACES.join(", ")}.`);
 }
 
-/** Starts it without a window; close it when done. @throws NoChromiumError */
+/** Starts Chromium without a window; close it when done. @throws NoChromiumError */
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = requireChromium();
   const { chromium } = await import("playwright-core");
-  // Its own sandbox does not start as root, which most containers are.
+  // Chromium's sandbox does not start as root, the user of most containers.
   return chromium.launch({ executablePath, args: ["--no-sandbox"] });
 }

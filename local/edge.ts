@@ -1,4 +1,4 @@
-/** The worker in real workerd, by `wrangler dev`, as measurements and tests start it: any number beside each other. */
+/** Starts the worker in real workerd, by `wrangler dev`, for measurements and tests; any number can run side by side. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,10 @@ import { LOOPBACK } from "./port-holder.ts";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "./wrangler.ts";
 
 const MAX_STARTS = 3;
-/** On a busy machine KV and counters are slow: what is slow would count as missing, or as not to be counted. */
+/**
+ * On a busy machine KV and counters are slow. With short timeouts, entries would count as missing, and requests would go
+ * uncounted.
+ */
 const DEFAULTS = { KV_TIMEOUT_MS: "60000", COUNTER_TIMEOUT_MS: "60000" };
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -25,13 +28,13 @@ export interface RunningEdge {
   /** Folder of the local KV. */
   readonly state: string;
   stop(): Promise<void>;
-  /** Ends it in the middle of whatever it does, and leaves its state. */
+  /** Ends it in the middle of whatever it is doing, and leaves its state. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts the worker as `wrangler.toml` has it, with these variables and a port of its own, over the state that another
- * one left, or an empty one.
+ * Starts the worker as `wrangler.toml` configures it, with these variables and a port of its own, on the state that another
+ * worker left, or on an empty one.
  */
 export async function startEdge(
   variables: Readonly<Record<string, string>>,
@@ -42,7 +45,7 @@ export async function startEdge(
     try {
       return await startOver(state, variables);
     } catch (error) {
-      // Found free a moment ago, by us or by wrangler for itself, a port may be somebody else's now.
+      // A port that was free a moment ago, for us or for wrangler itself, may be taken now.
       if (tries === MAX_STARTS || !String(error).includes("Address already in use")) throw error;
     }
   }
@@ -98,7 +101,7 @@ async function answers(url: string): Promise<boolean> {
   );
 }
 
-/** wrangler has children of its own. */
+/** Stops the whole group, because wrangler has children of its own. */
 async function stopGroup(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   if (child.pid === undefined || hasEnded(child)) return;
   const exited = once(child, "exit");

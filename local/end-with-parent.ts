@@ -1,12 +1,12 @@
 /**
  * Loaded into a child process before its own code (`node --import`): ends the child's whole group when the process that
- * started it is gone, whatever ended that one. It knows by a pipe that the parent holds open.
+ * started it is gone, for whatever reason. A pipe that the parent holds open tells it.
  */
 
 import { Socket } from "node:net";
 
 const PIPE = "END_WITH_PARENT_FD";
-/** For what ends in good order; the rest is killed. */
+/** Time to end in good order; after that, everything left is killed. */
 const GRACE_MS = 5_000;
 
 const descriptor = process.env[PIPE];

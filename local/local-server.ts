@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import { isPortFree, LOOPBACK } from "./port-holder.ts";
 
-/** Below what systems give to whoever asks for any port or connects: nobody gets one of these by chance. */
+/** Below the ports that systems hand out for "any port" and for connections, so that nobody gets one of these by chance. */
 const FREE_PORTS = { first: 20_000, count: 12_000 };
-/** Between the places where two processes begin that were started one after the other; shares no factor with the count. */
+/** Distance between the first ports of two processes started one after the other; shares no factor with the count. */
 const PORTS_A_PROCESS = 37;
 
 let next = process.pid * PORTS_A_PROCESS;
@@ -16,7 +16,7 @@ export interface LocalServer {
   close(): void;
 }
 
-/** A server that answers as it is told. */
+/** A server that answers with `listener`. */
 export async function startServer(listener: RequestListener): Promise<LocalServer> {
   const server = createServer(listener);
   server.listen(0, LOOPBACK);
@@ -33,8 +33,8 @@ export async function startServer(listener: RequestListener): Promise<LocalServe
 }
 
 /**
- * One that nobody listened on a moment ago, and that nobody is given meanwhile: each process counts on from a place of its
- * own, so that a port that is not listened on yet is not found free again, here or by the next process.
+ * A port that nobody listened on a moment ago, and that nobody else is given meanwhile: each process counts on from a start
+ * of its own, so that a port without a listener yet is not found free again, here or by the next process.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -10,7 +10,7 @@ export const LOOPBACK = "127.0.0.1";
 /** State LISTEN of /proc/net/tcp. */
 const LISTENING = "0A";
 
-/** Whether `port` can be listened on now. @throws what else the system says, such as no permission for the port */
+/** Whether `port` can be listened on now. @throws any other error of the system, such as no permission for the port */
 export async function isPortFree(port: number): Promise<boolean> {
   const server = createServer();
   try {
@@ -27,7 +27,7 @@ export async function isPortFree(port: number): Promise<boolean> {
   }
 }
 
-/** Who listens on `port`, e.g. `process 123 (node server.js)`; undefined where this machine does not say. */
+/** Who listens on `port`, e.g. `process 123 (node server.js)`; undefined if this machine does not say. */
 export async function portHolder(port: number): Promise<string | undefined> {
   try {
     const pid = await (process.platform === "linux" ? pidByProc(port) : pidByLsof(port));
@@ -37,7 +37,7 @@ export async function portHolder(port: number): Promise<string | undefined> {
   }
 }
 
-/** The socket's inode from /proc/net, then the process that has it open: no tool has to be installed. proc(5) */
+/** Finds the socket's inode in /proc/net, then the process that has it open, so no tool has to be installed. proc(5) */
 async function pidByProc(port: number): Promise<string | undefined> {
   const hexPort = port.toString(16).toUpperCase().padStart(4, "0");
   const tables = await Promise.all(
@@ -69,7 +69,7 @@ async function commandOf(pid: string): Promise<string> {
     // Without `ps`, as in small images.
     stdout: (await readFile(`/proc/${pid}/cmdline`, "utf8")).replaceAll("\0", " "),
   }));
-  // Where Node lies and what it loads first tells nobody which program it is.
+  // The path of Node and the modules it loads first do not tell which program it is.
   const command = stdout
     .trim()
     .replace(/^\S*\//, "")

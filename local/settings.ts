@@ -1,6 +1,6 @@
 /**
- * Settings of the service on this machine: `local.env` in the project's folder, and nothing else. What the shell exports
- * stays out, but for what programs need to run at all.
+ * Settings of the service on this machine: `local.env` in the project's folder, and nothing else. Variables that the shell
+ * exports are ignored, except those that programs need to run at all.
  */
 
 import { readFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { parseConfig as parseWorkerConfig, WorkerVariables } from "../worker/con
 
 export const SETTINGS_FILE = "local.env";
 
-/** Said by options of `npm start`, or by what it does. */
+/** Variables that options of `npm start` set, or that it sets itself. */
 const SET_BY_START: Readonly<Record<string, string>> = {
   PORT: "--backend-port",
   HOST: "",
@@ -34,7 +34,7 @@ export interface LocalSettings {
   readonly worker: Variables;
 }
 
-/** Each side's part of the settings in `path`; none where there is no such file. @throws SettingsError */
+/** Each side's part of the settings in `path`; none if there is no such file. @throws SettingsError */
 export async function readLocalSettings(path: string): Promise<LocalSettings> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return "";
@@ -68,7 +68,10 @@ export async function readLocalSettings(path: string): Promise<LocalSettings> {
   return settings;
 }
 
-/** Without the mark that editors on Windows begin a file with. A line that sets nothing would be passed over without a word. */
+/**
+ * The text without the byte order mark that editors on Windows write. Refuses a line that sets nothing, because it would be
+ * silently ignored.
+ */
 function checkedLines(text: string): string {
   if (text.includes("\0")) {
     throw new SettingsError(
@@ -83,7 +86,7 @@ function checkedLines(text: string): string {
   return lines;
 }
 
-/** What a child process needs of the shell's environment. */
+/** The part of the shell's environment that a child process needs. */
 export function inheritedEnvironment(shell: Readonly<Record<string, string | undefined>>): Variables {
   return Object.fromEntries(
     Object.entries(shell).flatMap(([name, value]) =>
@@ -92,12 +95,12 @@ export function inheritedEnvironment(shell: Readonly<Record<string, string | und
   );
 }
 
-/** Settings that the shell exports and that are not heeded here. */
+/** Settings that the shell exports and that are ignored here. */
 export function ignoredSettings(shell: Readonly<Record<string, string | undefined>>): string[] {
   return Object.keys(shell).filter((name) => isBackendVariable(name) || isWorkerVariable(name));
 }
 
-/** Variables as a file for `wrangler dev --env-file`, which puts variables in for `$NAME` inside any quotes. */
+/** Variables as a file for `wrangler dev --env-file`, which expands `$NAME` inside any quotes. */
 export function envFile(variables: Variables): string {
   return Object.entries(variables)
     .map(([name, value]) => `${name}=${quoted(value)}\n`)

@@ -1,18 +1,18 @@
-/** What wrangler prints while the worker runs here, less what says nothing to whoever runs it. */
+/** Forwards what wrangler prints while the worker runs here, except messages that are of no use to its user. */
 
 import type { Readable } from "node:stream";
 
-/** A new message of wrangler begins with its mark; what follows belongs to it. */
+/** A new message of wrangler begins with its mark; the lines that follow belong to it. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the mark is coloured.
 const MESSAGE_BEGINS = /(?<=\n)(?=(?:\u001b\[\d+m)*[✘▲⎔🪵])/u;
 
 /**
- * workerd prints its own stack whenever a fetch of the worker fails, such as of an address that does not resolve. The
+ * workerd prints its own stack whenever a fetch of the worker fails, for example because an address does not resolve. The
  * worker answers and logs each of these itself.
  */
 const FAILED_FETCH = /sentryErrorContext = jsgInternalError/;
 
-/** wrangler says so of a runtime that ended by itself, and starts it again. */
+/** wrangler says this when a runtime ended by itself, and restarts it. */
 const CRASH = /The Workers runtime crashed/;
 
 /** Whether wrangler says in `text` that the runtime crashed. */
@@ -20,7 +20,7 @@ export function tellsOfCrash(text: string): boolean {
   return CRASH.test(text);
 }
 
-/** Passes on to `write` what whoever runs the worker can use. */
+/** Passes on to `write` the messages that are of use to the worker's user. */
 export function forwardOutput(from: Readable, write: (text: string) => void): void {
   let kept = "";
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -33,7 +33,7 @@ export function forwardOutput(from: Readable, write: (text: string) => void): vo
     const messages = (kept + chunk).split(MESSAGE_BEGINS);
     kept = messages.pop() ?? "";
     for (const message of messages) flush(message);
-    // The last message may go on in the next chunk, which comes at once if so.
+    // The last message may continue in the next chunk, which then comes at once.
     timer = setTimeout(() => {
       flush(kept);
       kept = "";

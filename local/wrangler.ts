@@ -1,4 +1,4 @@
-/** Where wrangler is and how it is run here: nothing leaves this machine but what a command says it sends. */
+/** Where wrangler is and how it is run here: nothing leaves this machine except what a command says it sends. */
 
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
@@ -9,7 +9,10 @@ export const WRANGLER_SCRIPT = resolve(
   "../bin/wrangler.js",
 );
 
-/** No telemetry, no update check, no question, no look-up of where this machine is, no memory of requests, no way around the worker. */
+/**
+ * No telemetry, no update check, no question, no look-up of this machine's location, no record of requests, no way around
+ * the worker.
+ */
 export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_SEND_ERROR_REPORTS: "false",
@@ -19,6 +22,7 @@ export const QUIET_WRANGLER: Readonly<Record<string, string>> = {
   CI: "true",
   // Traces of every request, its whole address included, in a database that only grows.
   X_LOCAL_OBSERVABILITY: "false",
-  // A page and an API that read and write keys, captions and jobs, for anybody whom a proxy before this port lets through.
+  // A page and an API that read and write keys, captions and jobs, for anybody whom a proxy in front of this port lets
+  // through.
   X_LOCAL_EXPLORER: "false",
 };

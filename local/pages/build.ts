@@ -1,6 +1,6 @@
 /**
- * Makes what is served as it is, worker/built: the desk and the API's page with their scripts and style, the OpenAPI document, the
- * example photographs, and `_headers`. So neither what bundles nor what describes is part of the worker.
+ * Makes the static files in worker/built: the desk and the API's page with their scripts and style, the OpenAPI document,
+ * the example photographs, and `_headers`. So the code that bundles and describes is not part of the worker.
  */
 
 import { createHash } from "node:crypto";
@@ -14,17 +14,17 @@ const ROOT = join(import.meta.dirname, "../..");
 const BUILT = join(ROOT, "worker/built");
 const EXAMPLES = ["astronaut.jpg", "cat.jpg", "rocket.jpg"];
 
-/** Nothing from elsewhere but the picture that a person linked. */
+/** Pages load nothing from elsewhere, except pictures that a person linked. */
 const PAGE_HEADERS = {
   "Content-Security-Policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: https: http:; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "Referrer-Policy": "no-referrer",
 };
-/** Of what has its content's hash in its name. */
+/** For files that have their content's hash in their name. */
 const FOREVER = { "Cache-Control": "public, max-age=31536000, immutable" };
 
-/** The bytes of each address. */
+/** The bytes to serve at each address. */
 const files = new Map<string, Uint8Array>();
 const headers: Record<string, Record<string, string>> = {
   "/*": { "X-Content-Type-Options": "nosniff" },
@@ -32,7 +32,7 @@ const headers: Record<string, Record<string, string>> = {
   "/docs": PAGE_HEADERS,
 };
 
-/** Adds a file that a page names by its content; its address. */
+/** Adds a file that is named by its content, and returns its address. */
 function addVersioned(name: string, extension: string, content: Uint8Array): string {
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 16);
   const address = `/assets/${name}.${hash}.${extension}`;
@@ -82,7 +82,7 @@ function headersFile(): string {
     .join("");
 }
 
-/** Leaves a file that is as it should be: a running `wrangler dev` starts anew at each that is written. */
+/** Writes a file only if it differs, because a running `wrangler dev` restarts with each file that is written. */
 async function write(path: string, content: Uint8Array): Promise<void> {
   const there = await readFile(path).catch(() => undefined);
   if (there?.equals(content)) return;
