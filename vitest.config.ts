@@ -6,14 +6,15 @@ const triton = {
   test: { name: "triton", include: ["test/triton/*.test.ts"], testTimeout: 120_000, fileParallelism: false },
 };
 
-/** Guards against what hangs, and no more: a machine that is slower or busier than ours takes several times as long. */
+/** Time limits that only guard against hanging, because a slower or busier machine than ours takes several times as long. */
 const patience = { testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 60_000 } } };
 
-/** Two projects: what runs on Cloudflare is tested inside workerd, everything else in Node. */
+/** Two projects: code that runs on Cloudflare is tested inside workerd, everything else in Node. */
 export default defineConfig({
   test: {
     globalSetup: "./test/support/embedded-bundle.ts",
-    // Files wait for processes and timers as much as they compute: one a core, where the default leaves a core idle.
+    // One worker per core, because test files wait for processes and timers as much as they compute; the default leaves a
+    // core idle.
     maxWorkers: "100%",
     projects: [
       {
@@ -28,8 +29,8 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            // Of the queue's consumer and the objects; a test's own edge has its own. A busy machine's KV and counters are slow,
-            // and none of what they hold is missing or uncounted.
+            // For the queue's consumer and the objects; the edge that a test makes has its own. KV and counters are slow on
+            // a busy machine, which must not make entries missing or requests uncounted.
             miniflare: {
               bindings: { LOG_LEVEL: "error", KV_TIMEOUT_MS: "60000", COUNTER_TIMEOUT_MS: "60000" },
             },
