@@ -46,7 +46,7 @@ const sendJson = (response: ServerResponse, status: number, body: unknown, heade
 const notCaptioned = toProblem({ code: "not-captioned", detail: "x" });
 
 describe("caption", () => {
-  test("uploads nothing where the hash is known", async () => {
+  test("uploads nothing if the hash is known", async () => {
     const sha256 = await contentHash(picture);
     answer = (_request, response) => sendJson(response, 200, caption(sha256));
     const found = await createCaptionClient({ baseUrl }).caption(new Blob([picture]), { max_length: 50 });
@@ -113,7 +113,7 @@ describe("retries", () => {
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(950);
   });
 
-  test("a job whose request was cut off is made by its repeat, also while the API still waits for the first", async () => {
+  test("a job whose request was cut off is created by the repeated request, even while the API still waits for the first", async () => {
     const job = {
       id: "job_1",
       status: "queued",
@@ -153,7 +153,7 @@ describe("retries", () => {
     expect(seen).toHaveLength(3);
   });
 
-  test("survives a lost connection, and says so where all are lost", async () => {
+  test("survives a lost connection, and says so if every one is lost", async () => {
     const sha256 = await contentHash(picture);
     let lost = 1;
     answer = (request, response) => {
@@ -218,7 +218,7 @@ describe("retries", () => {
 });
 
 describe("batch", () => {
-  test("gives each line as it comes, also where it comes in pieces", async () => {
+  test("gives each line as it arrives, even if it arrives in pieces", async () => {
     const lines = [
       { index: 1, status: "cached", ...caption("1".repeat(64)) },
       { index: 0, status: "error", problem: toProblem({ code: "not-an-image", detail: "é" }) },
@@ -236,7 +236,7 @@ describe("batch", () => {
     expect(received).toEqual(lines);
   });
 
-  test("asks nothing for no items, and refuses too many by itself", async () => {
+  test("sends no request for no items, and refuses too many by itself", async () => {
     answer = () => {};
     const client = createCaptionClient({ baseUrl });
     expect((await client.batch([]).next()).done).toBe(true);
@@ -297,7 +297,7 @@ describe("what is not quite the API", () => {
   });
 });
 
-test("bytes in memory that threads share are sent as others are", async () => {
+test("bytes in memory shared between threads are sent like any others", async () => {
   const shared = new Uint8Array(new SharedArrayBuffer(picture.length));
   shared.set(picture);
   answer = (request, response, body) =>
@@ -310,7 +310,7 @@ test("bytes in memory that threads share are sent as others are", async () => {
 });
 
 test.each([{ retries: Number.NaN }, { retries: -1 }, { maxRetryAfterMs: Number.NaN }])(
-  "%o is refused: it would have no end",
+  "%o is refused, because retrying or waiting would never end",
   (options) => {
     expect(() => createCaptionClient({ baseUrl, ...options })).toThrow(RangeError);
   },

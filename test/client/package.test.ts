@@ -96,7 +96,7 @@ test.each(Object.entries(AROUND))(
   },
 );
 
-test("it runs in Node and bundles for browsers and Workers, with nothing behind it but zod", async () => {
+test("it runs in Node and bundles for browsers and Workers, and depends only on zod", async () => {
   const folder = await projectWithClient(packed);
   const { metafile } = await build({
     entryPoints: [join(folder, "program.ts")],
@@ -130,7 +130,7 @@ const results: ClientJobLine[] = [];
 for await (const line of client.jobs.results(job.id, { signal })) results.push(line);
 `;
 
-test("what may be undefined, bytes of any buffer and the name of a batch's line have types, however strict", async () => {
+test("optional fields, bytes of any buffer and the type of a batch's line pass the strictest settings", async () => {
   const folder = await projectWithClient(packed);
   await writeFile(join(folder, "strict.ts"), STRICT_PROGRAM);
   const flags = [

@@ -41,7 +41,7 @@ describe("npm run caption", () => {
     expect(alt.length).toBeLessThanOrEqual(20);
   });
 
-  test("a folder stands for its pictures, and paths begin where the user stands", async () => {
+  test("a folder stands for its pictures, and paths are relative to the user's current folder", async () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, "holiday/deeper"), { recursive: true });
     for (const file of ["holiday/b.jpg", "holiday/deeper/a.JPG", "holiday/.hidden.jpg"]) {
@@ -60,7 +60,7 @@ describe("npm run caption", () => {
     });
   });
 
-  test("of a folder the pictures alone: links end, and names are bytes", async () => {
+  test("only the pictures of a folder are taken: circular links end, and names are bytes", async () => {
     const folder = await temporaryFolder();
     await mkdir(join(folder, "site.jpg/deeper"), { recursive: true });
     await copyFile("examples/cat.jpg", join(folder, "site.jpg/a.jpg"));
@@ -87,7 +87,7 @@ describe("npm run caption", () => {
     expect(status).toBe(0);
   });
 
-  test("- has no row in a table: it is refused, not passed over", async () => {
+  test("- has no row in a table, so it is refused, not ignored", async () => {
     const folder = await temporaryFolder();
     const args = ["-", "--url", "http://127.0.0.1:1", "--csv", join(folder, "out.csv")];
     const { stdout, stderr, status } = await runCommand(
@@ -101,7 +101,7 @@ describe("npm run caption", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test("a file that is not there is said in words", async () => {
+  test("a missing file is reported in words", async () => {
     const { stdout, stderr, status } = await runCommand("caption", ["gone.jpg"]);
     expect({ stdout, stderr, status }).toEqual({
       stdout: "",
@@ -138,7 +138,7 @@ describe("npm run caption", () => {
   test.each([
     [["--bundle", "models"], "one of --url and --bundle"],
     [["--json"], "one of --csv and --json"],
-  ])("%j beside --url and --csv is refused, as it would say nothing", async (more, why) => {
+  ])("%j beside --url and --csv is refused, because it would have no effect", async (more, why) => {
     const args = ["examples/cat.jpg", "--url", "http://127.0.0.1:1", "--csv", "/tmp/never.csv", ...more];
     expect(await runCommand("caption", args)).toMatchObject({
       status: 2,

@@ -48,7 +48,7 @@ test("without the picture's part it is for review", async () => {
 
 const refusal = (code: ProblemCode) => new CaptionApiError(toProblem({ code, detail: "Why." }), undefined);
 
-test("a run over many pictures ends where every other one would meet the same, and says what to do", () => {
+test("a run over many pictures ends if every other one would fail the same way, and says what to do", () => {
   const { whyNoOther } = openApi("http://127.0.0.1:9", undefined);
   expect(whyNoOther(refusal("unauthorized"))).toBe(
     "A valid key is required: give it as --key, or in CAPTION_API_KEY.",

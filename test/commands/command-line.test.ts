@@ -95,7 +95,7 @@ test.each([
   ["site", ["docs", "--url", "foo"]],
   ["caption", ["examples", "--url", "ftp://a.test"]],
   ["eval", ["--images", "a", "--captions", "b", "--url", "foo"]],
-])("%s %j: an address that is none is refused in words", async (command, args) => {
+])("%s %j: an invalid address is refused in words", async (command, args) => {
   const { stderr, status } = await runCommand(command, args);
   expect(stderr).toContain("expected an address that begins with http:// or https://; got ");
   expect(status).toBe(2);
@@ -109,7 +109,7 @@ test.each([
   ["eval", ["--images", "", "--captions", "b"]],
   ["model-build", ["--base", "", "--out", "a"]],
   ["start", ["--bundle", ""]],
-])("%s %j: an empty path is not the folder where the user stands", async (command, args) => {
+])("%s %j: an empty path does not mean the user's current folder", async (command, args) => {
   const { stdout, stderr, status } = await runCommand(command, args, { INIT_CWD: await temporaryFolder() });
   expect(stderr).toMatch(/^a path is empty: expected the name of a file or folder\n/);
   expect({ stdout, status }).toEqual({ stdout: "", status: 2 });
@@ -166,7 +166,7 @@ test.each([
   expect(formatBytes(bytes)).toBe(said);
 });
 
-test("a reader who has enough ends a command without a word", async () => {
+test("a reader that stops reading ends a command silently", async () => {
   const child = spawn(
     "sh",
     ["-c", '"$0" commands/caption.ts examples examples examples | head -n 1', process.execPath],
@@ -190,7 +190,7 @@ test("a full disk under standard output is said in words", async () => {
   expect({ stderr, status }).toEqual({ stderr: "The disk is full.\n", status: 1 });
 });
 
-test("the benches whose pages are tried are all that there are", async () => {
+test("the benches whose pages are tested are all the benches", async () => {
   const { stdout } = await runCommand("bench", ["--help"]);
   const listed = Array.from(stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}\S/gm), ([, name]) => name);
   expect(BENCHES.map(([, name]) => name)).toEqual(listed);

@@ -134,7 +134,7 @@ describe("npm run eval", () => {
     expect({ ...calibrated, review: null }).toEqual(manifest);
   });
 
-  test("--calibrate refuses a set too small, though a picture be named many times, and an API", async () => {
+  test("--calibrate refuses an API, and a set that is too small, even if a picture is named many times", async () => {
     const often = Array.from({ length: 120 }, (_, i) => ({
       image: "cat.jpg",
       captions: [`cat ${i}`, "a cat"],
@@ -148,7 +148,7 @@ describe("npm run eval", () => {
     expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({ status: 2 });
   });
 
-  test("a bundle beside an API is refused: its model would answer for it", async () => {
+  test("a bundle beside an API is refused, because one model would pass for the other", async () => {
     const captions = await labels(LABELLED);
     const args = ["--images", "examples", "--captions", captions, "--bundle", "models"];
     expect(await runCommand("eval", [...args, "--url", "http://127.0.0.1:1"])).toMatchObject({

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { QUIET_WRANGLER, WRANGLER_SCRIPT } from "../../local/wrangler.ts";
 import { runCommand } from "../support/run-command.ts";
 
-test("what wrangler complains of is readable where its colours cannot be shown", async () => {
+test("wrangler's complaints are readable where its colours cannot be shown", async () => {
   const home = await mkdtemp(join(tmpdir(), "keys-"));
   onTestFinished(() => rm(home, { recursive: true }));
   const nobody = {
@@ -37,7 +37,7 @@ test("a record that cannot be read hides no other key", async () => {
   expect(status).toBe(1);
 });
 
-test("a new key stands alone on standard output, where a script takes it from", async () => {
+test("a new key stands alone on standard output, from which a script takes it", async () => {
   const folder = await mkdtemp(join(tmpdir(), "keys-"));
   onTestFinished(() => rm(folder, { recursive: true }));
   const create = ["create", "--name", "n", "--persist-to", folder];

@@ -54,7 +54,7 @@ describe("npm run model:build", () => {
     });
   });
 
-  test("several precisions, and a repository for Triton of the one that a GPU takes", async () => {
+  test("several precisions, and a repository for Triton with the one that a GPU runs", async () => {
     const folder = await temporaryFolder();
     const [out, triton] = [join(folder, "my bundle"), join(folder, "triton")];
     const args = ["--base", TINY_BASE.folder, "--dtype", "int8,fp16", "--triton", triton, "--out", out];

@@ -27,7 +27,7 @@ test("a folder's pictures are found by every ending that programs give them, in 
   expect(found.map(({ name }) => name)).toEqual(names.map((name) => join(folder, name)));
 });
 
-test("a folder within that may not be read takes the place of its pictures, and the others are found", async () => {
+test("a subfolder that may not be read stands in for its pictures, and the others are found", async () => {
   const folder = await temporaryFolder();
   await chmod(folder, 0o755);
   for (const name of ["open", "shut"]) {

@@ -40,7 +40,7 @@ describe("what is printed while something is waited for", () => {
     expect(shown(written())).toEqual(['{"level":"warn"}', "Loading the model 0 s", "one more", ""]);
   });
 
-  test("is passed on as it is where nobody's terminal is rewritten", async () => {
+  test("is passed on unchanged if no terminal line is being rewritten", async () => {
     const written = stderrOf(false);
     const parts: string[] = [];
     const output = new Writable({

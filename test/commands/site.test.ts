@@ -112,7 +112,7 @@ test("a page that cannot be written whole stays as it was, with nothing beside i
   ]);
 });
 
-test("a reader of the patch who has enough does not end --write as if all was written", async () => {
+test("if the reader of the patch stops reading, --write does not end as if everything was written", async () => {
   // More than a pipe holds.
   const large = `<img src=img/cat.jpg>${"x".repeat(100_000)}\n`;
   const folder = await newSite({ "a.html": large, "b.html": large, "c.html": large });
@@ -124,7 +124,7 @@ test("a reader of the patch who has enough does not end --write as if all was wr
   });
 });
 
-test("a page or a folder whose name is not UTF-8 is named, and the others are gone on with", async () => {
+test("a page or a folder whose name is not UTF-8 is named, and the others are processed", async () => {
   const folder = await newSite();
   const latin1 = (end: string) => Buffer.from(`${folder}/caf\xE9${end}`, "latin1");
   await mkdir(latin1(""));
@@ -163,7 +163,7 @@ test("names what cannot be described, and describes the rest", async () => {
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");
 });
 
-test("of MDX and of a site's own template code the pictures are found; what only its generator knows is named", async () => {
+test("pictures in MDX and in a site's template code are found; those that only its generator knows are named", async () => {
   const liquid =
     "![]({{ site.baseurl }}/img/cat.jpg)\n![]({{ '/img/cat.jpg' | relative_url }})\n![]({{ page.cover }})\n";
   const folder = await newSite({
@@ -184,7 +184,7 @@ test("of MDX and of a site's own template code the pictures are found; what only
   );
 });
 
-test("an address is read as a browser reads it: against the page's base, and whatever its slashes and letters", async () => {
+test("an address is read as a browser reads it: relative to the page's base, whatever its slashes and case", async () => {
   const folder = await newSite({
     "blog/based.html":
       '<base href="../img/"><base href="/">\n<img src="cat.jpg">\n<img src="/img/cat.jpg">\n',
@@ -211,7 +211,7 @@ describe("the report", () => {
   const ROW = /^blog\/post\.md,3,\.\.\/img\/cat\.jpg,A cat,/m;
   const countOf = (text: string) => text.split(/\r\n(?=.)/).length - 1;
 
-  test("that cannot be written is found out before a page is", async () => {
+  test("that cannot be written is noticed before a page is written", async () => {
     const folder = await newSite();
     const { status, stderr } = await runCommand("site", [
       folder,
@@ -268,7 +268,7 @@ describe("the report", () => {
   });
 });
 
-test("a folder that is none is refused before anything is loaded", async () => {
+test("a path that is not a folder is refused before anything is loaded", async () => {
   const { status, stderr } = await runCommand("site", [join(await temporaryFolder(), "none")]);
   expect(status).toBe(2);
   expect(stderr).toContain("expected the folder of a site");

@@ -22,7 +22,7 @@ const measured: SpeedMeasurement = {
   rows: [row, { ...row, batch: 1, onnx_ms: 500, transformers: "float32", slower_transformers_ms: {} }],
 };
 
-test("rates are pictures a second, by way and batch, ours first", () => {
+test("rates are pictures per second, by way and batch size, ours first", () => {
   expect(speedByModel(measured)).toEqual([
     {
       model: "BLIP-base, 384 px",
@@ -42,7 +42,7 @@ test("the table names the fastest of transformers", () => {
 });
 
 describe("the chart", () => {
-  test("stands a rate twice as high for twice the pictures a second", async () => {
+  test("draws twice the pictures per second twice as high", async () => {
     const svg = await speedChart([
       {
         model: "any",

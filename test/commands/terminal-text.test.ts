@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { printable, printableField, printableLines } from "../../commands/terminal-text.ts";
 
-test("what a terminal would obey is written out", () => {
+test("characters that a terminal would obey are written out", () => {
   expect(printable("a\u001b]0;title\u0007b\u009b2Jc\u202ed\r")).toBe(
     "a\\u001b]0;title\\u0007b\\u009b2Jc\\u202ed\\u000d",
   );

@@ -42,7 +42,7 @@ test("a service is waited for until it answers well; one that does not in time i
   await expect(answersOk(url, { withinMs: 0, signal: NEVER })).rejects.toThrow(`${url} was not ready`);
 });
 
-test("one that takes the connection and never answers is not waited for any longer", async () => {
+test("a service that accepts the connection and never answers is not waited for beyond that time", async () => {
   const server = createServer(() => {});
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());

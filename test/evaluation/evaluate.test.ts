@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { type CaptionSource, evaluate } from "../../evaluation/evaluate.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
-test("a link out of the folder of pictures and what is no file are named and never read; a link within it is followed", async () => {
+test("a link out of the folder of pictures, and anything that is not a file, is named and never read; a link within it is followed", async () => {
   const outside = await temporaryFolder();
   const folder = join(outside, "images");
   await mkdir(folder);

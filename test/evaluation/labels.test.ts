@@ -46,19 +46,19 @@ describe("readLabels", () => {
     await expect(reading).rejects.toThrow(message);
   });
 
-  test("labels in another encoding are refused, as their words would be others", async () => {
+  test("labels in another encoding are refused, because their words would be misread", async () => {
     const path = join(await temporaryFolder(), "captions.jsonl");
     await writeFile(path, DOG.replace("a dog", "a café"), "latin1");
     await expect(readLabels(path)).rejects.toThrow(/captions\.jsonl is not in UTF-8/);
   });
 
-  test("a split that is not there is answered with those that are", async () => {
+  test("an unknown split is answered with the names of the known ones", async () => {
     await expect(readLabels(await file(`${DOG}\n${CAT}`), "dve")).rejects.toThrow(
       /'dve'; its splits are: dev, test/,
     );
   });
 
-  test("lines that name the same picture are one, with all that is said of it, as if it stood in one line", async () => {
+  test("lines that name the same picture are merged, as if all its captions stood in one line", async () => {
     const lines = ["a dog", "a brown dog", "a dog"].map((caption) =>
       JSON.stringify({ image: "dog.jpg", split: "dev", captions: [caption] }),
     );

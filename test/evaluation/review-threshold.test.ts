@@ -18,7 +18,7 @@ function captions(count: number, quality: (score: number) => number): ScoredCapt
 }
 
 describe("lowestThreshold", () => {
-  test("goes down as far as the least sure are good enough, with a margin for what the set cannot tell", () => {
+  test("goes down until the least sure are just good enough, with a margin for what the set cannot tell", () => {
     const threshold = lowestThreshold(
       captions(1000, (score) => score),
       0.6,
@@ -64,7 +64,7 @@ describe("neverRising", () => {
   const of = (...groups: [sum: number, count: number][]) =>
     neverRising(groups.map(([sum, count]) => ({ sum, count })));
 
-  test("pools what rises, each group by its count; a group of nothing has its neighbour's value", () => {
+  test("pools values that rise, weighted by count; an empty group takes its neighbour's value", () => {
     expect(of([5, 1], [4, 1], [9, 2], [2, 1], [3, 1])).toEqual([5, 13 / 3, 13 / 3, 2.5, 2.5]);
     expect(of([0, 0], [9, 1], [6, 2], [0, 0])).toEqual([9, 9, 3, 3]);
     expect(of([1, 1], [2, 1], [6, 1])).toEqual([3, 3, 3]);
@@ -90,7 +90,7 @@ describe("calibrateReview", () => {
   const said = (some: readonly ScoredCaption[]) =>
     some.map((caption) => ({ ...caption, caption: "a dog", cider: caption.rouge, references }));
 
-  test("says where it was measured and how it does on pictures it was not set on; always the same", () => {
+  test("says where it was measured and how well it does on pictures it was not set on, the same every time", () => {
     const pictures = said(captions(400, (score) => score));
     const { review, wanted, held_out } = calibrateReview(pictures, "set, dev");
     expect(review).toMatchObject({ measured_on: "set, dev", pictures: 400 });

@@ -17,7 +17,7 @@ function pictures(count: number, worth: (word: string, probability: number) => n
 }
 
 describe("fitScore", () => {
-  test("words that say more than the probability raise and lower the score of captions that were not fitted on", () => {
+  test("words that say more than the probability raise and lower the score of captions outside the fit", () => {
     const set = pictures(500, (word, probability) => probability * (word === "dog" ? 1.2 : 0.4));
     const { weights, scores } = fitScore(set);
     expect(weights?.log_probability).toBeGreaterThan(0);
@@ -33,7 +33,7 @@ describe("fitScore", () => {
     expect(fitScore(set)).toEqual({ weights, scores });
   });
 
-  test("what a picture head says counts where every caption has it, and only there", () => {
+  test("the picture head counts only if every caption has its score", () => {
     const random = createRandom(5);
     const headed = pictures(400, () => 0).map((picture) => {
       const picture_score = random();
@@ -45,7 +45,7 @@ describe("fitScore", () => {
     expect(fitWeights([without, ...others])).not.toHaveProperty("picture_score");
   });
 
-  test("a probability that is the same of every caption has no weight, also where its mean is a little off", () => {
+  test("a probability that is the same for every caption has no weight, even if its mean is a little off", () => {
     const headed = pictures(400, () => 0).map((picture, i) => {
       const picture_score = (i % 3) / 2;
       return { ...picture, score: 0.5, picture_score, cider: 0.2 + 0.6 * picture_score };
@@ -56,7 +56,7 @@ describe("fitScore", () => {
     expect(Math.abs(weights?.intercept ?? Number.NaN)).toBeLessThan(10);
   });
 
-  test("the score is the CIDEr-D to be expected, a little drawn to the mean", () => {
+  test("the score is the expected CIDEr-D, drawn a little towards the mean", () => {
     const set = pictures(1000, (word) => (word === "dog" ? 0.8 : 0.3));
     const { scores } = fitScore(set);
     const meanOf = (word: string) => {
@@ -69,7 +69,7 @@ describe("fitScore", () => {
     expect(meanOf("boat")).toBeLessThan(0.4);
   });
 
-  test("is left out where the probability alone orders unseen captions as well", () => {
+  test("is left out if the probability alone ranks unseen captions as well", () => {
     const set = pictures(300, (_, probability) => probability).map((picture) => ({
       ...picture,
       caption: "a dog",

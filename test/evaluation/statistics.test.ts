@@ -11,7 +11,7 @@ describe("rankCorrelation", () => {
     expect(rankCorrelation([1, 2, 2, 3], [1, 2, 3, 4])).toBeCloseTo(0.948683, 6);
   });
 
-  test("0 where one side does not vary", () => {
+  test("0 if one side does not vary", () => {
     expect(rankCorrelation([5, 5, 5], [1, 2, 3])).toBe(0);
   });
 });

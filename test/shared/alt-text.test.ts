@@ -18,7 +18,7 @@ describe("toAltText", () => {
     expect(alt(caption)).toBe(expected);
   });
 
-  test("cuts on a word edge and leaves no word that leads nowhere", () => {
+  test("cuts on a word edge, and leaves no word at the end that leads nowhere", () => {
     expect(alt("a man in a red shirt is standing next to the river", 40)).toBe(
       "A man in a red shirt is standing",
     );

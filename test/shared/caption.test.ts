@@ -24,7 +24,7 @@ describe("toCaption", () => {
     });
   });
 
-  test("asks for review of everything that a model without a rule says", () => {
+  test("asks for review of every caption of a model without a rule", () => {
     expect(make("a dog", 1, undefined).needs_review).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { readCsvTable, toCsvTable } from "../../shared/csv.ts";
 
-test("what a spreadsheet would take for a formula is text there, and comes back as it was", () => {
+test("text that a spreadsheet would take for a formula is kept as text, and comes back as it was", () => {
   const rows = ["=1+1", "+49", "-x", "@a", "plain", 'a "quote", and\na line', "'=kept", ""].map((text) => ({
     name: text,
     n: "1",
@@ -13,7 +13,7 @@ test("what a spreadsheet would take for a formula is text there, and comes back 
   expect(readCsvTable(table).map(({ name }) => name)).toEqual(rows.map(({ name }) => name));
 });
 
-test("a formula is none either where a line ends in it", () => {
+test("a formula with a line end in it is kept as text, too", () => {
   const texts = ['=HYPERLINK("https://a.example")\nx', "+1\r\nx", "@a\n", "\t=1\n", "-1\u2028x", "\n=1"];
   const table = toCsvTable(
     ["name"],
@@ -23,7 +23,7 @@ test("a formula is none either where a line ends in it", () => {
   expect(readCsvTable(table).map(({ name }) => name)).toEqual(texts);
 });
 
-test("nor with the wide signs of East Asia", () => {
+test("so is a formula with the wide signs of East Asia", () => {
   const texts = ["\uFF1D1+1", "\uFF0B1", "\uFF0D1", "\uFF20SUM(1)"];
   const rows = texts.map((name) => ({ name }));
   const table = toCsvTable(["name"], rows);
@@ -31,7 +31,7 @@ test("nor with the wide signs of East Asia", () => {
   expect(readCsvTable(table)).toEqual(rows);
 });
 
-test("no rows are a head alone", () => {
+test("a table without rows has only its head", () => {
   expect(toCsvTable(["a", "b"], [])).toBe("\uFEFFa,b\r\n");
   expect(readCsvTable("\uFEFFa,b\r\n")).toEqual([]);
 });

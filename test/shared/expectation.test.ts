@@ -38,7 +38,7 @@ test.each<[z.core.$ZodType, unknown, string]>([
   expect(issues.map(expectation)).toEqual([words]);
 });
 
-test("the field stands before it, and nothing where the whole is at fault", () => {
+test("the field stands in front, and nothing if the whole value is at fault", () => {
   const schema = z.object({ parameters: z.object({ num_beams: z.number() }) });
   const of = (value: unknown) => (schema.safeParse(value).error?.issues ?? []).map(fieldExpectation);
   expect(of({ parameters: { num_beams: "x" } })).toEqual(["parameters.num_beams: expected a number"]);

@@ -9,7 +9,7 @@ test("knows every accepted kind by its first bytes, whatever its name says", asy
   }
 });
 
-test("names what it refuses, and is not taken in by what only begins like text", async () => {
+test("names what it refuses, and is not fooled by files that only begin like text", async () => {
   for (const { name, bytes, code, says } of await refusedPictures()) {
     const recognized = recognizePicture(bytes);
     if (code === "unsupported-image") expect([name, recognized]).toEqual([name, { refused: says }]);
@@ -46,7 +46,7 @@ test.each([
   expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toEqual({ refused: name });
 });
 
-test.each(["MA1A", "MA1B"])("an AVIF that names only its profile %s is one", (brand) => {
+test.each(["MA1A", "MA1B"])("a file that names only the AVIF profile %s is an AVIF", (brand) => {
   const text = `\0\0\0\x18ftyp${brand}\0\0\0\0mif1miaf`;
   expect(recognizePicture(Uint8Array.from(Buffer.from(text, "latin1")))).toEqual({ supported: "AVIF" });
 });

@@ -3,7 +3,7 @@ import { parseWith } from "../../shared/intake/options.ts";
 import { toProblem } from "../../shared/problem.ts";
 import { CaptionQuery } from "../../shared/schema.ts";
 
-test("a detail is cut, and never through a character: half of one breaks programs that print it", () => {
+test("a detail is cut, but never inside a character, because half a character breaks programs that print it", () => {
   for (let length = 260; length < 420; length++) {
     const detail = `${"a".repeat(length)}🐕`;
     const parsed = parseWith(CaptionQuery, { [detail]: 1 }, "bad-request");

@@ -12,7 +12,7 @@ describe("judgeCaption", () => {
     expect(judge("", 0.9).needs_review).toBe(true);
   });
 
-  test("where there are weights, the threshold is one of the score that they make", () => {
+  test("if there are weights, the threshold applies to the score that they make", () => {
     const weights = { intercept: 0, log_probability: 1, words: { dog: 1, crowd: -1 } };
     const rule = { below: 0.5, weights };
     expect(judgeCaption({ caption: "A dog.", score: 1 }, rule)).toEqual({
@@ -22,13 +22,13 @@ describe("judgeCaption", () => {
     expect(judgeCaption({ caption: "a crowd", score: 1 }, rule).needs_review).toBe(true);
   });
 
-  test("a score has six digits: a picture alone and one among others get the same, though their last bits differ", () => {
+  test("a score has six digits, so a picture alone and in a batch gets the same one, although the last bits differ", () => {
     const judgements = [0.37999886285699536, 0.37999887084530765].map((score) => judge("a cat", score));
     expect(judgements).toEqual(Array(2).fill({ score: 0.379999, needs_review: true }));
     expect(judge("a cat", 0.5999996)).toEqual({ score: 0.6, needs_review: false });
   });
 
-  test("weights that ask for the picture's score judge no caption without one", () => {
+  test("weights that ask for a picture score judge no caption without one", () => {
     const rule = { below: 0.1, weights: { intercept: 9, log_probability: 0, picture_score: 1, words: {} } };
     expect(judgeCaption({ caption: "a dog", score: 0.9, picture_score: 0.5 }, rule).needs_review).toBe(false);
     expect(judgeCaption({ caption: "a dog", score: 0.9 }, rule)).toEqual({ score: 0.9, needs_review: true });
@@ -48,7 +48,7 @@ describe("weightedScore", () => {
     expect(logit("a dog and a dog", 1)).toBeCloseTo(1.5);
   });
 
-  test("adds what the picture head says, where there is one", () => {
+  test("adds the picture head's score, if there is one", () => {
     const logit = (picture_score?: number) => {
       const said = { caption: "a cat", score: 1, ...(picture_score !== undefined && { picture_score }) };
       const weighted = weightedScore(said, { ...weights, picture_score: 4 });
@@ -61,7 +61,7 @@ describe("weightedScore", () => {
     );
   });
 
-  test("a captioner that tells no probability gives a number, and words of objects are only words", () => {
+  test("a captioner that gives no probability still gets a number, and names of object members are only words", () => {
     expect(weightedScore({ caption: "a dog", score: 0 }, weights)).toBeGreaterThan(0);
     expect(weightedScore({ caption: "a constructor", score: 1 }, weights)).toBeCloseTo(
       1 / (1 + Math.exp(-1)),
@@ -69,6 +69,6 @@ describe("weightedScore", () => {
   });
 });
 
-test("wordsOf knows no case and no punctuation", () => {
+test("wordsOf ignores case and punctuation", () => {
   expect([...wordsOf("A dog, a Hund: 'grün'")]).toEqual(["a", "dog", "hund", "grün"]);
 });

@@ -140,7 +140,7 @@ test.each([
   expect(mdx(page)).toBe(page);
 });
 
-test("what is no MDX is refused, with its line", () => {
+test("a page that is not MDX is refused, with the line", () => {
   expect(() => gapsInMdx("x\n\n<img src='a'>\n")).toThrow(
     "It is no MDX: Expected a closing tag for `<img>` (3:1-3:14).",
   );
@@ -203,12 +203,12 @@ describe("a text is escaped for its place, and a second look finds nothing", () 
   });
 });
 
-test("what XHTML closes at once ends there, and not at an end tag that never comes", () => {
+test("an element that XHTML closes at once ends there, not at an end tag that never comes", () => {
   const page = '<html><head><title/><script src="a.js"/></head><body><p>ü<img src="a"/></p></body></html>';
   expect(filledBy(gapsInXhtml)(page)).toBe(page.replace("<img", '<img alt="of a"'));
 });
 
-test("what XHTML closes at once is not open for the rest of the page: each paragraph had all of it anew", () => {
+test("an element that XHTML closes at once does not stay open, which would repeat it in every later paragraph", () => {
   const paragraphs = Array.from({ length: 5_000 }, (_, i) => `<p><i id="p${i}"/>x</p>`).join("");
   expect(gapsInXhtml(`<html><body>${paragraphs}<img src="a"/></body></html>`)).toMatchObject([
     { source: "a" },
@@ -219,7 +219,7 @@ test("a page nested deeper than calls can be is read to its end", () => {
   expect(gapsInHtml(`${"<div>".repeat(20_000)}<img src=a>`)).toMatchObject([{ source: "a" }]);
 });
 
-test("commas without end in a srcset are read once, and not from each of them to the next letter", () => {
+test("an endless row of commas in a srcset is read once, not again from each comma", () => {
   const address = `a${",".repeat(1_000_000)}b`;
   expect(gapsInHtml(`<img srcset="${address},, c 2x">`)).toMatchObject([{ source: address }]);
 });

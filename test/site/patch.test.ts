@@ -26,7 +26,7 @@ test.each([
   { count: 9, changed: [2, 6] },
   { count: 20, changed: [0, 1, 4, 9, 11, 12, 18, 19] },
 ])(
-  "of $count lines, $changed changed, is the library's, whatever the ends of lines",
+  "a patch of $count lines, $changed changed, equals the library's, whatever the line ends",
   ({ count, changed }) => {
     for (const options of [{}, { end: "\r\n" }, { isClosed: false }]) {
       const { before, after } = page(count, changed, options);
@@ -37,7 +37,7 @@ test.each([
   },
 );
 
-test("of a page of 20,000 pictures is made as well", () => {
+test("a page of 20,000 pictures gets a patch, too", () => {
   const every = Array.from({ length: 20_000 }, (_, i) => i);
   const before = every.map((i) => `<img src="${i}.jpg">\n`).join("");
   const after = before.replaceAll(">", ' alt="A cat">');

@@ -9,7 +9,7 @@ import { temporaryFolder } from "../support/tiny-blip.ts";
 /** There both names are the file's. */
 const readsOver = existsSync(import.meta.filename.toUpperCase());
 
-test.skipIf(readsOver)("of a file that is there under a name like it, that name is said", async () => {
+test.skipIf(readsOver)("a missing file with a similar name beside it: that name is given", async () => {
   const folder = await temporaryFolder();
   await writeFile(join(folder, "Photo.JPG"), "picture");
   await writeFile(join(folder, "caf\u00e9.jpg".normalize("NFD")), "picture");
@@ -20,7 +20,7 @@ test.skipIf(readsOver)("of a file that is there under a name like it, that name 
   expect(await refusal("Photo.JPG/a.jpg")).toBe("The file is not there.");
 });
 
-test("a base as long as a page is read once, and not from each of its letters to its end", () => {
+test("a base as long as a page is read once, not again from each of its letters", () => {
   const base = `${"a".repeat(1_000_000)}/`;
   expect(sourceOf("/site", "page.html", { source: "cat.jpg", base })).toEqual({
     kind: "file",
@@ -28,7 +28,7 @@ test("a base as long as a page is read once, and not from each of its letters to
   });
 });
 
-test("what is no file is not opened, as a pipe would never be; nor is one that no picture is as large as", async () => {
+test("only files are opened, because opening a pipe would never end; nor is a file opened that is too large for a picture", async () => {
   const folder = await temporaryFolder();
   await mkdir(join(folder, "folder.jpg"));
   await writeFile(join(folder, "large.jpg"), "");

@@ -12,7 +12,7 @@ async function file(): Promise<{ folder: string; path: string }> {
   return { folder, path };
 }
 
-test("a file that a group may write, or nobody else may read, stays so", async () => {
+test("a file keeps its mode: writable for a group, or unreadable for others", async () => {
   const { folder, path } = await file();
   for (const mode of [0o666, 0o664, 0o600]) {
     await chmod(path, mode);

@@ -40,7 +40,7 @@ describe("identical pictures in flight", () => {
   });
 });
 
-test("a person asks the captioner for what a job is waiting for, and no other job does", async () => {
+test("a caller asks the captioner for a picture that a job is waiting for; another job does not", async () => {
   const held = Promise.withResolvers<Awaited<ReturnType<BackendPool["caption"]>>>();
   const asked: string[] = [];
   const captioner = createCachingCaptioner({

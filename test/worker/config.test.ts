@@ -62,7 +62,7 @@ test("what stands behind a captioner's address, such as a tenant, is sent on eve
   ]);
 });
 
-test("a hosted endpoint, which has no route for it, is ready where it answers", async () => {
+test("a hosted endpoint, which has no route for readiness, is ready if it answers", async () => {
   network().pages.set("http://backend-a.test/readyz", () => new Response("{}", { status: 404 }));
   expect((await startEdge({ HOSTED_MODEL: "org/blip@2026" }).fetch("/readyz")).status).toBe(200);
   vi.spyOn(console, "error").mockImplementation(() => {});

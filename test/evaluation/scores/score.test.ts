@@ -18,7 +18,7 @@ describe("scoreCaptions", () => {
     expect(scores[name]).toBeCloseTo(expected, 6);
   });
 
-  test("a caption nobody shares a word with scores nothing", () => {
+  test("a caption that shares no word with the references scores 0", () => {
     const scores = scoreCaptions([
       { candidate: "zebra", references: ["a dog runs"] },
       { candidate: "a dog runs", references: ["a dog runs fast"] },

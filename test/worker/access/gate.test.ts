@@ -81,7 +81,7 @@ describe("keys", () => {
     expect((await edge.fetch("/v1/captions", post(bearer(key)))).status).toBe(401);
   });
 
-  test("a revoked key stops also where the clock was a day ahead when it was read, and is set right", async () => {
+  test("a revoked key also stops if the clock was a day ahead when it was read, and is then set right", async () => {
     const edge = startEdge(KEYED);
     const { key, record } = await issueKey();
     const now = Date.now();
@@ -153,7 +153,7 @@ test("the log also has what went wrong after the answer", async () => {
   expect(line.warnings).toContain("kv failed: KV is full");
 });
 
-test("the log tells apart what has one status, of a batch's items too", async () => {
+test("the log tells apart failures that share a status, those of a batch's items too", async () => {
   const info = vi.spyOn(console, "info").mockImplementation(() => {});
   const edge = startEdge({ ...KEYED, LOG_LEVEL: "info" });
   const { key } = await issueKey({ daily_quota: 1 });
@@ -214,7 +214,7 @@ describe("keys that do not exist", () => {
   const from = (address: string, key: string) => post({ ...bearer(key), "cf-connecting-ip": address });
   const PATIENT = { limit: async () => ({ success: true }) };
 
-  test("2,500 of them push out no key that is known", async () => {
+  test("2,500 of them push out no known key", async () => {
     // A key that is known is not read again for a minute, which all of them may take.
     vi.spyOn(Date, "now").mockReturnValue(Date.now());
     const get = vi.fn((id: string) => env.KEYS.get(id));
@@ -229,7 +229,7 @@ describe("keys that do not exist", () => {
     expect(get).not.toHaveBeenCalled();
   });
 
-  test("an address that tries many is not looked up for any more; its known keys, and other addresses, are", async () => {
+  test("for an address that tries many, no more keys are looked up; its known keys and other addresses still work", async () => {
     const get = vi.fn((id: string) => env.KEYS.get(id));
     const counts = new Map<string, number>();
     const STRANGER_LIMIT = {

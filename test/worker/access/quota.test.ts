@@ -41,7 +41,7 @@ test("five identical pictures at once cost one caption, and need one only", asyn
   expect(backend.requests).toHaveLength(1);
 });
 
-test("whoever joined a caller without quota asks for himself", async () => {
+test("a caller who joined another without quota asks by itself", async () => {
   network().backend("backend-a.test");
   const [poor, rich] = [await issueKey(1), await issueKey(5)];
   const edge = startEdge(KEYED);
@@ -114,7 +114,7 @@ test("a slow upload is told so, in its own words, and costs nothing; the caption
   expect(Number(backend.requests[0]?.headers.get("x-deadline-ms"))).toBeGreaterThan(0);
 });
 
-test("the day never goes back, and what is given back is of the day it was spent on", async () => {
+test("the day never goes back, and a refund counts for the day on which it was spent", async () => {
   const counter = env.QUOTA.getByName(crypto.randomUUID());
   await counter.spend("2026-11-25", 2);
   await counter.spend("2026-11-26", 2);
@@ -130,7 +130,7 @@ test("the day never goes back, and what is given back is of the day it was spent
   expect(await counter.look("2026-11-26", 2)).toMatchObject({ granted: true, remaining: 1 });
 });
 
-test("a day that is more than one ahead was a clock's that was wrong: it uses up no other day", async () => {
+test("a day that is more than one ahead came from a wrong clock, and uses up no other day", async () => {
   const counter = env.QUOTA.getByName(crypto.randomUUID());
   await counter.spend("2028-02-29", 1);
   expect(await counter.look("2028-02-28", 1)).toMatchObject({ granted: false, day: "2028-02-29" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createBackend } from "../../../worker/backends/backend.ts";
 
-test("an error in place of the model is let go of unread: it would keep its connection", async () => {
+test("an error in place of the model is cancelled unread, because it would keep its connection", async () => {
   let isCancelled = false;
   const body = new ReadableStream({
     cancel() {

@@ -46,7 +46,7 @@ describe("model revisions", () => {
     expect(Caption.parse(await answer.json())).toMatchObject({ cached: false, model: { revision: "r2" } });
   });
 
-  test("what was noted while the clock was ahead is not taken for fresh once it is set right", async () => {
+  test("what was stored while the clock was ahead is not taken for fresh once the clock is set right", async () => {
     const backend = network().backend("backend-a.test");
     const picture = newPicture();
     const now = Date.now();
@@ -74,7 +74,7 @@ describe("model revisions", () => {
     expect(new Set(asked)).toEqual(new Set(["20"]));
   });
 
-  test("a model that stays the same is written down once an hour, and again soon where that failed", async () => {
+  test("a model that stays the same is stored once an hour, and again soon if that failed", async () => {
     network().backend("backend-a.test");
     const put = vi.spyOn(env.CAPTIONS, "put");
     const writes = () => put.mock.calls.filter(([key]) => key === "model").length;
@@ -142,7 +142,7 @@ describe("model revisions", () => {
     expect((await startEdge(variables).fetch(path)).status).toBe(404);
   });
 
-  test("a hosted endpoint, which takes no options, answers no request that has some: a captioner of ours does, now or later, or it is refused", async () => {
+  test("a hosted endpoint takes no options, so a request with options is answered by a captioner of ours, now or later, or is refused", async () => {
     const { own, variables } = hostedBesideOurs();
     const edge = startEdge(variables);
     const ask = () => edge.fetch("/v1/captions?num_beams=4", post(newPicture()));
@@ -157,7 +157,7 @@ describe("model revisions", () => {
     expect((await alone.fetch("/v1/captions", post(newPicture()))).status).toBe(200);
   });
 
-  test("captions of a hosted endpoint have nobody asked which model is current", async () => {
+  test("a caption of a hosted endpoint does not trigger a check of the current model", async () => {
     const { hosted, variables } = hostedBesideOurs();
     // What is known stays fresh, however long the test takes.
     vi.spyOn(Date, "now").mockReturnValue(Date.now());
@@ -175,7 +175,7 @@ describe("the review threshold", () => {
     vi.spyOn(Date, "now").mockImplementation(() => now + ms);
   };
 
-  test("is the model's own as it is now, also for what was cached before", async () => {
+  test("is the model's present one, also for captions that were cached before", async () => {
     const backend = network().backend("backend-a.test");
     const edge = startEdge();
     const picture = newPicture();
@@ -188,7 +188,7 @@ describe("the review threshold", () => {
     expect(Caption.parse(await other.json()).needs_review).toBe(true);
   });
 
-  test("comes with the weights of the score, which cached captions and other isolates are judged by too", async () => {
+  test("comes with the weights of the score, by which cached captions and other isolates' captions are judged too", async () => {
     const backend = network().backend("backend-a.test");
     const picture = newPicture();
     const ask = async (edge: ReturnType<typeof startEdge>) =>
@@ -203,7 +203,7 @@ describe("the review threshold", () => {
     expect(await ask(startEdge())).toMatchObject({ cached: true, score, needs_review: false });
   });
 
-  test("what its picture head said is kept with the caption, and weighed by every isolate", async () => {
+  test("the picture head's score is kept with the caption, and weighed by every isolate", async () => {
     const backend = network().backend("backend-a.test");
     backend.pictureScore = "0.5";
     backend.scoreWeights = { intercept: 0, log_probability: 0, picture_score: 4, words: {} };
@@ -225,7 +225,7 @@ describe("the review threshold", () => {
     });
   });
 
-  test("a model that nobody calibrated has everything reviewed", async () => {
+  test("all captions of a model that nobody calibrated are for review", async () => {
     network().backend("backend-a.test").reviewBelow = null;
     const response = await startEdge().fetch("/v1/captions", post(newPicture()));
     expect(Caption.parse(await response.json()).needs_review).toBe(true);

@@ -51,7 +51,7 @@ describe("several captioners", () => {
   });
 
   test.each([200, 500])(
-    "of an answer %i without end only as much is read as an answer may have",
+    "an endless answer with status %i is read only as far as an answer may be long",
     async (status) => {
       const chunk = new Uint8Array(64 * 1024).fill(0x61);
       let chunks = 0;
@@ -139,7 +139,7 @@ describe("a fallback", () => {
     expect(cached).toMatchObject({ cached: true, caption: "a dog runs on the beach" });
   });
 
-  test("does no work of jobs when captioners are only busy, and all of it when they are away", async () => {
+  test("gets no work of jobs while captioners are only busy, and all of it while they are away", async () => {
     const own = network().backend("backend-a.test");
     hostedEndpoint();
     const { pool } = createServices({ ...workerEnv, ...variables } as Bindings);
@@ -156,7 +156,7 @@ describe("a fallback", () => {
   });
 });
 
-test("one that is late with work of jobs is asked for a picture that it has not seen: whoever waits is not kept for that", async () => {
+test("a captioner that is late with a job's picture is asked for a picture that it has not seen, but never while a caller waits", async () => {
   const own = network().backend("backend-a.test");
   const late = Response.json(toProblem({ code: "deadline-exceeded", detail: "" }), { status: 504 });
   let captionsOthers = true;
@@ -178,7 +178,7 @@ test("one that is late with work of jobs is asked for a picture that it has not 
   expect(await ask("background")).toMatchObject({ ok: false, failure: { code: "unavailable" } });
 });
 
-test("one that is full and one that is set up wrongly: the caller is asked to come back", async () => {
+test("with one captioner full and one misconfigured, the caller is asked to come back", async () => {
   network().backend("backend-a.test").answer = () => new Response("", { status: 429 });
   network().backend("backend-b.test").answer = () => new Response("", { status: 401 });
   const edge = startEdge({ BACKEND_URLS: "http://backend-a.test,http://backend-b.test" });
@@ -224,7 +224,7 @@ describe("no captioner", () => {
     ]);
   });
 
-  test("nothing that a foreign error says is passed on", async () => {
+  test("nothing of a foreign error's text is passed on", async () => {
     network().backend("backend-a.test").answer = () =>
       Response.json({ error: "token hf_secret at 10.0.0.1 is out of credits" }, { status: 402 });
     const response = await startEdge().fetch("/v1/captions", post(newPicture()));
@@ -240,7 +240,7 @@ describe("no captioner", () => {
     expect(response.headers.get("retry-after")).toBe("7");
   });
 
-  test("one that is full and names a date, as what stands before a hosted one may: the seconds until then", async () => {
+  test("one that is full and names a date, as a proxy in front of a hosted one may, passes on the seconds until then", async () => {
     const date = new Date(Date.now() + 3_600_000).toUTCString();
     network().backend("backend-a.test").answer = () =>
       new Response("", { status: 429, headers: { "retry-after": date } });

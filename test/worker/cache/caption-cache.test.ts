@@ -33,7 +33,7 @@ describe("tiers", () => {
     ["memory,colo", "colo; fwd=miss; stored"],
     ["memory", "memory; fwd=miss; stored"],
     ["", "worker; fwd=bypass"],
-  ])("of %j the farthest is said to have missed", async (CACHE_TIERS, status) => {
+  ])("the farthest of the tiers %j is named as the one that missed", async (CACHE_TIERS, status) => {
     network().backend("backend-a.test");
     const edge = startEdge({ CACHE_TIERS });
     for (const path of ["/v1/captions", "/models/tiny/blip"]) {
@@ -65,7 +65,7 @@ describe("tiers", () => {
     expect((await edge.fetchOnly("/v1/captions", post(newPicture()))).status).toBe(200);
   });
 
-  test("a write or delete that takes longer than a read may is not cut off", async () => {
+  test("a write or delete that takes longer than the limit of a read is not cut off", async () => {
     network().backend("backend-a.test");
     const late = <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
       (async (...args: A) => {

@@ -23,7 +23,7 @@ test("memory forgets the least recently used, and everything after its time", ()
   expect(memory.read("c")).toBeUndefined();
 });
 
-test("memory forgets all that begins so", () => {
+test("memory forgets every key with the prefix", () => {
   const memory = createMemoryTier({ now: () => 0 });
   const failure = { kind: "failure", failure: { code: "not-an-image", detail: "x" } } as const;
   for (const key of ["a/1", "a/2", "ab/1"]) memory.write(key, failure);

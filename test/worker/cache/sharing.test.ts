@@ -39,7 +39,7 @@ describe("CACHE_SCOPE=key", () => {
     },
   );
 
-  test("nor do they join each other's pictures in flight", async () => {
+  test("they do not join each other's pictures in flight either", async () => {
     const backend = network().backend("backend-a.test");
     const [one, other] = [await issueKey(), await issueKey()];
     const edge = startEdge(APART);
@@ -99,7 +99,7 @@ describe("DELETE /v1/captions/{sha256}", () => {
     expect(await statusOf(other, path, headers)).toBe(404);
   });
 
-  test("needs a scope of its own, and takes only what is the key's where tenants share nothing", async () => {
+  test("needs a scope of its own, and if tenants share nothing, deletes only the key's own captions", async () => {
     network().backend("backend-a.test");
     const [one, other, reader] = [await issueKey(), await issueKey(), await issueKey(["read", "caption"])];
     const edge = startEdge(APART);
@@ -111,7 +111,7 @@ describe("DELETE /v1/captions/{sha256}", () => {
     expect(await statusOf(edge, path, one)).toBe(200);
   });
 
-  test("does not say that it is done where KV cannot be reached", async () => {
+  test("does not report success if KV cannot be reached", async () => {
     network().backend("backend-a.test");
     const down = () => Promise.reject(new Error("KV is down"));
     vi.spyOn(console, "error").mockImplementation(() => {});

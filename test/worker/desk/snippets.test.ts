@@ -22,7 +22,7 @@ describe("with options of the form, each language asks for the same caption", ()
   });
 });
 
-test("without options nothing is said of them", () => {
+test("without options, none are mentioned", () => {
   const parts = { origin: ORIGIN, source: { sha256: "00ff" }, options: {}, hasKey: false };
   expect(curlLine(parts)).toBe(`curl ${ORIGIN}/v1/captions/00ff`);
   expect(typescriptLines(parts)).toContain('await client.find("00ff");');

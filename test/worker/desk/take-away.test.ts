@@ -48,7 +48,7 @@ const ADDRESSES = [
   "photo.jpg",
 ];
 
-describe("what is taken away is read by others as it was written", () => {
+describe("exported texts are read by other programs as they were written", () => {
   test.each(Object.entries(readers))("%s", (format, read) => {
     const pairs = ADDRESSES.map((name, i) => [name, TEXTS[i] ?? ""] as const);
     const taken = takeAway(

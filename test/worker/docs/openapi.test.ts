@@ -350,7 +350,7 @@ describe("the OpenAPI document", () => {
     );
   });
 
-  test("has one type for problems and one for models, so that a generated client has", () => {
+  test("has one type for problems and one for models, so that a generated client has one of each", () => {
     const { schemas = {} } = openApiDocument().components ?? {};
     for (const [name, field] of [
       ["Problem", "code"],

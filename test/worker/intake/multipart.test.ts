@@ -69,7 +69,7 @@ test("a type that names no boundary has none", () => {
   ]);
 });
 
-test("a header that goes on in the next line", () => {
+test("a header that continues on the next line", () => {
   const folded = 'Content-Disposition: form-data; name="image";\r\n\tfilename="a;\r\n b.png"\r\n\r\n';
   expect(split(`--b\r\n${folded}x\r\n--b--`)).toEqual([["image", true, "x"]]);
 });

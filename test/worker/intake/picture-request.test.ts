@@ -9,7 +9,7 @@ const network = useFakeNetwork();
 const send = (body: NonNullable<RequestInit["body"]>, type: string, path = "/v1/captions") =>
   startEdge().fetch(path, { method: "POST", body, headers: { "content-type": type } });
 
-test("a picture that is called JSON is one: generated clients call all that they send so", async () => {
+test("a picture that is called JSON is read as a picture, because generated clients call everything they send JSON", async () => {
   network().backend("backend-a.test");
   const { id } = Caption.parse(await (await send(newPicture(), "application/json")).json()).model;
   const named = await send(newPicture(), "application/json", `/models/${id}`);
@@ -87,7 +87,7 @@ describe("forms", () => {
     expect(new URL(backend.requests[0]?.url ?? "").searchParams.toString()).toBe("max_new_tokens=7");
   });
 
-  test("of several inputs for a file one may be used; two pictures are refused instead of one of them", async () => {
+  test("of several file inputs only one may be used; two pictures are refused, because one would be ignored", async () => {
     network().backend("backend-a.test");
     const file = (name: string, body: Uint8Array | string) =>
       [`Content-Disposition: form-data; name="${name}"; filename="p.png"`, body] as const;
@@ -102,7 +102,7 @@ describe("forms", () => {
     }
   });
 
-  test("one picture in two ways is refused, instead of one of them passed over", async () => {
+  test("one picture given in two ways is refused, because one of them would be ignored", async () => {
     network().backend("backend-a.test");
     const file = (body: Uint8Array | string) =>
       ['Content-Disposition: form-data; name="image"; filename="p.png"', body] as const;
@@ -125,7 +125,7 @@ describe("forms", () => {
     }
   });
 
-  test("an address counts beside an input for a file that nobody used", async () => {
+  test("an address counts beside an unused file input", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();
     network().pages.set("https://pictures.example.org/a.png", () => new Response(picture));
@@ -136,7 +136,7 @@ describe("forms", () => {
     expect(Caption.parse(await (await send(form, FORM)).json()).sha256).toBe(await hashOf(picture));
   });
 
-  test("whose fields all have other names is told which of them holds the picture; other text is no form", async () => {
+  test("with other field names is told which field holds the picture; other text is not a form", async () => {
     const answer = async (body: string) => problemOf(await send(body, "application/x-www-form-urlencoded"));
     for (const body of ["uri=https%3A%2F%2Fpictures.example.org%2Fa.png", "prompt=a+dog"]) {
       const detail = expect.stringMatching(/The form has no picture: .*"image".*"url"/);
@@ -158,7 +158,7 @@ describe("forms", () => {
     }
   });
 
-  test("base64 whose plus signs nobody encoded, as of curl -d", async () => {
+  test("base64 whose plus signs are not encoded, as curl -d sends it", async () => {
     network().backend("backend-a.test");
     const picture = newPicture();
     // Three bytes of which each base64 has four plus signs.
@@ -210,7 +210,7 @@ describe("JSON", () => {
     expect(Caption.parse(await response.json()).sha256).toBe(await hashOf(picture));
   });
 
-  test("sent as something else is answered with what to set", async () => {
+  test("sent as something else is answered with the header to set", async () => {
     const problem = await problemOf(await send('{"image": "AAAA"}', "text/plain"));
     expect(problem).toMatchObject({
       code: "not-an-image",
@@ -243,7 +243,7 @@ describe("JSON", () => {
   });
 });
 
-test("a form of more fields than a form has is refused unread", async () => {
+test("a form with more fields than are allowed is refused unread", async () => {
   const fields = "a=1&".repeat(100);
   expect(await problemOf(await send(fields, "application/x-www-form-urlencoded"))).toMatchObject({
     code: "bad-request",
@@ -288,7 +288,7 @@ test("an option that is not UTF-8 is refused by name, and not read as U+FFFD", a
   expect((await startEdge().fetch("/v1/captions?prompt=caf%c3%a9", post(newPicture()))).status).toBe(200);
 });
 
-test("options of the body go before those of the query", async () => {
+test("options of the body override those of the query", async () => {
   const backend = network().backend("backend-a.test");
   const body = JSON.stringify({ image: base64Of(newPicture()), num_beams: 3 });
   await send(body, "application/json", "/v1/captions?num_beams=5&max_new_tokens=9");
@@ -320,7 +320,7 @@ test.each([
   expect((await problemOf(response)).code).toBe("url-unreachable");
 });
 
-test("Hugging Face's options are read wherever they stand, the most direct one first", async () => {
+test("Hugging Face's options are read in every place, and the most direct place wins", async () => {
   const backend = network().backend("backend-a.test");
   const parameters = {
     generation_parameters: { max_new_tokens: 5, num_beams: 2 },

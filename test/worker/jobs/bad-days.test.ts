@@ -154,7 +154,7 @@ test("a picture that is always too slow for a captioner that captions others is 
   ]);
 });
 
-test("what is late beside others may only have waited for them: it counts once nothing else of the job is under way", async () => {
+test("an item that is late beside others may only have waited for them, so it counts only if nothing else of the job is under way", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   withoutConsumer();
@@ -198,7 +198,7 @@ test("a captioner that captions nothing in time is waited for, and costs no item
   expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 1, failed: 0 });
 });
 
-test("a failure that may pass is tried three times, and then is the item's own", async () => {
+test("an item whose failure may pass is tried three times, and then fails", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const [good = "", bad = ""] = serve(2);
   let fetched = 0;
@@ -361,7 +361,7 @@ test("another key's job is not found", async () => {
   await ended(edge, job.id);
 });
 
-test("two consumers of the same message: one works, and what is said twice counts once", async () => {
+test("of two consumers of the same message one works, and what is reported twice counts once", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   withoutConsumer();
@@ -395,7 +395,7 @@ test("a message that is lost is sent again by the job's alarm", async () => {
   expect(send).toHaveBeenCalledWith([{ body: { job: job.id, chunk: 0 } }]);
 });
 
-test("an item that ends whoever takes it is given up, the others are not", async () => {
+test("an item that ends every consumer that takes it is given up, the others are not", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   withoutConsumer();
@@ -418,7 +418,7 @@ test("an item that ends whoever takes it is given up, the others are not", async
   expect(rest?.isSerial).toBe(true);
 });
 
-test("a part whose consumers end at one item after another gives none of them up: each took it on", async () => {
+test("a part whose consumers end at different items gives none of them up, because each consumer got further", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   withoutConsumer();
@@ -519,7 +519,7 @@ function toldLines(received: readonly { readonly body: string }[]): number[] {
     .sort((a, b) => a - b);
 }
 
-test("a webhook is told of the end, signed so that the library verifies it, and its secret is shown to who makes the job only", async () => {
+test("a webhook is told of the end, with a signature that the library verifies; its secret is shown only to whoever creates the job", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const { url, received } = receiver(() => new Response(null, { status: 204 }));
@@ -565,7 +565,7 @@ test("a webhook for chunks is told every line of the results, those of items tha
   }
 });
 
-test("of a job that was cancelled, a webhook for chunks is told what was done, and of chunks without any nothing", async () => {
+test("a webhook for chunks is told what was done of a cancelled job, and nothing about chunks without results", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const { url, received } = receiver(() => new Response(null, { status: 204 }));
@@ -587,7 +587,7 @@ test("of a job that was cancelled, a webhook for chunks is told what was done, a
   expect(toldLines(received)).toEqual([3]);
 });
 
-test("a webhook that asks for chunks alone is delivered when they are, and undelivered where one of them was not", async () => {
+test("a webhook for chunks only is delivered when all of them are, and undelivered if one of them was not", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const list = serve(30).map((picture) => ({ url: picture }));
@@ -633,7 +633,7 @@ test("a webhook that fails is tried again with the same id; one that redirects i
   expect(inner).not.toHaveBeenCalled();
 });
 
-test("a job that was cancelled ends also where the queue gave up on a chunk that was taken", async () => {
+test("a cancelled job also ends if the queue gave up on a chunk that was taken", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   withoutConsumer();
@@ -660,7 +660,7 @@ test("a key that is revoked after the end changes nothing of a job", async () =>
   expect(await stub.look(edge.keyId)).toMatchObject({ status: "completed", problem: null });
 });
 
-test("a request whose receiver ended can be sent again as soon as the first cannot be coming any more", async () => {
+test("a request whose receiver ended can be sent again as soon as the first can no longer be arriving", async () => {
   const start = { id: `job_${"b".repeat(32)}`, owner: "somebody" };
   const stub = env.JOBS.getByName(start.id);
   const begunAt = Date.now();

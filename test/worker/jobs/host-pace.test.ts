@@ -12,7 +12,7 @@ const state = (): JobState => ({
   delivery: "pending",
 });
 
-test("each pause leaves a quarter under way, never nothing; what needs none brings one back at a time", () => {
+test("each pause leaves a quarter under way, never nothing; each chunk without a pause brings one back", () => {
   const job = state();
   const widths = [1000, 2000, 3000, 4000].map((now) => {
     slowDown(job, now);

@@ -21,7 +21,7 @@ vi.setConfig({ testTimeout: 6 * PATIENCE_MS });
 
 const serve = (count: number) => servePictures(network(), count);
 
-test("a job captions what its items name, a line each in their order, and a bad item fails alone", async () => {
+test("a job captions the pictures of its items, with one line each in their order, and a bad item fails alone", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const known = newPicture();
@@ -124,7 +124,7 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
   expect(found.headers.get("cache-status")).toBe("kv; hit");
 });
 
-test("a key may send so many items of jobs a day; a job past it is refused as a whole, and may be sent again", async () => {
+test("a key may send only so many items of jobs per day; a job past that is refused as a whole, and may be sent again", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge({ variables: { JOB_ITEMS_A_DAY: "5" } });
   const send = (to: typeof edge, count: number, init = {}) =>
@@ -240,7 +240,7 @@ test.each([
   expect([response.status, (await problemOf(response)).code]).toEqual([status, code]);
 });
 
-test("an id that was never given is not found, and makes no object", async () => {
+test("an unknown id is not found, and creates no object", async () => {
   const edge = await startKeyedEdge();
   for (const path of ["", "/results", "/events"]) {
     for (const id of ["job_0", `job_${"0".repeat(32)}`]) {
@@ -282,7 +282,7 @@ test("CSV opens in a spreadsheet as text, whatever a caption or an id begins wit
   }
 });
 
-test("results are CSV for who prefers it, and NDJSON for who takes either", async () => {
+test("results are CSV for a client that prefers it, and NDJSON for one that takes either", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const job = await jobOf(await postJob(edge, ndjson([{ id: "a" }])));
@@ -317,7 +317,7 @@ test("events tell of progress until the end", async () => {
   expect(JSON.parse(data)).toMatchObject({ status: "completed", counts: { generated: 3 } });
 });
 
-test("an EventSource, which comes back when an answer ends, is told that nothing more comes after the last event", async () => {
+test("an EventSource, which reconnects when an answer ends, is told that nothing more comes after the last event", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const job = await jobOf(await postJob(edge, ndjson(serve(1).map((url) => ({ url })))));
@@ -346,7 +346,7 @@ test("a job of 2,000 items, a tenth of them damaged, ends with exact counts", as
   expect(lines.map(({ index }) => index)).toEqual(Array.from({ length: 2_000 }, (_, i) => i));
 });
 
-test("messages that are none of ours are let go", async () => {
+test("messages that are not ours are acknowledged and dropped", async () => {
   await env.JOB_QUEUE.send({ rubbish: true } as never);
   const edge = await startKeyedEdge();
   expect((await edge.fetch("/healthz")).status).toBe(200);

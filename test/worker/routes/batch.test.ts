@@ -75,7 +75,7 @@ test("answers a line for each item, whatever happens to the others, with its met
   ]);
 });
 
-test("a field of an item that is null is not given, as in every other request", async () => {
+test("a field of an item that is null counts as not given, as in every other request", async () => {
   network.backend("backend-a.test");
   const edge = startEdge();
   const known = newPicture();
@@ -144,7 +144,7 @@ test("takes options for all items, and identical items share one caption", async
   expect(backend.requests[0]?.url).toContain("num_beams=2");
 });
 
-test("an item whose metadata nests deep fails alone, and so says its line", async () => {
+test("an item with deeply nested metadata fails alone, and its line says so", async () => {
   network.backend("backend-a.test");
   const image = base64Of(newPicture());
   const deep = (levels: number) => `${"[".repeat(levels)}1${"]".repeat(levels)}`;
@@ -167,7 +167,7 @@ test("an item whose metadata nests deep fails alone, and so says its line", asyn
   expect(lines[4]?.metadata).toEqual([[1]]);
 });
 
-test("an item fails alone whose metadata has a number that would come back as another one", async () => {
+test("an item whose metadata has a number that would come back as another one fails alone", async () => {
   network.backend("backend-a.test");
   const image = base64Of(newPicture());
   const numbers = [

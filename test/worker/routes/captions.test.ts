@@ -206,7 +206,7 @@ describe("POST /v1/captions", () => {
 });
 
 describe("GET /v1/captions/{sha256}", () => {
-  test("answers a captioned picture with an ETag, and 304 to who has it", async () => {
+  test("answers a captioned picture with an ETag, and with 304 to a client that has it", async () => {
     network.backend("backend-a.test");
     const edge = startEdge();
     const picture = newPicture();
@@ -225,7 +225,7 @@ describe("GET /v1/captions/{sha256}", () => {
     expect(shorter.status).toBe(200);
   });
 
-  test("refuses what is no hash", async () => {
+  test("refuses what is not a hash", async () => {
     expect((await problemOf(await startEdge().fetch("/v1/captions/XYZ"))).code).toBe("bad-request");
   });
 });
@@ -257,13 +257,10 @@ describe("routes", () => {
     "/v1/jobs/job_0",
     "/healthz",
     "/readyz",
-  ])(
-    "tells caches on the way to keep nothing of %s, which may be otherwise the next moment",
-    async (path) => {
-      const response = await startEdge({ LOG_LEVEL: "silent" }).fetch(path);
-      expect(response.headers.get("cache-control")).toBe("no-store");
-    },
-  );
+  ])("tells caches not to keep %s, which may change at any moment", async (path) => {
+    const response = await startEdge({ LOG_LEVEL: "silent" }).fetch(path);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+  });
 
   test("is alive without a captioner, and ready only with one", async () => {
     const backend = network.backend("backend-a.test");

@@ -64,7 +64,7 @@ test("serves the model under its own name and its aliases, and no other", async 
   expect(problem.error).toBe(problem.detail);
 });
 
-test("that there is no key, or one without the scope, is said where Python's client looks for it", async () => {
+test("a missing key, or one without the scope, is reported where Python's client looks for it", async () => {
   const edge = startEdge({ ACCESS: "keys" });
   const { key, record } = await createApiKey({
     name: "test",

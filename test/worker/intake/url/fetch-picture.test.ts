@@ -79,7 +79,7 @@ describe("refuseAddress", () => {
     expect(refuseAddress(new URL(address), [])).toBeUndefined();
   });
 
-  test("a host that was configured passes, on its port alone", () => {
+  test("a configured host passes, on its port only", () => {
     expect(refuseAddress(new URL("http://127.0.0.1:9000/a"), ["127.0.0.1:9000"])).toBeUndefined();
     expect(refuseAddress(new URL("http://127.0.0.1:9001/a"), ["127.0.0.1:9000"])?.code).toBe("url-refused");
   });
@@ -118,7 +118,7 @@ describe("fetchPicture", () => {
     expect(await failureOf("https://a.example.com/4")).toMatchObject({ code: "url-unreachable" });
   });
 
-  test("judges every hop", async () => {
+  test("checks every hop", async () => {
     network.pages.set("https://a.example.com/", redirect("http://169.254.169.254/latest/"));
     expect(await failureOf("https://a.example.com/")).toMatchObject({ code: "url-refused" });
   });
@@ -152,7 +152,7 @@ describe("fetchPicture", () => {
     });
   });
 
-  test("the wait for room is not counted against the address, which has its time as before", async () => {
+  test("the wait for room does not count against the address's time limit", async () => {
     const picture = newPicture();
     const bodyAfter = (ms: number, signal: AbortSignal | null | undefined) =>
       new ReadableStream<Uint8Array>(
@@ -194,7 +194,7 @@ describe("fetchPicture", () => {
     await expect(fetched).rejects.toMatchObject({ retryAfterMs, failure: { code: "url-unreachable" } });
   });
 
-  test("a 503 that names no time is a failure as others are", async () => {
+  test("a 503 that names no time is a failure like any other", async () => {
     const fetched = fetchPicture("https://a.example.com/", {
       fetch: async () => new Response(null, { status: 503 }),
       allowedHosts: [],
@@ -223,7 +223,7 @@ describe("fetchPicture", () => {
     expect(held).toEqual([expected]);
   });
 
-  test("lets go of a picture that is declared too large, which would keep its connection", async () => {
+  test("cancels a picture that is declared too large, because it would keep its connection", async () => {
     let isCancelled = false;
     const body = new ReadableStream({
       cancel() {
