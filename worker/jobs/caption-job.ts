@@ -120,7 +120,9 @@ export class CaptionJob extends DurableObject<JobBindings> {
 
   /** How far the job has got; undefined if `owner` has no such job. */
   async look(owner: string): Promise<Job | undefined> {
-    return this.#isOf(owner) ? this.#job() : undefined;
+    if (!this.#isOf(owner)) return undefined;
+    await this.#rearm();
+    return this.#job();
   }
 
   /**
@@ -372,6 +374,17 @@ export class CaptionJob extends DurableObject<JobBindings> {
     const sendable = hasRoom && ready !== undefined ? Math.max(ready, state.paused?.until ?? 0) : undefined;
     const times = [lost, sendable, this.#outbox.nextDue(), timesOutAt(state), expiresAt(state)];
     await this.#wake(Math.min(...times.filter((time) => time !== undefined)));
+  }
+
+  /**
+   * Sets the alarm again if the platform has given it up, which it does after a handler has thrown for some two minutes.
+   * https://developers.cloudflare.com/durable-objects/api/alarms/
+   */
+  async #rearm(): Promise<void> {
+    if (this.#alarmAt !== Number.POSITIVE_INFINITY) return;
+    const at = await this.ctx.storage.getAlarm();
+    if (at === null) await this.#schedule();
+    else this.#alarmAt = at;
   }
 
   async #wake(at: number): Promise<void> {

@@ -450,6 +450,25 @@ async function alarmAt(id: string, time: number): Promise<void> {
   clock.mockRestore();
 }
 
+test("an alarm that failed until the platform gave it up is set again when somebody asks for the job", async () => {
+  withoutConsumer();
+  const edge = await startKeyedEdge();
+  const job = await jobOf(await postJob(edge, items(serve(1))));
+  const stub = env.JOBS.getByName(job.id);
+  const alarm = () => runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
+  await runInDurableObject(stub, async (instance: CaptionJob, { storage }) => {
+    vi.spyOn(storage.sql, "exec").mockImplementationOnce(() => {
+      throw new Error("The storage is away.");
+    });
+    await expect(instance.alarm()).rejects.toThrow("The storage is away.");
+    await storage.deleteAlarm();
+  });
+  expect(await alarm()).toBeNull();
+  expect((await edge.fetch(`/v1/jobs/${job.id}`)).status).toBe(200);
+  expect(await alarm()).toBeGreaterThan(Date.now());
+  expect(await stub.cancel(edge.keyId)).toMatchObject({ status: "cancelled" });
+});
+
 test("a job and its results are gone seven days after its end", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
