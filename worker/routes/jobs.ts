@@ -75,7 +75,8 @@ export function postJob(
       await caller.countJobItems(count);
       return accepted(await stub.commit({ options, webhook, fingerprint }));
     } catch (error) {
-      await stub.discard();
+      // By a new stub, because one that has met a restart of its object stays broken.
+      await parts.jobs.getByName(id).discard();
       throw error;
     }
   };

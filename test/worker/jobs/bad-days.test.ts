@@ -730,3 +730,30 @@ function jobsThatFail(said: object) {
   };
   return { getByName: () => ({ look }) };
 }
+
+test("a job that was being received when its object restarted can be sent again at once", async () => {
+  let isRestarting = true;
+  const JOBS = {
+    /** A call that meets the restart breaks its stub: each later call on it fails with the same error. */
+    getByName(id: string) {
+      const real = env.JOBS.getByName(id);
+      let broken: Error | undefined;
+      const call = (name: "begin" | "add" | "commit" | "discard") => async (argument: never) => {
+        if (name === "add" && isRestarting) {
+          isRestarting = false;
+          broken = Object.assign(new Error("Durable Object reset because its code was updated."), {
+            retryable: true,
+          });
+        }
+        if (broken !== undefined) throw broken;
+        return real[name](argument);
+      };
+      return { begin: call("begin"), add: call("add"), commit: call("commit"), discard: call("discard") };
+    },
+  };
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge({ bindings: { JOBS } });
+  const send = () => postJob(edge, items(serve(1)), { headers: { "idempotency-key": "again" } });
+  expect((await send()).status).toBe(503);
+  expect((await send()).status).toBe(202);
+});
