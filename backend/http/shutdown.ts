@@ -9,7 +9,7 @@ import type { RunningServer } from "./server.ts";
  * finished.
  *
  * @param atRest awaited before the process exits, if it does not listen yet
- * @returns a function that says which server listens now, so that signals drain it first
+ * @returns a function to call with the server once it listens; from then on signals drain it first
  */
 export function endOnSignals(log: Logger, atRest: () => Promise<void>): (listening: RunningServer) => void {
   let server: RunningServer | undefined;

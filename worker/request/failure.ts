@@ -5,8 +5,8 @@ import { type Failure, FailureError } from "../../shared/problem.ts";
 const RETRY_SECONDS = 2;
 
 /**
- * The failure that `error` stands for; undefined if it is a bug of ours. It is none if the platform moves a Durable Object, restarts
- * it with new code, or has no room for the call: such errors say so themselves.
+ * The failure that `error` stands for; undefined if it is a bug of ours. If the platform moves a Durable Object, restarts it
+ * with new code, or has no room for the call, that is not a bug: such errors say so themselves.
  * https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
  */
 export function failureOf(error: unknown): Failure | undefined {

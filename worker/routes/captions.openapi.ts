@@ -71,7 +71,7 @@ export const deleteCaptionRoute = {
   tags: ["Captions"],
   summary: "Delete the captions of a picture",
   description:
-    "Those of every model and option. They are gone at once from this location and from storage; other locations keep a copy for " +
+    "Those of every model and option. They are gone at once from storage; a copy that is held elsewhere may still be answered for " +
     `${FORGOTTEN_EVERYWHERE_SECONDS / 60} minutes at most. ` +
     "The key needs the scope `delete`.",
   requestParams: { path: Sha256Path, query: CaptionQuery },

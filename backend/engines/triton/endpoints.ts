@@ -26,7 +26,7 @@ interface Endpoint<Client> {
 export interface Endpoints<Client> {
   /**
    * Runs `call` on one server, or on a second one if the first is gone. Rejects with what the last one threw. If
-   * all servers are left alone, the next in turn is asked.
+   * all servers are left alone, the one whose time ends first is asked.
    */
   run<Answer>(call: (client: Client) => Promise<Answer>): Promise<Answer>;
 }
