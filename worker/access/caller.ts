@@ -17,7 +17,7 @@ export interface Caller {
   requireQuota(): Promise<void>;
   /** Counts one new caption before a captioner is asked. @throws {FailureError} `quota-exceeded` */
   charge(): Promise<Charge>;
-  /** Counts the items of a job before it begins, because they are kept for days. @throws {FailureError} `quota-exceeded` */
+  /** Counts the items of a job before it begins, because they are kept for days. @throws {FailureError} `quota-exceeded`, `too-many-items` */
   countJobItems(count: number): Promise<void>;
 }
 

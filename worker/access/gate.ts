@@ -146,6 +146,12 @@ export function createKeyGate(parts: {
         };
       },
       async countJobItems(count) {
+        if (count > jobItemsADay) {
+          throw new FailureError({
+            code: "too-many-items",
+            detail: `A key may send ${jobItemsADay} items in jobs a day, and this job has ${count}. Nothing of it was kept; send several.`,
+          });
+        }
         const counter = quota.getByName(`${id}/job-items`);
         const grant = await counted(scope, "quota", () => counter.spend(today(), jobItemsADay, count));
         if (grant === undefined || grant.granted) return;

@@ -2,7 +2,9 @@
 
 import { type Failure, FailureError } from "../../shared/problem.ts";
 
-const RETRY_SECONDS = 2;
+const RESTARTED_SECONDS = 2;
+/** Callers who come back soon would keep it busy. */
+const OVERLOADED_SECONDS = 10;
 
 /**
  * The failure that `error` stands for; undefined if it is a bug of ours. If the platform moves a Durable Object, restarts it
@@ -11,17 +13,14 @@ const RETRY_SECONDS = 2;
  */
 export function failureOf(error: unknown): Failure | undefined {
   if (error instanceof FailureError) return error.failure;
-  if (!(error instanceof Error) || !mayPass(error)) return undefined;
+  if (!(error instanceof Error)) return undefined;
+  const isOverloaded = "overloaded" in error && error.overloaded === true;
+  const isRetryable = "retryable" in error && error.retryable === true;
+  if (!isOverloaded && !isRetryable) return undefined;
   return {
     code: "unavailable",
     detail: "The part of the service that this needs is restarting or busy.",
-    retryAfterSeconds: RETRY_SECONDS,
+    retryAfterSeconds: isOverloaded ? OVERLOADED_SECONDS : RESTARTED_SECONDS,
     reason: `Durable Object: ${error.message}`,
   };
-}
-
-function mayPass(error: Error): boolean {
-  return (
-    ("retryable" in error && error.retryable === true) || ("overloaded" in error && error.overloaded === true)
-  );
 }

@@ -707,12 +707,12 @@ test("a request that comes again after it broke off has an alarm of its own", as
 });
 
 test.each([
-  ["is restarted with new code", { retryable: true }],
-  ["has no room", { overloaded: true }],
-])("a job whose object %s is asked for again later", async (_what, said) => {
+  ["is restarted with new code", { retryable: true }, "2"],
+  ["has no room", { overloaded: true, retryable: true }, "10"],
+])("a job whose object %s is asked for again later", async (_what, said, seconds) => {
   const edge = await startKeyedEdge({ bindings: { JOBS: jobsThatFail(said) } });
   const response = await edge.fetch(`/v1/jobs/job_${"c".repeat(32)}`);
-  expect([response.status, response.headers.get("retry-after")]).toEqual([503, "2"]);
+  expect([response.status, response.headers.get("retry-after")]).toEqual([503, seconds]);
   expect((await problemOf(response)).code).toBe("unavailable");
 });
 

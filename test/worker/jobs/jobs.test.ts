@@ -136,6 +136,8 @@ test("a key may send only so many items of jobs per day; a job past that is refu
   expect({ status, code }).toEqual({ status: 429, code: "quota-exceeded" });
   expect(detail).toContain("The job has 3 items, and of the 5 that a key may send in jobs a day 2 are left.");
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+  const never = await problemOf(await send(edge, 6));
+  expect(never).toMatchObject({ status: 413, code: "too-many-items" });
   const smaller = await jobOf(await send(edge, 2, { headers }));
   const another = await startKeyedEdge();
   const anothers = await jobOf(await send(another, 3));
