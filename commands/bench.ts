@@ -54,7 +54,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   },
   jobs: {
     summary:
-      "A job's items a second beside the bare engine, memory, and what single requests wait meanwhile.",
+      "Items of a job captioned per second beside the bare engine, memory, and how long single requests wait meanwhile.",
     example: "--items 1000 --turns 3",
     load: () => import("../bench/jobs.ts"),
   },
@@ -74,7 +74,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     load: () => import("../bench/stored.ts"),
   },
   unlike: {
-    summary: "How many pictures that are no photographs are flagged for review.",
+    summary: "How many pictures other than photographs are flagged for review.",
     example: "--bundle bundles/blip",
     load: () => import("../bench/unlike.ts"),
   },
@@ -105,9 +105,9 @@ if (bench === undefined) {
   const command = {
     invocation: `npm run -s bench -- ${name}`,
     summary: bench.summary,
-    arguments: z.tuple([], "expected no arguments beside the options"),
+    arguments: z.tuple([], "expected no arguments besides the options"),
     options: Options.extend({
-      json: z.boolean().default(false).describe("One line of JSON instead of many."),
+      json: z.boolean().default(false).describe("Print the JSON on one line."),
     }),
     examples: [`npm run -s bench -- ${name} ${bench.example}`],
   } as const;

@@ -99,7 +99,7 @@ async function rowOf({ name, path = "" }: PictureFile, { api, options, onFailure
   } catch (error) {
     const end = api.whyNoOther(error);
     if (end !== undefined) {
-      throw new CommandError(`${end} What is done is in the file; the same command goes on from there.`);
+      throw new CommandError(`${end} What is done is in the file; run the same command again to go on.`);
     }
     const problem = error instanceof CaptionApiError ? error.problem.code : reasonOf(error);
     onFailure(name, error instanceof CaptionApiError ? error.message : problem);
@@ -144,7 +144,9 @@ async function openTable(path: string): Promise<ReadonlyMap<string, TableRow>> {
 function asWritten(path: string, text: string): string {
   const rows = readCsvTable(text);
   if (Object.keys(rows[0] ?? {}).join() === COLUMNS.join()) return toCsvTable(COLUMNS, rows);
-  throw new CommandError(`${path} is not a table of this command; name another file, or move it away.`);
+  throw new CommandError(
+    `${path} is not a table that this command wrote; name another file, or move this one away.`,
+  );
 }
 
 /** Keeps for each file only the row that was written last, in the place of its first. */

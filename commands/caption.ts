@@ -21,16 +21,19 @@ import { countLine, progressLine } from "./progress.ts";
 import { printable, printableField } from "./terminal-text.ts";
 
 const Options = z.object({
-  json: z.boolean().default(false).describe("Print every field of the API's answer, a JSON object a line."),
+  json: z
+    .boolean()
+    .default(false)
+    .describe("Print every field of the API's answer, one JSON object per line."),
   bundle: bundleFolder,
   url: z.optional(WebAddress).meta({
-    description: "A running API that captions instead of this process; with --csv.",
+    description: "Address of a running API that captions in place of this process; needs --csv.",
     value: "API",
   }),
   key: apiKey,
   csv: z.string().optional().meta({
     description:
-      "With --url: the table to write. One that is there is gone on with: nothing is captioned twice.",
+      "With --url: the table to write. If it exists, the command adds what is missing: nothing is captioned twice.",
     value: "FILE.csv",
   }),
   prompt: CaptionOptions.shape.prompt,
@@ -38,7 +41,7 @@ const Options = z.object({
   "num-beams": CaptionOptions.shape.num_beams,
   "max-length": described(
     CaptionOptions.shape.max_length.clone(),
-    `The most characters of the alt text, cut on a word edge; ${DEFAULT_ALT_CHARACTERS} where absent.`,
+    `The most characters of the alt text, cut on a word edge; ${DEFAULT_ALT_CHARACTERS} by default.`,
   ),
 });
 type Options = z.output<typeof Options>;
@@ -46,7 +49,7 @@ type Options = z.output<typeof Options>;
 const COMMAND = {
   invocation: "npm run -s caption -- FILE_OR_DIR...",
   summary:
-    "Captions pictures without a server: a line each, FILE, a tab, and its alt text. A folder stands for the pictures in it, - for standard input.",
+    "Captions pictures without a server and prints one line for each: FILE, a tab, and its alt text. A folder stands for the pictures in it, - for standard input.",
   arguments: z.array(z.string()).min(1, "expected at least one file, folder, or - for standard input"),
   options: Options,
   examples: [
@@ -65,7 +68,7 @@ async function main({
 }): Promise<number> {
   const { url, csv } = options;
   requireOneCaptioner(options);
-  if (csv !== undefined && options.json) throw new UsageError("expected one of --csv and --json");
+  if (csv !== undefined && options.json) throw new UsageError("expected --csv or --json, not both");
   const files = await pictureFiles(given);
   if (url !== undefined && csv !== undefined) return captionToTable(files, { ...options, url, csv });
   if (url !== undefined || csv !== undefined) throw new UsageError("expected --url and --csv together");
@@ -102,7 +105,7 @@ async function captionToTable(
 ): Promise<number> {
   if (files.some(({ path }) => path === undefined)) {
     throw new UsageError(
-      "--csv takes files and folders: a row is found again by the name of its file, and - has none",
+      "--csv takes files and folders, not -: each row is found again by the name of its file",
     );
   }
   const progress = countLine("Captioned", files.length);

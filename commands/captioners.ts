@@ -39,7 +39,7 @@ export function openApi(url: string, key: string | undefined): Api {
   // Checked here, because `fetch`'s error for such a key would show the key.
   if (apiKey !== undefined && !HeaderSecret.safeParse(apiKey).success) {
     const name = key === undefined ? "CAPTION_API_KEY" : "--key";
-    throw new UsageError(`${name}: expected one line of ASCII characters, as a header carries it`);
+    throw new UsageError(`${name}: expected one line of ASCII characters, because it is sent in a header`);
   }
   const client = createCaptionClient({ baseUrl: url, ...(apiKey === undefined ? {} : { apiKey }) });
   let failures = 0;

@@ -37,7 +37,7 @@ const Options = z.object({
   port: Port.default(3000).describe("Port of the admin panel."),
   api: z.optional(WebAddress).meta({
     description:
-      "A caption API that runs already, and its key in CAPTION_API_KEY; where absent, one is started.",
+      "Address of a caption API that is already running, with its key in CAPTION_API_KEY; by default, one is started.",
     value: "URL",
   }),
   "api-port": Port.default(8787).describe("Port of the API that is started."),
@@ -47,11 +47,11 @@ const Options = z.object({
 const COMMAND = {
   invocation: "npm run -s cms --",
   summary:
-    "Runs a Payload CMS with the alt text plugin on this machine, and the caption API behind it. Installs Payload first, some 1,000 MB.",
-  arguments: z.tuple([], "expected no arguments beside the options"),
+    "Runs a Payload CMS with the alt text plugin on this machine, and the caption API behind it. Installs Payload first, about 1,000 MB.",
+  arguments: z.tuple([], "expected no arguments besides the options"),
   options: Options,
   examples: ["npm run cms", "npm run -s cms -- --port 4000 --api http://127.0.0.1:8787"],
-  notes: "Its pictures and database are kept in .cache/cms; delete that folder to begin anew.",
+  notes: "Its pictures and database are kept in .cache/cms; delete that folder to start afresh.",
 } as const;
 
 const interruption = new AbortController();
@@ -148,8 +148,7 @@ async function isInstalled(): Promise<boolean> {
 /** The script of the npm that started this command. */
 function npm(): string {
   const path = process.env.npm_execpath;
-  if (path === undefined)
-    throw new CommandError("Payload is to be installed by npm: start this by npm run cms.");
+  if (path === undefined) throw new CommandError("npm has to install Payload: start this with npm run cms.");
   return path;
 }
 

@@ -140,7 +140,7 @@ function describe(error: unknown): string {
   if (EXPECTED_ERRORS.some((kind) => error instanceof kind)) return printable((error as Error).message);
   const words = describeSystemError(error);
   if (words !== undefined) return printable(words);
-  return `This is a bug of this command.\n${printable(error instanceof Error ? error.stack : error)}`;
+  return `This is a bug in this command.\n${printable(error instanceof Error ? error.stack : error)}`;
 }
 
 /** By default a signal ends the process without running the handlers of its exit. */

@@ -13,7 +13,7 @@ const DOCS = new URL("../docs/", import.meta.url);
 const COMMAND = {
   invocation: "npm run -s docs:write --",
   summary:
-    "Writes anew the tables of variables in docs/run.md, from the schemas that check them, and a table and a chart of docs/measurements/speed.md for each measurement in speed/ beside it.",
+    "Rewrites the tables of variables in docs/run.md from the schemas that check them, and in docs/measurements/speed.md a table and a chart for each measurement in speed/ beside it.",
   arguments: z.tuple([], "expected no arguments"),
   options: z.object({}),
   examples: ["npm run -s docs:write"],

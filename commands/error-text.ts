@@ -29,7 +29,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: "no permission",
   EADDRINUSE: "the port is in use",
   EADDRNOTAVAIL: "this machine has no such address",
-  EBUSY: "it is in use, as a mounted disk is",
+  EBUSY: "it is in use, for example as a mounted disk",
   EDQUOT: "the disk quota is used up",
   EIO: "the disk cannot be read or written there",
   EISDIR: "it is a folder, and a file was expected",
@@ -40,11 +40,11 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   ENOTDIR: "a part of the path is a file, and a folder was expected",
   EPERM: "no permission",
-  EROFS: "the disk can only be read",
+  EROFS: "the disk is read-only",
 };
 
 /** Node says ENOENT if it cannot make a folder and its parents, even if the reason is a read-only disk. */
-const NO_FOLDER_MADE = "the folder cannot be made: the disk can only be read, or a link there leads nowhere";
+const NO_FOLDER_MADE = "the folder cannot be made: the disk is read-only, or a link there leads nowhere";
 
 /** A refusal of the operating system in words; undefined for any other error. */
 export function systemErrorWords(error: unknown): string | undefined {

@@ -13,7 +13,7 @@ const FIT_NOTICES: ReadonlyMap<IsFitted, string> = new Map([
   [true, "The score was fitted to this set: on others it is worth less. --calibrate prints how much."],
   [
     null,
-    "Whether the score was fitted to this set, an API does not tell: if so, it is worth less on others.",
+    "An API does not tell whether the score was fitted to this set: if it was, it is worth less on others.",
   ],
 ]);
 
@@ -69,15 +69,15 @@ function printCalibrated({ review, levels, wanted, held_out }: ReviewCalibration
   const weights = Object.keys(review.weights?.words ?? {}).length;
   console.log(
     review.weights
-      ? `score: a regression on the captions' probability and ${weights} words; what is printed above is of regressions that were fitted without the picture`
-      : "score: the geometric mean of the token probabilities, as no regression ordered unseen captions better",
+      ? `score: a regression on the captions' probability and ${weights} words; the numbers above are from regressions that were fitted without the picture`
+      : "score: the geometric mean of the token probabilities, because no regression ordered unseen captions better",
   );
   const { constant, person } = levels;
   const fixed = (value: number | null) => value?.toFixed(4) ?? "of nothing";
   console.log(
-    `review below ${review.below}: also the least sure unflagged captions shall reach ROUGE-L ${wanted.toFixed(4)}, midway between the best constant caption (${constant.toFixed(4)}) and a person (${person.toFixed(4)})`,
+    `review below ${review.below}: even the least sure unflagged captions should reach ROUGE-L ${wanted.toFixed(4)}, midway between the best constant caption (${constant.toFixed(4)}) and a person (${person.toFixed(4)})`,
   );
   console.log(
-    `set on one half and checked on the other, ${held_out.halves} times: ${(100 * held_out.flagged_share).toFixed(1)} % flagged, the rest ROUGE-L ${fixed(held_out.quality)}, the least sure of it ${fixed(held_out.least_sure)} (${held_out.all_flagged} halves flagged everything)`,
+    `set on one half and checked on the other, ${held_out.halves} times: ${(100 * held_out.flagged_share).toFixed(1)} % flagged, ROUGE-L of the rest ${fixed(held_out.quality)}, of the least sure of them ${fixed(held_out.least_sure)} (${held_out.all_flagged} halves flagged everything)`,
   );
 }

@@ -44,10 +44,11 @@ const Options = z.object({
     .boolean()
     .default(false)
     .describe(
-      `Write into the bundle from which score on its captions need no look. Wants ${MIN_PICTURES} pictures, better 200 or more, with several captions each.`,
+      `Write into the bundle the score from which captions need no review. Needs ${MIN_PICTURES} pictures, better 200 or more, with several captions each.`,
     ),
   report: z.string().optional().meta({
-    description: "Also write a page: scores, calibration, best and worst pictures with what people said.",
+    description:
+      "Also write a page with scores, calibration, and the best and worst pictures beside what people said.",
     value: "FILE.html",
   }),
   json: z.boolean().default(false).describe("Print one JSON object."),
@@ -57,7 +58,7 @@ type Options = z.output<typeof Options>;
 const COMMAND = {
   invocation: "npm run -s eval --",
   summary: "Captions a labelled set of pictures and scores the captions against what people wrote.",
-  arguments: z.tuple([], "expected no arguments beside the options"),
+  arguments: z.tuple([], "expected no arguments besides the options"),
   options: Options,
   examples: ["npm run -s eval -- --images flickr8k/images --captions flickr8k/captions.jsonl --split dev"],
 } as const;
@@ -123,7 +124,7 @@ function requireEnough(captions: readonly (readonly string[])[], options: Option
   const withSeveral = captions.filter(({ length }) => length > 1).length;
   if (withSeveral >= MIN_PICTURES) return;
   throw new CommandError(
-    `A threshold wants at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
+    `A threshold needs at least ${MIN_PICTURES} pictures with two or more captions each; ${options.captions} gave ${withSeveral}.`,
   );
 }
 
@@ -148,7 +149,7 @@ function nameOfSet({ captions, split }: Options): string {
 
 function withProbability(picture: EvaluatedPicture) {
   const { probability } = picture;
-  if (probability === undefined) throw new Error("This is a bug: a bundle told no probability.");
+  if (probability === undefined) throw new Error("This is a bug: a bundle gave no probability.");
   return { ...picture, score: probability };
 }
 

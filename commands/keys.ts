@@ -31,21 +31,21 @@ const DEFAULT_DAILY_QUOTA = 1_000;
 const Options = z.object({
   name: z
     .optional(ApiKeyRecord.shape.name)
-    .meta({ description: "For create: whose key it is, as 'list' shows it.", value: "NAME" }),
+    .meta({ description: "For create: whose key it is; 'list' shows this name.", value: "NAME" }),
   scopes: z
     .string()
     .default(DEFAULT_API_KEY_SCOPES.join(","))
     .transform((list) => list.split(","))
     .pipe(ApiKeyRecord.shape.scopes)
     .meta({
-      description: `For create: what it may do, by commas: ${API_KEY_SCOPES.join(", ")}.`,
+      description: `For create: what it may do, separated by commas: ${API_KEY_SCOPES.join(", ")}.`,
       value: "LIST",
     }),
   "daily-quota": z.coerce
     .number()
     .pipe(ApiKeyRecord.shape.daily_quota)
     .default(DEFAULT_DAILY_QUOTA)
-    .describe("For create: new captions a day (UTC); what the cache answers is free."),
+    .describe("For create: new captions per day (UTC); answers from the cache are free."),
   "persist-to": z.string().optional().meta({
     description: "Local keys of a `wrangler dev` that was started with the same option.",
     value: "DIR",
@@ -53,8 +53,8 @@ const Options = z.object({
   remote: z
     .boolean()
     .default(false)
-    .describe("The keys of the deployed worker; else those of npm start here."),
-  json: z.boolean().default(false).describe("For create and list: JSON, a line a key."),
+    .describe("The keys of the deployed worker, instead of those of npm start on this machine."),
+  json: z.boolean().default(false).describe("For create and list: print JSON, one line per key."),
 });
 type Options = z.output<typeof Options>;
 
@@ -65,7 +65,7 @@ const Arguments = z.union(
 
 const COMMAND = {
   invocation: "npm run -s keys -- create|list|revoke KEY_OR_ID",
-  summary: "API keys. A key is shown once, when it is created; what is stored is its hash.",
+  summary: "API keys. A key is shown once, when it is created; only its hash is stored.",
   arguments: Arguments,
   options: Options,
   examples: [
@@ -132,7 +132,7 @@ async function list(store: Store, json: boolean): Promise<number> {
       const id = printable(storageKey.slice(API_KEY_STORAGE_PREFIX.length));
       // For a minute, a location may still list a key that was deleted elsewhere.
       console.error(
-        `${id}: it has no record that can be read. Where it was not just revoked, revoke it and create another.`,
+        `${id}: its record cannot be read. Unless you have just revoked it, revoke it and create another.`,
       );
       exitCode = 1;
       continue;

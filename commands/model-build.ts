@@ -25,7 +25,7 @@ const folder = (description: string) => z.string().meta({ description, value: "D
 const Options = z.object({
   base: z.string().meta({
     description:
-      "A BlipForConditionalGeneration: OWNER/NAME[@REVISION] of the Hugging Face Hub, or a folder with its weights (*.safetensors), config, preprocessor and vocabulary.",
+      "A BlipForConditionalGeneration: OWNER/NAME[@REVISION] on the Hugging Face Hub, or a folder with its weights (*.safetensors), config, preprocessor and vocabulary.",
     value: "ID_OR_DIR",
   }),
   adapter: z.string().optional().meta({
@@ -39,7 +39,7 @@ const Options = z.object({
     .pipe(z.tuple([Dtype], Dtype))
     .meta({
       description:
-        "Precisions by commas, a graph each: fp32, int8 (CPU), fp16 (GPU). A backend takes the one that is the fastest on its machine.",
+        "Precisions, separated by commas, with one graph for each: fp32, int8 (CPU), fp16 (GPU). A backend takes the one that is fastest on its machine.",
       value: "LIST",
     }),
   "image-size": z.coerce
@@ -48,18 +48,18 @@ const Options = z.object({
     .min(16)
     .max(1024)
     .optional()
-    .describe("Edge of the pictures in pixels; the preprocessor's own where absent."),
+    .describe("Width and height of the model's pictures in pixels; by default those of its preprocessor."),
   triton: folder(
-    "Also write a model repository for NVIDIA Triton here, of the precision that a GPU takes.",
+    "Also write a model repository for NVIDIA Triton into this folder, in the precision for a GPU.",
   ).optional(),
-  out: folder("Folder of the bundle: new, empty, or a bundle that this one replaces."),
+  out: folder("Folder for the bundle: new, empty, or with a bundle that this one replaces."),
 });
 
 const COMMAND = {
   invocation: "npm run -s model:build --",
   summary:
-    "Makes a bundle, which is what a backend serves: weights in, an adapter merged, one ONNX graph out.",
-  arguments: z.tuple([], "expected no arguments beside the options"),
+    "Builds the bundle that a backend serves: reads weights, merges an adapter, writes an ONNX graph for each precision.",
+  arguments: z.tuple([], "expected no arguments besides the options"),
   options: Options,
   once: ["base", "adapter"],
   examples: [
@@ -67,7 +67,7 @@ const COMMAND = {
     "npm run -s model:build -- --base DIR --adapter OWNER/ADAPTER --dtype int8,fp16 --image-size 224 --out bundles/blip",
   ],
   notes:
-    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY. Interrupted, it leaves nothing behind but what was downloaded.",
+    "Downloads honour HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY. If interrupted, it leaves behind only what it has downloaded.",
 } as const;
 
 async function main({ options: given }: { options: z.output<typeof Options> }): Promise<undefined> {
@@ -101,8 +101,8 @@ async function main({ options: given }: { options: z.output<typeof Options> }): 
   console.log(
     printable(
       manifest.review === null
-        ? `${given.out}: every caption is for review until it is calibrated: npm run -s eval -- --calibrate --bundle ${shellWord(given.out)} --images DIR --captions FILE.jsonl`
-        : `${given.out}: the same model lay there, calibrated on ${manifest.review.measured_on}; that holds still`,
+        ? `${given.out}: every caption needs review until the bundle is calibrated: npm run -s eval -- --calibrate --bundle ${shellWord(given.out)} --images DIR --captions FILE.jsonl`
+        : `${given.out}: the same model was there, calibrated on ${manifest.review.measured_on}; its calibration is kept`,
     ),
   );
   if (options.triton !== undefined) {
@@ -118,11 +118,11 @@ function requireForTriton(
   { dtype, out }: { readonly dtype: readonly Dtype[]; readonly out: string },
 ): void {
   if (dtype.every((precision) => !DTYPES_BY_DEVICE.cuda.includes(precision))) {
-    throw new UsageError(`--triton takes a precision of a GPU: add fp16 to --dtype ${dtype.join(",")}`);
+    throw new UsageError(`--triton needs a precision for a GPU: add fp16 to --dtype ${dtype.join(",")}`);
   }
   const [folder, bundle] = [resolve(triton), resolve(out)];
   if (folder === bundle || folder.startsWith(bundle + sep)) {
-    throw new UsageError("--triton has to lie outside of --out, which holds a bundle and nothing else");
+    throw new UsageError("--triton must be outside --out, which holds a bundle and nothing else");
   }
 }
 

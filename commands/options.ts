@@ -5,13 +5,14 @@ import { UsageError } from "./command-line.ts";
 
 /** The bundle that captions are made with. */
 export const bundleFolder = z.string().optional().meta({
-  description: "A bundle of 'npm run model:build'; the embedded model where absent.",
+  description: "A bundle from 'npm run model:build'; by default, the embedded model.",
   value: "DIR",
 });
 
 /** The key of the API that `--url` names. */
 export const apiKey = z.string().optional().meta({
-  description: "Its key; better CAPTION_API_KEY in the environment, which no list of processes shows.",
+  description:
+    "The API's key. Better set CAPTION_API_KEY in the environment, which no list of processes shows.",
   value: "KEY",
 });
 
@@ -21,5 +22,5 @@ export function requireOneCaptioner(options: {
   readonly bundle?: string | undefined;
 }): void {
   if (options.url === undefined || options.bundle === undefined) return;
-  throw new UsageError("expected one of --url and --bundle: the API at --url captions with its own model");
+  throw new UsageError("expected --url or --bundle, not both: the API at --url captions with its own model");
 }

@@ -20,7 +20,9 @@ export async function requireFreePorts(
   for (const [option, port] of Object.entries(ports)) {
     if (await isPortFree(port)) continue;
     const holder = (await portHolder(port)) ?? "another process";
-    taken.push(`Port ${port} is held by ${holder}. End it, or take another: ${command} -- ${option} N`);
+    taken.push(
+      `Port ${port} is in use by ${holder}. End that process, or take another port: ${command} -- ${option} N`,
+    );
   }
   if (taken.length > 0) throw new CommandError(taken.join("\n"));
 }

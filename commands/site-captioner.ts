@@ -101,7 +101,7 @@ function requireVisible(bytes: Uint8Array<ArrayBuffer>): void {
   const { width, height } = inspected.value;
   if (Math.min(width, height) >= SMALLEST_SIDE) return;
   throw new PictureError(
-    `The picture has ${width} x ${height} pixels, too few to show something: write alt="" if it decorates.`,
+    `The picture has ${width} x ${height} pixels, too few to show anything: write alt="" if it is decorative.`,
   );
 }
 

@@ -20,13 +20,13 @@ const Options = z.object({
     .default(false)
     .describe("Write the texts into the pages; without it, only the diff is shown."),
   url: z.optional(WebAddress).meta({
-    description: "A caption API to ask; the embedded model on this machine where absent.",
+    description: "Address of a caption API to use; by default, the embedded model on this machine.",
     value: "URL",
   }),
   key: apiKey,
   report: z.string().optional().meta({
     description:
-      "A CSV file for editors: each picture with its page, line, text and whether it needs review. With --write what it holds of earlier runs stays.",
+      "A CSV file for editors: each picture with its page, line, text and whether it needs review. With --write, its rows from earlier runs are kept.",
     value: "FILE.csv",
   }),
 });
@@ -35,7 +35,7 @@ type Options = z.output<typeof Options>;
 const COMMAND = {
   invocation: "npm run -s site -- DIR",
   summary:
-    'Finds <img> without alt in HTML and pictures without text in Markdown and MDX, captions each picture once, and shows a unified diff. Pictures with alt="" are decorative and stay.',
+    'Finds <img> without alt in HTML and pictures without text in Markdown and MDX, captions each picture once, and shows a unified diff. Pictures with alt="" are decorative and stay as they are.',
   arguments: z.tuple([z.string()], "expected the folder of a site"),
   options: Options,
   examples: ["npm run -s site -- public/", "npm run -s site -- public/ --write --report pictures.csv"],
@@ -72,7 +72,10 @@ async function main({
   // unwritten are a failure.
   process.stdout.prependListener("error", ({ code }: NodeJS.ErrnoException) => {
     if (code !== "EPIPE" || !options.write) return;
-    console.error(goesOn(new CommandError("Nobody reads the patch, and not every page is written.")).message);
+    console.error(
+      goesOn(new CommandError("The program that read the patch has ended, and not every page is written."))
+        .message,
+    );
     process.exit(1);
   });
   for (const [index, name] of names.entries()) {
@@ -91,7 +94,7 @@ async function main({
       // A program gets the patch unchanged.
       process.stdout.write(process.stdout.isTTY ? printableLines(patch) : patch);
       if (options.write && !(await writePage(folder, page, text))) {
-        throw new CommandError(`${name} was changed by somebody else meanwhile; run it again.`);
+        throw new CommandError(`${name} was changed by somebody else meanwhile; run the command again.`);
       }
       pages++;
     }
@@ -141,7 +144,7 @@ function unreadable(name: string, error: unknown): string {
 }
 
 const goesOn = (error: CommandError) =>
-  new CommandError(`${error.message} What is written stays; the same command goes on from there.`, {
+  new CommandError(`${error.message} What is written stays; run the same command again to go on.`, {
     cause: error,
   });
 

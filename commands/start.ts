@@ -52,10 +52,10 @@ const COMMAND = {
   invocation: "npm start --",
   summary:
     "Runs the whole service on this machine: captioner, API and pages, without an account or a network.",
-  arguments: z.tuple([], "expected no arguments beside the options"),
+  arguments: z.tuple([], "expected no arguments besides the options"),
   options: Options,
   examples: ["npm start", "npm start -- --bundle bundles/blip --port 9000 --backend-port 9001"],
-  notes: `Settings of backend and worker come from ${SETTINGS_FILE} in the project's folder, a line NAME=value each; what the shell exports is not used. docs/run.md lists them.`,
+  notes: `Settings of the backend and the worker come from ${SETTINGS_FILE} in the project's folder, one NAME=value per line; those that the shell exports are not used. docs/run.md lists them.`,
 } as const;
 
 const root = fileURLToPath(new URL("..", import.meta.url));

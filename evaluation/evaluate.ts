@@ -126,9 +126,9 @@ export async function evaluate(options: {
 async function insideOf(folder: string, path: string): Promise<string> {
   const [root, file] = await Promise.all([realpath(folder), realpath(path)]);
   if (relative(root, file).split(sep)[0] === "..") {
-    throw new Error(`is a link out of ${folder}; copy the picture into it`);
+    throw new Error(`is a link that leads out of ${folder}; copy the picture into that folder`);
   }
   // Opening a pipe blocks until somebody writes into it, and not even a signal ends a process that waits for this.
-  if (!(await stat(file)).isFile()) throw new Error("is no file");
+  if (!(await stat(file)).isFile()) throw new Error("is not a file");
   return file;
 }

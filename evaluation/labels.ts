@@ -41,7 +41,7 @@ export class LabelError extends Error {
 export async function readLabels(path: string, split?: string): Promise<LabelledImage[]> {
   const text = decodeUtf8(await readFile(path));
   if (text === undefined) {
-    throw new LabelError(`${path} is not in UTF-8: save it so, as its words would be read as others.`);
+    throw new LabelError(`${path} is not in UTF-8: save it as UTF-8, or its words would be misread.`);
   }
   const rows = text
     .split("\n")
@@ -51,7 +51,7 @@ export async function readLabels(path: string, split?: string): Promise<Labelled
   const splits = [...new Set(rows.flatMap((row) => row.split ?? []))].join(", ");
   throw new LabelError(
     split === undefined
-      ? `${path} has no picture.`
+      ? `${path} lists no picture.`
       : `${path} has no picture of the split '${split}'; its splits are: ${splits || "none"}.`,
   );
 }

@@ -84,9 +84,9 @@ ${table({
 Area under the curve for a CIDEr-D of at least ${GOOD_CIDER}: ${area === null ? "undefined" : area.toFixed(3)}.</p>
 ${reliability(calibration.bins)}
 <h2>Flagged share against quality</h2>
-<p>What is left when the captions that score least are flagged.</p>
+<p>What is left when the captions with the lowest scores are flagged.</p>
 ${coverageTable(calibration.coverage)}
-<h2>Worst that nobody would look at</h2>
+<h2>Worst captions that nobody would review</h2>
 <p>${unflagged.length} captions are not flagged for review.</p>
 ${await pictureList(unflagged.slice(-SHOWN).reverse())}
 <h2>Best</h2>
@@ -170,7 +170,7 @@ ${circles}
 <text x="-14" y="${side}">0</text><text x="-14" y="10">1</text>
 <text transform="translate(-22 ${side / 2 + 80}) rotate(-90)">CIDEr-D at least ${GOOD_CIDER}, share</text>
 </svg>
-<figcaption>A circle is a range of scores, its area the pictures in it. On the dashed line, a score is the share of good captions.</figcaption>
+<figcaption>Each circle is a range of scores; its area shows how many pictures are in it. On the dashed line, the score equals the share of good captions.</figcaption>
 </figure>
 <details><summary>The same in numbers</summary>${values}</details>`;
 }

@@ -50,7 +50,7 @@ export async function readLocalSettings(path: string): Promise<LocalSettings> {
     }
     if (!isBackendVariable(name) && !isWorkerVariable(name)) {
       throw new SettingsError(
-        `${SETTINGS_FILE}: ${name} is no setting of backend or worker; docs/run.md lists them`,
+        `${SETTINGS_FILE}: ${name} is not a setting of the backend or the worker; docs/run.md lists them`,
       );
     }
   }
@@ -110,7 +110,9 @@ export function envFile(variables: Variables): string {
 function quoted(value: string): string {
   const quote = ["'", '"', "`"].find((mark) => !value.includes(mark));
   if (quote === undefined)
-    throw new SettingsError(`${SETTINGS_FILE}: a value holds all three kinds of quotes`);
+    throw new SettingsError(
+      `${SETTINGS_FILE}: a value holds all three kinds of quotes; use at most two of them`,
+    );
   return `${quote}${value.replaceAll("$", "\\$")}${quote}`;
 }
 

@@ -41,7 +41,7 @@ function parsed(mdx: string): Nodes {
     if (!(error instanceof VFileMessage)) throw error;
     const place = error.place && ("start" in error.place ? error.place.start : error.place);
     const where = place === undefined ? "" : `line ${place.line}: `;
-    throw new PageError(`It is no MDX: ${where}${error.reason}.`, { cause: error });
+    throw new PageError(`It is not valid MDX: ${where}${error.reason}.`, { cause: error });
   }
 }
 

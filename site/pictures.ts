@@ -33,7 +33,7 @@ export function sourceOf(folder: string, page: string, gap: Pick<Gap, "source" |
   const file = name.startsWith("/")
     ? path.join(folder, name)
     : path.resolve(folder, path.dirname(page), name);
-  if (!isInside(folder, file)) throw new PictureError("The file is outside of the site's folder.");
+  if (!isInside(folder, file)) throw new PictureError("The file is outside the site's folder.");
   return { kind: "file", path: file };
 }
 
@@ -75,8 +75,8 @@ async function missing(file: string): Promise<string> {
   const near = (await readdir(path.dirname(file)).catch(() => [])).find(alike);
   if (near === undefined) return "The file is not there.";
   return near.normalize() === name.normalize()
-    ? "The file is not there under this name: its accents are other characters (Unicode NFC and NFD), which web servers tell apart."
-    : `The file is not there: it is called ${near}, which web servers tell apart.`;
+    ? "The file is not there under this name: its accents are encoded differently (Unicode NFC and NFD), and web servers tell the two apart."
+    : `The file is not there: it is called ${near}, and web servers tell the two apart.`;
 }
 
 /** @throws PictureError */
@@ -84,11 +84,11 @@ export async function readSiteFile(folder: string, file: string): Promise<Uint8A
   try {
     // A link may lead anywhere.
     if (!isInside(await realpath(folder), await realpath(file))) {
-      throw new PictureError("The file is outside of the site's folder.");
+      throw new PictureError("The file is outside the site's folder.");
     }
     const found = await stat(file);
     // Opening a pipe blocks until somebody writes into it, and not even a signal ends a process that waits for this.
-    if (!found.isFile()) throw new PictureError("It is no file.");
+    if (!found.isFile()) throw new PictureError("It is not a file.");
     if (found.size > MAX_IMAGE_BYTES) throw new PictureError("The picture has too many bytes.");
     return new Uint8Array(await readFile(file));
   } catch (error) {

@@ -136,8 +136,8 @@ describe("npm run caption", () => {
   });
 
   test.each([
-    [["--bundle", "models"], "one of --url and --bundle"],
-    [["--json"], "one of --csv and --json"],
+    [["--bundle", "models"], "--url or --bundle, not both"],
+    [["--json"], "--csv or --json, not both"],
   ])("%j beside --url and --csv is refused, because it would have no effect", async (more, why) => {
     const args = ["examples/cat.jpg", "--url", "http://127.0.0.1:1", "--csv", "/tmp/never.csv", ...more];
     expect(await runCommand("caption", args)).toMatchObject({

@@ -144,7 +144,7 @@ test.each([
   // As Node refuses to make it on a read-only disk.
   [
     { code: "ENOENT", syscall: "mkdir", path: "bundles" },
-    "bundles: the folder cannot be made: the disk can only be read, or a link there leads nowhere.",
+    "bundles: the folder cannot be made: the disk is read-only, or a link there leads nowhere.",
   ],
   [{ code: "EADDRINUSE", address: "127.0.0.1", port: 80 }, "127.0.0.1:80: the port is in use."],
   [

@@ -33,7 +33,7 @@ test("a record that cannot be read hides no other key", async () => {
   await runCommand("keys", ["create", "--name", "sound", "--persist-to", folder]);
   const { stdout, stderr, status } = await runCommand("keys", ["list", "--persist-to", folder]);
   expect(stdout).toMatch(/\tsound\n$/);
-  expect(stderr).toContain(`${id}: it has no record that can be read.`);
+  expect(stderr).toContain(`${id}: its record cannot be read.`);
   expect(status).toBe(1);
 });
 

@@ -22,7 +22,7 @@ describe("npm run model:build", () => {
     expect(built.stderr).toMatch(/Downloading tests\/model@main 100% of \d+ kB/);
     expect(built.stdout).toMatch(/tiny-blip\/adapter, fp32, revision [0-9a-f]{16}/);
     expect(built.stdout).toMatch(
-      /every caption is for review until it is calibrated: npm run -s eval -- --calibrate/,
+      /every caption needs review until the bundle is calibrated: npm run -s eval -- --calibrate/,
     );
     expect(built.status).toBe(0);
     const captioned = await runCommand("caption", ["--bundle", out, "examples/cat.jpg"]);
@@ -85,11 +85,11 @@ describe("npm run model:build", () => {
     [["--base", TINY_BASE.folder], /out/],
     [
       ["--base", TINY_BASE.folder, "--dtype", "int8", "--triton", "bundles/t", "--out", "bundles/x"],
-      /^--triton takes a precision of a GPU: add fp16 to --dtype int8/,
+      /^--triton needs a precision for a GPU: add fp16 to --dtype int8/,
     ],
     [
       ["--base", TINY_BASE.folder, "--triton", "bundles/x/t", "--out", "bundles/x/"],
-      /^--triton has to lie outside of --out/,
+      /^--triton must be outside --out/,
     ],
     [
       ["--base", TINY_BASE.folder, "--adapter", "one/one", "--adapter", "one/other", "--out", "bundles/x"],

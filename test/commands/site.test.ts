@@ -150,14 +150,14 @@ test("names what cannot be described, and describes the rest", async () => {
   const { status, stderr } = await runCommand("site", [folder]);
   expect(status).toBe(1);
   expect(stderr).toContain("bad.html: 1: gone.jpg: The file is not there.");
-  expect(stderr).toContain("bad.html: 2: ../../etc/passwd: The file is outside of the site's folder.");
-  expect(stderr).toContain("bad.html: 3: img/link.jpg: The file is outside of the site's folder.");
+  expect(stderr).toContain("bad.html: 2: ../../etc/passwd: The file is outside the site's folder.");
+  expect(stderr).toContain("bad.html: 3: img/link.jpg: The file is outside the site's folder.");
   expect(stderr).toContain(
     "bad.html: 4: data:image/png;base64,AAAA: Only files and http addresses are read.",
   );
   expect(stderr).toContain("bad.html: 5: bad.html: The bytes are no picture that is known here.");
   expect(stderr).toContain(
-    "bad.html: 6: img/spacer.gif: The picture has 1 x 1 pixels, too few to show something",
+    "bad.html: 6: img/spacer.gif: The picture has 1 x 1 pixels, too few to show anything",
   );
   expect(stderr).toContain("latin.html: The page is not UTF-8.");
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");
@@ -175,7 +175,7 @@ test("pictures in MDX and in a site's template code are found; those that only i
   });
   const { status, stderr } = await runCommand("site", [folder, "--write"]);
   expect(status).toBe(1);
-  expect(stderr).toContain("broken.mdx: It is no MDX: line 2: Unexpected character `x`");
+  expect(stderr).toContain("broken.mdx: It is not valid MDX: line 2: Unexpected character `x`");
   expect(stderr).toContain("liquid.md: 3: {{ page.cover }}: Only the site's generator knows this address.");
   expect(stderr).toContain("7 texts written in 6 of 8 pages; 0 to be reviewed, 2 failed.");
   expect(await readFile(join(folder, "a.mdx"), "utf8")).toContain("![A cat](img/cat.jpg)");

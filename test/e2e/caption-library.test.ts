@@ -114,7 +114,7 @@ test("a file that is no such table is left as it is; --csv wants an API", async 
   await writeFile(other, "year,sum\n2026,7\n");
   const refused = await runCommand("caption", [folder, "--url", edge.url, "--csv", other]);
   expect(refused.status).toBe(1);
-  expect(refused.stderr).toMatch(/budget\.csv is not a table of this command/);
+  expect(refused.stderr).toMatch(/budget\.csv is not a table that this command wrote/);
   expect(await readFile(other, "utf8")).toBe("year,sum\n2026,7\n");
 
   const alone = await runCommand("caption", [folder, "--csv", other]);

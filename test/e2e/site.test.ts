@@ -138,7 +138,7 @@ test("where the quota of the day ends in its middle, what is written stays, and 
   const stopped = await site(["--write"], await newKey("--daily-quota", "1"));
   expect(stopped.status).toBe(1);
   expect(stopped.stderr).toMatch(
-    /The daily quota is used up: .* What is written stays; the same command goes on/,
+    /The daily quota is used up: .* What is written stays; run the same command again to go on/,
   );
   const first = { ...pages, "1.html": '<img alt="A cat" src="a.jpg">\n' };
   expect(await written()).toEqual(first);

@@ -137,9 +137,9 @@ describe("npm start", () => {
     const ports = [service.url, service.backendUrl].map((url) => Number(new URL(url).port));
     const second = await startForTest({ ports: [ports[0] ?? 0, ports[1] ?? 0] });
     expect(await second.status()).toBe(1);
-    expect(second.output()).toMatch(/Port \d+ is held by process \d+ \(.*workerd.*\)\. .*-- --port N/);
+    expect(second.output()).toMatch(/Port \d+ is in use by process \d+ \(.*workerd.*\)\. .*-- --port N/);
     expect(second.output()).toMatch(
-      /Port \d+ is held by process \d+ \(.*backend\/main\.ts.*\)\. .*--backend-port N/,
+      /Port \d+ is in use by process \d+ \(.*backend\/main\.ts.*\)\. .*--backend-port N/,
     );
     expect(second.output()).not.toMatch(/Ready| {4}at /);
     expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
@@ -241,7 +241,7 @@ describe("npm start refuses", () => {
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const service = await startForTest({ ports: [port, await freePort()] });
     expect(await service.status()).toBe(1);
-    expect(service.output()).toContain(`Port ${port} is held by process ${process.pid} (`);
+    expect(service.output()).toContain(`Port ${port} is in use by process ${process.pid} (`);
   });
 
   test("a bundle that is none", async () => {

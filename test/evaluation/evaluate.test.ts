@@ -35,8 +35,8 @@ test("a link out of the folder of pictures, and anything that is not a file, is 
   });
 
   expect(failures.sort()).toEqual([
-    "folder.jpg is no file",
-    `out.jpg is a link out of ${folder}; copy the picture into it`,
+    "folder.jpg is not a file",
+    `out.jpg is a link that leads out of ${folder}; copy the picture into that folder`,
   ]);
   expect(read).toHaveLength(2);
   expect(read).not.toContain("secret");

@@ -39,7 +39,7 @@ describe("readLabels", () => {
       /line 1 is not .*\n.*English words/,
     ],
     ["a caption in other letters", '{"image": "a.jpg", "captions": ["犬"]}', /English words/],
-    ["no line", "\n", /has no picture\.$/],
+    ["no line", "\n", /lists no picture\.$/],
   ])("%s is named by file and line", async (_name, content, message) => {
     const reading = readLabels(await file(content));
     await expect(reading).rejects.toBeInstanceOf(LabelError);

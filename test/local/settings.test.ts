@@ -21,7 +21,7 @@ test("each side gets its own, past comments, blank lines, quotes, and what Windo
 
 test.each([
   ["THREADS=1\nACCESS keys\n", /^local\.env, line 2: expected NAME=value$/],
-  ["THREDS=1\n", /THREDS is no setting/],
+  ["THREDS=1\n", /THREDS is not a setting/],
   ["PORT=1\n", /PORT is set by npm start itself: npm start -- --backend-port/],
   ["THREADS=none\n", /THREADS: expected a number/],
 ])("%j is refused", async (content, message) => {

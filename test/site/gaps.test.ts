@@ -142,9 +142,9 @@ test.each([
 
 test("a page that is not MDX is refused, with the line", () => {
   expect(() => gapsInMdx("x\n\n<img src='a'>\n")).toThrow(
-    "It is no MDX: Expected a closing tag for `<img>` (3:1-3:14).",
+    "It is not valid MDX: Expected a closing tag for `<img>` (3:1-3:14).",
   );
-  expect(() => gapsInMdx("x\n\n{x")).toThrow(/^It is no MDX: line 3: /);
+  expect(() => gapsInMdx("x\n\n{x")).toThrow(/^It is not valid MDX: line 3: /);
 });
 
 const fromMdx = (page: string) =>

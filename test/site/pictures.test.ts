@@ -15,7 +15,7 @@ test.skipIf(readsOver)("a missing file with a similar name beside it: that name 
   await writeFile(join(folder, "caf\u00e9.jpg".normalize("NFD")), "picture");
   const refusal = (name: string) => readSiteFile(folder, join(folder, name)).catch(({ message }) => message);
   expect(await refusal("photo.jpg")).toContain("it is called Photo.JPG");
-  expect(await refusal("caf\u00e9.jpg")).toContain("its accents are other characters");
+  expect(await refusal("caf\u00e9.jpg")).toContain("its accents are encoded differently");
   expect(await refusal("gone.jpg")).toBe("The file is not there.");
   expect(await refusal("Photo.JPG/a.jpg")).toBe("The file is not there.");
 });
@@ -33,7 +33,7 @@ test("only files are opened, because opening a pipe would never end; nor is a fi
   await mkdir(join(folder, "folder.jpg"));
   await writeFile(join(folder, "large.jpg"), "");
   await truncate(join(folder, "large.jpg"), MAX_IMAGE_BYTES + 1);
-  await expect(readSiteFile(folder, join(folder, "folder.jpg"))).rejects.toThrow("It is no file.");
+  await expect(readSiteFile(folder, join(folder, "folder.jpg"))).rejects.toThrow("It is not a file.");
   await expect(readSiteFile(folder, join(folder, "large.jpg"))).rejects.toThrow(
     "The picture has too many bytes.",
   );
