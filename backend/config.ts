@@ -20,7 +20,9 @@ const MAX_RECENT_CAPTIONS = 2 ** 24;
 /** More than any machine has cores. A hundred thousand threads would be started one by one, silently. */
 const MAX_THREADS = 1024;
 
-const Endpoint = z.string().regex(/^([\w.-]+|\[[\da-f:.]+\]):\d+$/i, "expected HOST:PORT, several by commas");
+const Endpoint = z
+  .string()
+  .regex(/^([\w.-]+|\[[\da-f:.]+\]):\d+$/i, "expected HOST:PORT, or several separated by commas");
 
 /** Each variable with its meaning; `docs/run.md` is generated from them. */
 export const BackendVariables = z.object({
@@ -36,22 +38,22 @@ export const BackendVariables = z.object({
     .enum(["onnx", "triton"])
     .default("onnx")
     .describe("onnx runs the bundle in this process, triton on NVIDIA Triton servers"),
-  DEVICE: Device.default("cpu").describe("What the onnx engine computes on"),
+  DEVICE: Device.default("cpu").describe("Device that the onnx engine computes on"),
   DEVICE_ID: z.coerce
     .number()
     .int()
     .min(0)
     .default(0)
-    .describe("Which of several GPUs; with DEVICE cuda and tensorrt"),
+    .describe("Which of several GPUs to use, with DEVICE cuda or tensorrt"),
   DTYPE: Dtype.optional().describe(
-    "Precision to open of the bundle; by default the one that is the fastest here, measured at the first start. Set it where servers differ: captions of different precisions are cached apart",
+    "Which of the bundle's precisions to open; by default the fastest on this machine, measured at the first start. Set it if your servers differ: captions of different precisions are cached separately",
   ),
   TRITON_ENDPOINTS: z
     .string()
     .transform((list) => list.split(","))
     .pipe(z.tuple([Endpoint], Endpoint))
     .optional()
-    .describe("gRPC addresses of the triton engine's servers, by commas"),
+    .describe("gRPC addresses of the triton engine's servers, separated by commas"),
   TRITON_MODEL: z
     .string()
     .regex(/^[\w.-]+$/)
@@ -61,10 +63,10 @@ export const BackendVariables = z.object({
   BACKEND_SECRET: z
     .optional(HeaderSecret.check(z.minLength(16, "expected at least 16 characters")))
     .describe(
-      "Bearer token that callers must send, 16 characters at least; required unless HOST is loopback",
+      "Bearer token that callers must send, at least 16 characters; required unless HOST is loopback",
     ),
   THREADS: z.coerce.number().int().min(1).max(MAX_THREADS).default(availableParallelism()).meta({
-    description: "Threads of one forward pass, and most pictures decoded at once, which are 16 at most",
+    description: "Threads for one forward pass, and the number of pictures decoded at once, up to 16",
     default: "as many as the machine has cores",
   }),
   MAX_BATCH_SIZE: z.coerce
@@ -73,21 +75,23 @@ export const BackendVariables = z.object({
     .min(1)
     .max(256)
     .default(8)
-    .describe("Most pictures of a forward pass; 32 suits a large GPU"),
+    .describe("Most pictures in one forward pass; 32 suits a large GPU"),
   MAX_REQUESTS: z.coerce
     .number()
     .int()
     .min(1)
     .default(256)
     .describe(
-      "Most caption requests at once; the next one is answered 429. Choose it by what the engine captions within REQUEST_TIMEOUT_MS: a longer queue only expires",
+      "Most caption requests at once; the next one is answered 429. Set it to what the engine can caption within REQUEST_TIMEOUT_MS: requests in a longer queue only expire",
     ),
   MAX_HELD_BYTES: z.coerce
     .number()
     .int()
     .min(32 * MIB)
     .default(256 * MIB)
-    .describe("Most bytes of request bodies held at once, as a plain number; a body past it is answered 429"),
+    .describe(
+      "Most bytes of request bodies held at once, as a plain number; a body that would exceed it is answered 429",
+    ),
   REQUEST_TIMEOUT_MS: z.coerce
     .number()
     .int()
@@ -95,7 +99,7 @@ export const BackendVariables = z.object({
     .max(MAX_TIMER_MS)
     .default(30_000)
     .describe(
-      "Longest a body may take to arrive, and a caption from then on, in milliseconds; a caller's shorter deadline goes first",
+      "How long a body may take to arrive, and then its caption to be made, in milliseconds; a caller's shorter deadline takes precedence",
     ),
   RECENT_CAPTIONS: z.coerce
     .number()
@@ -103,21 +107,21 @@ export const BackendVariables = z.object({
     .min(0)
     .max(MAX_RECENT_CAPTIONS)
     .default(10_000)
-    .describe("Captions remembered; 0 for none"),
+    .describe("How many captions are remembered; 0 for none"),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
     .int()
     .min(0)
     .max(MAX_TIMER_MS)
     .default(30_000)
-    .describe("Longest to wait for accepted requests at SIGTERM, in milliseconds"),
+    .describe("How long to wait for accepted requests after SIGTERM, in milliseconds"),
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .string()
     .trim()
     .pipe(WebAddress)
     .optional()
-    .describe("OpenTelemetry collector that gets traces, e.g. http://127.0.0.1:4318; none where absent"),
-  LOG_LEVEL: z._default(LogLevel, "info").describe("Least severe line that is logged"),
+    .describe("OpenTelemetry collector that receives traces, e.g. http://127.0.0.1:4318; none by default"),
+  LOG_LEVEL: z._default(LogLevel, "info").describe("Least severe level that is logged"),
 });
 
 export type Config = z.infer<typeof BackendVariables>;

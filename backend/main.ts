@@ -33,10 +33,12 @@ async function main(): Promise<void> {
   if (config.ENGINE === "onnx") await checkRevision(bundle);
   const [engine, tokenizer] = await Promise.all([openEngine(config, bundle), createTokenizer(bundle)]);
   if (bundle.manifest.review === null) {
-    log.warn("nobody has calibrated this bundle: every caption is for review (docs/review.md)");
+    log.warn("nobody has calibrated this bundle: every caption needs review (docs/review.md)");
   }
   if (bundle.manifest.graph_version < GRAPH_VERSION) {
-    log.warn("an older version wrote this bundle's graph: built anew, it captions faster (docs/model.md)");
+    log.warn(
+      "an older version wrote this bundle's graph: rebuild the bundle, and it captions faster (docs/model.md)",
+    );
   }
   const server = await startServer({ config, engine, tokenizer, log });
   log.info({ url: server.url, model: bundle.manifest.id, revision: bundle.manifest.revision }, "listening");
@@ -61,7 +63,7 @@ async function openConfigured(config: Config, log: Logger): Promise<Bundle> {
   if (notKept)
     log.warn(
       { reason: notKept },
-      "it could not be kept beside the bundle: set DTYPE, or each start measures it",
+      "the fastest precision could not be stored beside the bundle: set DTYPE, or each start measures it again",
     );
   return bundle;
 }
@@ -75,13 +77,12 @@ function inWords(error: unknown): string | undefined {
     readonly hostname?: string;
   };
   if (error.syscall === "getaddrinfo")
-    return `${hostname} is no name that can be resolved. Choose another HOST.`;
+    return `${hostname} cannot be resolved to an address. Choose another HOST.`;
   if (error.syscall !== "listen") return undefined;
   const where = `${address}:${port}`;
   if (code === "EADDRINUSE") return `${where} is in use by another process. Choose another PORT.`;
-  if (code === "EACCES")
-    return `${where} may not be listened on without privileges. Choose a PORT over 1023.`;
-  if (code === "EADDRNOTAVAIL") return `${where} is no address of this machine. Choose another HOST.`;
+  if (code === "EACCES") return `Listening on ${where} needs privileges. Choose a PORT above 1023.`;
+  if (code === "EADDRNOTAVAIL") return `${where} is not an address of this machine. Choose another HOST.`;
   return undefined;
 }
 

@@ -11,8 +11,7 @@ export const bundleFolder = z.string().optional().meta({
 
 /** The key of the API that `--url` names. */
 export const apiKey = z.string().optional().meta({
-  description:
-    "The API's key. Better set CAPTION_API_KEY in the environment, which no list of processes shows.",
+  description: "The API's key. CAPTION_API_KEY in the environment is safer: no list of processes shows it.",
   value: "KEY",
 });
 

@@ -154,7 +154,7 @@ export const WorkerVariables = z.object({
     count(4),
     "Items of jobs that one consumer works on at once. The platform gives it six connections, of which two are left to the cache, and runs more consumers when there is more to do; `wrangler dev` runs one, without such a limit",
   ),
-  LOG_LEVEL: described(z._default(LogLevel, "info"), "Least severe line that is logged"),
+  LOG_LEVEL: described(z._default(LogLevel, "info"), "Least severe level that is logged"),
 });
 
 const Variables = WorkerVariables.check(

@@ -115,7 +115,7 @@ export async function openBundle(
   const [variant] = heldVariants(manifest, dtype ? [dtype] : DTYPES_BY_DEVICE[device]);
   if (variant === undefined) {
     throw new BundleError(
-      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}; ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is wanted on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
+      `${folder} holds ${variantsOf(manifest).map((held) => held.dtype)}, but ${dtype ?? DTYPES_BY_DEVICE[device].join(" or ")} is needed on ${device}. Build it with 'npm run model:build -- --dtype ${dtype ?? DTYPES_BY_DEVICE[device][0]}'.`,
     );
   }
   return inVariant(folder, manifest, variant);

@@ -32,9 +32,7 @@ export async function checkRevision({ manifest, graphPath, vocabularyPath }: Bun
   const folder = dirname(graphPath);
   for (const path of [graphPath, vocabularyPath]) {
     if (await fileExists(path)) continue;
-    throw new BundleError(
-      `${folder} lacks ${basename(path)}: copy the bundle again, whole, or build it anew.`,
-    );
+    throw new BundleError(`${folder} lacks ${basename(path)}: copy the whole bundle again, or rebuild it.`);
   }
   const hash = createHash("sha256");
   for (const path of [weightsPath(graphPath), graphPath]) {
@@ -45,7 +43,7 @@ export async function checkRevision({ manifest, graphPath, vocabularyPath }: Bun
   const actual = revisionOf(manifest, { graphHash: hash.digest("hex"), vocabulary });
   if (actual === manifest.revision) return;
   throw new BundleError(
-    `The files of ${folder} do not belong together: ${MANIFEST_FILE} says revision ${manifest.revision}, they make ${actual}. ` +
-      "A copy broke off, a file was changed, or files of two bundles were mixed: copy it again, whole, or build it anew.",
+    `The files of ${folder} do not belong together: ${MANIFEST_FILE} says revision ${manifest.revision}, but they give ${actual}. ` +
+      "A copy broke off, a file was changed, or files of two bundles were mixed: copy the whole bundle again, or rebuild it.",
   );
 }

@@ -158,8 +158,8 @@ export function createCaptioner({
     const { tokenIds, logProbabilities, pictureScore, queueMs, inferenceMs } = row.value;
     // Weights are finite, but results computed with them may not be, especially in float16; the words would mean nothing.
     if (![...logProbabilities, pictureScore ?? 0].every(Number.isFinite)) {
-      return failure("internal", "The model could not compute a caption of this picture.", {
-        reason: "the graph returned NaN or infinite values; a bundle of fp32 has more room",
+      return failure("internal", "The model could not compute a caption for this picture.", {
+        reason: "the graph returned NaN or infinite values; an fp32 bundle has a larger range",
       });
     }
     return success({
@@ -242,7 +242,7 @@ function resolveOptions(
     return failure("bad-options", `prompt: the model does not know the word ${JSON.stringify(unknown)}.`);
   }
   if (prompt !== undefined && encoded.ids.length === 0) {
-    return failure("bad-options", "prompt: it has no word that the model knows.");
+    return failure("bad-options", "prompt: the model knows none of its words.");
   }
   const promptIds = encoded.ids;
   const room = manifest.tokens.max_positions - 1 - promptIds.length;

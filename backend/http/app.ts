@@ -31,7 +31,7 @@ export function createApp(options: AppOptions): Hono<Scope> {
   );
   app.onError((error, c) => {
     log.error({ err: error, request_id: c.get("requestId") }, "bug");
-    return problemResponse({ code: "internal", detail: "The fault is on this side; it was logged." });
+    return problemResponse({ code: "internal", detail: "The fault is the server's; it was logged." });
   });
   app.notFound(() => problemResponse({ code: "not-found", detail: "There is no such route." }));
 

@@ -42,7 +42,7 @@ export interface Scope {
 
 export const SHUTTING_DOWN: Failure = {
   code: "shutting-down",
-  detail: "This server finishes what it accepted and takes nothing new.",
+  detail: "This server is finishing what it has accepted and takes nothing new.",
   retryAfterSeconds: 1,
 };
 
@@ -100,7 +100,7 @@ async function captionWithPermit(
   const isBackground = c.req.header(CAPTION_PRIORITY_HEADER) === "background";
   const permit = admission.tryEnter({ isBackground });
   if (permit === undefined) {
-    return failure("overloaded", "All permits are taken; ask again when some of their work is done.", {
+    return failure("overloaded", "All permits are taken; ask again when one is free.", {
       retryAfterSeconds: Math.max(1, Math.ceil(captioner.backlogSeconds)),
     });
   }
@@ -130,11 +130,11 @@ async function captionWithPermit(
 function captionTimeoutMs(request: Request, requestTimeoutMs: number): Result<number> {
   const given = DeadlineMs.safeParse(request.headers.get(DEADLINE_MS_HEADER) ?? undefined);
   if (!given.success) {
-    return failure("bad-request", `${DEADLINE_MS_HEADER}: expected milliseconds, a whole number.`);
+    return failure("bad-request", `${DEADLINE_MS_HEADER}: expected a whole number of milliseconds.`);
   }
   const timeoutMs = Math.min(given.data ?? requestTimeoutMs, requestTimeoutMs);
   return timeoutMs === 0
-    ? failure("deadline-exceeded", "The caller's deadline has passed already.")
+    ? failure("deadline-exceeded", "The caller's deadline has already passed.")
     : success(timeoutMs);
 }
 

@@ -38,9 +38,12 @@ export async function requireReplaceable(folder: string): Promise<void> {
         () => false,
       );
       if (!isLink) return;
-      throw new BundleError(`${folder} is a link to what is not there. Make the folder that it leads to.`, {
-        cause,
-      });
+      throw new BundleError(
+        `${folder} is a link to something that does not exist. Create the folder that it leads to.`,
+        {
+          cause,
+        },
+      );
     }
     if (code === "ENOTDIR")
       throw new BundleError(`${folder} is a file. Name a folder for the bundle.`, { cause });

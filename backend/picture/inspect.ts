@@ -56,7 +56,10 @@ export function inspectPicture(
   if (decodeBytes > maxDecodeBytes) {
     const [needed, accepted] = [decodeBytes, maxDecodeBytes].map((value) => Math.ceil(value / MIB));
     const what = `${width} x ${height} pixels of this kind of ${format.value}`;
-    return failure("too-many-pixels", `${what} take ${needed} MiB to decode; at most ${accepted} are given.`);
+    return failure(
+      "too-many-pixels",
+      `${what} take ${needed} MiB to decode; at most ${accepted} are allowed.`,
+    );
   }
   return success({ ...scanned.value, format: format.value });
 }

@@ -47,12 +47,15 @@ export function createMetrics({ model, queueDepth, inFlight }: MetricsSources): 
     "caption_decode_seconds",
     "Decoding and resizing a picture, waiting included.",
   );
-  const queueSeconds = secondsOf("caption_queue_seconds", "From decoded to the start of the forward pass.");
+  const queueSeconds = secondsOf(
+    "caption_queue_seconds",
+    "From the end of decoding to the start of the forward pass.",
+  );
   const inferenceSeconds = secondsOf("caption_inference_seconds", "One forward pass.");
   const passes = new Counter({ name: "caption_forward_passes_total", help: "Forward passes.", registers });
   const batchSize = new Histogram({
     name: "caption_batch_size",
-    help: "Pictures of a forward pass.",
+    help: "Pictures in one forward pass.",
     buckets: BATCH_BUCKETS,
     registers,
   });

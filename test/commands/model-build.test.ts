@@ -106,7 +106,9 @@ describe("npm run model:build", () => {
     await cp(TINY_ADAPTER.folder, join(folder, "flickr"), { recursive: true });
     const args = ["--base", TINY_BASE.folder, "--adapter", folder, "--out", join(folder, "bundle")];
     const { stderr, status } = await runCommand("model-build", args);
-    expect(stderr).toContain(`${folder} holds adapters in folders: name ${join(folder, "flickr")}.`);
+    expect(stderr).toContain(
+      `${folder} has its adapters in folders of their own: name ${join(folder, "flickr")}.`,
+    );
     expect(status).toBe(1);
   });
 

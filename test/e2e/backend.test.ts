@@ -296,7 +296,9 @@ test("a bundle whose graph an older version wrote is served, and named in the lo
   const { graph_version: _, ...older } = JSON.parse(await readFile(manifest, "utf8"));
   await writeFile(manifest, JSON.stringify(older));
   const { lines } = await startMain({ BUNDLE: bundle });
-  expect(lines).toContain("an older version wrote this bundle's graph: built anew, it captions faster");
+  expect(lines).toContain(
+    "an older version wrote this bundle's graph: rebuild the bundle, and it captions faster",
+  );
 });
 
 test.skipIf(!existsSync(FULL_DISK))("a disk too full for the log stops no caption and no end", async () => {

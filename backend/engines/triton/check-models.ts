@@ -27,7 +27,7 @@ export async function checkModels(
       throw new TritonError(
         "not-loaded",
         client.endpoint,
-        `model '${served.name}' has no version ${version} that is ready, which is this bundle's revision ${revision}; it has ${metadata.versions.join(", ")}. Write the bundle into its model repository with 'npm run model:build -- --triton DIR' and load it.`,
+        `model '${served.name}' has no version ${version} ready, which is this bundle's revision ${revision}; it has ${metadata.versions.join(", ")}. Write the bundle into its model repository with 'npm run model:build -- --triton DIR' and load it.`,
       );
     }
   }
@@ -45,7 +45,7 @@ function checkPorts(endpoint: string, served: ServedModel, metadata: ModelMetada
         throw new TritonError(
           "mismatch",
           endpoint,
-          `model '${served.name}' is not this bundle's: of its ${kind} '${port.name}' is ${other ? describe(other) : "missing"}, expected ${describe(port)}.`,
+          `model '${served.name}' is not this bundle's: among its ${kind}, '${port.name}' is ${other ? describe(other) : "missing"}, expected ${describe(port)}.`,
         );
       }
     }
@@ -54,7 +54,7 @@ function checkPorts(endpoint: string, served: ServedModel, metadata: ModelMetada
       throw new TritonError(
         "mismatch",
         endpoint,
-        `model '${served.name}' is not this bundle's: '${extra.name}' is not among the ${kind} expected, ${expected.map(({ name }) => name)}.`,
+        `model '${served.name}' is not this bundle's: '${extra.name}' is not one of the expected ${kind}, ${expected.map(({ name }) => name)}.`,
       );
     }
   }

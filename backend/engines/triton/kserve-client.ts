@@ -176,16 +176,16 @@ function toTritonError(endpoint: string, error: ServiceError): TritonError {
     failed("not-loaded", `${details}. Is the model repository the one that model:build wrote?`);
   switch (code) {
     case status.UNAVAILABLE:
-      if (QUEUE_REFUSALS.test(details)) return failed("overloaded", `too much to do (${details}).`);
+      if (QUEUE_REFUSALS.test(details)) return failed("overloaded", `at capacity (${details}).`);
       if (NOT_LOADED.test(details)) return notLoaded();
-      return failed("unreachable", `not reachable, is it running? (${details})`);
+      return failed("unreachable", `not reachable; is it running? (${details})`);
     // The server gave up the call, as it does when it stops.
     case status.CANCELLED:
       return failed("unreachable", `the call was cut off (${details}).`);
     case status.NOT_FOUND:
       return notLoaded();
     case status.RESOURCE_EXHAUSTED:
-      return failed("overloaded", `too much to do (${details}).`);
+      return failed("overloaded", `at capacity (${details}).`);
     case status.DEADLINE_EXCEEDED:
       return failed("timeout", "no answer in time.");
     case status.INVALID_ARGUMENT:

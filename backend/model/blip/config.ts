@@ -57,7 +57,7 @@ export type VisionConfig = z.infer<typeof VisionConfig>;
 const plain = (value: number | boolean | null) =>
   z.literal([value, null], {
     error:
-      "a setting of generation that is not done here, by which transformers 4 captions and 5 mostly does not: take it out of config.json to caption without",
+      "this generation setting is not supported here; transformers 4 follows it, transformers 5 mostly does not: remove it from config.json to caption without it",
   });
 
 /** Generation settings that the configuration may contain: values that change nothing, as transformers 4 writes them. */

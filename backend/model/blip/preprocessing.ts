@@ -88,11 +88,13 @@ export async function readPreprocessing(folder: string): Promise<Preprocessing> 
 
 function toPreprocessing(config: ImageProcessor, path: string): Preprocessing {
   const refuse = (what: string): never => {
-    throw new WeightError(`${path} ${what}, which is not done here: its captions would be of other pixels.`);
+    throw new WeightError(
+      `${path} ${what}, which is not supported here: the model would see different pixels.`,
+    );
   };
   const type = config.image_processor_type;
   if (type !== undefined && !/^Blip(ImageProcessor|FeatureExtractor)(Fast|Pil)?$/.test(type)) {
-    refuse(`is of ${type}, not of BLIP's image processor`);
+    refuse(`names the image processor ${type}`);
   }
   if (config.do_resize === false) refuse("says do_resize: false");
   if (config.do_center_crop) refuse("says do_center_crop: true");

@@ -19,7 +19,7 @@ export function requireShapes(weights: WeightSource, config: BlipConfig): void {
     const { shape } = tensorInfo(weights, name);
     if (String(shape) === String(expected)) continue;
     throw new WeightError(
-      `Tensor '${name}' is [${shape}], but by config.json it would be [${expected}]: weights and configuration are not of one model.`,
+      `Tensor '${name}' is [${shape}], but by config.json it should be [${expected}]: the weights and the configuration belong to different models.`,
     );
   }
 }

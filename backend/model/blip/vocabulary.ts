@@ -70,7 +70,7 @@ export async function readVocabulary(folder: string, config: TextConfig): Promis
     .sort((a, b) => b.length - a.length);
   if (tokens === undefined) {
     throw new WeightError(
-      `${folder} has neither ${VOCABULARY_FILE} nor tokenizer.json: which word is which is not known.`,
+      `${folder} has neither ${VOCABULARY_FILE} nor tokenizer.json. Save the model's tokenizer there: tokenizer.save_pretrained(...).`,
     );
   }
   requireFit(folder, tokens, config);
@@ -99,9 +99,12 @@ function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new WeightError(`${path} is not in UTF-8: an editor saved it otherwise. Fetch it again.`, {
-      cause,
-    });
+    throw new WeightError(
+      `${path} is not in UTF-8: an editor saved it in another encoding. Fetch it again.`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -124,7 +127,7 @@ async function readTokenizer(path: string): Promise<Vocabulary> {
   if (other) {
     throw new WeightError(
       `${path} has the special token '${other.content}', which is neither BERT's nor BLIP's: captions would show it as a ` +
-        "word. Save the tokenizer with it as an ordinary token, if they shall.",
+        "word. If they should, save the tokenizer with it as an ordinary token.",
     );
   }
   const tokens = Array.from({ length: known.size }, (_, id) => {
@@ -142,7 +145,7 @@ function requireSameTokens(folder: string, text: readonly string[], json: readon
   if (other === -1 && Math.abs(text.length - json.length) <= MARKERS) return;
   const where = other === -1 ? shared : other;
   throw new WeightError(
-    `${folder}: ${VOCABULARY_FILE} and tokenizer.json are of different vocabularies: id ${where} is ` +
+    `${folder}: ${VOCABULARY_FILE} and tokenizer.json hold different vocabularies: id ${where} is ` +
       `'${text[where] ?? "nothing"}' in one and '${json[where] ?? "nothing"}' in the other. Remove the one that is not the model's.`,
   );
 }
@@ -161,7 +164,7 @@ function requireWords(folder: string, tokens: readonly string[]): void {
   }
   // The bundle's vocabulary has one token per line.
   const broken = tokens.findIndex((token) => /[\r\n]/.test(token));
-  if (broken !== -1) throw new WeightError(`${folder}: the token with id ${broken} has a line end in it.`);
+  if (broken !== -1) throw new WeightError(`${folder}: the token with id ${broken} contains a line break.`);
   if (!ids.has(UNKNOWN)) {
     throw new WeightError(
       `${folder}: the vocabulary has no ${UNKNOWN}, which stands for what it cannot spell.`,
@@ -178,12 +181,12 @@ function requireFit(folder: string, tokens: readonly string[], config: TextConfi
   const missing = size - tokens.length;
   if (missing < 0) {
     throw new WeightError(
-      `${folder}: the vocabulary has ${tokens.length} tokens, the model ${size}: they are not of one model.`,
+      `${folder}: the vocabulary has ${tokens.length} tokens, the model ${size}: they belong to different models.`,
     );
   }
   if (missing > MARKERS || (missing > 0 && begin !== tokens.length)) {
     throw new WeightError(
-      `${folder}: the vocabulary ends at id ${tokens.length - 1}, but the model says ids up to ${size - 1}` +
+      `${folder}: the vocabulary ends at id ${tokens.length - 1}, but the model uses ids up to ${size - 1}` +
         `${missing > 0 && begin < tokens.length ? "" : ` and begins with ${begin}`}. Was it saved or copied whole?`,
     );
   }
@@ -208,6 +211,6 @@ function requireBertsNormalizer(
   if (!hasOwnAccents && splits !== false) return;
   const other = hasOwnAccents ? `strip_accents: ${strips}` : "tokenize_chinese_chars: false";
   throw new WeightError(
-    `${join(folder, TOKENIZER_CONFIG_FILE)} says ${other}, which is not done here: a prompt's words would be others.`,
+    `${join(folder, TOKENIZER_CONFIG_FILE)} says ${other}, which is not supported here: a prompt would become different tokens.`,
   );
 }

@@ -76,7 +76,7 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
           ...access,
         });
         if (!COMMIT.test(sha))
-          throw new HubError(`${endpoint} names a commit that is none: it is not a hub.`);
+          throw new HubError(`${endpoint} gives an invalid commit: it is not a hub. Check HF_ENDPOINT.`);
         return sha;
       }),
     listFiles: (repository, commit) =>
@@ -90,7 +90,7 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
           fetch: (input, init) => {
             pages += 1;
             if (pages <= MAX_LISTING_PAGES) return fetchPage(input, init);
-            throw new HubError(`${endpoint} lists files without end: it is not a hub.`);
+            throw new HubError(`${endpoint} lists files without end: it is not a hub. Check HF_ENDPOINT.`);
           },
           ...access,
         });
@@ -120,7 +120,7 @@ export function createHubClient({ endpoint, token }: Pick<HubConfig, "endpoint" 
 
 function checked(algorithm: keyof typeof DIGESTS, hex: string, path: string): RemoteFile["digest"] {
   if (DIGESTS[algorithm].test(hex)) return { algorithm, hex };
-  throw new HubError(`The hub gives ${JSON.stringify(path)} a digest that is none.`);
+  throw new HubError(`The hub gives an invalid digest for ${JSON.stringify(path)}.`);
 }
 
 function explain(
@@ -136,13 +136,13 @@ function explain(
       return new HubError(
         token === undefined
           ? `${id} is private, gated or does not exist. If you may see it, set HF_TOKEN to a token that can read it.`
-          : `${id} does not open with this HF_TOKEN: check the token, or accept the model's terms on its page.`,
+          : `${id} cannot be read with this HF_TOKEN: check the token, or accept the model's terms on its page.`,
       );
     case 404:
       return new HubError(`There is no ${id} at revision ${revision}. Check the spelling, or give a folder.`);
     case 429: {
       const when = afterMs === undefined ? "later" : `in ${Math.max(1, Math.ceil(afterMs / 1000))} s`;
-      return new HubError(`The hub asks for a pause (429). Try again ${when}.`, { retryable: true, ...wait });
+      return new HubError(`The hub limits requests (429). Try again ${when}.`, { retryable: true, ...wait });
     }
     default:
       return new HubError(`The hub answered ${status} for ${id}.`, { retryable: status >= 500, ...wait });

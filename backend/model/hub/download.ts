@@ -71,7 +71,7 @@ async function fill(
       done = await sizeOf();
       if (isFullDisk(error)) {
         throw new HubError(
-          `The disk is full at ${dirname(path)}. Make room and run the same command: it goes on.`,
+          `The disk is full at ${dirname(path)}. Make room and run the same command again: it goes on from there.`,
           {
             cause: error,
           },

@@ -76,7 +76,8 @@ async function findModel(
   const { id, revision } = repository;
   const commit = await cache.rememberedCommit(revision);
   const paths = commit === undefined ? [] : await cache.list(commit);
-  const advice = "HF_HUB_OFFLINE is set: fetch it once without, or copy the cache of a machine that has it.";
+  const advice =
+    "HF_HUB_OFFLINE is set: fetch it once without that, or copy the cache of a machine that has it.";
   if (commit === undefined || paths.length === 0) {
     throw new HubError(`${id} at revision ${revision} is not in the cache. ${advice}`);
   }
@@ -88,7 +89,7 @@ async function findModel(
     );
   } catch (cause) {
     if (!(cause instanceof HubError)) throw cause;
-    throw new HubError(`${id} is not whole in the cache. ${advice}\n  ${cause.message}`, { cause });
+    throw new HubError(`${id} is incomplete in the cache. ${advice}\n  ${cause.message}`, { cause });
   }
   return { id, folder: cache.snapshot(commit) };
 }

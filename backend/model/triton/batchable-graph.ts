@@ -52,7 +52,9 @@ export async function writeBatchableGraph(from: string, to: string): Promise<voi
       else kept.push(field);
     }
     if (dropped.length !== OPTIONS.length) {
-      throw new Error(`${from} is not a caption graph: of ${OPTIONS} its inputs are ${dropped}.`);
+      throw new Error(
+        `${from} is not a caption graph: it should have the inputs ${OPTIONS}, but of these it has ${dropped}.`,
+      );
     }
     // Repeated fields may lie anywhere in a message, but nodes run in their order, so these come first.
     const head = encodeGraph({

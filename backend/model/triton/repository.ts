@@ -91,7 +91,7 @@ async function requirePorts(modelFolder: string, version: string | undefined, wa
   const others = (await readdir(modelFolder)).filter((name) => /^\d+$/.test(name) && name !== version);
   if (others.length === 0) return;
   throw new BundleError(
-    `${modelFolder} holds version ${others.join(", ")} with another picture size or other outputs, which Triton could not serve beside this one. Write to another folder, or delete what is not called any more.`,
+    `${modelFolder} holds version ${others.join(", ")} with another picture size or other outputs, which Triton could not serve beside this one. Write to another folder, or delete the versions that are no longer used.`,
   );
 }
 

@@ -88,7 +88,7 @@ async function refuseNamed(folder: string): Promise<void> {
   const hasAdapter = await Promise.all(inside.map((one) => fileExists(join(one, CONFIG_FILE))));
   const named = inside.filter((_, i) => hasAdapter[i]);
   if (named.length > 0)
-    throw new WeightError(`${folder} holds adapters in folders: name ${named.join(" or ")}.`);
+    throw new WeightError(`${folder} has its adapters in folders of their own: name ${named.join(" or ")}.`);
 }
 
 function requireMergeable(config: AdapterConfig, path: string): void {
@@ -150,7 +150,7 @@ function readPattern(pattern: string, placed: (source: string) => string): RegEx
     if (!(error instanceof SyntaxError)) throw error;
   }
   throw new WeightError(
-    `adapter_config.json has the pattern '${pattern}', which only Python reads as it is meant. Write it without ` +
+    `adapter_config.json has the pattern '${pattern}', which only Python understands as intended. Write it without ` +
       `(?P<...>), (?i), \\A, \\Z and the like, or: ${MERGE_FIRST}`,
   );
 }
@@ -171,7 +171,7 @@ function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
     const isLate = (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
     if (!isLate) throw error;
     throw new WeightError(
-      `adapter_config.json has the pattern '${pattern.source}', which takes too long to read '${text}'. ${MERGE_FIRST}`,
+      `adapter_config.json has the pattern '${pattern.source}', which takes too long to match against '${text}'. ${MERGE_FIRST}`,
     );
   }
 }

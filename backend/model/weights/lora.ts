@@ -80,7 +80,8 @@ export function mergeAdapter(base: WeightSource, adapter: Adapter): MergedWeight
       biases.set(`${module}.bias`, { name, scale: scaleOf(config, module).scale });
     } else if (kind === "lora_A" || kind === "lora_embedding_A") {
       const other = pairs.get(`${module}.weight`);
-      if (other) throw new WeightError(`Tensors '${other.a}' and '${name}' are of two adapters in one file.`);
+      if (other)
+        throw new WeightError(`Tensors '${other.a}' and '${name}' belong to two adapters in one file.`);
       pairs.set(`${module}.weight`, pairOf(module, name, adapter));
     } else if (!isBesideItsA(name, kind, weights)) {
       throw new WeightError(
@@ -188,7 +189,7 @@ function pairOf(module: string, a: string, { config, weights }: Adapter): LowRan
   const held = tensorInfo(weights, a).shape[0];
   if (held !== rank) {
     throw new WeightError(
-      `Tensor '${a}' has rank ${held}, but adapter_config.json says ${rank} for it: they are not of one adapter.`,
+      `Tensor '${a}' has rank ${held}, but adapter_config.json says ${rank} for it: they belong to different adapters.`,
     );
   }
   return { a, b, magnitude, scale, transposed: isEmbedding };
@@ -197,7 +198,7 @@ function pairOf(module: string, a: string, { config, weights }: Adapter): LowRan
 /** peft ignores a tensor that the configuration does not announce, so the captions would be another model's. */
 function contradiction(name: string, setting: string): WeightError {
   return new WeightError(
-    `The adapter holds '${name}', but adapter_config.json does not say ${setting}: they are not of one adapter.`,
+    `The adapter holds '${name}', but adapter_config.json does not say ${setting}: they belong to different adapters.`,
   );
 }
 
@@ -237,7 +238,7 @@ function requireFit(base: WeightSource, target: string, pair: LowRankPair, weigh
   const magnitudes = elementCount(tensorInfo(weights, pair.magnitude).shape);
   if (magnitudes !== outer) {
     throw new WeightError(
-      `Tensor '${pair.magnitude}' has ${magnitudes} magnitudes; '${target}' wants ${outer}.`,
+      `Tensor '${pair.magnitude}' has ${magnitudes} magnitudes; '${target}' needs ${outer}.`,
     );
   }
 }

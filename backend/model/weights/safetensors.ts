@@ -157,7 +157,8 @@ async function readHeader(path: string): Promise<Map<string, StoredTensor>> {
     for (const [name, value] of Object.entries(header.data)) {
       if (name === "__metadata__") continue;
       const entry = TensorEntry.safeParse(value);
-      if (!entry.success) throw new WeightError(`${path} describes tensor '${name}' wrongly.`);
+      if (!entry.success)
+        throw new WeightError(`${path} has a wrong entry for tensor '${name}'. Fetch it again.`);
       const [begin, end] = entry.data.data_offsets.map((offset) => 8 + length + offset) as [number, number];
       if (begin > end || end > size) {
         throw new WeightError(
@@ -188,7 +189,7 @@ async function readExactly(
 ): Promise<void> {
   for (let done = 0; done < target.length; ) {
     const { bytesRead } = await file.read(target, done, target.length - done, position + done);
-    if (bytesRead === 0) throw new WeightError(`${path} ends too early; it was not fetched whole.`);
+    if (bytesRead === 0) throw new WeightError(`${path} ends too early. Fetch it again.`);
     done += bytesRead;
   }
 }

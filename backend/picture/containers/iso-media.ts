@@ -73,7 +73,7 @@ export function scanIsoMedia(bytes: Uint8Array<ArrayBuffer>): Result<ScannedPict
   }
   if (namedBytes === "more than there is") return breaksOff();
   if (namedBytes > MAX_NAMED_BYTES_RATIO * bytes.length) {
-    return tooCostly("The AVIF names its own bytes as data again and again.");
+    return tooCostly("The AVIF uses the same bytes as data again and again.");
   }
 
   const associations = boxesOf(bytes, properties.start, properties.end)?.find(({ type }) => type === "ipma");

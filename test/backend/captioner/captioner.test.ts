@@ -85,7 +85,7 @@ test("a prompt without any word is refused before a forward pass", async () => {
   const refused = await captioner.caption(await jpegPicture(), { prompt: " " });
   expect(refused).toMatchObject({
     ok: false,
-    failure: { code: "bad-options", detail: "prompt: it has no word that the model knows." },
+    failure: { code: "bad-options", detail: "prompt: the model knows none of its words." },
   });
   expect(engine.passes).toEqual([]);
 });

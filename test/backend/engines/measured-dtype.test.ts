@@ -135,8 +135,8 @@ describe("openFastest", () => {
     const bundle = await build(["fp32", "int8"]);
     const graph = join(bundle, "model.onnx");
     await truncate(graph, 100_000);
-    await expect(openFastest(bundle, HERE)).rejects.toThrow(/A copy broke off.*copy it again, whole/);
+    await expect(openFastest(bundle, HERE)).rejects.toThrow(/A copy broke off.*copy the whole bundle again/);
     await rm(graph);
-    await expect(openFastest(bundle, HERE)).rejects.toThrow(/lacks model\.onnx: copy the bundle again/);
+    await expect(openFastest(bundle, HERE)).rejects.toThrow(/lacks model\.onnx: copy the whole bundle again/);
   });
 });

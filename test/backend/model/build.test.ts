@@ -70,9 +70,9 @@ describe("buildBundle", () => {
     const out = join(await temporaryFolder(), "bundle");
     await buildBundle({ base: TINY_BASE, dtypes: ["int8"], out });
     await expect(openBundle(out, { dtype: "fp16" })).rejects.toThrow(
-      /holds int8; fp16 is wanted.*--dtype fp16/,
+      /holds int8, but fp16 is needed.*--dtype fp16/,
     );
-    await expect(openBundle(out, { device: "cuda" })).rejects.toThrow(/fp16 or fp32 is wanted on cuda/);
+    await expect(openBundle(out, { device: "cuda" })).rejects.toThrow(/fp16 or fp32 is needed on cuda/);
   });
 
   test("a model that is rebuilt in the same folder keeps its review threshold, another model has none", async () => {

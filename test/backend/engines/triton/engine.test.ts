@@ -121,7 +121,7 @@ describe("at start", () => {
     await expect(engineOn(bundle, [{ endpoint: "127.0.0.1:1" }])).rejects.toMatchObject({
       name: "TritonError",
       failure: "unreachable",
-      message: expect.stringMatching(/^Triton at 127\.0\.0\.1:1: not reachable, is it running\?/),
+      message: expect.stringMatching(/^Triton at 127\.0\.0\.1:1: not reachable; is it running\?/),
     });
   });
 
@@ -151,7 +151,7 @@ describe("at start", () => {
       failure: "not-loaded",
       endpoint: wrong.endpoint,
       message: expect.stringContaining(
-        `has no version ${modelVersion(revision)} that is ready, which is this bundle's revision ${revision}; it has ${modelVersion(adapted.manifest.revision)}. Write the bundle`,
+        `has no version ${modelVersion(revision)} ready, which is this bundle's revision ${revision}; it has ${modelVersion(adapted.manifest.revision)}. Write the bundle`,
       ),
     });
   });
@@ -178,7 +178,7 @@ describe("at start", () => {
     await expect(engineOn(bundle, [server])).rejects.toMatchObject({
       failure: "mismatch",
       message: expect.stringContaining(
-        `model 'captioner' is not this bundle's: of its inputs 'pixels' is UINT8 [-1, 3, 64, 64], expected UINT8 [-1, 3, ${size}, ${size}].`,
+        `model 'captioner' is not this bundle's: among its inputs, 'pixels' is UINT8 [-1, 3, 64, 64], expected UINT8 [-1, 3, ${size}, ${size}].`,
       ),
     });
   });

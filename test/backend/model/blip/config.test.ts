@@ -41,7 +41,7 @@ test.each([
 ])("generation by %s is refused: transformers 4 captions by it", async (key, value) => {
   const folder = await configured("text_config", { [key]: value });
   await expect(readBlipConfig(folder)).rejects.toThrow(
-    new RegExp(`a setting of generation that is not done here.*\\s+→ at text_config.${key}`),
+    new RegExp(`this generation setting is not supported here.*\\s+→ at text_config.${key}`),
   );
 });
 

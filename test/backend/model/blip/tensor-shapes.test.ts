@@ -24,27 +24,27 @@ test.each<[string, Partial<BlipConfig>, string]>([
   [
     "more positions",
     { text_config: { ...text, max_position_embeddings: 64 } },
-    "is [16,32], but by config.json it would be [64,32]",
+    "is [16,32], but by config.json it should be [64,32]",
   ],
   [
     "fewer words",
     { text_config: { ...text, vocab_size: 30 } },
-    "is [31,32], but by config.json it would be [30,32]",
+    "is [31,32], but by config.json it should be [30,32]",
   ],
   [
     "wider layers",
     { text_config: { ...text, intermediate_size: 99 } },
-    "is [64,32], but by config.json it would be [99,32]",
+    "is [64,32], but by config.json it should be [99,32]",
   ],
   [
     "a wider encoder",
     { vision_config: { ...vision, hidden_size: 64 } },
-    "is [1,1,32], but by config.json it would be [1,1,64]",
+    "is [1,1,32], but by config.json it should be [1,1,64]",
   ],
   [
     "smaller patches",
     { vision_config: { ...vision, patch_size: 4 } },
-    "is [1,17,32], but by config.json it would be [1,65,32]",
+    "is [1,17,32], but by config.json it should be [1,65,32]",
   ],
   [
     "another layer",

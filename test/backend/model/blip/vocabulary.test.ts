@@ -49,7 +49,7 @@ describe("readVocabulary", () => {
   test.each([
     ["shorter than the model's", text.split("\n").slice(0, 20).join("\n"), /ends at id 19.*up to 30/],
     ["one word short", text.trimEnd().split("\n").slice(0, -1).join("\n"), /ends at id 27/],
-    ["longer than the model's", `${text}${"extra\n".repeat(5)}`, /not of one model/],
+    ["longer than the model's", `${text}${"extra\n".repeat(5)}`, /belong to different models/],
   ])("a vocabulary that is %s is refused", async (_name, content, message) => {
     await expect(readVocabulary(await folderOf({ "vocab.txt": content }), CONFIG)).rejects.toThrow(message);
   });
@@ -57,7 +57,11 @@ describe("readVocabulary", () => {
   test.each([
     ["a token with two ids", text.replace("\ndog\n", "\ncat\n"), "gives ids 7 and 8 to 'cat'"],
     ["no token for what it cannot spell", text.replace("[UNK]", "x"), "has no [UNK]"],
-    ["a line end in a token", text.replace("\ndog\n", "\ndo\rg\n"), "the token with id 7 has a line end"],
+    [
+      "a line end in a token",
+      text.replace("\ndog\n", "\ndo\rg\n"),
+      "the token with id 7 contains a line break",
+    ],
     [
       "other bytes than UTF-8",
       Buffer.from(text.replace("\ndog\n", "\ndög\n"), "latin1"),

@@ -104,7 +104,7 @@ describe("fetchModel", () => {
     await expect(fetchFrom(nobody, missing)).rejects.toThrow(/v2 is not in the cache. HF_HUB_OFFLINE is set/);
     await unlink(await realpath(join(fetched.folder, WEIGHTS)));
     await expect(fetchFrom(nobody, { cache, offline: true })).rejects.toThrow(
-      /not whole in the cache.*\n.*has no model.safetensors/,
+      /incomplete in the cache.*\n.*has no model.safetensors/,
     );
   });
 
@@ -162,7 +162,7 @@ describe("fetchModel", () => {
     const headers = { "retry-after": "Wed, 01 Jan 2020 00:00:00 GMT" };
     const busy = Array.from({ length: 9 }, () => ({ kind: "status", status: 429, headers }) as const);
     hub.mishaps.set(WEIGHTS, busy);
-    await expect(fetchFrom(hub)).rejects.toThrow(/asks for a pause \(429\)\. Try again in 1 s\./);
+    await expect(fetchFrom(hub)).rejects.toThrow(/limits requests \(429\)\. Try again in 1 s\./);
   });
 
   test("wrong bytes are thrown away, with the checksums named", async () => {
@@ -188,7 +188,7 @@ describe("fetchModel", () => {
     const hub = await tinyHub();
     hub.token = "hf_secret";
     await expect(fetchFrom(hub)).rejects.toThrow(/set HF_TOKEN/);
-    await expect(fetchFrom(hub, { token: "hf_wrong" })).rejects.toThrow(/does not open with this HF_TOKEN/);
+    await expect(fetchFrom(hub, { token: "hf_wrong" })).rejects.toThrow(/cannot be read with this HF_TOKEN/);
     await fetchFrom(hub, { token: "hf_secret" });
     hub.token = "eyJ2.of-a-mirror";
     await fetchFrom(hub, { token: "eyJ2.of-a-mirror" });

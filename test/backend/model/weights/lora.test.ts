@@ -156,7 +156,7 @@ describe("mergeAdapter", () => {
   test("names a pattern that would take for ever to match", async () => {
     const adapter = await adapterOf({ target_modules: "((((([a-z.\\d]+)+)+)+)+)+X" }, BOTH);
     const base = await smallBase();
-    expect(() => mergeAdapter(base, adapter)).toThrow("takes too long to read 'layer.0.query'");
+    expect(() => mergeAdapter(base, adapter)).toThrow("takes too long to match against 'layer.0.query'");
   });
 
   test("takes targets by pattern", async () => {
@@ -188,7 +188,9 @@ describe("mergeAdapter", () => {
     };
     const adapter = await adapterOf(config, one);
     const base = await smallBase();
-    expect(() => mergeAdapter(base, adapter)).toThrow(`the pattern '${pattern}', which only Python reads`);
+    expect(() => mergeAdapter(base, adapter)).toThrow(
+      `the pattern '${pattern}', which only Python understands`,
+    );
   });
 
   test("names a tensor that the base does not have", async () => {
