@@ -37,7 +37,7 @@ export function parseAnswer<Schema extends z.core.$ZodType>(
   try {
     return z.parse(schema, JSON.parse(text));
   } catch (cause) {
-    throw new CaptionTransportError("The answer is not one of the caption API.", { status, cause });
+    throw new CaptionTransportError("The answer did not come from the caption API.", { status, cause });
   }
 }
 

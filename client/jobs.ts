@@ -105,7 +105,7 @@ export function createJobsClient(parts: {
     async wait(id, call = {}) {
       let last: ClientJob | undefined;
       for await (const job of follow(id, call)) last = job;
-      if (last === undefined) throw new Error("This is a bug: a job that is never told of.");
+      if (last === undefined) throw new Error("This is a bug: the job was followed without any news of it.");
       return last;
     },
   };

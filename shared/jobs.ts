@@ -14,7 +14,9 @@ import { atMost, BatchCaption, BatchError, BatchHit, BatchItem, CaptionQuery, We
 const Id = z.string().check(
   z.maxLength(MAX_JOB_ITEM_ID_CHARACTERS),
   // UTF-8 cannot hold these, so another name would be stored.
-  z.refine((id) => !/\p{Surrogate}/u.test(id), { error: "expected no half of a surrogate pair" }),
+  z.refine((id) => !/\p{Surrogate}/u.test(id), {
+    error: "expected whole characters, got half of a surrogate pair",
+  }),
 );
 
 /** One picture of a job: a reference to it, never the picture. */

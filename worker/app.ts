@@ -133,7 +133,7 @@ export function createApp(services: Services): Hono<AppEnv> {
   });
   app.onError((error) => {
     const failure = failureOf(error);
-    const detail = `The request met a bug of ours; its id is in ${REQUEST_ID_HEADER}.`;
+    const detail = `The request hit a bug in this service; its id is in ${REQUEST_ID_HEADER}.`;
     const headers = failure?.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {};
     return problemResponse(failure ?? { code: "internal", detail }, headers);
   });

@@ -36,7 +36,7 @@ const captionerUrl = z.pipe(
   WebAddress.check(
     z.refine((url) => !URL.canParse(url) || !hasCredentials(new URL(url)), {
       error:
-        "expected an address without a name and a password in it, which are not sent; a captioner's token is BACKEND_SECRET or FALLBACK_TOKEN",
+        "expected an address without a user name and password, which would not be sent; a captioner's token belongs in BACKEND_SECRET or FALLBACK_TOKEN",
     }),
   ),
   z.transform((url: string) => url.replace(/\/+$/, "")),
@@ -46,7 +46,7 @@ const captionerUrl = z.pipe(
 const origin = z.string().check(
   z.refine((text) => text === "*" || (URL.canParse(text) && new URL(text).origin === text), {
     error: ({ input }) =>
-      `expected * or an origin such as https://example.org, without a slash or a path at its end; got ${input}`,
+      `expected * or an origin such as https://example.org, without a slash or a path at the end; got ${input}`,
   }),
 );
 
@@ -77,82 +77,82 @@ const secret = () => z.optional(HeaderSecret.check(z.minLength(1)));
 export const WorkerVariables = z.object({
   BACKEND_URLS: described(
     z.pipe(commaList, z.array(captionerUrl).check(z.minLength(1, "expected at least one address"))),
-    "Addresses of the captioners, by commas; each picture has one that it is sent to first",
+    "Addresses of the captioners, separated by commas; a picture's hash decides which one is asked first",
   ),
   BACKEND_SECRET: described(
     secret(),
-    "Bearer token of the captioners, the same as their own BACKEND_SECRET, which has 16 characters at least",
+    "Bearer token for the captioners: their own BACKEND_SECRET, which has at least 16 characters",
   ),
   CF_ACCESS_CLIENT_ID: described(
     secret(),
-    "Service token for Cloudflare Access, where it guards the captioners' tunnels: its id",
+    "Id of a service token for Cloudflare Access, if that guards the captioners' tunnels",
   ),
   CF_ACCESS_CLIENT_SECRET: described(secret(), "The secret of that service token"),
   FALLBACK_URLS: described(
     listOf(captionerUrl, ""),
-    "Addresses of captioners, by commas, that are asked only where none of BACKEND_URLS captions, such as a hosted endpoint",
+    "Addresses of captioners, separated by commas, that are asked only if none of BACKEND_URLS captions, such as a hosted endpoint",
   ),
-  FALLBACK_TOKEN: described(secret(), "Bearer token of those; they get no other secret"),
+  FALLBACK_TOKEN: described(secret(), "Bearer token for those; they get no other secret"),
   HOSTED_MODEL: described(
     z.optional(modelIdentity),
-    "`id@revision` that a captioner serves which does not name its own model, such as a hosted endpoint. Its captions are kept, and found beside those of the other captioners",
+    "`id@revision` of the model behind a captioner that does not name it itself, such as a hosted endpoint. That captioner's captions are then cached, and found beside those of the others",
   ),
   MODEL_ALIASES: described(
     listOf(z.string(), ""),
-    "Further names under which `POST /models/{id}` serves the model, by commas",
+    "Further names under which `POST /models/{id}` serves the model, separated by commas",
   ),
   ACCESS: described(
     z._default(z.enum(["keys", "open"]), "keys"),
-    "Who may come in: `keys` for callers with a key, `open` for everybody without any limit",
+    "Who may call the API: `keys` for callers with a key, `open` for everybody without any limit",
   ),
   CORS_ORIGINS: described(
     listOf(origin, ""),
-    "Origins of web pages that may call the API, by commas, or `*`; none where absent",
+    "Origins of web pages that may call the API, separated by commas, or `*`; none by default",
   ),
   URL_ALLOWED_HOSTS: described(
     listOf(hostAndPort, ""),
-    "`host:port` of media servers, by commas, whose pictures are fetched although their address is not public",
+    "`host:port` of media servers, separated by commas, whose pictures are fetched although their address is not public",
   ),
   CACHE_TIERS: described(
     listOf(z.enum(CACHE_TIER_NAMES), "memory,colo,kv"),
-    "Cache tiers in use, by commas; on workers.dev the Cache API does nothing, so leave `colo` out there",
+    "Cache tiers in use, separated by commas; on workers.dev the Cache API does nothing, so leave `colo` out there",
   ),
   CACHE_SCOPE: described(
     z._default(z.enum(["shared", "key"]), "shared"),
     "Whether all keys share the cached captions (`shared`), or each key has its own (`key`)",
   ),
-  UPLOAD_TIMEOUT_MS: described(timeout(60_000), "Longest that a body may take to arrive, in milliseconds"),
+  UPLOAD_TIMEOUT_MS: described(timeout(60_000), "How long a body may take to arrive, in milliseconds"),
   REQUEST_TIMEOUT_MS: described(
     timeout(30_000),
-    "Longest that a caller waits for a new caption, from when the picture is here, in milliseconds",
+    "How long a caller waits at most for a new caption, once the picture has arrived, in milliseconds",
   ),
   ATTEMPT_TIMEOUT_MS: described(
     timeout(10_000),
-    "Longest that one captioner is waited for while another is left to ask, in milliseconds",
+    "How long one captioner may take while there is another to ask, in milliseconds",
   ),
   KV_TIMEOUT_MS: described(
     timeout(500),
-    "A read of KV that is slower than this counts as a miss, in milliseconds",
+    "A KV read that takes longer than this counts as a miss, in milliseconds",
   ),
   COUNTER_TIMEOUT_MS: described(
     timeout(1_000),
-    "A count of a key's quota or rate that is slower than this lets the request pass uncounted, in milliseconds",
+    "If counting against a key's quota or rate takes longer than this, the request passes uncounted, in milliseconds",
   ),
   URL_TIMEOUT_MS: described(
     timeout(10_000),
-    "Longest that a picture's address may take to deliver it, in milliseconds",
+    "How long a picture's address may take to deliver it, in milliseconds",
   ),
   JOB_LEASE_MS: described(
     count(120_000),
-    "How long a part of a job may go unheard of before it is sent again, in milliseconds",
+    "How long a part of a job may stay silent before it is sent again, in milliseconds",
   ),
   JOB_ITEMS_A_DAY: described(
     count(200_000),
-    "Items of jobs that a key may send a day (UTC), captioned before or not: what it makes the service keep",
+    "Job items that a key may send per day (UTC), captioned before or not, because the service has to keep them",
   ),
   JOB_ITEMS_AT_ONCE: described(
     count(4),
-    "Items of jobs that one consumer works on at once. The platform gives it six connections, of which two are left to the cache, and runs more consumers when there is more to do; `wrangler dev` runs one, without such a limit",
+    "Job items that one consumer works on at once. The platform gives it six connections, of which two are left for the cache, and runs more consumers when there is more to do; `wrangler dev` runs one consumer, without that limit",
   ),
   LOG_LEVEL: described(z._default(LogLevel, "info"), "Least severe level that is logged"),
 });
@@ -168,7 +168,7 @@ const Variables = WorkerVariables.check(
   }),
   z.refine((given) => given.CACHE_SCOPE === "shared" || given.ACCESS === "keys", {
     path: ["CACHE_SCOPE"],
-    error: 'expected "shared" where nobody has a key',
+    error: 'expected "shared", because without keys all callers share the cache',
   }),
 );
 

@@ -22,7 +22,7 @@ export function requireUncoded({ headers }: Message): Result<undefined> {
   if (coding === "" || coding === "identity") return success(undefined);
   return failure(
     "unsupported-encoding",
-    `Content-Encoding ${JSON.stringify(coding.slice(0, 40))} is not read. Send the body as it is.`,
+    `Content-Encoding ${JSON.stringify(coding.slice(0, 40))} is not supported. Send the body without it.`,
   );
 }
 

@@ -14,9 +14,9 @@ export function pictureFormat(bytes: Uint8Array): Result<PictureFormat> {
   const accepted = `Accepted: ${Object.keys(SUPPORTED_FORMATS).join(", ")}.`;
   if (format === undefined) {
     const hint = beginsLikeJson(bytes)
-      ? " They begin like JSON: then set content-type: application/json."
+      ? " They look like JSON: if they are, set content-type: application/json."
       : "";
-    return failure("not-an-image", `The bytes are no picture that is known here. ${accepted}${hint}`);
+    return failure("not-an-image", `The bytes are not a picture of a known format. ${accepted}${hint}`);
   }
   return "supported" in format
     ? success(format.supported)

@@ -155,7 +155,7 @@ test("names what cannot be described, and describes the rest", async () => {
   expect(stderr).toContain(
     "bad.html: 4: data:image/png;base64,AAAA: Only files and http addresses are read.",
   );
-  expect(stderr).toContain("bad.html: 5: bad.html: The bytes are no picture that is known here.");
+  expect(stderr).toContain("bad.html: 5: bad.html: The bytes are not a picture of a known format.");
   expect(stderr).toContain(
     "bad.html: 6: img/spacer.gif: The picture has 1 x 1 pixels, too few to show anything",
   );

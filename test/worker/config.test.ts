@@ -22,7 +22,7 @@ describe("the configuration", () => {
     [{ URL_ALLOWED_HOSTS: "http://media.internal:8080" }, /URL_ALLOWED_HOSTS.*expected host:port/],
     [{ URL_ALLOWED_HOSTS: "media.internal:80,media.internal" }, /URL_ALLOWED_HOSTS\.1: expected host:port/],
     // The fetch of the platform drops them without a word.
-    [{ BACKEND_URLS: "https://u:geheim@b.example" }, /^(?!.*geheim).*BACKEND_URLS.*without a name and a/s],
+    [{ BACKEND_URLS: "https://u:geheim@b.example" }, /^(?!.*geheim).*BACKEND_URLS.*without a user name and/s],
     // workerd would write the whole header into its log.
     [{ BACKEND_SECRET: "geheim-é" }, /^(?!.*geheim).*BACKEND_SECRET: .*ASCII/s],
   ])("%j is refused by name", (wrong, message) => {

@@ -118,7 +118,7 @@ export function createKeyGate(parts: {
     if (grant.granted) return;
     throw new FailureError({
       code: "quota-exceeded",
-      detail: `The key's ${daily_quota} new captions of today are used; captions already made are still served.`,
+      detail: `The key's ${daily_quota} new captions for today are used up; captions already made are still served.`,
       retryAfterSeconds: resetSeconds,
     });
   }
@@ -157,7 +157,7 @@ export function createKeyGate(parts: {
         if (grant === undefined || grant.granted) return;
         throw new FailureError({
           code: "quota-exceeded",
-          detail: `The job has ${count} items, and of the ${jobItemsADay} that a key may send in jobs a day ${grant.remaining} are left. Nothing of it was kept.`,
+          detail: `The job has ${count} items, but of the ${jobItemsADay} job items that a key may send per day, ${grant.remaining} are left. Nothing of the job was kept.`,
           retryAfterSeconds: secondsToMidnight(now()),
         });
       },

@@ -69,11 +69,7 @@ export function createKeyRing(options: {
       if (text === null) return "absent";
       const record = text === TIMED_OUT ? undefined : parseApiKeyRecord(text);
       if (record !== undefined) return { record, readAt: now() };
-      warn(
-        text === TIMED_OUT
-          ? "key is slow"
-          : `key failed: the record of ${id} is none that this version reads`,
-      );
+      warn(text === TIMED_OUT ? "key is slow" : `key failed: this version cannot read the record of ${id}`);
     } catch (error) {
       warn(`key failed: ${error instanceof Error ? error.message : "unknown"}`);
     }

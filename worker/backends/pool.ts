@@ -18,7 +18,7 @@ const RETRY_AFTER_SECONDS = 5;
 /** The picture itself is at fault, because another one was captioned within the same time. */
 const TOO_SLOW: Failure = {
   code: "deadline-exceeded",
-  detail: "The captioner did not caption this picture in time, and captioned another one right after.",
+  detail: "The captioner did not caption this picture in time, but captioned another one right after.",
 };
 
 /** Why one captioner gave no caption, though another may. */
@@ -159,7 +159,7 @@ function exhausted(shortfall: Shortfall | undefined) {
       return {
         code: "bad-options",
         detail:
-          "The captioner here is a hosted one, which takes no prompt, max_new_tokens or num_beams. Ask without them.",
+          "The captioner here is a hosted one, which accepts no prompt, max_new_tokens or num_beams. Leave them out.",
       } as const;
     case "misconfigured":
       return { code: "backend-error", detail: "The captioner did not accept the request." } as const;

@@ -64,7 +64,7 @@ export const BATCH_LINES = {
       status: "error",
       problem: problem(
         "not-an-image",
-        "The bytes are no picture that is known here. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
+        "The bytes are not a picture of a known format. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
       ),
     },
   },
@@ -207,19 +207,20 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
   "not-captioned": "Send its bytes to POST /v1/captions.",
   "model-not-found": `The model served here is ${EXAMPLE_MODEL}.`,
   "job-not-found":
-    "There is no job of this id, it is another key's, or it was deleted seven days after its end.",
+    "There is no job with this id, it belongs to another key, or it was deleted seven days after its end.",
   "upload-timeout": "The body did not arrive within 30 s.",
-  "request-in-progress": "A request with this Idempotency-Key is being received just now.",
+  "request-in-progress": "A request with this Idempotency-Key is still being received.",
   "too-many-pixels": "20000 x 15000 pixels; at most 100000000 are accepted, 65535 on a side.",
-  "unsupported-encoding": `Content-Encoding "gzip" is not read. Send the body as it is.`,
+  "unsupported-encoding": `Content-Encoding "gzip" is not supported. Send the body without it.`,
   "idempotency-key-reused":
-    "This Idempotency-Key came with another body or other options. Use a new one for a new job.",
+    "This Idempotency-Key was used with another body or other options. Use a new one for a new job.",
   "image-too-large": "At most 20 MiB are accepted.",
-  "too-many-items": "A job has at most 10000 items. Nothing of this one was kept; send several.",
-  "not-an-image": "The bytes are no picture that is known here. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
+  "too-many-items": "A job has at most 10000 items. Nothing of this one was kept; split it into several.",
+  "not-an-image":
+    "The bytes are not a picture of a known format. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
   "unreadable-image": "The picture breaks off before its end.",
   "rate-limited": "The key sends requests too fast.",
-  internal: "The request met a bug of ours; its id is in x-request-id.",
+  internal: "The request hit a bug in this service; its id is in x-request-id.",
   "backend-error": "The captioner did not accept the request.",
   unavailable: "No captioner answered; captions already made are still served.",
 };

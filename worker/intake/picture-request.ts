@@ -160,13 +160,13 @@ function multipartFields(body: Uint8Array<ArrayBuffer>, request: Request): FormF
   const boundary = boundaryOf(request.headers.get("content-type") ?? "");
   if (boundary === undefined) {
     const detail =
-      "The form's content-type names no boundary. Do not set that header: what makes the form does, with it.";
+      "The form's content-type names no boundary. Do not set that header yourself: the library that makes the form sets it, boundary included.";
     throw new FailureError({ code: "bad-request", detail });
   }
   const parts = multipartParts(body, boundary);
   if (parts === undefined) {
     const line = JSON.stringify(`--${boundary.slice(0, 70)}`);
-    const detail = `The form is not well formed: expected up to ${MAX_PARTS} parts with headers of up to ${MAX_HEADER_BYTES / 1024} KiB, each behind a line ${line}, ended by that line with "--" behind it.`;
+    const detail = `The form is not well formed: expected up to ${MAX_PARTS} parts with headers of up to ${MAX_HEADER_BYTES / 1024} KiB, each after a line ${line}, and after the last part that line with "--" at its end.`;
     throw new FailureError({ code: "bad-request", detail });
   }
   const texts: Named<string>[] = [];
@@ -204,7 +204,7 @@ function requireFileField(name: string): void {
   if (isFileField(name)) return;
   throw new FailureError({
     code: "bad-options",
-    detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs into "${FILE_FIELDS[0]}".`,
+    detail: `${name.slice(0, 40)}: expected text, got a file. The picture belongs in "${FILE_FIELDS[0]}".`,
   });
 }
 

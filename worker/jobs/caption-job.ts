@@ -243,7 +243,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
   #abandon({ number, takes }: Chunk, state: JobState, isAtFault: boolean): void {
     const [first] = this.#ledger.waitingOf(number);
     if (isAtFault && first !== undefined) {
-      const detail = "The item could not be processed: whatever took it ended.";
+      const detail = "The item could not be processed: the worker ended each time it tried.";
       this.#ledger.finish(first.index, failedOutcome({ code: "internal", detail }), state.counts);
     }
     this.#release(number, state, { due: this.#now(), takes: isAtFault ? 1 : takes });

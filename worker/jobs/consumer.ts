@@ -102,7 +102,7 @@ async function consume(
     });
   const parsed = JobMessage.safeParse(message.body);
   if (!parsed.success) {
-    scope.log.warnings.push("a message that is none of ours");
+    scope.log.warnings.push("a queue message in an unknown format");
     log(400);
     message.ack();
     return;
@@ -150,7 +150,7 @@ async function workOn(
     return;
   }
   if (caller === "revoked") {
-    await stub.fail({ code: "unauthorized", detail: "The key was revoked, or may make no jobs any more." });
+    await stub.fail({ code: "unauthorized", detail: "The key was revoked, or may no longer create jobs." });
     await stub.close(number, [], undefined);
     return;
   }
@@ -237,7 +237,7 @@ async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
 function failureOf(error: unknown, scope: RequestScope): Failure {
   if (error instanceof FailureError) return error.failure;
   scope.log.warnings.push(`job item: ${error instanceof Error ? error.message : "thrown value"}`);
-  return { code: "internal", detail: "The item met a bug of ours." };
+  return { code: "internal", detail: "The item hit a bug in this service." };
 }
 
 /** @throws {FailureError} */

@@ -76,7 +76,8 @@ async function readJson(
   const bytes = await readBounded(request, { maxBytes: MAX_JOB_BYTES, timeoutMs });
   const json = parseJsonBody(bytes);
   if (!json.ok && isJsonLines(bytes)) {
-    const detail = "The body is JSON line by line: then set content-type: application/x-ndjson.";
+    const detail =
+      "The body looks like NDJSON, one item per line: if it is, set content-type: application/x-ndjson.";
     throw new FailureError({ code: "bad-request", detail });
   }
   const { items, webhook, ...beside } = parseWith(JobRequest, orThrow(json), "bad-request");
@@ -277,7 +278,7 @@ function twoWebhooks(): FailureError {
 function tooMany(): FailureError {
   return new FailureError({
     code: "too-many-items",
-    detail: `A job has at most ${MAX_JOB_ITEMS} items. Nothing of this one was kept; send several.`,
+    detail: `A job has at most ${MAX_JOB_ITEMS} items. Nothing of this one was kept; split it into several.`,
   });
 }
 

@@ -58,7 +58,7 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
     const lines = new TransformStream<Uint8Array, Uint8Array>();
     const refuseUnexpected = (error: unknown): Failure => {
       scope.log.warnings.push(`batch item: ${error instanceof Error ? error.message : "thrown value"}`);
-      return { code: "internal", detail: "The item met a bug of ours." };
+      return { code: "internal", detail: "The item hit a bug in this service." };
     };
     const run = runBatch(lines.writable, {
       ...parts,

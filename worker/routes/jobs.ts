@@ -51,7 +51,7 @@ export function postJob(
     if (begun.kind === "receiving") {
       throw new FailureError({
         code: "request-in-progress",
-        detail: "A request with this Idempotency-Key is being received just now.",
+        detail: "A request with this Idempotency-Key is still being received.",
         retryAfterSeconds: RECEIVING_RETRY_SECONDS,
       });
     }
@@ -60,7 +60,7 @@ export function postJob(
         throw new FailureError({
           code: "idempotency-key-reused",
           detail:
-            "This Idempotency-Key came with another body or other options. Use a new one for a new job.",
+            "This Idempotency-Key was used with another body or other options. Use a new one for a new job.",
         });
       }
       return accepted(await found(stub.lookAsMade(owner)));
@@ -181,7 +181,8 @@ function stubOf(jobs: DurableObjectNamespace<CaptionJob>, id: string): DurableOb
 function noSuchJob(): FailureError {
   return new FailureError({
     code: "job-not-found",
-    detail: "There is no job of this id, it is another key's, or it was deleted seven days after its end.",
+    detail:
+      "There is no job with this id, it belongs to another key, or it was deleted seven days after its end.",
   });
 }
 

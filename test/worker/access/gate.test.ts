@@ -124,7 +124,7 @@ describe("keys", () => {
     );
     expect((await startEdge(KEYED).fetch("/v1/captions", post(bearer(key)))).status).toBe(503);
     const { warnings } = JSON.parse(String(error.mock.calls[0]?.[0]));
-    expect(warnings).toEqual([`key failed: the record of ${record.id} is none that this version reads`]);
+    expect(warnings).toEqual([`key failed: this version cannot read the record of ${record.id}`]);
   });
 
   test("the log names the key by its id, and holds no secret", async () => {

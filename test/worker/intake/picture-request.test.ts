@@ -339,7 +339,7 @@ test.each([
     "multipart/form-data",
     "names no boundary",
   ],
-  ["with another boundary than its content-type names", `${FORM}x`, "ended by"],
+  ["with another boundary than its content-type names", `${FORM}x`, "after the last part"],
 ])("a form %s is refused with what to do", async (_name, type, words) => {
   const file = ['Content-Disposition: form-data; name="image"; filename="p.png"', newPicture()] as const;
   const problem = await problemOf(await send(multipart(file), type));

@@ -83,7 +83,10 @@ test("an id that was cut in the middle of a character is refused, and does not c
   expect(await linesOf(edge, job.id)).toMatchObject([
     { id: "cat 🐈", problem: { code: "not-captioned" } },
     {
-      problem: { code: "bad-request", detail: "line 2: id: expected no half of a surrogate pair" },
+      problem: {
+        code: "bad-request",
+        detail: "line 2: id: expected whole characters, got half of a surrogate pair",
+      },
     },
   ]);
 });
@@ -134,7 +137,9 @@ test("a key may send only so many items of jobs per day; a job past that is refu
   const refused = await send(edge, 3, { headers });
   const { status, code, detail } = await problemOf(refused);
   expect({ status, code }).toEqual({ status: 429, code: "quota-exceeded" });
-  expect(detail).toContain("The job has 3 items, and of the 5 that a key may send in jobs a day 2 are left.");
+  expect(detail).toContain(
+    "The job has 3 items, but of the 5 job items that a key may send per day, 2 are left.",
+  );
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
   const never = await problemOf(await send(edge, 6));
   expect(never).toMatchObject({ status: 413, code: "too-many-items" });

@@ -95,8 +95,8 @@ async function follow(start: URL, signal: AbortSignal, options: FetchOptions): P
     requireRoom(response);
     const location = response.headers.get("location");
     if (!REDIRECTS.has(response.status) || location === null)
-      throw unreachable("it answered with no picture");
-    if (!URL.canParse(location, url.href)) throw unreachable("it redirects to nowhere");
+      throw unreachable("it did not answer with a picture");
+    if (!URL.canParse(location, url.href)) throw unreachable("it redirects without a valid address");
     url = new URL(location, url);
   }
   throw unreachable(`it redirects more than ${MAX_REDIRECTS} times`);
