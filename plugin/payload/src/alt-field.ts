@@ -20,7 +20,7 @@ export interface AltField {
 }
 
 /** Why a picture stays without the text that was generated. */
-export const REFUSED_BY_SITE = "The site's own validation refuses the text that came.";
+export const REFUSED_BY_SITE = "The site's own validation rejects the generated text.";
 
 /** What a validation is told in addition to the text. */
 export interface Validated {
@@ -42,7 +42,7 @@ interface Decoration {
   readonly isEnabled: boolean;
 }
 
-const LEFT_EMPTY = " Left empty, it is generated.";
+const LEFT_EMPTY = " If left empty, it is generated.";
 
 /**
  * The collection's fields with the text field decorated, or with one added in front if there is none. Looks inside
@@ -63,7 +63,7 @@ export function withAltField(
     type: "textarea",
     label: "Alt text",
     admin: {
-      description: `What the picture shows, for readers who do not see it.${isEnabled ? LEFT_EMPTY : ""}`,
+      description: `What the picture shows, for readers who cannot see it.${isEnabled ? LEFT_EMPTY : ""}`,
     },
   };
   return {
@@ -93,12 +93,12 @@ function decorateIn(fields: readonly Field[], search: Search): Field[] {
     if (!("name" in field) || field.name !== search.name) return field;
     if ((field.type !== "text" && field.type !== "textarea") || ("hasMany" in field && field.hasMany)) {
       throw new Error(
-        `altText: expected the field "${field.name}" of "${search.slug}" to be a text or textarea of one value, got ${field.type}.`,
+        `altText: expected the field "${field.name}" of "${search.slug}" to be a text or textarea with one value, got ${field.type}.`,
       );
     }
     if (search.isEnabled && field.unique === true) {
       throw new Error(
-        `altText: expected the field "${field.name}" of "${search.slug}" not to be unique: two pictures may show the same, and the second could not be saved.`,
+        `altText: expected the field "${field.name}" of "${search.slug}" not to be unique: two pictures may show the same thing, and then the second could not be saved.`,
       );
     }
     const path = search.prefix + field.name;

@@ -43,7 +43,7 @@ export async function describeThroughJobs(library: Library, ids: readonly Id[]):
   const byAddress = await describeByJob(library, byHash.left, ({ picture: { url } }) => url && { url });
   if (byAddress.ok !== true) return byAddress;
   tell(
-    `${byHash.left.length - byAddress.left.length} fetched from their addresses, ${byAddress.left.length} that are not to be had there as stored`,
+    `${byHash.left.length - byAddress.left.length} fetched from their addresses, ${byAddress.left.length} not found there as stored`,
   );
   return { ok: true, left: [...left, ...idsOf(byAddress.left)] };
 }
@@ -55,7 +55,7 @@ export async function awaitLeftJob(library: Library): Promise<void> {
   const { payload, slug, tell } = library;
   const id = z.string().safeParse(await payload.kv.get(jobKey(slug)));
   if (!id.success) return;
-  tell("waits for the job that the last backfill left");
+  tell("waiting for the job that the last backfill left");
   // A failure is ignored here: the next request meets it too, and reports it.
   await followed(library, id.data);
   await payload.kv.delete(jobKey(slug));
@@ -111,7 +111,7 @@ function followed(library: Library, id: string) {
   let pausedUntil: string | undefined;
   const onProgress = ({ done, total, paused }: JobProgress) => {
     if (paused !== undefined && paused.until !== pausedUntil)
-      tell(`waits until ${paused.until}: ${paused.reason}`);
+      tell(`waiting until ${paused.until}: ${paused.reason}`);
     pausedUntil = paused?.until;
     const step = Math.floor((done / total) * TELL_STEPS);
     if (step > told) tell(`job: ${done} of ${total}`);

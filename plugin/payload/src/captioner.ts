@@ -82,7 +82,7 @@ export interface Captioner {
   ): Promise<{ readonly ok: true; readonly answers: ReadonlyMap<number, JobAnswer> } | Failure>;
 }
 
-const UNKNOWN_PAUSE = "The caption API waits for its captioner.";
+const UNKNOWN_PAUSE = "The caption API is waiting for its captioner.";
 
 /** Until when uploads do not ask, in epoch milliseconds, and why. */
 const NO_PAUSE = { until: 0, reason: "" };
@@ -159,7 +159,7 @@ async function describeFirst(
   const signal = AbortSignal.timeout(timeoutMs);
   let last: Described = {
     ok: false,
-    reason: "The caption API does not read this picture format.",
+    reason: "The caption API does not support this picture format.",
     concerns: "picture",
     isPassing: false,
   };

@@ -38,7 +38,7 @@ export function decideText(alt: AltField): CollectionBeforeValidateHook {
     if (!inLocale && sent.decorative === true && before?.alt)
       throw markRefused(
         req,
-        `There is alt text in the locale "${siteOf(req.payload).locale}": mark it there.`,
+        `There is alt text in the locale "${siteOf(req.payload).locale}": mark the picture as decorative there.`,
       );
     const decide = (stored: Stored | undefined) =>
       saveOf({

@@ -147,7 +147,7 @@ async function start(req: PayloadRequest) {
     });
     if (totalDocs > MAX_RUN_DOCUMENTS) {
       throw badRequest(
-        `A run takes at most ${MAX_RUN_DOCUMENTS} documents, these are ${totalDocs}: narrow the filter.`,
+        `A run takes at most ${MAX_RUN_DOCUMENTS} documents, but these are ${totalDocs}: narrow the filter.`,
       );
     }
     for (const { id } of docs) ids.add(id);

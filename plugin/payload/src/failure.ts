@@ -39,15 +39,15 @@ const PICTURE_STATUSES: ReadonlySet<number> = new Set([413, 415, 422]);
 /** Sentences for the API's codes; whether a failure passes is decided by the status. */
 const REASONS: Readonly<Record<string, string>> = {
   unauthorized: "The caption API does not accept the site's key.",
-  forbidden: "The site's key may not ask for captions.",
+  forbidden: "The site's key does not allow captions.",
   "quota-exceeded": "The caption API's daily quota is used up.",
-  "rate-limited": "The caption API is asked too often.",
+  "rate-limited": "The caption API gets too many requests.",
   overloaded: "The caption API is at capacity.",
   "upload-timeout": "The picture took too long to arrive at the caption API.",
   "empty-body": "The file is empty.",
   "image-too-large": "The picture has too many bytes for the caption API.",
   "too-many-pixels": "The picture has too many pixels for the caption API.",
-  "unsupported-image": "The caption API does not read this picture format.",
+  "unsupported-image": "The caption API does not support this picture format.",
   "not-an-image": "The file is not a picture.",
   "unreadable-image": "The picture is damaged.",
   "too-costly": "The picture costs too much to decode.",
@@ -74,7 +74,7 @@ function statusOf(error: unknown): number | undefined {
  */
 export function noJobsReason(error: unknown): string | undefined {
   if (hasCode(error, "forbidden")) return 'The site\'s key lacks the scope "jobs".';
-  return NO_ROUTE_STATUSES.has(statusOf(error)) ? "The caption API has no jobs." : undefined;
+  return NO_ROUTE_STATUSES.has(statusOf(error)) ? "The caption API does not offer jobs." : undefined;
 }
 
 /** What an error of the client means to an editor. `signal` is our own deadline's. @throws `error` if it is a bug */
@@ -83,7 +83,7 @@ export function failureOf(error: unknown, signal?: AbortSignal): Failure {
   if (error instanceof CaptionTransportError) {
     // From a proxy that allows smaller files than the API does; smaller pictures pass it.
     if (error.status === 413) {
-      const reason = "Something before the caption API refuses files as large as this one.";
+      const reason = "Something in front of the caption API refuses files as large as this one.";
       return { ok: false, reason, concerns: "picture", isPassing: false };
     }
     const reason =

@@ -110,7 +110,7 @@ function noEnglish({ localization }: Config): Error {
     ? localization.locales.map((locale) => (typeof locale === "string" ? locale : locale.code))
     : [];
   return new Error(
-    `altText: captions are English, and none of the locales ${codes.join(", ")} is: name the one to be written as "locale".`,
+    `altText: captions are English, and none of the locales ${codes.join(", ")} is: choose one of them as "locale".`,
   );
 }
 

@@ -32,7 +32,7 @@ const Options = z.strictObject({
   apiKey: z
     .string()
     .trim()
-    .regex(/^[!-~]+$/, "expected a key such as ate_...; leave the option out where the API is open")
+    .regex(/^[!-~]+$/, "expected a key such as ate_...; leave the option out if the API is open")
     .optional(),
   collections: z
     .array(Collection)

@@ -151,7 +151,7 @@ async function storedBytes(
   if (upload.disableLocalStorage) {
     // A storage with public files has no handler, and the document holds their addresses.
     const address = wholeAddress(url);
-    if (address === undefined) throw new Error("The storage has neither a handler nor whole addresses.");
+    if (address === undefined) throw new Error("The storage has neither a handler nor absolute addresses.");
     return fetchedBytes(address);
   }
   const folder = path.resolve(upload.staticDir ?? collection);

@@ -32,7 +32,7 @@ async function continueRun(payload: Payload, id: string | number): Promise<void>
   if (run === undefined || run.status !== "running") return;
   const user = await loadOwner(payload, run.owner);
   if (user === undefined) {
-    await finish(payload, run, { status: "failed", message: "The person who started it is gone." });
+    await finish(payload, run, { status: "failed", message: "The user who started it no longer exists." });
     return;
   }
   const collection = run.target;
@@ -69,7 +69,7 @@ async function continueRun(payload: Payload, id: string | number): Promise<void>
       await saveRun(payload, id, {
         ...progress,
         stalls: run.stalls + 1,
-        message: `${stopped.reason} It is asked again.`,
+        message: `${stopped.reason} It will be asked again.`,
       });
       await queueRun(payload, id, Math.max(delayMs, stopped.retryAfterMs ?? 0));
       return;

@@ -345,7 +345,7 @@ describe("the backfill", () => {
       (request.url === "/v1/jobs" ? jobs : caption())(request, response, body);
     const { lines, summary } = await run(false);
     expect(lines.filter((line) => line.includes("one by one"))).toEqual([
-      "media: The caption API has no jobs. Pictures are asked for one by one.",
+      "media: The caption API does not offer jobs. Pictures are asked for one by one.",
     ]);
     expect(api.requests.filter((line) => line.includes("jobs"))).toEqual(["POST /v1/jobs"]);
     expect(summary).toEqual({ generated: ids.length, cached: 0, skipped: 0, failed: 0 });
@@ -357,7 +357,7 @@ describe("the backfill", () => {
     const waits: number[] = [];
     const { lines, summary } = await run(false, waits);
     expect(waits.slice(0, 3)).toEqual([9000, 9000, 15_000]);
-    expect(lines.at(-1)).toBe("Stopped: The caption API is asked too often. Run it again to go on.");
+    expect(lines.at(-1)).toBe("Stopped: The caption API gets too many requests. Run it again to go on.");
     expect(summary).toEqual({ generated: 0, cached: 0, skipped: 0, failed: 1 });
     api.answer = problem(401, "unauthorized");
     expect((await run(false)).lines.at(-1)).toMatch(
@@ -371,7 +371,7 @@ describe("the backfill", () => {
       "a proxy finds too large",
       ((_, response) =>
         void response.writeHead(413, { "content-type": "text/html" }).end()) as StandIn["answer"],
-      "Something before the caption API refuses files as large as this one.",
+      "Something in front of the caption API refuses files as large as this one.",
     ],
   ])("passes over a file that %s, and describes the others", async (_, refusal, reason) => {
     const ids = await undescribed(3);

@@ -153,7 +153,7 @@ test("a text that the site's own validation refuses fails neither the upload nor
   const validate = (value: unknown) => !value || String(value).endsWith(".") || "Ends without a full stop.";
   const refused = {
     altState: "failed",
-    altReason: "The site's own validation refuses the text that came.",
+    altReason: "The site's own validation rejects the generated text.",
   };
   const seo: Field = { name: "seo", type: "group", fields: [{ name: "alt", type: "text", validate }] };
   await withSite({ fields: [seo] }, {}, async (site) => {
@@ -533,7 +533,7 @@ test.each([
         { slug: "media", upload: true, fields: [{ name: "alt", type: "text", localized: true }] },
       ],
     },
-    /name the one to be written/,
+    /choose one of them as/,
   ],
 ])("without %s the config is refused by name", (_, options, config, message) => {
   const build = () =>

@@ -156,9 +156,11 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
       if (first !== undefined && isFree) use(first);
       const isOther = answer.suggestions.some(({ text }) => text !== shownText.current);
       if (first === undefined) setMessage("No usable text came back.");
-      else if (isFree) setMessage("In the field now: read it, and save.");
+      else if (isFree) setMessage("The text is in the field now: read it, and save.");
       else
-        setMessage(isOther ? "The field is as it was: choose below." : "The words in the field came back.");
+        setMessage(
+          isOther ? "The field is as it was: choose below." : "The generated text is already in the field.",
+        );
     } catch (error) {
       setMessage(error instanceof CallError ? error.message : "The answer was not understood.");
     } finally {

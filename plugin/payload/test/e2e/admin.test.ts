@@ -129,7 +129,9 @@ test("Generate offers words before the first save, and a person's choice is kept
   await page.setInputFiles("input[type=file]", await file());
   const generate = page.locator('button:has-text("Generate alt text")');
   await generate.press("Enter");
-  await page.waitForSelector('[aria-live=polite]:has-text("In the field now: read it, and save.")');
+  await page.waitForSelector(
+    '[aria-live=polite]:has-text("The text is in the field now: read it, and save.")',
+  );
   // Whoever has no mouse goes on from where they are.
   expect(await generate.evaluate((button) => button === document.activeElement)).toBe(true);
   expect(words).toContain(await page.inputValue("#field-alt"));

@@ -153,7 +153,7 @@ test("with addresses the API fetches what it does not know; the next run waits f
   expect(await described()).toBe(0);
   await site.update(last, { alt: PERSON });
   const { summary, lines } = await run({ isByAddress: true });
-  expect(lines).toContain("media: waits for the job that the last backfill left");
+  expect(lines).toContain("media: waiting for the job that the last backfill left");
   expect(summary.failed).toBe(0);
   const texts = await textsOf();
   expect([...texts.values()].filter((alt) => alt === "")).toEqual([]);
