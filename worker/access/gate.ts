@@ -149,7 +149,7 @@ export function createKeyGate(parts: {
         if (count > jobItemsADay) {
           throw new FailureError({
             code: "too-many-items",
-            detail: `A key may send ${jobItemsADay} items in jobs a day, and this job has ${count}. Nothing of it was kept; send several.`,
+            detail: `A key may send ${jobItemsADay} items in jobs a day, and this job has ${count}. Nothing of it was kept; send it in parts, on several days.`,
           });
         }
         const counter = quota.getByName(`${id}/job-items`);
