@@ -120,8 +120,7 @@ async function start(): Promise<void> {
   });
   at("clear", "button").addEventListener("click", () => {
     const total = allRows().length;
-    if (!confirm(`Take all ${total} pictures off the desk? Texts that you did not export are lost.`))
-      return;
+    if (!confirm(`Take all ${total} pictures off the desk? Texts that you did not export are lost.`)) return;
     clear();
     files.focus();
   });
