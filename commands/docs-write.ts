@@ -23,13 +23,14 @@ await runCommand(COMMAND, async () => {
   const read = (path: string) => readFile(new URL(path, DOCS), "utf8");
   const write = (path: string, text: string) => writeFile(new URL(path, DOCS), text);
   await write("run.md", withSettingsTables(await read("run.md")));
+  let page = await read("measurements/speed.md");
   for (const file of await readdir(new URL("measurements/speed/", DOCS))) {
     const [, machine] = /^(.+)\.json$/.exec(file) ?? [];
     if (machine === undefined) continue;
     const speed = SpeedMeasurement.parse(JSON.parse(await read(`measurements/speed/${file}`)));
     await write(`measurements/speed/${machine}.svg`, await speedChart(speedByModel(speed)));
-    const page = await read("measurements/speed.md");
-    await write("measurements/speed.md", withPart(page, machine, speedTable(speed)));
+    page = withPart(page, machine, speedTable(speed));
   }
+  await write("measurements/speed.md", page);
   return undefined;
 });

@@ -93,15 +93,21 @@ export function createDecodeQueue({
     return startDecoder();
   }
 
+  /** Lets a picture begin again when there is room, unless its caller has left. */
+  function rest(job: Job): void {
+    if (!job.isLeft) resting.push(job);
+  }
+
   async function finish(run: Run): Promise<void> {
     const { job, decoder } = run;
     try {
       const result = await decoder.decode(job.picture);
-      if (result !== "ended" && !("lost" in result)) job.settle.resolve(result);
-      else if (result !== "ended" && job.isSuspect) job.settle.resolve(result.lost);
-      else if (!job.isLeft) {
-        job.isSuspect ||= result !== "ended";
-        resting.push(job);
+      if (result === "ended") rest(job);
+      else if (!("lost" in result)) job.settle.resolve(result);
+      else if (job.isSuspect) job.settle.resolve(result.lost);
+      else {
+        job.isSuspect = true;
+        rest(job);
       }
     } catch (error) {
       job.settle.reject(error);

@@ -12,6 +12,7 @@ import {
   parseApiKey,
   parseApiKeyRecord,
 } from "../../shared/api-key.ts";
+import { since } from "../request/since.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
 
 const FRESH_MS = 60_000;
@@ -57,11 +58,6 @@ export function createKeyRing(options: {
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
   /** Ids that were not in KV, with the time at which that was read. */
   const absent = new LRUCache<string, number>({ max: MAX_ABSENT });
-  /**
-   * Milliseconds from `time`, in either direction. A time that lies ahead means that the clock was set back, which makes
-   * nothing fresher.
-   */
-  const since = (time: number) => Math.abs(now() - time);
 
   async function read(id: string, warn: Asked["warn"]): Promise<Remembered | "absent" | "unknown-now"> {
     try {
@@ -81,13 +77,14 @@ export function createKeyRing(options: {
     { mayAsk, warn }: Asked & { readonly mayAsk: () => boolean },
   ): Promise<Found> {
     const known = remembered.get(id);
-    if (known !== undefined && since(known.readAt) < FRESH_MS) return known;
-    if (known === undefined && since(absent.get(id) ?? Number.NEGATIVE_INFINITY) < FRESH_MS) return "absent";
+    if (known !== undefined && since(known.readAt, now()) < FRESH_MS) return known;
+    if (known === undefined && since(absent.get(id) ?? Number.NEGATIVE_INFINITY, now()) < FRESH_MS)
+      return "absent";
     if (known === undefined && !mayAsk()) return "not-asked";
     const found = await read(id, warn);
     switch (found) {
       case "unknown-now":
-        return known !== undefined && since(known.readAt) < STALE_MS ? known : found;
+        return known !== undefined && since(known.readAt, now()) < STALE_MS ? known : found;
       case "absent":
         remembered.delete(id);
         absent.set(id, now());

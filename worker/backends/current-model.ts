@@ -13,6 +13,7 @@ import type { ReviewRule } from "../../shared/review.ts";
 import { BackendModel, type GenerationOptions, ModelIdentity, Review } from "../../shared/schema.ts";
 import type { RequestScope } from "../request/scope.ts";
 import { timed } from "../request/scope.ts";
+import { since } from "../request/since.ts";
 import { singleFlight } from "../request/single-flight.ts";
 import { TIMED_OUT, within } from "../request/within.ts";
 
@@ -59,12 +60,7 @@ export function createCurrentModel(options: {
 
   const isHosted = ({ id, revision }: ModelIdentity) =>
     id === hostedModel?.id && revision === hostedModel.revision;
-  /**
-   * Milliseconds from `time`, in either direction. A time that lies ahead means that the clock was set back, which makes
-   * nothing fresher.
-   */
-  const since = (time: number) => Math.abs(now() - time);
-  const age = () => (known === undefined ? Number.POSITIVE_INFINITY : since(known.checkedAt));
+  const age = () => (known === undefined ? Number.POSITIVE_INFINITY : since(known.checkedAt, now()));
 
   async function readStored(scope: RequestScope): Promise<void> {
     try {
@@ -87,7 +83,7 @@ export function createCurrentModel(options: {
       ...(isSameReview && known?.review ? { review: known.review } : {}),
       checkedAt: now(),
     };
-    if (!changed && since(storedAt) < STORE_AGAIN_MS) return;
+    if (!changed && since(storedAt, now()) < STORE_AGAIN_MS) return;
     storedAt = now();
     const stored = namespace.put(KV_KEY, JSON.stringify(known)).catch(() => {
       storedAt = now() - STORE_AGAIN_MS + USABLE_MS;
@@ -121,7 +117,7 @@ export function createCurrentModel(options: {
     async get(scope) {
       if (known === undefined) await within(kvTimeoutMs, read(scope));
       const isIdle = answeredLastAt >= checkedLastAt;
-      const justTried = isIdle && since(checkedLastAt) <= FRESH_MS;
+      const justTried = isIdle && since(checkedLastAt, now()) <= FRESH_MS;
       if (age() <= FRESH_MS || justTried) return known;
       const checked = checkBehind(scope);
       if (age() > USABLE_MS) await timed(scope, "model", () => within(CHECK_TIMEOUT_MS, checked));

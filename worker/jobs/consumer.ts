@@ -6,13 +6,14 @@
 
 import pLimit, { type LimitFunction } from "p-limit";
 import { toCaption } from "../../shared/caption.ts";
-import { type Failure, FailureError, PROBLEMS } from "../../shared/problem.ts";
+import { FailureError, PROBLEMS } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import type { Caller } from "../access/caller.ts";
 import type { CaptionAnswer } from "../caching-captioner.ts";
 import { generationOptions } from "../intake/options.ts";
 import { toPicture } from "../intake/picture-request.ts";
 import { BusyHostError } from "../intake/url/fetch-picture.ts";
+import { itemFailureOf } from "../request/failure.ts";
 import { logRequest } from "../request/log.ts";
 import {
   type Background,
@@ -206,7 +207,7 @@ async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
   try {
     return { report: { index, outcome: await captionedOutcome(item, work) } };
   } catch (error) {
-    const failure = failureOf(error, work.scope);
+    const failure = itemFailureOf(error, "job item", work.scope);
     const { code } = failure;
     noteProblem(work.scope, code);
     if (error instanceof BusyHostError) {
@@ -232,12 +233,6 @@ async function captionItem(item: WaitingItem, work: Work): Promise<EndedItem> {
         return { report: { index, outcome: failedOutcome(failure) } };
     }
   }
-}
-
-function failureOf(error: unknown, scope: RequestScope): Failure {
-  if (error instanceof FailureError) return error.failure;
-  scope.log.warnings.push(`job item: ${error instanceof Error ? error.message : "thrown value"}`);
-  return { code: "internal", detail: "The item hit a bug in this service." };
 }
 
 /** @throws {FailureError} */

@@ -1,6 +1,7 @@
 /** What an error that was thrown means for the caller. */
 
 import { type Failure, FailureError } from "../../shared/problem.ts";
+import type { RequestScope } from "./scope.ts";
 
 const RESTARTED_SECONDS = 2;
 /** Callers who come back soon would keep it busy. */
@@ -23,4 +24,15 @@ export function failureOf(error: unknown): Failure | undefined {
     retryAfterSeconds: isOverloaded ? OVERLOADED_SECONDS : RESTARTED_SECONDS,
     reason: `Durable Object: ${error.message}`,
   };
+}
+
+/** The failure of one of many items, `what` being such as "batch item". Anything but a `FailureError` leaves a warning in the log. */
+export function itemFailureOf(error: unknown, what: string, { log }: RequestScope): Failure {
+  const failure = failureOf(error);
+  if (failure === undefined) {
+    log.warnings.push(`${what}: ${error instanceof Error ? error.message : "thrown value"}`);
+    return { code: "internal", detail: "The item hit a bug in this service." };
+  }
+  if (failure.reason !== undefined) log.warnings.push(`${what}: ${failure.reason}`);
+  return failure;
 }

@@ -23,6 +23,7 @@ import {
   toPicture,
 } from "../intake/picture-request.ts";
 import type { AppEnv } from "../request/context.ts";
+import { itemFailureOf } from "../request/failure.ts";
 import { noteProblem, type RequestScope, withDeadline } from "../request/scope.ts";
 
 /** The path, as the router and as the OpenAPI document write it. */
@@ -44,7 +45,6 @@ interface BatchRun extends BatchParts {
   readonly options: CaptionOptions;
   readonly scope: RequestScope;
   readonly caller: Caller;
-  readonly refuseUnexpected: (error: unknown) => Failure;
 }
 
 /** Captions up to 100 pictures. */
@@ -56,17 +56,12 @@ export function postBatch(parts: BatchParts): Handler<AppEnv> {
     const { items, ...beside } = body;
     const options = { ...parseOptions(queryOf(context.req.raw)), ...requireEnglish(beside) };
     const lines = new TransformStream<Uint8Array, Uint8Array>();
-    const refuseUnexpected = (error: unknown): Failure => {
-      scope.log.warnings.push(`batch item: ${error instanceof Error ? error.message : "thrown value"}`);
-      return { code: "internal", detail: "The item hit a bug in this service." };
-    };
     const run = runBatch(lines.writable, {
       ...parts,
       items,
       options,
       scope,
       caller,
-      refuseUnexpected,
     });
     scope.background.waitUntil(run);
     return new Response(lines.readable, {
@@ -120,8 +115,7 @@ async function lineOf(index: number, item: unknown, run: BatchRun): Promise<Uint
     const caption = toCaption({ sha256, generated, cached, maxLength, review });
     return encoded({ ...base, ...caption, status: cached ? "cached" : "generated" });
   } catch (error) {
-    const failure = error instanceof FailureError ? error.failure : run.refuseUnexpected(error);
-    return failedLine(base, failure, run);
+    return failedLine(base, itemFailureOf(error, "batch item", run.scope), run);
   }
 }
 
