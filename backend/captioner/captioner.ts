@@ -7,17 +7,17 @@ import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { imageTooLarge } from "../../shared/intake/base64.ts";
 import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, MAX_NEW_TOKENS, MAX_NUM_BEAMS } from "../../shared/limits.ts";
-import { FailureError } from "../../shared/problem.ts";
+import { type Failure, FailureError } from "../../shared/problem.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Bundle } from "../bundle/bundle.ts";
 import type { Tokenizer } from "../bundle/tokenizer.ts";
-import type { DecodingOptions, Engine } from "../engines/engine.ts";
+import { type DecodingOptions, type Engine, NO_SERVER } from "../engines/engine.ts";
 import { warmUp } from "../engines/warm-up.ts";
 import { blankPicture } from "../picture/blank-picture.ts";
 import type { PixelFormat } from "../picture/decode.ts";
 import { createDecodeQueue, type DecodeQueue } from "../picture/decode-queue.ts";
-import type { Decoder } from "../picture/decoder.ts";
+import { type Decoder, NO_DECODER } from "../picture/decoder.ts";
 import type { Demand } from "../picture/demand.ts";
 import { inProcessDecoder } from "../picture/in-process-decoder.ts";
 import { inspectPicture } from "../picture/inspect.ts";
@@ -82,8 +82,8 @@ export interface Captioner {
    * for it.
    */
   warmUp(): Promise<void>;
-  /** Whether a picture could be captioned now; the engine may depend on other machines. */
-  isReady(): Promise<boolean>;
+  /** Why no picture could be captioned now; undefined if one could. */
+  unreadiness(): Promise<Failure | undefined>;
   /** Pictures waiting for a forward pass. */
   readonly queueDepth: number;
   /** Seconds that they will keep the engine busy. */
@@ -201,7 +201,10 @@ export function createCaptioner({
       }
       await warmUp(engine, new Set(engine.buckets ?? [1, maxBatchSize]));
     },
-    isReady: async () => (await engine.isReachable?.()) ?? true,
+    async unreadiness() {
+      if (!decoders.isReady()) return NO_DECODER;
+      return (await engine.isReachable?.()) === false ? NO_SERVER : undefined;
+    },
     get queueDepth() {
       return batcher.queueDepth;
     },

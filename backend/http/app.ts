@@ -8,7 +8,6 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { REQUEST_ID_HEADER } from "../../shared/backend-protocol.ts";
 import { methodNotAllowedResponse, NOT_STORED, problemResponse } from "../../shared/problem.ts";
-import { NO_SERVER } from "../engines/engine.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { type CaptionRouteOptions, createCaptionRoute, type Scope, SHUTTING_DOWN } from "./caption-route.ts";
 
@@ -38,9 +37,10 @@ export function createApp(options: AppOptions): Hono<Scope> {
   app.get("/healthz", (c) => c.json({ status: "alive" }, 200, NOT_STORED));
   app.get("/readyz", async (c) => {
     if (isDraining()) return problemResponse(SHUTTING_DOWN);
-    return (await captioner.isReady())
+    const unreadiness = await captioner.unreadiness();
+    return unreadiness === undefined
       ? c.json({ status: "ready" }, 200, NOT_STORED)
-      : problemResponse(NO_SERVER);
+      : problemResponse(unreadiness);
   });
 
   if (options.secret !== undefined) app.use(requireSecret(options.secret));

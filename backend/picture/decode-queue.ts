@@ -29,6 +29,8 @@ export interface DecodeQueue {
    * and then releases its bytes if decoding has not begun.
    */
   decode(picture: InspectedPicture, demand: Demand): Promise<Result<Uint8Array>>;
+  /** Whether a picture could be decoded now. Tries to start a decoder if there is none. */
+  isReady(): boolean;
   close(): void;
 }
 
@@ -183,6 +185,11 @@ export function createDecodeQueue({
       waiting.push(job);
       startWaiting();
       return job.settle.promise.finally(() => signal.removeEventListener("abort", left));
+    },
+    isReady() {
+      const hasDecoder = () => inLane.size > 0 || idle.some(({ isFit }) => isFit);
+      if (!hasDecoder()) idle.splice(0, idle.length, startDecoder());
+      return hasDecoder();
     },
     close() {
       isClosed = true;

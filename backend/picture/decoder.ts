@@ -6,6 +6,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { closeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { type Failure, FailureError } from "../../shared/problem.ts";
 import { failure, type Result, success } from "../../shared/result.ts";
 import type { DecodeOrder, DecoderReply, DecoderSettings, DecoderStart, Passed } from "./decoder-messages.ts";
 import type { InspectedPicture } from "./inspect.ts";
@@ -20,6 +21,13 @@ const MAX_HEAP_MIB = 128;
 /** Larger files go by message, because by default a container has 64 MiB of shared memory for all of its decoders. */
 const MAX_SHARED_BYTES = 1024 * 1024;
 
+/** Failure when no decoder process can be started. */
+export const NO_DECODER: Failure = {
+  code: "unavailable",
+  detail: "No picture can be decoded at the moment.",
+  retryAfterSeconds: 5,
+};
+
 /**
  * The process ended without a reply, or did not reply in time. Either the picture caused it, or something else did,
  * such as a machine out of memory or somebody who stopped both processes for a while.
@@ -33,7 +41,8 @@ export interface Decoder {
   /**
    * Fails as `decodePicture` does, or with `decode-timeout` or `too-costly` if the picture ended its decoder.
    * Resolves with "ended" if `end` was called.
-   * @throws Error if the process cannot start, or for a bug
+   * @throws {FailureError} `NO_DECODER` if the process cannot start
+   * @throws Error for a bug
    */
   decode(picture: InspectedPicture): Promise<Result<Uint8Array> | LostDecoder | "ended">;
   /** Whether it may be given another picture. */
@@ -158,9 +167,9 @@ function exitedWith(child: ChildProcess, wasReady: boolean): LostDecoder {
   const how = child.exitCode ?? child.signalCode;
   if (wasReady) return { lost: tooCostly(`the decoder process ended with ${how}`) };
   if (child.pid === undefined) {
-    throw new Error(
-      "No decoder process can be started: the limit of open files or of processes is reached (ulimit -n and -u).",
-    );
+    const reason =
+      "no decoder process can be started: the limit of open files or of processes is reached (ulimit -n and -u)";
+    throw new FailureError({ ...NO_DECODER, reason });
   }
   throw new Error(`The decoder process ended with ${how} before it was ready.`);
 }

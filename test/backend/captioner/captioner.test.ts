@@ -256,3 +256,12 @@ test("says until when a picture's bytes are in use, even to a caller that has le
   await Promise.all([busy, joins, inUse[0]]);
   expect(isOver).toBe(true);
 });
+
+test("it is not ready while no decoder can be started, or while the engine's servers cannot be reached", async () => {
+  expect(await captioner.unreadiness()).toBeUndefined();
+  engine.isReachable = async () => false;
+  expect(await captioner.unreadiness()).toMatchObject({ detail: expect.stringContaining("server") });
+  const isFit = false;
+  start({ startDecoder: () => ({ isFit, decode: async () => "ended", end() {} }) });
+  expect(await captioner.unreadiness()).toMatchObject({ detail: expect.stringContaining("decoded") });
+});

@@ -199,3 +199,27 @@ test("once it is closed, nothing replaces the decoders that it ended", async () 
   await settled();
   expect(decoders).toBe(2);
 });
+
+test("it is ready while a decoder runs, works or can be started", async () => {
+  const queue = queueOf(2);
+  expect(queue.isReady()).toBe(true);
+  for (const name of ["a", "b"]) void queue.decode(picture(name), NEVER);
+  expect(queue.isReady()).toBe(true);
+  expect(decoders).toBe(2);
+});
+
+test("without a decoder it is not ready, and is again once one can be started", () => {
+  let canStart = false;
+  const startDecoder = () => {
+    const decoder = fakeDecoder();
+    if (!canStart) decoder.end();
+    return decoder;
+  };
+  const queue = createDecodeQueue({ lanes: 2, memoryBytes: 100 * MIB, turnMs: HOUR_MS, startDecoder });
+  expect(queue.isReady()).toBe(false);
+  expect(decoders).toBe(3);
+  canStart = true;
+  expect(queue.isReady()).toBe(true);
+  expect(queue.isReady()).toBe(true);
+  expect(decoders).toBe(4);
+});

@@ -160,7 +160,7 @@ test("if no more files may be opened it is unfit and says why, and ending it end
     const settings = { ...${JSON.stringify(settings)}, memory: { take: () => new Uint8Array(3 * 16 * 16) } };
     const decoder = startDecoder(settings);
     console.log(decoder.isFit);
-    await decoder.decode({}).catch((error) => console.log(error.message));
+    await decoder.decode({}).catch(({ failure }) => console.log(failure.code, failure.reason));
     const { kill } = ChildProcess.prototype;
     ChildProcess.prototype.kill = () => console.log("a signal to nobody knows whom");
     decoder.end();
@@ -171,7 +171,7 @@ test("if no more files may be opened it is unfit and says why, and ending it end
     next.end();`;
   const limited = 'ulimit -n 64 && exec "$0" --input-type=module --eval "$1"';
   const said = execFileSync("sh", ["-c", limited, process.execPath, script], { encoding: "utf8" });
-  expect(said).toMatch(/^false\nNo decoder process can be started.*open files.*\ntrue\n$/);
+  expect(said).toMatch(/^false\nunavailable no decoder process can be started.*open files.*\ntrue\n$/);
 });
 
 test("a bug in it is thrown here", async () => {
