@@ -125,6 +125,10 @@ export const Job = z.object({
         z.enum(["pending", "delivered", "undelivered"]),
         "`delivered` once all requested events were accepted; `undelivered` once one was given up, after a day of attempts.",
       ),
+      last_failure: described(
+        z.optional(z.string()),
+        "Why the latest failed attempt failed; absent while none has, and once everything was accepted.",
+      ),
       secret: described(
         z.optional(z.string()),
         "Signs the deliveries, as in Standard Webhooks. Shown in the answer to the request that created the job, and again if that request is repeated with its `Idempotency-Key`.",

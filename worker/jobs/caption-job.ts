@@ -352,7 +352,7 @@ export class CaptionJob extends DurableObject<JobBindings> {
     if (webhook === undefined || secret === undefined) return;
     await Promise.all(
       this.#outbox.due(this.#now()).map(async ({ id, body }) => {
-        const outcome = await deliver(
+        const answer = await deliver(
           { id, url: webhook.url, secret, body },
           {
             fetch: (input, init) => fetch(input, init),
@@ -360,8 +360,10 @@ export class CaptionJob extends DurableObject<JobBindings> {
             now: this.#now,
           },
         );
-        const delivery = this.#outbox.tried(id, outcome, this.#now());
-        if (delivery === "undelivered") this.#save({ ...this.#require(), delivery });
+        const delivery = this.#outbox.tried(id, answer.outcome, this.#now());
+        if (answer.outcome === "delivered") return;
+        const given = delivery === "undelivered" ? { delivery } : {};
+        this.#save({ ...this.#require(), ...given, deliveryFailure: answer.reason });
       }),
     );
   }

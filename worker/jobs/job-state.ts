@@ -33,6 +33,8 @@ export interface JobState {
   failure?: Failure;
   /** `undelivered` once an event has been given up. */
   delivery: "pending" | "undelivered";
+  /** Why the latest failed try of an event failed. */
+  deliveryFailure?: string;
 }
 
 export function isRunning({ status }: JobState): boolean {
@@ -58,8 +60,10 @@ export function describeJob(
   now: number,
   { withSecret = false, isAllTold = false } = {},
 ): Job {
-  const { id, status, counts, createdAt, finishedAt, paused, failure, terms, delivery } = state;
+  const { id, status, counts, createdAt, finishedAt, paused, failure, terms, delivery, deliveryFailure } =
+    state;
   const iso = (time: number) => new Date(time).toISOString();
+  const told = delivery === "pending" && isAllTold && finishedAt !== undefined ? "delivered" : delivery;
   const { webhook, secret } = terms ?? {};
   return {
     id,
@@ -79,8 +83,10 @@ export function describeJob(
         ? null
         : {
             url: webhook.url,
-            delivery:
-              delivery === "pending" && isAllTold && finishedAt !== undefined ? "delivered" : delivery,
+            delivery: told,
+            ...(told !== "delivered" && deliveryFailure !== undefined
+              ? { last_failure: deliveryFailure }
+              : {}),
             ...(withSecret && secret !== undefined ? { secret } : {}),
           },
   };

@@ -18,6 +18,14 @@ export interface Delivery {
 /** `refused`: no further try can succeed, because the address may not be called, or its owner says that it is gone (410). */
 export type DeliveryOutcome = "delivered" | "failed" | "refused";
 
+export type DeliveryAnswer =
+  | { readonly outcome: "delivered" }
+  | {
+      readonly outcome: Exclude<DeliveryOutcome, "delivered">;
+      /** For the job's owner, in our words: as with pictures, what the other side says is not passed on. */
+      readonly reason: string;
+    };
+
 /** Redirects that keep method and body, RFC 9110 section 15.4. */
 const REDIRECTS: ReadonlySet<number> = new Set([307, 308]);
 const GONE = 410;
@@ -36,7 +44,7 @@ export async function deliver(
     readonly allowedHosts: readonly string[];
     readonly now: () => number;
   },
-): Promise<DeliveryOutcome> {
+): Promise<DeliveryAnswer> {
   // Loaded when the first event is sent, not at every start.
   const { Webhook } = await import("standardwebhooks");
   const timestamp = new Date(options.now());
@@ -51,7 +59,8 @@ export async function deliver(
   try {
     let target = new URL(url);
     for (let redirects = 0; redirects <= WEBHOOK_REDIRECTS; redirects++) {
-      if (refuseAddress(target, options.allowedHosts) !== undefined) return "refused";
+      const refusal = refuseAddress(target, options.allowedHosts);
+      if (refusal !== undefined) return { outcome: "refused", reason: refusal.detail };
       const response = await options.fetch(target.href, {
         method: "POST",
         body,
@@ -60,15 +69,27 @@ export async function deliver(
         signal,
       });
       await response.body?.cancel();
-      if (response.ok) return "delivered";
-      if (response.status === GONE) return "refused";
+      if (response.ok) return { outcome: "delivered" };
+      if (response.status === GONE)
+        return { outcome: "refused", reason: "It answered that it is gone (410)." };
       const location = response.headers.get("location");
-      if (!REDIRECTS.has(response.status) || location === null || !URL.canParse(location, target.href))
-        return "failed";
+      const isRedirect = response.status >= 300 && response.status < 400 && location !== null;
+      if (!isRedirect) return failed("It did not answer with success (2xx).");
+      if (!REDIRECTS.has(response.status)) return failed("It redirects, and not with 307 or 308.");
+      if (!URL.canParse(location, target.href)) return failed("It redirects without a valid address.");
       target = new URL(location, target);
     }
+    return failed(`It redirects more than ${WEBHOOK_REDIRECTS} times.`);
   } catch {
-    // Unreachable, or too slow: the next try may fare better.
+    // The next try may fare better.
+    return failed(
+      signal.aborted
+        ? `It did not answer within ${WEBHOOK_TIMEOUT_MS / 1000} s.`
+        : "It could not be reached, or hung up.",
+    );
   }
-  return "failed";
+}
+
+function failed(reason: string): DeliveryAnswer {
+  return { outcome: "failed", reason };
 }

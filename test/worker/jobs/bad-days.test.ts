@@ -624,18 +624,26 @@ test("a webhook for chunks only is delivered when all of them are, and undeliver
   expect(await deliveryOf(["caption.job.chunk", "caption.job.completed"], [410])).toBe("undelivered");
 });
 
-test("a webhook that fails is tried again with the same id; one that redirects inwards is not called there", async () => {
+test("a webhook that fails is tried again with the same id, and the job says why; one that redirects inwards is not called there", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const statuses = [500, 200];
+  const webhookOf = async (id: string) => (await jobOf(await edge.fetch(`/v1/jobs/${id}`))).webhook;
   const flaky = receiver(() => new Response(null, { status: statuses.shift() ?? 500 }));
   const job = await jobOf(
     await postJob(edge, items(serve(1)), { query: `?webhook=${encodeURIComponent(flaky.url)}` }),
   );
+  await vi.waitFor(async () => {
+    expect(await webhookOf(job.id)).toEqual({
+      url: flaky.url,
+      delivery: "pending",
+      last_failure: "It did not answer with success (2xx).",
+    });
+  }, PATIENCE_MS);
   await vi.waitFor(() => expect(flaky.received).toHaveLength(2), PATIENCE_MS);
   expect(flaky.received[0]?.headers.get("webhook-id")).toBe(flaky.received[1]?.headers.get("webhook-id"));
   await vi.waitFor(async () => {
-    expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+    expect(await webhookOf(job.id)).toEqual({ url: flaky.url, delivery: "delivered" });
   }, PATIENCE_MS);
 
   const inner = vi.fn(() => new Response(null));
@@ -647,7 +655,10 @@ test("a webhook that fails is tried again with the same id; one that redirects i
     await postJob(edge, items(serve(1)), { query: `?webhook=${encodeURIComponent(inwards.url)}` }),
   );
   await vi.waitFor(async () => {
-    expect((await jobOf(await edge.fetch(`/v1/jobs/${other.id}`))).webhook?.delivery).toBe("undelivered");
+    expect(await webhookOf(other.id)).toMatchObject({
+      delivery: "undelivered",
+      last_failure: "The address may not be fetched: the address is not public.",
+    });
   }, PATIENCE_MS);
   expect(inner).not.toHaveBeenCalled();
 });
