@@ -138,11 +138,14 @@ export const Job = z.object({
 });
 export type Job = z.infer<typeof Job>;
 
+/** A job asks again by itself. */
+const JobError = z.omit(BatchError, { retry_after: true });
+
 /** A line of a job's results: a line of a batch, with the item's `id`. */
 export const JobLine = z.discriminatedUnion("status", [
   z.extend(BatchHit, { id: z.optional(Id) }),
   z.extend(BatchCaption, { id: z.optional(Id) }),
-  z.extend(BatchError, { id: z.optional(Id) }),
+  z.extend(JobError, { id: z.optional(Id) }),
 ]);
 export type JobLine = z.infer<typeof JobLine>;
 

@@ -214,7 +214,14 @@ export const BatchHit = z.extend(BatchLineBase, { ...Caption.shape, status: z.li
 /** The line of an item that was captioned anew. */
 export const BatchCaption = z.extend(BatchLineBase, { ...Caption.shape, status: z.literal("generated") });
 /** The line of an item that failed. */
-export const BatchError = z.extend(BatchLineBase, { status: z.literal("error"), problem: Problem });
+export const BatchError = z.extend(BatchLineBase, {
+  status: z.literal("error"),
+  problem: Problem,
+  retry_after: described(
+    z.optional(z.int().check(z.gte(0))),
+    "Seconds after which to send the item again, if its failure passes.",
+  ),
+});
 
 /** One line of a batch's NDJSON answer. */
 export const BatchLine = z.discriminatedUnion("status", [BatchHit, BatchCaption, BatchError]);

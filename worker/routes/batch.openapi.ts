@@ -30,7 +30,7 @@ export const postBatchRoute = {
   tags: ["Captions"],
   summary: "Caption up to 100 pictures",
   description:
-    "A line of NDJSON as each item is done, in any order, with its `index`. A bad item fails alone.",
+    "A line of NDJSON as each item is done, in any order, with its `index`. A bad item fails alone; if its failure passes, `retry_after` says when to send it again.",
   requestParams: { query: CaptionQuery },
   requestBody: { required: true, content: json(Request, BATCH_REQUEST) },
   responses: {

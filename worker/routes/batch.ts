@@ -125,7 +125,9 @@ function failedLine(
   { scope }: BatchRun,
 ): Uint8Array {
   noteProblem(scope, failure.code);
-  return encoded({ ...base, status: "error", problem: toProblem(failure) });
+  const { retryAfterSeconds } = failure;
+  const retry = retryAfterSeconds === undefined ? {} : { retry_after: retryAfterSeconds };
+  return encoded({ ...base, status: "error", problem: toProblem(failure), ...retry });
 }
 
 function encoded(line: BatchLine): Uint8Array {

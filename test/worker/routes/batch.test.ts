@@ -206,6 +206,17 @@ test("an item may take its time: the clock starts anew for each", async () => {
   expect(lines.map(({ status }) => status)).toEqual(items.map(() => "generated"));
 });
 
+test("the line of an item that failed for now says when to ask again, and no other line does", async () => {
+  network.backend("backend-a.test").answer = () =>
+    new Response("", { status: 429, headers: { "retry-after": "7" } });
+  const lines = await linesOf(
+    await post(startEdge(), { items: [{ image: base64Of(newPicture()) }, { image: "AAAA" }] }),
+  );
+  expect(lines[0]).toMatchObject({ problem: { code: "overloaded" }, retry_after: 7 });
+  expect(lines[1]).toMatchObject({ problem: { code: "not-an-image" } });
+  expect(lines[1]).not.toHaveProperty("retry_after");
+});
+
 test.each([
   ["no items", { items: [] }, "bad-request"],
   ["101 items", { items: Array.from({ length: 101 }, () => ({ sha256: "0".repeat(64) })) }, "bad-request"],
