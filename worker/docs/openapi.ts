@@ -13,6 +13,7 @@ import {
   getJobEventsRoute,
   getJobResultsRoute,
   getJobRoute,
+  JobEventSchema,
   postJobRoute,
 } from "../routes/jobs.openapi.ts";
 import type { RouteDocument } from "./parts.ts";
@@ -60,6 +61,8 @@ export function openApiDocument(): OpenApiDocument {
       tags: TAGS,
       security: [{ key: [] }],
       components: {
+        // Nothing but the content of a string refers to it.
+        schemas: { JobEvent: JobEventSchema },
         securitySchemes: {
           key: {
             type: "http",

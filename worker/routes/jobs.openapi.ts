@@ -17,10 +17,35 @@ import {
   NEW_JOB,
 } from "../docs/examples.ts";
 import { ANSWER_HEADERS, GUARDED, json, named, problems, type RouteDocument } from "../docs/parts.ts";
-import { IDEMPOTENCY_KEY, JOB_EVENTS_PATH, JOB_PATH, JOB_RESULTS_PATH, JOBS_PATH } from "./jobs.ts";
+import {
+  END_EVENT_ID,
+  IDEMPOTENCY_KEY,
+  JOB_EVENTS_PATH,
+  JOB_PATH,
+  JOB_RESULTS_PATH,
+  JOBS_PATH,
+} from "./jobs.ts";
 
 const JobSchema = named("Job", Job);
 const JobItemSchema = named("JobItem", JobItem);
+const reference = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+export const JobEventSchema = named(
+  "JobEvent",
+  z.object({
+    event: described(z.enum(["progress", "end"]), "`end` when nothing more will come."),
+    data: z.string().register(z.globalRegistry, {
+      description: "The `Job`, as one line of JSON.",
+      contentMediaType: "application/json",
+      contentSchema: reference("Job"),
+    }),
+    id: described(z.optional(z.literal(END_EVENT_ID)), "Of the last event only."),
+  }),
+);
+/** A string, because generated clients read such an answer as text; its content is the list of events. */
+const JobEventsSchema = z.string().register(z.globalRegistry, {
+  contentMediaType: "text/event-stream",
+  contentSchema: { type: "array", items: reference("JobEvent") },
+});
 const JobId = z.object({
   id: z.string().register(z.globalRegistry, {
     description: "Id of the job, as its answer named it.",
@@ -171,9 +196,9 @@ export const getJobEventsRoute = {
   },
   responses: {
     200: {
-      description: "The events.",
+      description: "The events, each a `JobEvent`.",
       headers: ANSWER_HEADERS,
-      content: { "text/event-stream": { schema: z.string(), examples: JOB_EVENTS_STREAM } },
+      content: { "text/event-stream": { schema: JobEventsSchema, examples: JOB_EVENTS_STREAM } },
     },
     204: {
       description: "The last event was `end`, so an `EventSource` stops reconnecting.",

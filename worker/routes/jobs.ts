@@ -25,7 +25,7 @@ export const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const RECEIVING_RETRY_SECONDS = 5;
 const PROGRESS_EVERY_MS = 1_000;
 /** Id of the last event, so that a client that comes back with it is known to have all events. */
-const END_EVENT_ID = "end";
+export const END_EVENT_ID = "end";
 /** How often a comment is sent, so that no proxy takes the silence for the end. */
 const ALIVE_EVERY_POLLS = 15;
 

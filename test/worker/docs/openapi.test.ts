@@ -361,6 +361,30 @@ describe("the OpenAPI document", () => {
     }
   });
 
+  test("a job's events have the fields that their schema names, and in `data` what it refers to", async () => {
+    const { components, paths } = openApiDocument();
+    const { content = {} } = paths?.["/v1/jobs/{id}/events"]?.get?.responses?.["200"] ?? {};
+    const events = { type: "array", items: { $ref: "#/components/schemas/JobEvent" } };
+    expect(content).toMatchObject({
+      "text/event-stream": { schema: { type: "string", contentSchema: events } },
+    });
+    const { properties } = z.parse(
+      z.object({
+        properties: z.looseObject({ data: z.object({ contentSchema: z.object({ $ref: z.string() }) }) }),
+      }),
+      components?.schemas?.JobEvent,
+    );
+    expect(properties.data.contentSchema.$ref).toBe("#/components/schemas/Job");
+    expect(components?.schemas).toHaveProperty("Job");
+    const event = await textOf(await startEdge().fetch(`/v1/jobs/${await newJob()}/events`));
+    const fields = event
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(": ", 1)[0]);
+    expect(fields.toSorted()).toEqual(Object.keys(properties).toSorted());
+    Job.parse(JSON.parse(/^data: (.*)$/m.exec(event)?.[1] ?? ""));
+  });
+
   test("a page of another origin may read every header that it names", async () => {
     const named = new Set(
       documented.flatMap(([, , { headers = {} }]) => Object.keys(headers).map((name) => name.toLowerCase())),
