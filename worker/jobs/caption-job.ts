@@ -9,10 +9,11 @@ import type { Job, JobEvent } from "../../shared/jobs.ts";
 import type { Failure, ProblemCode } from "../../shared/problem.ts";
 import type { CaptionOptions } from "../../shared/schema.ts";
 import { parseConfig } from "../config.ts";
+import { TIMED_OUT, within } from "../request/within.ts";
 import { areHostsHeeded, chunksAtOnce, narrow, slowDown, speedUp } from "./host-pace.ts";
 import { describeJob, expiresAt, isRunning, type JobState, type JobTerms, timesOutAt } from "./job-state.ts";
 import { type Chunk, createLedger, type NewItem, type WaitingItem } from "./ledger.ts";
-import { CHUNK_TAKES, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS } from "./limits.ts";
+import { CHUNK_TAKES, ITEM_ATTEMPTS, RECEIVE_GRACE_MS, RETRY_DELAY_MS, WEBHOOK_GO_ON_MS } from "./limits.ts";
 import type { JobMessage } from "./message.ts";
 import { createOutbox } from "./outbox.ts";
 import { failedOutcome, type ItemOutcome } from "./outcome.ts";
@@ -235,7 +236,10 @@ export class CaptionJob extends DurableObject<JobBindings> {
       this.#abandon(chunk, this.#require(), chunk.takes >= CHUNK_TAKES);
     }
     await this.#goOn();
-    await this.#deliverDue();
+    const delivered = this.#deliverDue();
+    // A receiver that takes its time must not hold up the job, whose pause may end meanwhile: no other alarm goes off until
+    // this one has ended.
+    while ((await within(WEBHOOK_GO_ON_MS, delivered)) === TIMED_OUT) await this.#goOn();
     await this.#schedule();
   }
 

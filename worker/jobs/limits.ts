@@ -46,4 +46,6 @@ export const WEBHOOK_DELAYS_MS: readonly number[] = [
 /** Events of a job that are delivered in parallel: the platform gives an invocation six connections. */
 export const WEBHOOKS_AT_ONCE = 6;
 export const WEBHOOK_TIMEOUT_MS = 15_000;
+/** How often a job is looked after while its events are being delivered. */
+export const WEBHOOK_GO_ON_MS = 1_000;
 export const WEBHOOK_REDIRECTS = 3;

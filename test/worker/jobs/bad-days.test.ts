@@ -139,7 +139,7 @@ const late = () =>
 test("a picture that is always too slow for a captioner that captions others is given up after three tries of its own", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const [slow = "", ...others] = serve(3);
-  const bytes = await network().pages.get(slow)?.().bytes();
+  const bytes = await (await network().pages.get(slow)?.())?.bytes();
   backend.answer = async (request) => {
     const isSlow = Buffer.compare(await request.bytes(), bytes ?? new Uint8Array()) === 0;
     return isSlow ? late() : captioned();
@@ -517,7 +517,7 @@ test("a job that a small quota holds up for weeks goes on, and one that is not d
 });
 
 /** A receiver that answers as told and keeps what it was sent. */
-function receiver(answer: () => Response) {
+function receiver(answer: () => Response | Promise<Response>) {
   const url = `https://hooks.example.com/${crypto.randomUUID()}`;
   const received: { readonly headers: Headers; readonly body: string }[] = [];
   network().pages.set(url, answer);
@@ -582,6 +582,30 @@ test("a webhook for chunks is told every line of the results, those of items tha
     }, PATIENCE_MS);
     expect(toldLines(received)).toEqual(list.map((_, index) => index));
   }
+});
+
+test("a receiver that takes its time does not hold up the job, whose pause ends meanwhile", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const held = Promise.withResolvers<Response>();
+  const slow = receiver(() => held.promise);
+  const list = serve(26);
+  const [last = ""] = list.slice(-1);
+  const picture = network().pages.get(last);
+  // The host of the second chunk asks for a pause until the first chunk is being delivered.
+  network().pages.set(last, () =>
+    slow.received.length === 0
+      ? new Response("", { status: 429, headers: { "retry-after": "1" } })
+      : (picture?.() ?? Response.error()),
+  );
+  const webhook = { url: slow.url, events: ["caption.job.chunk"] };
+  const job = await jobOf(await postJob(edge, { items: list.map((url) => ({ url })), webhook }));
+  expect((await ended(edge, job.id)).counts).toMatchObject({ generated: 26 });
+  expect(slow.received).toHaveLength(1);
+  held.resolve(new Response(null, { status: 204 }));
+  await vi.waitFor(async () => {
+    expect((await jobOf(await edge.fetch(`/v1/jobs/${job.id}`))).webhook?.delivery).toBe("delivered");
+  }, PATIENCE_MS);
 });
 
 test("a webhook for chunks is told what was done of a cancelled job, and nothing about chunks without results", async () => {

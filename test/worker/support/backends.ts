@@ -28,13 +28,13 @@ export interface FakeBackend {
 export interface FakeNetwork {
   backend(host: string): FakeBackend;
   /** Answers of other hosts, by URL. */
-  readonly pages: Map<string, () => Response>;
+  readonly pages: Map<string, () => Response | Promise<Response>>;
 }
 
 /** Takes over `fetch` until `vi.restoreAllMocks()`. What is not known is refused like a dead host. */
 export function fakeNetwork(): FakeNetwork {
   const backends = new Map<string, FakeBackend>();
-  const pages = new Map<string, () => Response>();
+  const pages = new Map<string, () => Response | Promise<Response>>();
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const request = new Request(input as string | Request, init as RequestInit);
     const page = pages.get(request.url);
