@@ -8,6 +8,7 @@ import {
   ValidationError,
 } from "payload";
 import { type AltField, REFUSED_BY_SITE, type Validated } from "./alt-field.ts";
+import { isAskedLater } from "./failure.ts";
 import { DECORATIVE_LABEL, FIELD } from "./names.ts";
 import { type Document, valueAt, withValueAt } from "./paths.ts";
 import { isPicture, sha256Of, uploadedBytes, uploadedPictures } from "./pictures.ts";
@@ -220,7 +221,7 @@ async function describedNow({
       decorative: false,
     };
   }
-  if (described.isPassing) return later(described.reason);
+  if (isAskedLater(described)) return later(described.reason);
   return failed(described.reason);
 }
 

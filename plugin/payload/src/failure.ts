@@ -60,6 +60,13 @@ export const reasonOf = (code: string): string | undefined => REASONS[code];
 const hasCode = (error: unknown, code: string) =>
   error instanceof CaptionApiError && error.problem.code === code;
 
+/**
+ * Whether a picture that nobody is waiting for is asked about again: also when the service refuses the site, because
+ * somebody then gives it another key.
+ */
+export const isAskedLater = ({ isPassing, concerns }: Failure): boolean =>
+  isPassing || concerns === "service";
+
 /** Whether the API has forgotten the job or never had it. */
 export const isGoneJob = (error: unknown) => hasCode(error, "job-not-found");
 

@@ -1,8 +1,9 @@
-/** The job for one picture: while the captioner is away, it asks again after growing waits, for about a day. */
+/** The job for one picture: while the captioner is away or refuses the site's key, it asks again after growing waits, for about a day. */
 
 import type { Payload, TaskConfig } from "payload";
 import * as z from "zod";
 import { describeDocument, giveUp } from "./describe.ts";
+import { isAskedLater } from "./failure.ts";
 import { RETRY_DELAYS_MS } from "./limits.ts";
 import { DESCRIBE_QUEUE, DESCRIBE_TASK } from "./names.ts";
 
@@ -49,10 +50,10 @@ export const describeTask: TaskConfig<{ input: Input; output: object }> = {
       payload.logger.error({ msg: `altText: ${collection} ${text}: ${outcome.reason}` });
       return { output: {} };
     }
-    const { isPassing, retryAfterMs = 0, reason } = outcome.failure;
-    if (isPassing && delayMs !== undefined) {
+    const { concerns, retryAfterMs = 0, reason } = outcome.failure;
+    if (isAskedLater(outcome.failure) && delayMs !== undefined) {
       await askAgain(Math.max(delayMs, retryAfterMs));
-    } else if (outcome.failure.concerns === "service") {
+    } else if (concerns === "service") {
       await giveUp(payload, target, reason);
     }
     return { output: {} };

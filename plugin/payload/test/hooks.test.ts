@@ -11,6 +11,7 @@ import {
 } from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { backfill } from "../src/backfill.ts";
+import { RETRY_DELAYS_MS } from "../src/limits.ts";
 import { AltTextWidget } from "../src/rsc/widget.tsx";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
@@ -90,7 +91,7 @@ describe("an upload", () => {
     [
       "refuses the key",
       problem(401, "unauthorized"),
-      "failed",
+      "pending",
       "The caption API does not accept the site's key.",
     ],
     [
@@ -178,6 +179,39 @@ describe("an upload", () => {
     expect(waitMs).toBeGreaterThan(3_500_000);
     expect(waitMs).toBeLessThan(3_700_000);
     expect(await site.read(id)).toMatchObject({ altState: "pending" });
+  });
+
+  test("gets its text once a key that was refused is accepted again", async () => {
+    api.answer = problem(401, "unauthorized");
+    const { id } = await site.upload();
+    const makeDue = () =>
+      site.payload.db.updateJobs({ data: { waitUntil: null } as never, where: {}, returning: false });
+    await site.runJobs();
+    await makeDue();
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({
+      altState: "pending",
+      altReason: "The caption API does not accept the site's key.",
+    });
+    api.answer = caption();
+    await makeDue();
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A dog on grass", altState: "generated" });
+  });
+
+  test("counts as failed when the key is refused for as long as a job asks", async () => {
+    api.answer = problem(401, "unauthorized");
+    const { id } = await site.upload();
+    await site.payload.db.updateJobs({
+      data: { input: { collection: "media", id: String(id), attempt: RETRY_DELAYS_MS.length } } as never,
+      where: {},
+      returning: false,
+    });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({
+      altState: "failed",
+      altReason: "The caption API does not accept the site's key.",
+    });
   });
 });
 
