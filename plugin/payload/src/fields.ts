@@ -3,9 +3,10 @@
  * them.
  */
 
-import type { Field } from "payload";
+import type { Field, FieldHook } from "payload";
 import type { AltField } from "./alt-field.ts";
 import { DECORATIVE_LABEL, FIELD, PACKAGE, SOURCE_LABELS, SOURCES, STATE_LABELS, STATES } from "./names.ts";
+import { valueInLocale } from "./paths.ts";
 
 const HIDDEN = {
   hidden: true,
@@ -17,6 +18,9 @@ const HIDDEN = {
 /** Not in the form, where the text field shows it, but available as a column and a filter of the list. */
 const LISTED = { ...HIDDEN, disableListColumn: false, disableListFilter: false } as const;
 
+/** States in which there is a text. */
+const WITH_TEXT: ReadonlySet<unknown> = new Set(["review", "generated", "described", "stale"]);
+
 const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
   ...(create === undefined ? {} : { create }),
   ...(update === undefined ? {} : { update }),
@@ -24,9 +28,20 @@ const writeAccess = ({ create, update }: NonNullable<AltField["access"]>) => ({
 
 /**
  * `access` is the text field's. Whoever may not write the text may not empty it by the mark either, and whoever may
- * not read it may not read what the model said.
+ * not read it may not read what the model said. `locale` is the one that is written; undefined if the text is not
+ * localized, or if nothing is written.
  */
-export function stateFields({ access }: Pick<AltField, "access">): Field[] {
+export function stateFields({ access, path }: AltField, locale: string | undefined): Field[] {
+  // A copy of some locales may lack the text. Then it waits for one of its own, like a new picture.
+  const inCopy = (withoutText: (value: unknown) => unknown) => {
+    const beforeDuplicate: FieldHook = ({ data, value }) => {
+      if (locale === undefined) return value;
+      const text = valueInLocale(data, path, locale);
+      return typeof text === "string" && text !== "" ? value : withoutText(value);
+    };
+    return { hooks: { beforeDuplicate: [beforeDuplicate] } };
+  };
+  const emptyInCopy = inCopy(() => null);
   return [
     {
       name: FIELD.decorative,
@@ -47,6 +62,7 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       label: "Alt text state",
       index: true,
       options: STATES.map((value) => ({ value, label: STATE_LABELS[value] })),
+      ...inCopy((state) => (WITH_TEXT.has(state) ? "pending" : state)),
       admin: {
         position: "sidebar",
         readOnly: true,
@@ -59,12 +75,14 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       type: "select",
       label: "Alt text comes from",
       options: SOURCES.map((value) => ({ value, label: SOURCE_LABELS[value] })),
+      ...emptyInCopy,
       admin: LISTED,
     },
     {
       name: FIELD.score,
       type: "number",
       label: "Alt text score",
+      ...emptyInCopy,
       admin: LISTED,
     },
     { name: FIELD.reason, type: "text", admin: HIDDEN },
@@ -72,6 +90,7 @@ export function stateFields({ access }: Pick<AltField, "access">): Field[] {
       name: FIELD.generated,
       type: "textarea",
       ...(access?.read === undefined ? {} : { access: { read: access.read } }),
+      ...emptyInCopy,
       admin: HIDDEN,
     },
     { name: FIELD.hash, type: "text", admin: HIDDEN },

@@ -46,7 +46,8 @@ export function altText(options: AltTextOptions): Plugin {
       });
       if (alt.isLocalized && locale === undefined) throw noEnglish(config);
       altFields.set(collection.slug, alt);
-      return decorated(collection, fields, alt, settings.enabled);
+      const states = stateFields(alt, settings.enabled && alt.isLocalized ? locale : undefined);
+      return decorated(collection, [...fields, ...states], alt, settings.enabled);
     });
     for (const { slug } of settings.collections) {
       if (!altFields.has(slug)) throw new Error(`altText: there is no collection "${slug}" in this config.`);
@@ -76,7 +77,7 @@ function decorated(
   alt: AltField,
   isEnabled: boolean,
 ): CollectionConfig {
-  const withFields = { ...collection, fields: [...fields, ...stateFields(alt)] };
+  const withFields = { ...collection, fields };
   if (!isEnabled) return withFields;
   const components = collection.admin?.components;
   return {

@@ -13,6 +13,16 @@ export function valueAt(document: unknown, path: string): unknown {
   return value;
 }
 
+/** The value at `path` in one locale of a document that holds all locales, in the field itself or a group around it. */
+export function valueInLocale(document: unknown, path: string, locale: string): unknown {
+  let value = document;
+  for (const name of path.split(".")) {
+    value = valueAt(value, name);
+    if (isDocument(value) && locale in value) value = value[locale];
+  }
+  return value;
+}
+
 /** A copy of `document` with the value at `path`; the groups on the way are copied, everything else is shared. */
 export function withValueAt(document: Document, path: string, value: unknown): Document {
   const [name = "", ...rest] = path.split(".");

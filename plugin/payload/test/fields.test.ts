@@ -196,6 +196,45 @@ test("only the English one of several locales is written", async () => {
   });
 });
 
+test("a copy of some locales, without the written one, gets a text of its own and keeps the decorative mark", async () => {
+  const localization = { locales: ["de", "en"], defaultLocale: "de" };
+  const seo: Field = { name: "seo", type: "group", localized: true, fields: [{ name: "alt", type: "text" }] };
+  await withSite({ fields: [seo] }, { localization }, async (site) => {
+    const { id } = await site.upload({ seo: { alt: "My dog" } }, { locale: "en" });
+    await site.update(id, { seo: { alt: "Mein Hund" } }, { locale: "de" });
+    const media = "media" as CollectionSlug;
+    const whole = await site.payload.duplicate({ collection: media, id });
+    expect(await site.read(whole.id as number)).toMatchObject({ altState: "described" });
+    const german = await site.payload.duplicate({ collection: media, id, selectedLocales: ["de"] });
+    expect(await site.read(german.id as number)).toMatchObject({ altState: "pending" });
+  });
+  const fields: Field[] = [{ name: "alt", type: "textarea", localized: true }];
+  await withSite({ fields }, { localization }, async (site) => {
+    const copy = async (id: number, selectedLocales: string[], locale: string) => {
+      const args = { collection: "media" as CollectionSlug, id, selectedLocales, locale: locale as never };
+      return (await site.payload.duplicate(args)).id as number;
+    };
+    const { id } = await site.upload({ alt: "My dog" }, { locale: "en" });
+    await site.update(id, { alt: "Mein Hund" }, { locale: "de" });
+    for (const locale of ["de", "en"]) {
+      const german = await copy(id, ["de"], locale);
+      expect(await site.read(german)).toMatchObject({ altState: "pending", altSource: null });
+      await site.runJobs();
+      expect(await site.read(german, { locale: "all" })).toMatchObject({
+        alt: { de: "Mein Hund", en: "A dog on grass" },
+        altState: "generated",
+      });
+      const whole = await site.read(await copy(id, ["en"], locale), { locale: "en" });
+      expect(whole).toMatchObject({ alt: "My dog", altState: "described", altSource: "person" });
+    }
+    const { id: decorative } = await site.upload({ altDecorative: true }, { locale: "en" });
+    expect(await site.read(await copy(decorative, ["de"], "de"))).toMatchObject({
+      altState: "decorative",
+      altDecorative: true,
+    });
+  });
+});
+
 test("a first upload in another locale than the written one is saved, also beside sizes and groups", async () => {
   const fields: Field[] = [
     { ...alt, localized: true } as Field,
