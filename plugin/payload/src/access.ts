@@ -5,6 +5,7 @@ import {
   type CollectionSlug,
   executeAccess,
   Forbidden,
+  type Payload,
   type PayloadRequest,
   type TypedUser,
   type Where,
@@ -58,6 +59,37 @@ export async function requireCreate(req: PayloadRequest, slug: CollectionSlug): 
 export const both = (...wheres: readonly (Allowed | undefined)[]): Where => ({
   and: wheres.filter((where): where is Where => typeof where === "object"),
 });
+
+/**
+ * What the admin panel's lists leave out for this person although they may read it, such as what belongs to other
+ * tenants than the chosen one.
+ */
+export async function listFilter(req: PayloadRequest, slug: CollectionSlug): Promise<Where | undefined> {
+  const { baseFilter, baseListFilter } = req.payload.collections[slug]?.config.admin ?? {};
+  const filter = baseFilter ?? baseListFilter;
+  return (await filter?.({ limit: 0, page: 1, sort: "id", req })) ?? undefined;
+}
+
+/** A search for documents, among the published versions or the newest drafts. */
+export interface Search {
+  readonly where: Where;
+  readonly draft: boolean;
+}
+
+/**
+ * The searches that together find what has no text: in the newest drafts, and in published versions. A document from
+ * before the site had drafts is only found by the latter. What is not published is left to its draft, because only
+ * that is described.
+ */
+export function missingSearches(payload: Payload, slug: string, alt: AltField): readonly Search[] {
+  const where = missingWhere(alt);
+  const { versions } = payload.collections[slug as CollectionSlug]?.config ?? {};
+  if (!versions?.drafts) return [{ where, draft: false }];
+  return [
+    { where: both(where, { _status: { not_equals: "draft" } }), draft: false },
+    { where, draft: true },
+  ];
+}
 
 /** Matches documents of pictures that have no text and are not decorative, in the form of the list view's filters. */
 export function missingWhere({ path }: AltField): Where {

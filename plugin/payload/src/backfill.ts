@@ -6,7 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { type CollectionSlug, getPayload, type Payload, type SanitizedConfig } from "payload";
-import { missingWhere } from "./access.ts";
+import { missingSearches } from "./access.ts";
 import { awaitLeftJob, describeThroughJobs } from "./backfill-jobs.ts";
 import { describeDocument, type Outcome, outcomeOf } from "./describe.ts";
 import { eachOf, type Id, type Library, patiently, StoppedError } from "./library.ts";
@@ -142,10 +142,10 @@ async function describeLibrary(library: Library, mayHaveJobs: boolean): Promise<
 async function missingIds({ payload, slug, alt }: Library): Promise<readonly Id[]> {
   const { locale } = siteOf(payload);
   const ids = new Set<Id>();
-  for (const draft of [false, true]) {
+  for (const { where, draft } of missingSearches(payload, slug, alt)) {
     const { docs }: { docs: { id: Id }[] } = await payload.find({
       collection: slug as CollectionSlug,
-      where: missingWhere(alt),
+      where,
       draft,
       select: {} as never,
       pagination: false,

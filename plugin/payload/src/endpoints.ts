@@ -6,11 +6,21 @@ import {
   addDataAndFileToRequest,
   type CollectionSlug,
   type Endpoint,
+  type Payload,
   type PayloadRequest,
   type Where,
 } from "payload";
 import * as z from "zod";
-import { both, chosenCollection, missingWhere, requireCreate, updateAllowed, userOf } from "./access.ts";
+import {
+  both,
+  chosenCollection,
+  listFilter,
+  missingSearches,
+  requireCreate,
+  type Search,
+  updateAllowed,
+  userOf,
+} from "./access.ts";
 import type { AltField } from "./alt-field.ts";
 import type { Wording } from "./captioner.ts";
 import { MAX_IDS_A_QUESTION, MAX_RUN_DOCUMENTS } from "./limits.ts";
@@ -131,10 +141,12 @@ async function start(req: PayloadRequest) {
   if (!parsed.success) throw badRequest('Expected one of "ids", "where" and "missing".');
   const { locale } = siteOf(req.payload);
   const ids = new Set<string | number>();
-  for (const { where, draft } of chosenBy(parsed.data, alt)) {
+  // Whoever selects documents has seen them; everything else is what the list shows.
+  const shown = "ids" in parsed.data ? undefined : await listFilter(req, slug);
+  for (const { where, draft } of chosenBy(req.payload, slug, parsed.data, alt)) {
     const { docs, totalDocs } = await req.payload.find({
       collection: slug,
-      where: both(allowed, where),
+      where: both(allowed, shown, where),
       draft,
       select: {} as never,
       limit: MAX_RUN_DOCUMENTS,
@@ -158,10 +170,15 @@ async function start(req: PayloadRequest) {
 }
 
 /** The request as filters: a single one or, for ids, as many as are needed to keep each question small enough. */
-function chosenBy(asked: z.output<typeof RunRequest>, alt: AltField): { where: Where; draft: boolean }[] {
+function chosenBy(
+  payload: Payload,
+  slug: CollectionSlug,
+  asked: z.output<typeof RunRequest>,
+  alt: AltField,
+): readonly Search[] {
   // A filter works as in the list, which shows the newest drafts.
   if ("where" in asked) return [{ where: asked.where as Where, draft: true }];
-  if ("missing" in asked) return [false, true].map((draft) => ({ where: missingWhere(alt), draft }));
+  if ("missing" in asked) return missingSearches(payload, slug, alt);
   const ids = [...new Set(asked.ids)];
   const questions = Math.ceil(ids.length / MAX_IDS_A_QUESTION);
   return Array.from({ length: questions }, (_, index) => ({

@@ -3,11 +3,18 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { CollectionConfig, Field, PayloadRequest } from "payload";
+import {
+  type CollectionConfig,
+  createLocalReq,
+  type Field,
+  type PayloadRequest,
+  type WidgetServerProps,
+} from "payload";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { backfill } from "../src/backfill.ts";
 import { BACKFILL_JOB_FROM, DEAD_JOB_MS } from "../src/limits.ts";
 import { recoverDeadJobs } from "../src/recover.ts";
+import { AltTextWidget } from "../src/rsc/widget.tsx";
 import { caption, problem, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -264,6 +271,31 @@ test("a run writes only what its person may change", async () => {
   await site.runJobs();
   expect(await site.read(mine.id)).toMatchObject({ alt: "A dog on grass" });
   expect((await site.read(theirs.id)).alt ?? "").toBe("");
+});
+
+test("a run over all, over all of a filter and the dashboard keep to what the list shows, such as one tenant of several", async () => {
+  await site.stop();
+  // As the multi-tenant plugin does it, by the cookie of the admin panel.
+  const baseFilter = ({ req }: { req: PayloadRequest }) => {
+    const chosen = /tenant=(\w+)/.exec(req.headers.get("cookie") ?? "")?.[1];
+    return chosen === undefined ? null : { credit: { equals: chosen } };
+  };
+  site = await startSite({ endpoint: api.url, inlineTimeoutMs: 0 }, { admin: { baseFilter } });
+  for (const credit of ["ours", "ours", "theirs"]) await site.upload({ credit });
+  const total = async (body: object, cookie: string) => {
+    const init = json(body);
+    const headers = { ...init.headers, cookie };
+    const response = await site.request("/alt-text/media/runs", { ...init, headers });
+    return ((await response.json()) as { run: { total: number } }).run.total;
+  };
+  const where = { altState: { equals: "pending" } };
+  expect(await total({ missing: true }, "tenant=ours")).toBe(2);
+  expect(await total({ where }, "tenant=ours")).toBe(2);
+  expect(await total({ missing: true }, "")).toBe(3);
+  const req = await createLocalReq({ user: site.editor }, site.payload);
+  req.headers = new Headers({ cookie: "tenant=theirs" });
+  const widget = JSON.stringify(await AltTextWidget({ req } as WidgetServerProps));
+  expect(widget).toContain("Media without alt text: 1");
 });
 
 test("a run loads its person as deep as the site's access functions expect", async () => {

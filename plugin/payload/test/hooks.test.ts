@@ -553,6 +553,36 @@ describe("drafts", () => {
     expect(await site.read(id, { draft: true })).toMatchObject(described);
   });
 
+  test("a picture that was described as a draft is not counted again, whether it was never published or no more", async () => {
+    const { payload } = site;
+    api.answer = problem(503, "unavailable");
+    await site.upload({}, { draft: true });
+    const { id } = await site.upload({ _status: "published" });
+    await site.update(id, { _status: "draft" });
+    api.answer = caption();
+    const lines: string[] = [];
+    for (const _ of ["first", "again"])
+      await backfill(payload, { isDryRun: false, print: (line) => lines.push(line) });
+    expect(lines).toContain("Generated 2, cached 0, skipped 0, failed 0");
+    expect(lines.slice(-3)).toContain("media: 0 without alt text");
+    const headers = { "content-type": "application/json" };
+    const init = { method: "POST", body: JSON.stringify({ missing: true }), headers };
+    expect((await site.request("/alt-text/media/runs", init)).status).toBe(400);
+  });
+
+  test("a published picture from before the site had drafts is still found", async () => {
+    const { payload } = site;
+    api.answer = problem(503, "unavailable");
+    const { id } = await site.upload({ _status: "published" });
+    await payload.db.deleteVersions({ collection: "media" as CollectionSlug, where: {} });
+    const data = { _status: null };
+    await payload.db.updateOne({ collection: "media" as CollectionSlug, id, data });
+    api.answer = caption();
+    const lines: string[] = [];
+    await backfill(payload, { isDryRun: true, print: (line) => lines.push(line) });
+    expect(lines[0]).toContain("media: 1 without alt text");
+  });
+
   test("a draft that somebody begins while the job is asking is not published by it", async () => {
     api.answer = problem(503, "unavailable");
     const { id } = await site.upload({ _status: "published", credit: "Published" });

@@ -2,7 +2,7 @@
 
 import type { CollectionSlug, PayloadRequest, Where, WidgetServerProps } from "payload";
 import { formatAdminURL } from "payload/shared";
-import { missingWhere } from "../access.ts";
+import { both, listFilter, missingWhere } from "../access.ts";
 import { FIELD, type State } from "../names.ts";
 import { siteOf } from "../site.ts";
 
@@ -19,11 +19,12 @@ export async function AltTextWidget({ req }: WidgetServerProps) {
       [...altFields].map(async ([slug, alt]) => {
         const name = labelOf(req, slug);
         const missing = missingWhere(alt);
+        const shown = await listFilter(req, slug as CollectionSlug);
         return Promise.all([
-          line(req, slug, `${name} without alt text`, missing),
-          line(req, slug, `${name} to review`, stateWhere("review")),
-          line(req, slug, `${name} whose file was replaced`, stateWhere("stale")),
-          line(req, slug, `${name} that could not be described`, stateWhere("failed")),
+          line(req, slug, `${name} without alt text`, missing, shown),
+          line(req, slug, `${name} to review`, stateWhere("review"), shown),
+          line(req, slug, `${name} whose file was replaced`, stateWhere("stale"), shown),
+          line(req, slug, `${name} that could not be described`, stateWhere("failed"), shown),
         ]);
       }),
     )
@@ -58,12 +59,14 @@ async function line(
   slug: string,
   label: string,
   where: Where,
+  /** What the linked list shows. */
+  shown: Where | undefined,
 ): Promise<Line | undefined> {
   const { altFields, locale } = siteOf(req.payload);
   const counted = await req.payload
     .find({
       collection: slug as CollectionSlug,
-      where,
+      where: both(where, shown),
       // Counts drafts, as the linked list does.
       draft: true,
       select: {} as never,
