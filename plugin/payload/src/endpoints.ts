@@ -50,7 +50,12 @@ function endpoint(
     path,
     method: "post",
     handler: async (req) => {
-      const { status = 200, body } = await handle(req);
+      const { status = 200, body } = await handle(req).catch((error: unknown) => {
+        // Payload names its errors by their classes, and hides the message of an error without a name. The classes of
+        // a built site may have none.
+        if (error instanceof Error && error.name === "") error.name = "Error";
+        throw error;
+      });
       return Response.json(body, { status, headers: { "cache-control": "no-store" } });
     },
   };

@@ -124,7 +124,9 @@ function Generate({ altPath, slug }: { readonly altPath: string; readonly slug: 
   }, [file, suggested, value, setValue, setSuggestion]);
 
   const isNewFile = file instanceof File;
-  if (!isNewFile && id === undefined) return null;
+  // A new document has no id, and the form that edits many at once has null.
+  const isStored = id !== undefined && id !== null;
+  if (!isNewFile && !isStored) return null;
 
   const use = (suggestion: Suggestion) => {
     setValue(suggestion.text);

@@ -316,6 +316,34 @@ test("a run over 50 pictures shows its progress, survives the tab, and can be ca
   await again.close();
 });
 
+test("a run that has nothing to do says so", async () => {
+  const { docs } = (await site.api("/media?limit=0&depth=0")) as { docs: { id: number; alt?: string }[] };
+  for (const { id } of docs.filter(({ alt }) => !alt)) await site.api(`/media/${id}`, { method: "DELETE" });
+  const page = await site.login("editor");
+  await open(page, "/admin/collections/media");
+  await page.click("text=Generate all missing alt text");
+  await page.waitForSelector(".payload-toast-container >> text=There is nothing to describe.");
+  await page.close();
+});
+
+test("in a bulk edit the words are written for all, and none are generated", async () => {
+  const ids = [await upload(), await upload()];
+  const page = await site.login("editor");
+  await open(page, `/admin/collections/media?where[or][0][and][0][id][in]=${ids}`);
+  await page.check("thead input[type=checkbox]");
+  await page.click(".list-selection button:has-text('Edit')");
+  const drawer = page.locator(".drawer--is-open");
+  await drawer.locator(".rs__control").click();
+  await drawer.locator(".rs__option:has-text('Alt text')").click();
+  await drawer.locator("#field-alt").fill("One text for both");
+  expect(await drawer.getByText("Generate alt text").count()).toBe(0);
+  await drawer.getByRole("button", { name: "Save" }).click();
+  await page.waitForSelector(".payload-toast-container .toast-success");
+  for (const id of ids)
+    expect(await stored(id)).toMatchObject({ alt: "One text for both", altState: "described" });
+  await page.close();
+});
+
 test("a run over selected pictures skips what a person wrote", async () => {
   const id = await upload({ alt: "Words of a person" });
   const page = await site.login("editor");
