@@ -42,8 +42,7 @@ export function withHooks(collection: CollectionConfig, alt: AltField): Collecti
 function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
   return async ({ args, operation, collection, req, context, overrideAccess }) => {
     if (operation !== "create" && operation !== "update") return args;
-    if (takesTurn(req, overrideAccess))
-      await siteOf(req.payload).nameTurns.take(collection.slug, req.file.name);
+    if (takesTurn(req, overrideAccess)) await takeTurn(req, collection.slug, req.file.name);
     const { data, autosave, id } = args as { data?: Document; autosave?: boolean; id?: unknown };
     const write = takeMachineWrite(context, { collection: collection.slug, id });
     const locale = alt.isLocalized ? siteOf(req.payload).locale : undefined;
@@ -51,7 +50,9 @@ function rememberIntent(alt: AltField): CollectionBeforeOperationHook {
       write === undefined
         ? {
             kind: "sent",
-            sent: sentOf(data, alt.path, locale, autosave !== true),
+            // Code with the site's own rights is no person who has read the text: a storage saves the whole document
+            // again once it has the file.
+            sent: sentOf(data, alt.path, locale, autosave !== true && overrideAccess !== true),
             bringsPicture: req.file !== undefined || valueAt(req.query, "uploadEdits.crop") !== undefined,
           }
         : { kind: "machine", write };
@@ -103,9 +104,24 @@ function guardMachineWrite(alt: AltField): CollectionBeforeChangeHook {
   };
 }
 
+/** The turn of a request. A storage's own hook may have dropped the request's file by the time that the turn ends. */
+const turns = new WeakMap<PayloadRequest, { readonly slug: string; readonly fileName: string }>();
+
+async function takeTurn(req: PayloadRequest, slug: string, fileName: string): Promise<void> {
+  await siteOf(req.payload).nameTurns.take(slug, fileName);
+  turns.set(req, { slug, fileName });
+}
+
+function endTurn(req: PayloadRequest, slug: string): void {
+  const turn = turns.get(req);
+  if (turn?.slug !== slug) return;
+  turns.delete(req);
+  siteOf(req.payload).nameTurns.end(slug, turn.fileName);
+}
+
 const queueDescription: CollectionAfterChangeHook = async (save) => {
-  const { doc, collection, req, overrideAccess } = save;
-  if (takesTurn(req, overrideAccess)) siteOf(req.payload).nameTurns.end(collection.slug, req.file.name);
+  const { doc, collection, req } = save;
+  endTurn(req, collection.slug);
   if (!startsToWait(save)) return doc;
   // Passing the request puts the job into the upload's own transaction.
   await req.payload.jobs.queue({

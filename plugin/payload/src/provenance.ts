@@ -42,7 +42,7 @@ export interface Sent {
   /** The model's words that the form was opened with; undefined if it was opened with a person's words or none. */
   readonly formGenerated: string | undefined;
   readonly suggestion: Suggestion | undefined;
-  /** Whether a person pressed save; false for autosave. */
+  /** Whether a person pressed save; false for autosave, and for the site's own code. */
   readonly deliberate: boolean;
 }
 

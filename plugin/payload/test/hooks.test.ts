@@ -13,6 +13,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { backfill } from "../src/backfill.ts";
 import { RETRY_DELAYS_MS } from "../src/limits.ts";
 import { AltTextWidget } from "../src/rsc/widget.tsx";
+import { siteOf } from "../src/site.ts";
 import { caption, problem, rubbish, type StandIn, startStandIn } from "./captioner-stand-in.ts";
 import { picture } from "./picture.ts";
 import { startSite, type TestSite } from "./site.ts";
@@ -702,6 +703,55 @@ test("a draft that somebody begins at the very moment of the job's write is not 
   const { docs } = await site.payload.find({ collection: "payload-jobs" as CollectionSlug });
   expect(docs).toMatchObject([{ input: { collection: "media", id: String(id), attempt: 1 } }]);
   await site.stop();
+});
+
+describe("a storage that saves the whole document again once it has the file", () => {
+  const collection = "media" as CollectionSlug;
+  /** As `@payloadcms/plugin-cloud-storage` does it with what the adapter for S3 returns. */
+  const storeFile: CollectionAfterChangeHook = async ({ doc, req, context }) => {
+    if (req.file === undefined || context.skipCloudStorage) return doc;
+    context.skipCloudStorage = true;
+    req.file = undefined;
+    await req.payload.update({ collection, id: doc.id, data: doc as never, depth: 0, req });
+    delete context.skipCloudStorage;
+    return doc;
+  };
+  let site: TestSite;
+  beforeEach(async () => {
+    site = await startSite(
+      { endpoint: api.url, inlineTimeoutMs: 10_000 },
+      { hooks: { afterChange: [storeFile] } },
+    );
+  });
+  afterEach(() => site.stop());
+
+  test("does not count as a person who has read the text", async () => {
+    api.answer = caption({ needs_review: true });
+    const { id } = await site.upload();
+    expect(await site.read(id)).toMatchObject({ altState: "review", altSource: "generated" });
+    await site.update(id, await site.form(id));
+    expect(await site.read(id)).toMatchObject({ altState: "described" });
+  });
+
+  test("leaves a replaced file to be described anew, and a person's words marked", async () => {
+    const { id } = await site.upload();
+    const { id: written } = await site.upload({ alt: "My dog" });
+    api.answer = problem(503, "unavailable");
+    for (const one of [id, written]) await site.update(one, {}, { file: { data: await picture(80) } });
+    expect(await site.read(id)).toMatchObject({ altState: "pending" });
+    expect(await site.read(written)).toMatchObject({ alt: "My dog", altState: "stale" });
+    api.answer = caption({ alt: "A cat on grass" });
+    await site.runJobs();
+    expect(await site.read(id)).toMatchObject({ alt: "A cat on grass", altState: "generated" });
+  });
+
+  test("does not keep the next upload of the file's name waiting", async () => {
+    const update = vi.spyOn(site.payload, "update");
+    const end = vi.spyOn(siteOf(site.payload).nameTurns, "end");
+    await site.upload();
+    expect(end).toHaveBeenCalledExactlyOnceWith("media", "a.png");
+    expect(end).toHaveBeenCalledAfter(update);
+  });
 });
 
 describe("saves that share one request", () => {
