@@ -184,7 +184,7 @@ export const getJobEventsRoute = {
   tags: ["Jobs"],
   summary: "Follow a job",
   description:
-    "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come.",
+    "Server-sent events with the job in `data`: `progress` at each change, `end` when nothing more will come. An answer that ends without `end` was cut off: ask again.",
   requestParams: {
     path: JobId,
     header: z.object({
