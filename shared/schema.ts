@@ -238,9 +238,7 @@ export const ImageToTextRequest = z.object({
   inputs: described(z.string().check(z.minLength(1)), "The picture, base64 or a data URL."),
   parameters: z.optional(
     z.object({
-      max_new_tokens: GenerationOptions.shape.max_new_tokens,
-      num_beams: GenerationOptions.shape.num_beams,
-      prompt: GenerationOptions.shape.prompt,
+      ...GenerationOptions.shape,
       generate_kwargs: z.optional(GenerateKwargs),
       generation_parameters: z.optional(GenerateKwargs),
     }),

@@ -179,8 +179,8 @@ function isUrgent({ demand }: Entry): boolean {
  * What pictures must have in common to share a forward pass. Greedy decoding is prefix-consistent, so its rows may ask
  * for different lengths: the longest is generated and the others are cut.
  */
-function groupOf({ numBeams, promptIds, maxNewTokens }: DecodingOptions): string {
-  return JSON.stringify([numBeams, promptIds, numBeams === 1 ? "any length" : maxNewTokens]);
+function groupOf(decoding: DecodingOptions): string {
+  return JSON.stringify(decoding.numBeams === 1 ? { ...decoding, maxNewTokens: "any" } : decoding);
 }
 
 function sharedDecoding(batch: readonly Entry[]): DecodingOptions {

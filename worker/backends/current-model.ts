@@ -143,13 +143,10 @@ export function withoutDefaults(
   options: GenerationOptions,
   model: KnownModel | undefined,
 ): GenerationOptions {
-  const { prompt, max_new_tokens, num_beams } = options;
-  const { defaults } = model ?? {};
-  return {
-    ...(prompt === undefined ? {} : { prompt }),
-    ...(max_new_tokens === undefined || max_new_tokens === defaults?.max_new_tokens
-      ? {}
-      : { max_new_tokens }),
-    ...(num_beams === undefined || num_beams === defaults?.num_beams ? {} : { num_beams }),
-  };
+  const defaults: GenerationOptions = model?.defaults ?? {};
+  return Object.fromEntries(
+    Object.entries(options).filter(
+      ([name, value]) => value !== undefined && value !== defaults[name as keyof GenerationOptions],
+    ),
+  );
 }

@@ -5,13 +5,14 @@
 
 import type { Failure } from "../../shared/problem.ts";
 import { failed, type Result, success } from "../../shared/result.ts";
-import type { BackendModel, GenerationOptions } from "../../shared/schema.ts";
+import { type BackendModel, GenerationOptions } from "../../shared/schema.ts";
 import type { Picture } from "../picture.ts";
 import type { RequestScope } from "../request/scope.ts";
 import type { Backend, BackendAnswer, BackendRequest } from "./backend.ts";
 import { newProbePicture } from "./probe-picture.ts";
 import { rendezvousOrder } from "./rendezvous.ts";
 
+const OPTION_NAMES = Object.keys(GenerationOptions.shape).join(", ");
 const COOLDOWN_MS = 5_000;
 const RETRY_AFTER_SECONDS = 5;
 
@@ -158,8 +159,7 @@ function exhausted(shortfall: Shortfall | undefined) {
     case "takes-no-options":
       return {
         code: "bad-options",
-        detail:
-          "The captioner here is a hosted one, which accepts no prompt, max_new_tokens or num_beams. Leave them out.",
+        detail: `The captioner here is a hosted one, which accepts none of these options: ${OPTION_NAMES}. Leave them out.`,
       } as const;
     case "misconfigured":
       return { code: "backend-error", detail: "The captioner did not accept the request." } as const;

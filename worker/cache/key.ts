@@ -5,10 +5,12 @@
  */
 
 import { contentHash } from "../../shared/content-hash.ts";
-import type { GenerationOptions } from "../../shared/schema.ts";
+import { GenerationOptions } from "../../shared/schema.ts";
 
 /** KV keys are at most 512 bytes, so what a backend or a caller may make long goes in by its hash. */
 const PLAIN_REVISION = /^[\w.-]{1,80}$/;
+/** In the schema's order, so another order would give other keys. */
+const OPTION_NAMES = Object.keys(GenerationOptions.shape) as (keyof GenerationOptions)[];
 
 export interface KeyParts {
   readonly revision: string;
@@ -29,9 +31,9 @@ export function captionKeyPrefix({ sha256, owner }: Pick<KeyParts, "sha256" | "o
   return `caption/${owner ?? "all"}/${sha256}/`;
 }
 
-async function optionsPart({ prompt, max_new_tokens, num_beams }: GenerationOptions): Promise<string> {
-  if (prompt === undefined && max_new_tokens === undefined && num_beams === undefined) return "-";
-  return shortHash(JSON.stringify([prompt, max_new_tokens, num_beams]));
+async function optionsPart(options: GenerationOptions): Promise<string> {
+  const values = OPTION_NAMES.map((name) => options[name]);
+  return values.every((value) => value === undefined) ? "-" : shortHash(JSON.stringify(values));
 }
 
 async function shortHash(text: string): Promise<string> {

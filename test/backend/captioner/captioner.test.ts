@@ -5,6 +5,7 @@ import {
   createCaptioner,
 } from "../../../backend/captioner/captioner.ts";
 import { failure } from "../../../shared/result.ts";
+import type { GenerationOptions } from "../../../shared/schema.ts";
 import { createFakeEngine, type FakeEngine, fakeTokenizer } from "../../support/fake-engine.ts";
 import { jpegPicture } from "../../support/pictures.ts";
 
@@ -204,10 +205,19 @@ test("more tokens than the model has positions are reduced to those; a longer pr
   expect(tooLong).toMatchObject({ ok: false, failure: { code: "bad-options" } });
 });
 
-test("the number of beams reaches the engine", async () => {
-  await words(await jpegPicture(1), { num_beams: 4 });
-  expect(engine.passes[0]?.options.numBeams).toBe(4);
-});
+const OPTIONS: Required<GenerationOptions> = { prompt: "a b", max_new_tokens: 4, num_beams: 4 };
+
+test.each(Object.entries(OPTIONS))(
+  "%s reaches the engine, and has a caption of its own",
+  async (name, value) => {
+    start({ recentCaptions: 9 });
+    const picture = await jpegPicture(1);
+    await words(picture);
+    expect((await words(picture, { [name]: value })).source).toBe("generated");
+    const [without, given] = engine.passes.map(({ options }) => options);
+    expect(given).not.toEqual(without);
+  },
+);
 
 test("warm-up runs the smallest and the largest batch", async () => {
   start({ maxBatchSize: 6 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Problem } from "../../../shared/problem.ts";
-import { Caption } from "../../../shared/schema.ts";
+import { Caption, type GenerationOptions } from "../../../shared/schema.ts";
 import { parseConfig } from "../../../worker/config.ts";
 import { type FakeNetwork, fakeNetwork } from "../support/backends.ts";
 import { startEdge } from "../support/edge.ts";
@@ -13,6 +13,13 @@ beforeEach(() => {
 afterEach(() => {
   vi.restoreAllMocks();
 });
+
+/** All of them, as a query has them. */
+const OPTIONS: Readonly<Record<keyof GenerationOptions, string>> = {
+  prompt: "a photo of",
+  max_new_tokens: "9",
+  num_beams: "3",
+};
 
 const post = (body: RequestInit["body"], headers: Record<string, string> = {}): RequestInit => ({
   method: "POST",
@@ -57,7 +64,7 @@ describe("POST /v1/captions", () => {
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const headers = { "content-type": "text/plain", "x-request-id": "abc.1", traceparent };
     const response = await startEdge({ BACKEND_SECRET: "hush" }).fetch(
-      "/v1/captions?prompt=a%20photo%20of&num_beams=3",
+      `/v1/captions?${new URLSearchParams(OPTIONS)}`,
       post(picture, headers),
     );
     expect(response.headers.get("x-request-id")).toBe("abc.1");
@@ -69,10 +76,7 @@ describe("POST /v1/captions", () => {
     expect(request.headers.get("x-request-id")).toBe("abc.1");
     expect(request.headers.get("traceparent")).toBe(traceparent);
     expect(Number(request.headers.get("x-deadline-ms"))).toBeGreaterThan(1000);
-    expect(Object.fromEntries(new URL(request.url).searchParams)).toEqual({
-      prompt: "a photo of",
-      num_beams: "3",
-    });
+    expect(Object.fromEntries(new URL(request.url).searchParams)).toEqual(OPTIONS);
   });
 
   test("shows Cloudflare Access its service token, and refuses to run with half of one", async () => {
