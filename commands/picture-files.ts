@@ -3,11 +3,20 @@
 import type { BigIntStats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
+import { ACCEPTED_FORMATS, type PictureFormat } from "../shared/picture-format.ts";
 import { CommandError, userPath } from "./command-line.ts";
 import { systemErrorWords } from "./error-text.ts";
 
 /** On Windows, browsers save some JPEGs as .jfif. */
-const PICTURE = /\.(jpe?g|jpe|jfif|a?png|webp|avif|gif|tiff?)$/i;
+const ENDINGS: Readonly<Record<PictureFormat, string>> = {
+  JPEG: "jpe?g|jpe|jfif",
+  PNG: "a?png",
+  WebP: "webp",
+  AVIF: "avif",
+  GIF: "gif",
+  TIFF: "tiff?",
+};
+const PICTURE = new RegExp(`\\.(${Object.values(ENDINGS).join("|")})$`, "i");
 
 const STANDARD_INPUT = "-";
 
@@ -56,8 +65,7 @@ async function expand(name: string): Promise<PictureFile[]> {
     }
   };
   await look({ name: "", path: Buffer.from(path) }, new Set([idOf(entry)]));
-  if (found.length === 0)
-    throw new CommandError(`${name} holds no pictures (JPEG, PNG, WebP, AVIF, GIF, TIFF).`);
+  if (found.length === 0) throw new CommandError(`${name} holds no pictures (${ACCEPTED_FORMATS}).`);
   return found
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((file) => ({ ...file, name: join(name, file.name) }));

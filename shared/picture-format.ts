@@ -10,6 +10,8 @@ export const SUPPORTED_FORMATS = {
   TIFF: "image/tiff",
 } as const;
 export type PictureFormat = keyof typeof SUPPORTED_FORMATS;
+/** Their names, for sentences. */
+export const ACCEPTED_FORMATS = Object.keys(SUPPORTED_FORMATS).join(", ");
 
 /** Enough for the signature of a format that is captioned. */
 const SIGNATURE_BYTES = 12;

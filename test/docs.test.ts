@@ -9,9 +9,12 @@ import { withPart } from "../commands/page-part.ts";
 import { withSettingsTables } from "../commands/settings-tables.ts";
 import { speedChart } from "../commands/speed-chart.ts";
 import { SpeedMeasurement, speedByModel, speedTable } from "../commands/speed-measurement.ts";
+import { SUPPORTED_FORMATS } from "../shared/picture-format.ts";
+import { PROBLEMS } from "../shared/problem.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const DESK = "worker/desk/index.html";
 const PAGES = globSync("{*.md,docs/**/*.md,{client,examples,models/*,plugin/*}/README.md}", { cwd: ROOT });
 
 test("the tables of variables are those of the schemas; `npm run docs:write` writes them", () => {
@@ -78,6 +81,20 @@ test("whoever deploys for the first time makes the queues before, which the depl
     const before = code.slice(0, code.indexOf("wrangler deploy"));
     for (const name of queues) expect(before).toMatch(new RegExp(`queues create ${name}( |$)`, "m"));
   }
+});
+
+test("a line that lists the accepted formats lists all of them", () => {
+  const lists = [...PAGES, DESK].flatMap((page) => read(page).match(/^.*JPEG.*AVIF, GIF.*$/gm) ?? []);
+  expect(lists.length).toBeGreaterThanOrEqual(4);
+  for (const line of lists) {
+    expect(Object.keys(SUPPORTED_FORMATS).filter((format) => !line.includes(format))).toEqual([]);
+  }
+});
+
+test("docs/use.md says what to do about every status of a problem", () => {
+  const table = read("docs/use.md").split("| status | what to do |")[1]?.split("\n\n")[0] ?? "";
+  const statuses = Object.values(PROBLEMS).map(({ status }) => String(status));
+  expect(statuses.filter((status) => !table.includes(status))).toEqual([]);
 });
 
 test("the platform keeps no line of its own for a request: it would have the prompt and the caller's address", () => {

@@ -1,6 +1,6 @@
 /** Tells from a picture's first bytes whether we decode its format, so that a refusal can name what arrived. */
 
-import { type PictureFormat, recognizePicture, SUPPORTED_FORMATS } from "../picture-format.ts";
+import { ACCEPTED_FORMATS, type PictureFormat, recognizePicture } from "../picture-format.ts";
 import { failure, type Result, success } from "../result.ts";
 import { beginsLikeJson } from "./body.ts";
 
@@ -11,7 +11,7 @@ import { beginsLikeJson } from "./body.ts";
 export function pictureFormat(bytes: Uint8Array): Result<PictureFormat> {
   if (bytes.length === 0) return failure("empty-body", "Send the bytes of one picture as the body.");
   const format = recognizePicture(bytes);
-  const accepted = `Accepted: ${Object.keys(SUPPORTED_FORMATS).join(", ")}.`;
+  const accepted = `Accepted: ${ACCEPTED_FORMATS}.`;
   if (format === undefined) {
     const hint = beginsLikeJson(bytes)
       ? " They look like JSON: if they are, set content-type: application/json."

@@ -1,12 +1,26 @@
 import { expect, test } from "vitest";
-import { recognizePicture } from "../../shared/picture-format.ts";
+import {
+  CAPTIONED_MIME_TYPES,
+  MAX_PICTURE_BYTES,
+  MAX_PICTURE_PIXELS,
+} from "../../plugin/payload/src/limits.ts";
+import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS } from "../../shared/limits.ts";
+import { recognizePicture, SUPPORTED_FORMATS } from "../../shared/picture-format.ts";
 import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
 
 test("knows every accepted kind by its first bytes, whatever its name says", async () => {
+  const known = new Set<string>();
   for (const { name, bytes } of await acceptedPictures()) {
     const [format = ""] = /^\w+/.exec(name) ?? [];
     expect([name, recognizePicture(bytes)]).toEqual([name, { supported: format }]);
+    known.add(format);
   }
+  expect(known).toEqual(new Set(Object.keys(SUPPORTED_FORMATS)));
+});
+
+test("the CMS plugin, which may not import them, has the same formats and limits", () => {
+  expect(CAPTIONED_MIME_TYPES).toEqual(new Set(Object.values(SUPPORTED_FORMATS)));
+  expect([MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS]).toEqual([MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS]);
 });
 
 test("names what it refuses, and is not fooled by files that only begin like text", async () => {

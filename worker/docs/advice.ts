@@ -1,5 +1,6 @@
 /** What a caller can do about each problem: the table of errors on the API's page. */
 
+import { ACCEPTED_FORMATS } from "../../shared/picture-format.ts";
 import type { ProblemCode } from "../../shared/problem.ts";
 
 export const ADVICE: Readonly<Record<ProblemCode, string>> = {
@@ -23,7 +24,7 @@ export const ADVICE: Readonly<Record<ProblemCode, string>> = {
   "too-many-pixels": "Make the picture smaller.",
   "unsupported-encoding": "Send the body as it is, without `Content-Encoding`.",
   "unsupported-image": "Save it as JPEG, PNG or WebP.",
-  "not-an-image": "Send a picture: JPEG, PNG, WebP, AVIF, GIF or TIFF.",
+  "not-an-image": `Send a picture: ${ACCEPTED_FORMATS}.`,
   "unreadable-image": "Save the picture anew; the file is damaged.",
   "too-costly": "Save the picture anew, plainly and smaller.",
   "decode-timeout": "Save the picture anew, plainly and smaller.",

@@ -1,6 +1,7 @@
 /** Examples of the OpenAPI document: requests, and what the embedded model answers to examples/cat.jpg and examples/rocket.jpg. */
 
 import type { Job, JobItem, JobLine, JobRequest } from "../../shared/jobs.ts";
+import { ACCEPTED_FORMATS } from "../../shared/picture-format.ts";
 import { type Problem, type ProblemCode, toProblem } from "../../shared/problem.ts";
 import type {
   BatchLine,
@@ -26,6 +27,7 @@ const CAT: Caption = {
   model: MODEL,
   cached: false,
 };
+const NOT_AN_IMAGE = `The bytes are not a picture of a known format. Accepted: ${ACCEPTED_FORMATS}.`;
 /** Eight bytes of a PNG, enough to show where the base64 goes. */
 const BASE64 = "iVBORw0KGgo=";
 const URL_OF_A_PICTURE = "https://example.org/photo.jpg";
@@ -62,10 +64,7 @@ export const BATCH_LINES = {
     value: {
       index: 2,
       status: "error",
-      problem: problem(
-        "not-an-image",
-        "The bytes are not a picture of a known format. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
-      ),
+      problem: problem("not-an-image", NOT_AN_IMAGE),
     },
   },
   cached: {
@@ -216,8 +215,7 @@ const DETAILS: Partial<Record<ProblemCode, string>> = {
     "This Idempotency-Key was used with another body or other options. Use a new one for a new job.",
   "image-too-large": "At most 20 MiB are accepted.",
   "too-many-items": "A job has at most 10000 items. Nothing of this one was kept; split it into several.",
-  "not-an-image":
-    "The bytes are not a picture of a known format. Accepted: JPEG, PNG, WebP, AVIF, GIF, TIFF.",
+  "not-an-image": NOT_AN_IMAGE,
   "unreadable-image": "The picture breaks off before its end.",
   "rate-limited": "The key sends requests too fast.",
   internal: "The request hit a bug in this service; its id is in x-request-id.",
