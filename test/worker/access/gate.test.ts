@@ -115,6 +115,24 @@ describe("keys", () => {
     expect(JSON.parse(String(error.mock.calls[0]?.[0]))).toMatchObject({ status: 503, ...failed });
   });
 
+  test("while KV is down a known key works for an hour and no longer: it may have been revoked", async () => {
+    let down = false;
+    const keys = {
+      get: (id: string) => (down ? Promise.reject(new Error("KV is down")) : env.KEYS.get(id)),
+    };
+    const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+    const edge = startEdge({ ...KEYED, KEYS: keys, LOG_LEVEL: "silent" });
+    const { key } = await issueKey();
+    const statusAfter = async (minutes: number) => {
+      clock.mockReturnValue(Date.now() + minutes * 60_000);
+      return (await edge.fetch(`/v1/captions/${"0".repeat(64)}`, { headers: bearer(key) })).status;
+    };
+    expect(await statusAfter(0)).toBe(404);
+    down = true;
+    expect(await statusAfter(59)).toBe(404);
+    expect(await statusAfter(1)).toBe(503);
+  });
+
   test("a record that cannot be read is named in the log", async () => {
     const error = vi.spyOn(console, "error").mockImplementation(() => {});
     const { key, record } = await issueKey();
