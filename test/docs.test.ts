@@ -11,6 +11,7 @@ import { speedChart } from "../commands/speed-chart.ts";
 import { SpeedMeasurement, speedByModel, speedTable } from "../commands/speed-measurement.ts";
 import { SUPPORTED_FORMATS } from "../shared/picture-format.ts";
 import { PROBLEMS } from "../shared/problem.ts";
+import { CaptionQuery } from "../shared/schema.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -88,6 +89,17 @@ test("a line that lists the accepted formats lists all of them", () => {
   expect(lists.length).toBeGreaterThanOrEqual(4);
   for (const line of lists) {
     expect(Object.keys(SUPPORTED_FORMATS).filter((format) => !line.includes(format))).toEqual([]);
+  }
+});
+
+test("docs/use.md and the client's page have every option of a caption", () => {
+  for (const [page, begin] of [
+    ["docs/use.md", "| `"],
+    ["client/README.md", "`"],
+  ] as const) {
+    const text = read(page);
+    const names = Object.keys(CaptionQuery.shape);
+    expect(names.filter((name) => !text.includes(`${begin}${name}\``))).toEqual([]);
   }
 });
 

@@ -19,7 +19,8 @@ const rowOf = (name: string, text: string): Row => ({
 });
 
 /** What parsers of others read from it: an address and a text each. */
-const readers: Partial<Record<Format, (taken: string) => (readonly [source: string, alt: string])[]>> = {
+const readers: Readonly<Record<Format, (taken: string) => (readonly [source: string, alt: string])[]>> = {
+  json: (taken) => (JSON.parse(taken) as { name: string; alt: string }[]).map(({ name, alt }) => [name, alt]),
   csv: (taken) => readCsvTable(taken).map(({ name = "", alt = "" }) => [name, alt]),
   html: (taken) =>
     parseFragment(taken).childNodes.flatMap((node) => {
