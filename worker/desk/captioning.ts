@@ -10,7 +10,7 @@ import {
   type CaptionQuery,
   CaptionTransportError,
 } from "../../client/index.ts";
-import { PROBLEM_CODES, PROBLEMS } from "../../shared/problem.ts";
+import { PROBLEM_CODES, PROBLEMS, type ProblemCode } from "../../shared/problem.ts";
 import type { Caption } from "../../shared/schema.ts";
 
 const AT_ONCE = 4;
@@ -161,7 +161,7 @@ const REASONS_TO_WAIT: Readonly<Record<string, string>> = {
   "rate-limited": "Too many requests at once.",
   overloaded: "The service is busy.",
   unavailable: "The captioner is away.",
-};
+} satisfies Partial<Record<ProblemCode, string>>;
 
 function reasonToWait(error: unknown): string {
   const code = error instanceof CaptionApiError ? error.problem.code : "";
@@ -200,7 +200,8 @@ const WORDS: Readonly<Record<string, string>> = {
   "bad-options": "The service does not take these options: look under Options.",
   unauthorized: NEEDS_KEY,
   forbidden: "The API key does not allow this.",
-};
+} satisfies Partial<Record<ProblemCode, string>>;
+
 /** Whether the same picture, or address, would fail with this code again. */
 function isFinal(code: string): boolean {
   if (code === "url-refused" || code === "empty-body") return true;
