@@ -9,6 +9,7 @@ import { withPart } from "../commands/page-part.ts";
 import { withSettingsTables } from "../commands/settings-tables.ts";
 import { speedChart } from "../commands/speed-chart.ts";
 import { SpeedMeasurement, speedByModel, speedTable } from "../commands/speed-measurement.ts";
+import * as limits from "../shared/limits.ts";
 import { SUPPORTED_FORMATS } from "../shared/picture-format.ts";
 import { PROBLEMS } from "../shared/problem.ts";
 import { CaptionQuery } from "../shared/schema.ts";
@@ -101,6 +102,21 @@ test("docs/use.md and the client's page have every option of a caption", () => {
     const names = Object.keys(CaptionQuery.shape);
     expect(names.filter((name) => !text.includes(`${begin}${name}\``))).toEqual([]);
   }
+});
+
+test("the desk's fields and docs/use.md have the limits that the API keeps", () => {
+  const desk = read(DESK);
+  const { MIN_ALT_CHARACTERS: min, MAX_ALT_CHARACTERS: max, DEFAULT_ALT_CHARACTERS: usual } = limits;
+  expect(desk).toContain(`id="max-length" type="number" min="${min}" max="${max}" placeholder="${usual}"`);
+  expect(desk).toContain(`id="num-beams" type="number" min="1" max="${limits.MAX_NUM_BEAMS}"`);
+  expect(desk).toContain(`id="prompt" type="text" maxlength="${limits.MAX_PROMPT_CHARACTERS}"`);
+  const page = read("docs/use.md");
+  expect(page).toContain(`| \`max_length\` | ${min} to ${max}; ${usual} by default |`);
+  expect(page).toContain(`| \`prompt\` | at most ${limits.MAX_PROMPT_CHARACTERS} characters |`);
+  expect(page).toContain(`| \`num_beams\` | 1 to ${limits.MAX_NUM_BEAMS} |`);
+  expect(page).toContain(`| \`max_new_tokens\` | 1 to ${limits.MAX_NEW_TOKENS} |`);
+  const mib = `at most ${limits.MAX_IMAGE_BYTES / 1024 / 1024} MiB`;
+  for (const text of [desk, page]) expect(text).toContain(mib);
 });
 
 test("docs/use.md says what to do about every status of a problem", () => {

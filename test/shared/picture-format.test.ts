@@ -1,10 +1,17 @@
 import { expect, test } from "vitest";
 import {
+  ALT_CHARACTERS,
   CAPTIONED_MIME_TYPES,
   MAX_PICTURE_BYTES,
   MAX_PICTURE_PIXELS,
 } from "../../plugin/payload/src/limits.ts";
-import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS } from "../../shared/limits.ts";
+import {
+  DEFAULT_ALT_CHARACTERS,
+  MAX_ALT_CHARACTERS,
+  MAX_IMAGE_BYTES,
+  MAX_IMAGE_PIXELS,
+  MIN_ALT_CHARACTERS,
+} from "../../shared/limits.ts";
 import { recognizePicture, SUPPORTED_FORMATS } from "../../shared/picture-format.ts";
 import { acceptedPictures, refusedPictures } from "../support/pictures.ts";
 
@@ -21,6 +28,8 @@ test("knows every accepted kind by its first bytes, whatever its name says", asy
 test("the CMS plugin, which may not import them, has the same formats and limits", () => {
   expect(CAPTIONED_MIME_TYPES).toEqual(new Set(Object.values(SUPPORTED_FORMATS)));
   expect([MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS]).toEqual([MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS]);
+  const [min, max, usual] = [MIN_ALT_CHARACTERS, MAX_ALT_CHARACTERS, DEFAULT_ALT_CHARACTERS];
+  expect(ALT_CHARACTERS).toEqual({ min, max, usual });
 });
 
 test("names what it refuses, and is not fooled by files that only begin like text", async () => {

@@ -10,6 +10,7 @@ import {
   type CaptionQuery,
   CaptionTransportError,
 } from "../../client/index.ts";
+import { MAX_IMAGE_BYTES } from "../../shared/limits.ts";
 import { PROBLEM_CODES, PROBLEMS, type ProblemCode } from "../../shared/problem.ts";
 import type { Caption } from "../../shared/schema.ts";
 
@@ -186,7 +187,7 @@ export const NEEDS_KEY = "A valid API key is needed: enter it under Options.";
 /** Failures in words for people at the desk, not for callers of the API. */
 const WORDS: Readonly<Record<string, string>> = {
   "too-many-pixels": "The picture is too large. Make it smaller and add it again.",
-  "image-too-large": "The file is over 20 MiB. Make it smaller and add it again.",
+  "image-too-large": `The file is over ${MAX_IMAGE_BYTES / 1024 / 1024} MiB. Make it smaller and add it again.`,
   "empty-body": "The file is empty. If it is stored in a cloud, download it first, then add it again.",
   "not-an-image": "This is not a picture.",
   "unsupported-image": "This kind of picture is not supported. Save it as JPEG, PNG or WebP.",

@@ -1,12 +1,17 @@
 /** The options in the form: their present values, and the messages about them. */
 
 import { type CaptionClient, type ClientOptions, createCaptionClient } from "../../client/index.ts";
+import { MAX_ALT_CHARACTERS, MAX_NUM_BEAMS, MIN_ALT_CHARACTERS } from "../../shared/limits.ts";
 import { at } from "./elements.ts";
 import { complain } from "./status.ts";
 
 const NUMBERS = [
-  { id: "max-length", name: "max_length", words: "a whole number from 20 to 500" },
-  { id: "num-beams", name: "num_beams", words: "a whole number from 1 to 8" },
+  {
+    id: "max-length",
+    name: "max_length",
+    words: `a whole number from ${MIN_ALT_CHARACTERS} to ${MAX_ALT_CHARACTERS}`,
+  },
+  { id: "num-beams", name: "num_beams", words: `a whole number from 1 to ${MAX_NUM_BEAMS}` },
 ] as const;
 /** Text that a header cannot carry is not a key; the service then says that it wants one. */
 const SENDABLE_KEY = /^[!-~]+$/;
