@@ -237,8 +237,11 @@ describe("batch", () => {
   });
 
   test("sends no request for no items, and refuses too many by itself", async () => {
-    answer = () => {};
+    answer = (_request, response) => sendJson(response, 400, toProblem({ code: "bad-request", detail: "x" }));
     const client = createCaptionClient({ baseUrl });
+    const most = Array.from({ length: 100 }, () => ({ sha256: "" }));
+    await expect(client.batch(most).next()).rejects.toMatchObject({ problem: { code: "bad-request" } });
+    seen.length = 0;
     expect((await client.batch([]).next()).done).toBe(true);
     await expect(client.batch(Array.from({ length: 101 }, () => ({ sha256: "" }))).next()).rejects.toThrow(
       "101",

@@ -23,6 +23,8 @@ describe("toAltText", () => {
       "A man in a red shirt is standing",
     );
     expect(alt("a boy jumps", 20)).toBe("A boy jumps");
+    expect(alt("a boy jumps into water today", 22)).toBe("A boy jumps into water");
+    expect(alt("a boy jumps into water today", 21)).toBe("A boy jumps into");
     expect(alt("x".repeat(60), 20)).toBe(`X${"x".repeat(19)}`);
   });
 

@@ -4,6 +4,7 @@ import { retryAfterMs } from "../../shared/retry-after.ts";
 test.each([
   ["120", 120_000],
   ["0", 0],
+  ["-5", 0],
   ["Thu, 01 Jan 1970 00:01:30 GMT", 30_000],
   ["Thu, 01 Jan 1970 00:00:30 GMT", 0],
   ["soon", undefined],
