@@ -35,12 +35,22 @@ test.each([
   ["<img data-src=a>", '<img alt="of a" data-src=a>'],
   ["<img src='data:x' data-src=a>", "<img alt=\"of a\" src='data:x' data-src=a>"],
   ["<table><img src=a><tr><td>x</table>", '<table><img alt="of a" src=a><tr><td>x</table>'],
+  // What stands between cells is parsed as if it stood in front of the table.
+  [
+    "<table><tr><td><img src=a></td></tr><img src=b></table>",
+    '<table><tr><td><img alt="of a" src=a></td></tr><img alt="of b" src=b></table>',
+  ],
   ["<img src=a :data-alt=x data-alt=x>", '<img alt="of a" src=a :data-alt=x data-alt=x>'],
   ["{% if x %}<img src=a>{% endif %}", '{% if x %}<img alt="of a" src=a>{% endif %}'],
   ["{{#x}}<img src=a {{#y}}class=b{{/y}}>{{/x}}", '{{#x}}<img alt="of a" src=a {{#y}}class=b{{/y}}>{{/x}}'],
   ["---\nx: 1\n---\n<img src=a>\n---\n", '---\nx: 1\n---\n<img alt="of a" src=a>\n---\n'],
 ])("in %j a text is put in, and every other byte stays", (page, expected) => {
   expect(html(page)).toBe(expected);
+});
+
+test("of several bases, and of several definitions of a name, the first counts", () => {
+  expect(gapsInHtml("<base href=/one/><base href=/two/><img src=a>")).toMatchObject([{ base: "/one/" }]);
+  expect(gapsInMarkdown("![][x]\n\n[x]: one.jpg\n[x]: two.jpg\n")).toMatchObject([{ source: "one.jpg" }]);
 });
 
 test.each([

@@ -44,6 +44,22 @@ test("the task is told to stop when the last caller has left, not before", async
   expect(work.run("a", NEVER, async () => "anew").joined).toBe(false);
 });
 
+test("an abandoned task that ends late does not end the one that replaced it", async () => {
+  const work = createJoinedWork<string>();
+  const caller = new AbortController();
+  const late = Promise.withResolvers<string>();
+  const left = work.run("a", { signal: caller.signal, isBackground: false }, () => late.promise);
+  caller.abort();
+  expect(await left.result).toBe(LEFT);
+  const anew = Promise.withResolvers<string>();
+  const again = work.run("a", NEVER, () => anew.promise);
+  late.resolve("late");
+  await left.ended;
+  expect(work.run("a", NEVER, () => expect.unreachable()).joined).toBe(true);
+  anew.resolve("anew");
+  expect(await again.result).toBe("anew");
+});
+
 test("a caller that has left already starts nothing", async () => {
   const work = createJoinedWork<string>();
   const { result } = work.run("a", { ...NEVER, signal: AbortSignal.abort() }, () => expect.unreachable());
