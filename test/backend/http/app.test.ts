@@ -103,7 +103,7 @@ test("a model may have any name that a folder may have, although its header is A
   expect(decodeModelId("100%/not encoded")).toBe("100%/not encoded");
 });
 
-test("base64 and data URLs in JSON mean the same picture, and parameters take effect", async () => {
+test("base64 and data URLs in JSON mean the same picture, and parameters override the query", async () => {
   const base64 = Buffer.from(picture).toString("base64");
   const raw = await generatedText(await post(picture));
   for (const inputs of [base64, `data:image/jpeg;base64,${base64}`]) {
@@ -111,7 +111,7 @@ test("base64 and data URLs in JSON mean the same picture, and parameters take ef
     expect(await generatedText(json)).toBe(raw);
   }
   const short = { inputs: base64, parameters: { generate_kwargs: { max_new_tokens: 2 } } };
-  const answer = await post(JSON.stringify(short), "/", {
+  const answer = await post(JSON.stringify(short), "/?max_new_tokens=1", {
     "content-type": "application/json; charset=utf-8",
   });
   expect((await generatedText(answer)).split(" ")).toHaveLength(2);
