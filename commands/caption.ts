@@ -126,13 +126,11 @@ async function captionToTable(
   return failed > 0 ? 1 : 0;
 }
 
+/** The flags that are a caption's options: `--num-beams` is `num_beams`. */
 function captionQuery(options: Options): CaptionOptions {
-  return {
-    ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
-    ...(options["max-new-tokens"] === undefined ? {} : { max_new_tokens: options["max-new-tokens"] }),
-    ...(options["num-beams"] === undefined ? {} : { num_beams: options["num-beams"] }),
-    ...(options["max-length"] === undefined ? {} : { max_length: options["max-length"] }),
-  };
+  const flagOf = (name: string) => name.replaceAll("_", "-") as keyof Options;
+  const given = Object.keys(CaptionOptions.shape).map((name) => [name, options[flagOf(name)]] as const);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
 /** @throws CommandError that says what is wrong with the picture, or the system's error if it cannot be read */

@@ -3,7 +3,7 @@ import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { Caption } from "../../shared/schema.ts";
+import { Caption, CaptionOptions } from "../../shared/schema.ts";
 import { runCommand } from "../support/run-command.ts";
 import { temporaryFolder } from "../support/tiny-blip.ts";
 
@@ -116,6 +116,16 @@ describe("npm run caption", () => {
     const environment = { HOME: home, CI: undefined, ORT_DISABLE_TELEMETRY: undefined };
     expect((await runCommand("caption", ["examples/cat.jpg"], environment)).status).toBe(0);
     expect(await readdir(home)).toEqual([]);
+  });
+
+  test("every option of a caption has a flag, which takes effect", async () => {
+    const { stdout: page } = await runCommand("caption", ["--help"]);
+    for (const name of Object.keys(CaptionOptions.shape)) {
+      expect(page).toContain(`--${name.replaceAll("_", "-")} `);
+    }
+    const args = ["--json", "--max-new-tokens", "2", "examples/astronaut.jpg"];
+    const { caption } = Caption.parse(JSON.parse((await runCommand("caption", args)).stdout));
+    expect(caption.split(" ").length).toBeLessThanOrEqual(2);
   });
 
   test("a prompt begins the caption", async () => {
