@@ -1,9 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
 import { contentHash } from "../../shared/content-hash.ts";
-import { failure } from "../../shared/result.ts";
+import { failure, success } from "../../shared/result.ts";
 import { ANYBODY } from "../../worker/access/caller.ts";
 import type { BackendPool } from "../../worker/backends/pool.ts";
-import { createCaptionCache } from "../../worker/cache/caption-cache.ts";
+import { type CaptionCache, createCaptionCache } from "../../worker/cache/caption-cache.ts";
+import { captionKey } from "../../worker/cache/key.ts";
 import { createCachingCaptioner } from "../../worker/caching-captioner.ts";
 import type { RequestScope } from "../../worker/request/scope.ts";
 import { startEdge } from "./support/edge.ts";
@@ -73,6 +74,46 @@ test("a caller asks the captioner for a picture that a job is waiting for; anoth
   held.resolve(failure("unavailable", "No captioner is available."));
   for (const answer of await Promise.all(answers)) expect(answer.ok).toBe(false);
   expect(asked).toHaveLength(2);
+});
+
+describe("with a cache that is watched, while the model is r1", () => {
+  const KNOWN = { id: "tiny/blip", revision: "r1" };
+  const captionerWith = (cache: Partial<CaptionCache>) =>
+    createCachingCaptioner({
+      cache: { ...createCaptionCache({}, { timeoutMs: 1_000 }), ...cache },
+      pool: {
+        caption: async () => {
+          const generated = { caption: "a dog", score: 1, model: { ...KNOWN, revision: "r2" } };
+          return success({ generated, versioned: true, fresh: true });
+        },
+        model: async () => undefined,
+        ready: async () => ({ isReady: true, warnings: [] }),
+      },
+      currentModel: { get: async () => ({ ...KNOWN, checkedAt: 0 }), observe: () => {} },
+      hostedModel: undefined,
+    });
+  const request = async () => {
+    const bytes = newPicture();
+    const sha256 = await contentHash(bytes);
+    const picture = { bytes, type: "image/jpeg" };
+    return { sha256, picture, options: {}, caller: ANYBODY, scope: scopeOf("interactive") };
+  };
+
+  test("a caption is stored under the revision that made it, which a captioner may have before the edge knows", async () => {
+    const stored: string[] = [];
+    const store: CaptionCache["store"] = (key) => stored.push(key) > 0;
+    const asked = await request();
+    expect((await captionerWith({ store }).caption(asked)).ok).toBe(true);
+    expect(stored).toEqual([await captionKey({ ...asked, revision: "r2" })]);
+  });
+
+  test("a deletion names the key that can be computed, because KV lists a new one only later", async () => {
+    const named: string[] = [];
+    const forget: CaptionCache["forget"] = async (_prefix, keys) => named.push(...keys) > 0;
+    const asked = await request();
+    expect(await captionerWith({ forget }).forget(asked)).toBe(true);
+    expect(named).toEqual([await captionKey({ ...asked, revision: "r1" })]);
+  });
 });
 
 test("a run that never settles holds up nobody who comes after its deadline", async () => {

@@ -170,6 +170,12 @@ describe("what is refused by its container alone", () => {
     if (!picture.ok) expect(picture.failure.detail).toContain("PNG");
   });
 
+  test("a side longer than 65,535 pixels, however few they are in all", () => {
+    expect(codeOf(pngBomb(65_535, 2))).toBe("accepted");
+    expect(codeOf(pngBomb(65_536, 2))).toBe("too-many-pixels");
+    expect(codeOf(pngBomb(2, 65_536))).toBe("too-many-pixels");
+  });
+
   test("a TIFF with more samples per pixel than its tag can hold", async () => {
     const create = { width: 8, height: 8, channels: 3, background: "red" } as const;
     const tiff = Uint8Array.from(await sharp({ create }).tiff().toBuffer());

@@ -43,6 +43,7 @@ describe("POST /v1/captions", () => {
     const first = await edge.fetch("/v1/captions", post(picture));
     expect(first.status).toBe(200);
     expect(first.headers.get("cache-status")).toBe("kv; fwd=miss; stored");
+    expect(first.headers.get("x-content-type-options")).toBe("nosniff");
     expect(Caption.parse(await first.json())).toEqual({
       sha256: await hashOf(picture),
       caption: "a dog runs on the beach",
@@ -73,6 +74,8 @@ describe("POST /v1/captions", () => {
     expect(new Uint8Array(await request.arrayBuffer())).toEqual(picture);
     expect(request.headers.get("content-type")).toBe("image/png");
     expect(request.headers.get("authorization")).toBe("Bearer hush");
+    // Followed, a redirect would take picture and secret elsewhere.
+    expect(request.redirect).toBe("manual");
     expect(request.headers.get("x-request-id")).toBe("abc.1");
     expect(request.headers.get("traceparent")).toBe(traceparent);
     expect(Number(request.headers.get("x-deadline-ms"))).toBeGreaterThan(1000);
