@@ -121,6 +121,22 @@ describe("DELETE /v1/captions/{sha256}", () => {
     expect((await problemOf(response)).code).toBe("unavailable");
   });
 
+  test("does not report success if KV lists a caption but does not delete it", async () => {
+    network().backend("backend-a.test");
+    const kv = env.CAPTIONS;
+    const CAPTIONS = {
+      get: kv.get.bind(kv),
+      put: kv.put.bind(kv),
+      list: kv.list.bind(kv),
+      delete: () => Promise.reject(new Error("KV is down")),
+    };
+    const edge = startEdge({ CAPTIONS, LOG_LEVEL: "silent" });
+    const picture = newPicture();
+    await edge.fetch("/v1/captions", post(picture));
+    const response = await edge.fetch(`/v1/captions/${await hashOf(picture)}`, { method: "DELETE" });
+    expect(response.status).toBe(503);
+  });
+
   test("is the client's forget()", async () => {
     network().backend("backend-a.test");
     const edge = startEdge();
