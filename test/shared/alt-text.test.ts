@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { createRandom } from "../../evaluation/random.ts";
 import { toAltText } from "../../shared/alt-text.ts";
 
 const alt = (caption: string, maxCharacters?: number) => toAltText(caption, maxCharacters).alt;
@@ -29,9 +30,8 @@ describe("toAltText", () => {
   });
 
   test("never exceeds its maximum", () => {
-    const long = "a very long description of many things "
-      .repeat(9)
-      .replace(/many/g, () => `m${Math.random()}`);
+    const random = createRandom(1);
+    const long = "a very long description of many things ".repeat(9).replace(/many/g, () => `m${random()}`);
     for (let max = 20; max <= 300; max += 7) expect(alt(long, max).length).toBeLessThanOrEqual(max);
   });
 
