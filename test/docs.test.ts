@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { unstable_readConfig as readAsWrangler } from "wrangler";
+import { BackendVariables } from "../backend/config.ts";
 import { withPart } from "../commands/page-part.ts";
 import { withSettingsTables } from "../commands/settings-tables.ts";
 import { speedChart } from "../commands/speed-chart.ts";
@@ -13,6 +14,7 @@ import * as limits from "../shared/limits.ts";
 import { SUPPORTED_FORMATS } from "../shared/picture-format.ts";
 import { PROBLEMS } from "../shared/problem.ts";
 import { CaptionQuery } from "../shared/schema.ts";
+import { WorkerVariables } from "../worker/config.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -24,6 +26,19 @@ test("the tables of variables are those of the schemas; `npm run docs:write` wri
   expect(page).toMatch(/\| `MAX_HELD_BYTES` \| `268435456` \|/);
   expect(withSettingsTables(page)).toBe(page);
 });
+
+test.each([
+  ["worker", WorkerVariables],
+  ["backend", BackendVariables],
+] as const)(
+  "every variable of the %s is read by something: one that is not would be set in vain",
+  (folder, { shape }) => {
+    const code = globSync(`${folder}/**/*.ts`, { cwd: ROOT, exclude: [`${folder}/config.ts`] })
+      .map(read)
+      .join("\n");
+    expect(Object.keys(shape).filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
+  },
+);
 
 const MACHINES = ["avx512", "amx"];
 const speedOn = (machine: string) =>
