@@ -20,6 +20,8 @@ const PAGE_HEADERS = {
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob: https: http:; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "Referrer-Policy": "no-referrer",
+  // A page of another origin that opens the desk must not go on steering it, for each link puts a row on it.
+  "Cross-Origin-Opener-Policy": "same-origin",
 };
 /** For files that have their content's hash in their name. */
 const FOREVER = { "Cache-Control": "public, max-age=31536000, immutable" };

@@ -163,6 +163,9 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("This page needs an address that begins with https://").waitFor();
     expect(await page.getByLabel("Picture files").isVisible()).toBe(false);
     expect(await axeViolations(page)).toEqual([]);
+    expect(complaints.splice(0)).toEqual([
+      expect.stringMatching(/^The Cross-Origin-Opener-Policy header has been ignored/),
+    ]);
   });
 
   test("a form that the browser refills on a reload, as Firefox does, applies as shown", async () => {
@@ -774,6 +777,13 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await row(name).locator("pre").first().textContent()).toBe(
       `curl ${edge.url}/v1/captions/${sha256}`,
     );
+  });
+
+  test("a link to a caption that was cut short adds nothing, and says what is wrong with it", async () => {
+    await page.goto(`${edge.url}/#caption=${"0".repeat(63)}`);
+    await page.reload();
+    await page.getByText("This link to a caption is not complete.").waitFor();
+    expect(await rows().count()).toBe(0);
   });
 
   test("pictures that fail by the dozen are not announced one by one", async () => {

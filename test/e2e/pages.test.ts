@@ -21,6 +21,7 @@ describe.each(["/", "/docs"])("%s", (path) => {
       /^default-src 'none'; script-src 'self'; style-src 'self';.* frame-ancestors 'none'$/,
     );
     expect(response.headers.get("referrer-policy")).toBe("no-referrer");
+    expect(response.headers.get("cross-origin-opener-policy")).toBe("same-origin");
     expect(response.headers.get("x-content-type-options")).toBe("nosniff");
     const html = await response.text();
     expect(html).toContain('<html lang="en">');

@@ -1,6 +1,6 @@
 /** The desk: pictures come in, a person reviews their captions, texts go out. Puts the parts of this folder together. */
 
-import { canHash } from "../../shared/content-hash.ts";
+import { canHash, SHA256_HEX } from "../../shared/content-hash.ts";
 import { isWebAddress } from "./address.ts";
 import { type Brought, broughtBy } from "./brought.ts";
 import { NEEDS_KEY } from "./captioning.ts";
@@ -89,10 +89,13 @@ function openJob(): void {
 function openLink(): void {
   openJob();
   const sha256 = new URLSearchParams(location.hash.slice(1)).get("caption");
-  if (sha256 !== null && !allRows().some((row) => row.sha256 === sha256)) {
-    addRow(`Picture ${sha256.slice(0, 12)}…`, { sha256 });
-    sayProgress();
+  if (sha256 === null || allRows().some((row) => row.sha256 === sha256)) return;
+  if (!SHA256_HEX.test(sha256)) {
+    say("This link to a caption is not complete. Copy all of it, to its last letter.");
+    return;
   }
+  addRow(`Picture ${sha256.slice(0, 12)}…`, { sha256 });
+  sayProgress();
 }
 
 async function start(): Promise<void> {
