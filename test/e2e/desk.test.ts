@@ -779,6 +779,29 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     );
   });
 
+  test("a text stays with its picture if files of the same name come back in another order", async () => {
+    const same = [await file("same.jpg"), await file("same.jpg")];
+    const hashes = same.map(({ buffer }) => createHash("sha256").update(buffer).digest("hex"));
+    await page.route("**/v1/captions/*", (route) => route.fulfill({ status: 500, body: "<html>" }));
+    await add(same);
+    await status().filter({ hasText: "Captioning is done. 0 of 2 decided, 2 failed." }).waitFor();
+    for (const [i, hash] of hashes.entries()) await rows().nth(i).getByRole("textbox").fill(hash);
+    await page.unrouteAll();
+    await page.reload();
+    await status().filter({ hasText: "As you left it." }).waitFor();
+    await add(same.toReversed());
+    await expect.poll(() => rows().getByText("The model said:").count()).toBe(2);
+    for (const i of [0, 1]) await rows().nth(i).getByRole("button", { name: "Accept" }).click();
+    await page.getByLabel("As", { exact: true }).selectOption("json");
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download" }).click(),
+    ]);
+    expect(JSON.parse(await readFile(await download.path(), "utf8"))).toMatchObject(
+      hashes.map((sha256) => ({ alt: sha256, sha256 })),
+    );
+  });
+
   test("a link to a caption that was cut short adds nothing, and says what is wrong with it", async () => {
     await page.goto(`${edge.url}/#caption=${"0".repeat(63)}`);
     await page.reload();

@@ -70,7 +70,10 @@ export function arrange(): void {
 
 function addView(row: Row): void {
   const view = createRowView(row, {
-    edit: (id, text) => worklist.change(id, { text }),
+    edit(id, text) {
+      worklist.change(id, { text });
+      void noteHash(id);
+    },
     decide,
     retry: (id) => void caption(id),
     alternatives: (id) => {
@@ -171,7 +174,12 @@ async function lostRowOf(file: File, name: string): Promise<Row | undefined> {
   // A file that cannot be read gets a row that says so.
   const sha256 = await hashOf(file);
   if (sha256 === undefined) return undefined;
-  return candidates.find((row) => row.sha256 === sha256 || (row.sha256 === undefined && row.name === name));
+  // By its name only if nobody has worked on it: another folder may have another picture of that name.
+  const isUntouched = (row: Row) => row.sha256 === undefined && row.text === "" && row.decision === "open";
+  return (
+    candidates.find((row) => row.sha256 === sha256) ??
+    candidates.find((row) => isUntouched(row) && row.name === name)
+  );
 }
 
 async function caption(id: string, signal?: AbortSignal): Promise<void> {
@@ -205,10 +213,19 @@ async function caption(id: string, signal?: AbortSignal): Promise<void> {
   if (captioning.busy === 0 && at("review-first", "input").checked && !isAtWork) arrange();
 }
 
-/** Notes the hash of a file that could not be captioned, because it is exported with the text that a person writes for it. */
+/** Rows whose files are being hashed, or cannot be. */
+const hashed = new Set<string>();
+
+/**
+ * Notes the hash of a file that could not be captioned, because it is exported with the text that a person writes for it,
+ * and brings the file back to that text after a reload.
+ */
 async function noteHash(id: string): Promise<void> {
   const picture = pictures.get(id);
-  const sha256 = picture !== undefined && "file" in picture ? await hashOf(picture.file) : undefined;
+  if (worklist.get(id)?.sha256 !== undefined || picture === undefined || !("file" in picture)) return;
+  if (hashed.has(id)) return;
+  hashed.add(id);
+  const sha256 = await hashOf(picture.file);
   if (sha256 !== undefined) worklist.change(id, { sha256 });
 }
 
@@ -224,7 +241,7 @@ function decide(id: string, decision: Row["decision"]): void {
   if (row === undefined || (decision === "accepted" && row.text.trim() === "")) return;
   const order = inOrder(worklist.rows, at("review-first", "input").checked);
   worklist.decide(id, decision);
-  if (row.sha256 === undefined) void noteHash(id);
+  void noteHash(id);
   void store.flush();
   sayProgress(SAID[decision]);
   if (decision === "open") views.get(id)?.focus();
