@@ -705,6 +705,23 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await textOf("photo 0.jpg").inputValue()).toMatch(/\d/);
   });
 
+  test("undo never makes words accepted that have changed since they were", async () => {
+    await add(await files(2));
+    for (const i of [0, 1]) await captioned(`photo ${i}.jpg`);
+    await textOf("photo 0.jpg").press("Enter");
+    await textOf("photo 1.jpg").press("Enter");
+    await row("photo 1.jpg").getByRole("button", { name: "Open again" }).click();
+    await page.getByRole("button", { name: "Undo" }).click();
+    await status().filter({ hasText: "Undone. 2 of 2 decided." }).waitFor();
+    await row("photo 1.jpg").getByRole("button", { name: "Open again" }).click();
+    await textOf("photo 1.jpg").fill("Not finis");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await status().filter({ hasText: "Undone. 0 of 2 decided." }).waitFor();
+    expect(await textOf("photo 1.jpg").inputValue()).toBe("Not finis");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await status().filter({ hasText: "There is nothing to undo." }).waitFor();
+  });
+
   test("another caption that is used can be taken back by Ctrl-Z, and is no longer offered once it is accepted", async () => {
     await add(await files(1));
     await captioned("photo 0.jpg");

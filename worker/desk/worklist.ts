@@ -50,7 +50,7 @@ export interface Worklist {
   /** A caption has arrived. A text that a person has begun stays. */
   caption(id: string, caption: Pick<Caption, "sha256" | "alt" | "needs_review" | "cached" | "model">): void;
   decide(id: string, decision: Decision): void;
-  /** Takes the last decision back, and returns the id of its row. */
+  /** Takes the last decision back that can be, and returns the id of its row. */
   undo(): string | undefined;
   remove(ids: readonly string[]): void;
   get(id: string): Row | undefined;
@@ -66,7 +66,7 @@ export interface Worklist {
 
 export function createWorklist(): Worklist {
   let rows: readonly Row[] = [];
-  let past: readonly { readonly id: string; readonly decision: Decision }[] = [];
+  let past: readonly Pick<Row, "id" | "decision" | "text">[] = [];
   const listeners: ((row: Row) => void)[] = [];
   const tell = (row: Row) => {
     for (const listener of listeners) listener(row);
@@ -125,12 +125,17 @@ export function createWorklist(): Worklist {
     decide(id, decision) {
       const row = get(id);
       if (row === undefined) return;
-      past = [...past, { id, decision: row.decision }];
+      past = [...past, { id, decision: row.decision, text: row.text }];
       change(id, { decision });
     },
     undo() {
-      const last = past.at(-1);
-      past = past.slice(0, -1);
+      const i = past.findLastIndex(({ id, decision, text }) => {
+        const row = get(id);
+        // Words that have changed since then are not what was decided on.
+        return row?.decision !== decision && (decision === "open" || row?.text === text);
+      });
+      const last = past[i];
+      past = past.slice(0, Math.max(0, i));
       if (last !== undefined) change(last.id, { decision: last.decision });
       return last?.id;
     },
