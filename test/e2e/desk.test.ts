@@ -580,6 +580,35 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await other.locator("#work").isVisible()).toBe(false);
   });
 
+  test("words typed in one window stay when the caption comes to another, and the caption is not lost either", async () => {
+    const isTyped = Promise.withResolvers<void>();
+    await page.route("**/v1/captions", async (route) => {
+      await isTyped.promise;
+      await route.continue();
+    });
+    await add(await files(1));
+    await row("photo 0.jpg").getByText("Being captioned").waitFor();
+    const other = await page.context().newPage();
+    await expect
+      .poll(async () => {
+        await other.goto(edge.url);
+        return other.getByText("Add its file again").count();
+      })
+      .toBe(1);
+    const there = other.getByLabel("Alt text of photo 0.jpg");
+    await there.fill("Typed in the other window");
+    isTyped.resolve();
+    await captioned("photo 0.jpg");
+    await other.getByText("The model said:").waitFor();
+    expect(await there.inputValue()).toBe("Typed in the other window");
+    await there.pressSequentially(", and more");
+    await expect.poll(() => textOf("photo 0.jpg").inputValue()).toBe("Typed in the other window, and more");
+    expect(await row("photo 0.jpg").textContent()).toMatch(/Unsure|fairly sure/);
+    await page.reload();
+    await captioned("photo 0.jpg");
+    expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed in the other window, and more");
+  });
+
   test("what is added in one window comes up in another once it is captioned, and what was removed does not come back", async () => {
     const other = await page.context().newPage();
     await other.goto(edge.url);

@@ -50,9 +50,9 @@ const captioning = createCaptioning({
   onPause: showPause,
 });
 
-worklist.onChange((row) => {
+worklist.onChange((row, how) => {
   views.get(row.id)?.update(row);
-  store.save(row);
+  store.save(row, how);
 });
 
 /** Shows the overall progress, and announces it if it is news. */

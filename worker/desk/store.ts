@@ -10,13 +10,14 @@ const NAME = "alt-text-desk";
 const rowsOf = createStore(NAME, "rows");
 const SAVE_AFTER_MS = 300;
 
-/** A row as it is kept. */
+/**
+ * A row as it is kept, with when its words (text and decision) and all the rest were changed: milliseconds since 1970,
+ * later than every change that this window knew of. If two windows change one row, the later words and the later caption
+ * count, each by themselves: a caption that comes to one window must not replace what is typed in another.
+ */
 interface StoredRow extends Row {
-  /**
-   * Milliseconds since 1970, later than every change that this window knew of. If two windows change one row, the later
-   * change counts.
-   */
-  readonly changedAt: number;
+  readonly wordsAt: number;
+  readonly captionAt: number;
 }
 
 /** The key is absent if the text was undefined, because JSON has no `undefined`. */
@@ -40,7 +41,8 @@ const StoredRow: z.ZodMiniType<StoredRow> = z.object({
   needsReview: z.boolean(),
   text: z.string(),
   decision: z.enum(["open", "accepted", "decorative", "skipped"]),
-  changedAt: z._default(z.number(), 0),
+  wordsAt: z._default(z.number(), 0),
+  captionAt: z._default(z.number(), 0),
 });
 
 const News = z.object({ kept: z.array(z.unknown()), removed: z.array(z.string()) });
@@ -54,8 +56,11 @@ export interface Elsewhere {
 
 export interface Store {
   load(): Promise<readonly Row[]>;
-  /** Saves a row a little later, with whatever else has changed by then, so that typing causes one small write. */
-  save(row: Row): void;
+  /**
+   * Saves a row a little later, with whatever else has changed by then, so that typing causes one small write.
+   * `isByPerson`: its text or decision was changed by a person, and nothing else.
+   */
+  save(row: Row, how: { readonly isByPerson: boolean }): void;
   /** Saves at once what is still unsaved. */
   flush(): Promise<void>;
   /** The same for a page that may end before the write is done; the next page then goes on with it. */
@@ -74,26 +79,40 @@ async function rowsKept(): Promise<readonly StoredRow[]> {
   }
 }
 
-const isLater = (row: StoredRow, than: StoredRow | undefined): boolean =>
-  row.changedAt > (than?.changedAt ?? 0);
-
-/** The row as a page that is gone had changed it, if that is later than `than`. */
-function leftLater(id: string, than: StoredRow | undefined): StoredRow | undefined {
-  const [row] = rowsAmong([left(id)]);
-  return row !== undefined && isLater(row, than) ? row : undefined;
+/** The later words and the later caption of two versions of a row; `known` itself if `row` has neither. */
+function newest(row: StoredRow, known: StoredRow | undefined): StoredRow {
+  if (known === undefined) return row;
+  const caption = row.captionAt > known.captionAt ? row : known;
+  // If nobody has changed the words, they are those that came with the caption.
+  const words = row.wordsAt === known.wordsAt ? caption : row.wordsAt > known.wordsAt ? row : known;
+  if (caption === words) return caption;
+  const { text, decision, wordsAt } = words;
+  return { ...caption, text, decision, wordsAt };
 }
 
-/** Writes the rows that are later than those in the store. */
-const keep = (rows: readonly StoredRow[]): Promise<void> =>
-  rowsOf("readwrite", (store) => {
+/** What a page that is gone left of the row, together with `known`; undefined if that has it all. */
+function leftLater(id: string, known: StoredRow | undefined): StoredRow | undefined {
+  const [row] = rowsAmong([left(id)]);
+  if (row === undefined) return undefined;
+  const both = newest(row, known);
+  return both === known ? undefined : both;
+}
+
+/** Writes what is later than in the store, and returns the rows as they are there then. */
+const keep = (rows: readonly StoredRow[]): Promise<readonly StoredRow[]> =>
+  rowsOf("readwrite", async (store) => {
+    const kept: StoredRow[] = [];
     for (const row of rows) {
       const found = store.get(row.id);
       found.onsuccess = () => {
         const [there] = rowsAmong([found.result]);
-        if (isLater(row, there)) store.put(row, row.id);
+        const both = newest(row, there);
+        if (both !== there) store.put(both, row.id);
+        kept.push(both);
       };
     }
-    return promisifyRequest(store.transaction);
+    await promisifyRequest(store.transaction);
+    return kept;
   });
 
 /**
@@ -102,6 +121,9 @@ const keep = (rows: readonly StoredRow[]): Promise<void> =>
  * @param onSaved called after each write with whether everything is stored
  */
 export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: Elsewhere): Store {
+  /** Each row as this window knows it. */
+  const known = new Map<string, StoredRow>();
+  /** Those that are not saved yet. */
   const changed = new Map<string, StoredRow>();
   const removed = new Set<string>();
   let latest = 0;
@@ -121,15 +143,23 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     if (row !== undefined) heard(row);
   });
 
-  /** Takes over a row of another window, unless it has changed here since. */
+  function know(row: StoredRow): void {
+    latest = Math.max(latest, row.wordsAt, row.captionAt);
+    known.set(row.id, row);
+  }
+
+  /** Takes over what is later in a row of another window. */
   function heard(row: StoredRow): void {
-    latest = Math.max(latest, row.changedAt);
-    if (removed.has(row.id) || !isLater(row, changed.get(row.id))) return;
-    changed.delete(row.id);
-    elsewhere.kept(row);
+    const mine = known.get(row.id);
+    const both = newest(row, mine);
+    if (removed.has(row.id) || both === mine) return;
+    know(both);
+    if (changed.has(row.id)) changed.set(row.id, both);
+    elsewhere.kept(both);
   }
 
   function keepSoon(row: StoredRow): void {
+    know(row);
     changed.set(row.id, row);
     timer ??= setTimeout(flush, SAVE_AFTER_MS);
   }
@@ -140,13 +170,13 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     const rows = [...changed.values()];
     if (rows.length === 0) return;
     try {
-      await keep(rows);
+      const kept = await keep(rows);
       for (const row of rows) {
         // Rows that have changed since, or were removed, are left as they are.
         if (changed.get(row.id) === row) changed.delete(row.id);
         if (leftLater(row.id, row) === undefined) forget(row.id);
       }
-      windows.postMessage({ kept: rows, removed: [] });
+      windows.postMessage({ kept, removed: [] });
       onSaved(true);
     } catch {
       onSaved(false);
@@ -157,6 +187,7 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
     for (const id of ids) {
       removed.add(id);
       changed.delete(id);
+      known.delete(id);
       forget(id);
     }
     try {
@@ -177,13 +208,14 @@ export function createRowStore(onSaved: (isKept: boolean) => void, elsewhere: El
           keepSoon(row);
         }
       }
-      for (const { changedAt } of rows.values()) latest = Math.max(latest, changedAt);
+      for (const row of rows.values()) know(row);
       return [...rows.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     },
-    save(row) {
+    save(row, { isByPerson }) {
       // Always later than before, even if the clock was set back.
-      latest = Math.max(latest + 1, Date.now());
-      keepSoon({ ...row, changedAt: latest });
+      const now = Math.max(latest + 1, Date.now());
+      const { wordsAt = 0, captionAt = 0 } = known.get(row.id) ?? {};
+      keepSoon({ ...row, ...(isByPerson ? { wordsAt: now, captionAt } : { wordsAt, captionAt: now }) });
     },
     flush,
     leave() {

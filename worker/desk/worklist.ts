@@ -58,28 +58,30 @@ export interface Worklist {
   next(id: string, order: readonly Row[]): Row | undefined;
   progress(): Progress;
   /**
-   * Calls `listener` with each row that changes, but not with one that is added: that is as the store has it, or older if
-   * another window has changed it since.
+   * Calls `listener` with each row that changes, and whether a person changed its words, but not with one that is added:
+   * that is as the store has it, or older if another window has changed it since.
    */
-  onChange(listener: (row: Row) => void): void;
+  onChange(listener: (row: Row, how: { readonly isByPerson: boolean }) => void): void;
 }
 
 export function createWorklist(): Worklist {
   let rows: readonly Row[] = [];
   let past: readonly Pick<Row, "id" | "decision" | "text">[] = [];
-  const listeners: ((row: Row) => void)[] = [];
-  const tell = (row: Row) => {
-    for (const listener of listeners) listener(row);
-  };
+  const listeners: Parameters<Worklist["onChange"]>[0][] = [];
 
-  function change(id: string, changes: Partial<Omit<Row, "id">>): void {
+  function change(
+    id: string,
+    changes: Partial<Omit<Row, "id">>,
+    isByPerson = "text" in changes || "decision" in changes,
+  ): void {
     let changed: Row | undefined;
     rows = rows.map((row) => {
       if (row.id !== id) return row;
       changed = { ...row, ...changes };
       return changed;
     });
-    if (changed !== undefined) tell(changed);
+    if (changed === undefined) return;
+    for (const listener of listeners) listener(changed, { isByPerson });
   }
 
   const get = (id: string) => rows.find((row) => row.id === id);
@@ -102,7 +104,7 @@ export function createWorklist(): Worklist {
       };
       rows = [...rows, added];
     },
-    change,
+    change: (id, changes) => change(id, changes),
     adopt(theirs) {
       const isUnderWay = theirs.state.kind === "waiting" || theirs.state.kind === "asking";
       rows = rows.map((row) =>
@@ -113,14 +115,15 @@ export function createWorklist(): Worklist {
       const row = get(id);
       if (row === undefined) return;
       const isUntouched = row.text === "" || row.text === row.original;
-      change(id, {
+      const captioned = {
         sha256,
         original: alt,
         model: model.id,
         needsReview: needs_review,
-        state: { kind: "captioned", cached },
+        state: { kind: "captioned", cached } as const,
         ...(isUntouched ? { text: alt } : {}),
-      });
+      };
+      change(id, captioned, false);
     },
     decide(id, decision) {
       const row = get(id);
