@@ -154,6 +154,25 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("The desk is empty.", { exact: true }).waitFor();
   });
 
+  test("texts that the browser does not keep are not closed away without a question", async () => {
+    await page.addInitScript(() => {
+      IDBFactory.prototype.open = () => {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      };
+    });
+    await page.reload();
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").pressSequentially("Mine");
+    await page.getByText("This browser does not keep your texts").waitFor();
+    const asked = page.waitForEvent("dialog");
+    await page.close({ runBeforeUnload: true });
+    const question = await asked;
+    expect(question.type()).toBe("beforeunload");
+    await question.dismiss();
+    expect(await textOf("photo 0.jpg").inputValue()).toContain("Mine");
+  });
+
   test("at a plain http address, where browsers cannot hash, it says what it needs", async () => {
     await page.route("http://captions.test/**", async (route) => {
       const { pathname } = new URL(route.request().url());

@@ -159,6 +159,10 @@ async function start(): Promise<void> {
     event.preventDefault();
     take(await broughtBy(event.dataTransfer), { onDisk: true });
   });
+  window.addEventListener("beforeunload", (event) => {
+    // The browser asks whether to leave what it does not keep.
+    if (!at("unkept", "p").hidden && allRows().length > 0) event.preventDefault();
+  });
   window.addEventListener("pagehide", leaveRows);
   // On a phone, this is the last event that a page gets.
   document.addEventListener("visibilitychange", () => document.hidden && leaveRows());
