@@ -1084,6 +1084,21 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await page.getByText("0 of 2 decided, 2 failed.").waitFor();
   });
 
+  test("a long name without spaces scrolls nothing sideways on a narrow screen: a file's in the status, a job's", async () => {
+    await page.setViewportSize({ width: 320, height: 256 });
+    const name = `${"DSC_20240612_134500_".repeat(5)}.jpg`;
+    await add([await file(name)]);
+    await captioned(name);
+    await row(name).getByRole("button", { name: /^Copy/ }).click();
+    await status()
+      .filter({ hasText: `Alt text of ${name} copied.` })
+      .waitFor();
+    expect(await sidewaysScroll(page)).toBe(0);
+    await page.goto(`${edge.url}/#job=${"job_".repeat(20)}`);
+    await page.getByText("There is no such job.").first().waitFor();
+    expect(await sidewaysScroll(page)).toBe(0);
+  });
+
   test.each(APPEARANCES)("axe finds nothing wrong in $name, and nothing scrolls sideways", async (look) => {
     await appearAs(page, look);
     await add([...(await files(3)), { name: "bad.jpg", mimeType: "image/jpeg", buffer: Buffer.from("x") }]);
