@@ -1013,6 +1013,28 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     ]);
   });
 
+  test("a linked job is followed again by itself once the service is back", async () => {
+    let isAway = false;
+    await page.route("**/v1/jobs/made-up", async (route) => {
+      if (isAway) return route.fulfill({ status: 502, body: "<html>" });
+      const counts = { total: 3, waiting: 1, cached: 2, generated: 0, failed: 0, cancelled: 0 };
+      const now = new Date().toISOString();
+      const times = { created_at: now, finished_at: null, expires_at: now };
+      const rest = { seconds_left: null, paused: null, problem: null, webhook: null };
+      await route.fulfill({ json: { id: "made-up", status: "running", counts, ...times, ...rest } });
+    });
+    await page.goto(`${edge.url}/#job=made-up`);
+    await page.reload();
+    const text = page.locator("#job-text");
+    await text.filter({ hasText: "running: 2 of 3 done." }).waitFor();
+    isAway = true;
+    await text.filter({ hasText: "The service could not be reached. It is asked again" }).waitFor();
+    const said = await record("#job-said");
+    isAway = false;
+    await text.filter({ hasText: "running: 2 of 3 done." }).waitFor();
+    expect(await said()).toEqual(["Job running, 2 of 3 done."]);
+  });
+
   test("if a key is needed, a linked job asks for it and fetches its results with it", async () => {
     const keyed = await startEdge({ BACKEND_URLS: backend.url, ACCESS: "keys" });
     const { key } = JSON.parse((await keys(keyed, "create", "--name", "desk", "--json")).output);

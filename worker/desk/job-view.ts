@@ -3,6 +3,8 @@
 import { CaptionApiError, type CaptionClient } from "../../client/index.ts";
 import { at, make, save } from "./elements.ts";
 
+const ASK_AGAIN_AFTER_MS = 5_000;
+
 export interface JobView {
   readonly client: CaptionClient;
   /** Empty if the service is open. */
@@ -20,7 +22,8 @@ export async function showJob(id: string, { client, signal, askForKey, ...result
   const text = at("job-text", "p");
   let saidOf = "";
   at("job-results", "p").replaceChildren(resultsLink(id, results));
-  try {
+
+  async function follow(): Promise<void> {
     for await (const job of client.jobs.follow(id, { signal })) {
       const { status, counts, paused, problem, seconds_left: left } = job;
       progress.max = counts.total;
@@ -41,12 +44,27 @@ export async function showJob(id: string, { client, signal, askForKey, ...result
       if (newsOf !== saidOf) sayOfJob(`Job ${status}, ${parts.join(", ")}.${why}`);
       saidOf = newsOf;
     }
-  } catch (error) {
-    if (signal.aborted) return;
-    if (error instanceof CaptionApiError && error.problem.code === "unauthorized") askForKey();
-    text.textContent = wordsOf(error);
-    sayOfJob(wordsOf(error));
   }
+
+  for (;;) {
+    try {
+      return await follow();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof CaptionApiError && error.problem.code === "unauthorized") askForKey();
+      const words = wordsOf(error);
+      text.textContent = words;
+      if (words !== saidOf) sayOfJob(words);
+      saidOf = words;
+      if (!mayPass(error)) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_AFTER_MS));
+  }
+}
+
+/** Whether the same question may be answered later: to reload the page for it would cost the pictures that are on the desk. */
+function mayPass(error: unknown): boolean {
+  return !(error instanceof CaptionApiError) || error.problem.status >= 500 || error.problem.status === 429;
 }
 
 function sayOfJob(words: string): void {
@@ -54,9 +72,11 @@ function sayOfJob(words: string): void {
 }
 
 function wordsOf(error: unknown): string {
-  return error instanceof CaptionApiError
-    ? `${error.problem.title}. ${error.problem.detail}`
-    : "The service could not be reached. Reload the page to go on.";
+  const words =
+    error instanceof CaptionApiError
+      ? `${error.problem.title}. ${error.problem.detail}`
+      : "The service could not be reached.";
+  return mayPass(error) ? `${words} It is asked again in a few seconds.` : words;
 }
 
 function resultsLink(id: string, { apiKey, say }: Pick<JobView, "apiKey" | "say">): HTMLAnchorElement {
