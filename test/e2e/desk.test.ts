@@ -1076,16 +1076,48 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await keyed.stop();
   });
 
-  test("a key that is revoked in the middle does not take the focus: what is typed stays in its text", async () => {
-    await add(await files(1));
-    await captioned("photo 0.jpg");
-    await textOf("photo 0.jpg").fill("");
-    const problem = { type: "urn:problem:unauthorized", title: "x", status: 401, detail: "x" };
-    await page.route("**/v1/captions**", async (route) => {
+  /** Each request without this key is refused. */
+  const requireKey = (key: string) =>
+    page.route("**/v1/captions**", async (route) => {
+      if (route.request().headers().authorization === `Bearer ${key}`) return route.continue();
+      const problem = { type: "urn:problem:unauthorized", title: "x", status: 401, detail: "x" };
       const contentType = "application/problem+json";
       const body = JSON.stringify({ ...problem, code: "unauthorized" });
       await route.fulfill({ status: 401, contentType, body });
     });
+
+  test("a key is taken by Enter, too", async () => {
+    await requireKey("good");
+    await add(await files(1));
+    await row("photo 0.jpg").getByText("A valid API key is needed").waitFor();
+    await page.keyboard.type("good");
+    await page.keyboard.press("Enter");
+    await captioned("photo 0.jpg");
+    expect(await page.getByLabel("API key").getAttribute("aria-invalid")).toBe(null);
+  });
+
+  test("a key that is asked for does not take the focus from an option: what is typed stays in its field", async () => {
+    await requireKey("good");
+    await page.getByText("Options", { exact: true }).click();
+    const prompt = page.getByLabel("Words to begin with");
+    await prompt.pressSequentially("a photo");
+    // Dropped, for to choose files takes the focus.
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["x"], "photo.jpg", { type: "image/jpeg" }));
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    await row("photo.jpg").getByText("A valid API key is needed").waitFor();
+    await page.keyboard.type(" of");
+    expect(await prompt.inputValue()).toBe("a photo of");
+    expect(await page.getByLabel("API key").inputValue()).toBe("");
+  });
+
+  test("a key that is revoked in the middle does not take the focus: what is typed stays in its text", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    await textOf("photo 0.jpg").fill("");
+    await requireKey("good");
     await textOf("photo 0.jpg").pressSequentially("Typed before");
     await add([await file("late.jpg")]);
     await status().filter({ hasText: "A valid API key is needed: enter it under Options." }).waitFor();

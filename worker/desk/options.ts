@@ -39,13 +39,13 @@ export function givenOptions(): Record<string, string> {
   return { ...Object.fromEntries(numbers), ...(prompt === "" ? {} : { prompt }) };
 }
 
-/** Opens the field for the key, and says there why; true if that is news. Somebody who is typing a text can go on typing. */
+/** Opens the field for the key, and says there why; true if that is news. Somebody who is typing can go on typing. */
 export function askForKey(problem: string): boolean {
   at("options", "details").open = true;
   const field = at("key", "input");
   if (field.getAttribute("aria-invalid") === "true") return false;
   complain(field, problem);
-  if (document.activeElement?.localName !== "textarea") field.focus();
+  if (document.activeElement?.matches("textarea, [type=text], [type=number]") !== true) field.focus();
   return true;
 }
 
@@ -70,7 +70,12 @@ export function listenToOptions(onKey: () => void): void {
     onKey();
   });
   for (const { id } of [...NUMBERS, { id: "prompt" }, { id: "key" }]) {
-    // Enter in an option must not add an address.
-    at(id, "input").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+    const input = at(id, "input");
+    input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      // Enter in an option must not add an address; prevented, it does not tell of a change either.
+      event.preventDefault();
+      input.dispatchEvent(new Event("change"));
+    });
   }
 }
