@@ -20,11 +20,14 @@ interface Taken {
   readonly sha256: string;
 }
 
-/** Accepted and decorative rows; a text that nobody has reviewed never leaves the desk. */
+/** Line breaks come with pasted text. Elsewhere a text of several lines breaks rows and attributes. */
+const LINE_BREAKS = /\s*[\n\r\u2028\u2029]\s*/g;
+
+/** Accepted and decorative rows, each text on one line; one that nobody has reviewed never leaves the desk. */
 export function taken(rows: readonly Row[]): Taken[] {
   return rows.flatMap(({ name, text, decision, original, sha256 = "" }) => {
     if (decision !== "accepted" && decision !== "decorative") return [];
-    const alt = decision === "decorative" ? "" : text.trim();
+    const alt = decision === "decorative" ? "" : text.trim().replace(LINE_BREAKS, " ");
     return [{ name, alt, decision, edited: decision === "accepted" && alt !== original, sha256 }];
   });
 }

@@ -58,4 +58,11 @@ describe("exported texts are read by other programs as they were written", () =>
     );
     expect(read(taken)).toEqual(pairs);
   });
+
+  test.each(Object.entries(readers))("%s, of a text that was pasted in lines on one line", (format, read) => {
+    const pasted = rowOf("photo.jpg", "A dog\r\n  on the beach,\n\nrunning\n");
+    expect(read(takeAway([pasted], format as Format))).toEqual([
+      ["photo.jpg", "A dog on the beach, running"],
+    ]);
+  });
 });
