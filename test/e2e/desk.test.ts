@@ -1096,6 +1096,24 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await page.getByLabel("API key").getAttribute("aria-invalid")).toBe(null);
   });
 
+  test("a key that was refused is not tried again when its field is left, which would take the focus back", async () => {
+    await requireKey("good");
+    await add(await files(1));
+    await row("photo 0.jpg").getByText("A valid API key is needed").waitFor();
+    await page.keyboard.type("bad");
+    const refused = page.waitForResponse((response) => response.status() === 401);
+    await page.keyboard.press("Enter");
+    await refused;
+    const isInvalid = () => page.getByLabel("API key").getAttribute("aria-invalid");
+    await expect.poll(isInvalid).toBe("true");
+    let asked = 0;
+    page.on("request", () => asked++);
+    await textOf("photo 0.jpg").pressSequentially("Typed on");
+    expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed on");
+    expect(await isInvalid()).toBe("true");
+    expect(asked).toBe(0);
+  });
+
   test("a key that is asked for does not take the focus from an option: what is typed stays in its field", async () => {
     await requireKey("good");
     await page.getByText("Options", { exact: true }).click();

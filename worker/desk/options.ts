@@ -69,13 +69,4 @@ export function listenToOptions(onKey: () => void): void {
     complain(key, undefined);
     onKey();
   });
-  for (const { id } of [...NUMBERS, { id: "prompt" }, { id: "key" }]) {
-    const input = at(id, "input");
-    input.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter") return;
-      // Enter in an option must not add an address; prevented, it does not tell of a change either.
-      event.preventDefault();
-      input.dispatchEvent(new Event("change"));
-    });
-  }
 }
