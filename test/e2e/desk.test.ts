@@ -628,6 +628,41 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     expect(await textOf("photo 0.jpg").inputValue()).toBe("Typed in the other window, and more");
   });
 
+  test("what an older version of the page left is kept to the last letter, and what it still writes is heard", async () => {
+    // It knew one time for the whole row.
+    const older = {
+      id: "row-1",
+      name: "photo.jpg",
+      state: { kind: "captioned", cached: false },
+      needsReview: false,
+      text: "Typed",
+      decision: "open",
+      changedAt: 1,
+    };
+    await page.evaluate(async (row) => {
+      const open = indexedDB.open("alt-text-desk");
+      await new Promise((resolve) => {
+        open.onupgradeneeded = () => open.result.createObjectStore("rows");
+        open.onsuccess = resolve;
+      });
+      const writing = open.result.transaction("rows", "readwrite");
+      writing.objectStore("rows").put(row, row.id);
+      await new Promise((resolve) => {
+        writing.oncomplete = resolve;
+      });
+      const left = { ...row, changedAt: 2, text: "Typed to the last letter" };
+      localStorage.setItem(`alt-text-desk:${row.id}`, JSON.stringify(left));
+    }, older);
+    await page.reload();
+    await captioned("photo.jpg");
+    expect(await textOf("photo.jpg").inputValue()).toBe("Typed to the last letter");
+    await page.evaluate((row) => {
+      const kept = [{ ...row, changedAt: Date.now(), text: "Typed in an older window" }];
+      new BroadcastChannel("alt-text-desk").postMessage({ kept, removed: [] });
+    }, older);
+    await expect.poll(() => textOf("photo.jpg").inputValue()).toBe("Typed in an older window");
+  });
+
   test("what is added in one window comes up in another once it is captioned, and what was removed does not come back", async () => {
     const other = await page.context().newPage();
     await other.goto(edge.url);

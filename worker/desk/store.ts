@@ -24,7 +24,7 @@ interface StoredRow extends Row {
 const MaybeText = z.catch(z.union([z.string(), z.undefined()]), undefined);
 
 /** Checked, because another version of this page may have left something else. */
-const StoredRow: z.ZodMiniType<StoredRow> = z.object({
+const Stored = z.object({
   id: z.string(),
   name: z.string(),
   url: MaybeText,
@@ -41,9 +41,20 @@ const StoredRow: z.ZodMiniType<StoredRow> = z.object({
   needsReview: z.boolean(),
   text: z.string(),
   decision: z.enum(["open", "accepted", "decorative", "skipped"]),
-  wordsAt: z._default(z.number(), 0),
-  captionAt: z._default(z.number(), 0),
+  wordsAt: z.optional(z.number()),
+  captionAt: z.optional(z.number()),
+  /** In place of both, from older pages. */
+  changedAt: z._default(z.number(), 0),
 });
+
+const StoredRow: z.ZodMiniType<StoredRow> = z.pipe(
+  Stored,
+  z.transform(({ changedAt, wordsAt = changedAt, captionAt = changedAt, ...row }) => ({
+    ...row,
+    wordsAt,
+    captionAt,
+  })),
+);
 
 const News = z.object({ kept: z.array(z.unknown()), removed: z.array(z.string()) });
 
