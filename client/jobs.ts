@@ -2,8 +2,8 @@
 
 import * as z from "zod/mini";
 import { randomHex } from "../shared/hex.ts";
-import { Job, type JobItem, JobLine, type JobWebhook } from "../shared/jobs.ts";
-import { BatchError, type CaptionQuery } from "../shared/schema.ts";
+import { Job, JobError, type JobItem, JobLine, type JobWebhook } from "../shared/jobs.ts";
+import type { CaptionQuery } from "../shared/schema.ts";
 import { AnyProblem, answerOf, parseAnswer, refusalOf } from "./answers.ts";
 import { CaptionTransportError } from "./errors.ts";
 import { linesOf } from "./lines.ts";
@@ -32,7 +32,7 @@ const AnyJob = z.extend(Job, {
 });
 const AnyJobLine = z.union([
   JobLine,
-  z.extend(BatchError, { id: z.optional(z.string()), problem: AnyProblem }),
+  z.extend(JobError, { id: z.optional(z.string()), problem: AnyProblem }),
 ]);
 
 /** A job as the client hands it on; its codes may be newer than the client. */

@@ -139,7 +139,7 @@ export const Job = z.object({
 export type Job = z.infer<typeof Job>;
 
 /** A job asks again by itself. */
-const JobError = z.omit(BatchError, { retry_after: true });
+export const JobError = z.omit(BatchError, { retry_after: true });
 
 /** A line of a job's results: a line of a batch, with the item's `id`. */
 export const JobLine = z.discriminatedUnion("status", [
