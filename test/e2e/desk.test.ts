@@ -666,6 +666,25 @@ describe.skipIf(CHROMIUM === undefined)("the desk", () => {
     await expect.poll(() => rows().count()).toBe(2);
   });
 
+  test("a caption stays when another window asks for the same one a little later", async () => {
+    await add(await files(1));
+    await captioned("photo 0.jpg");
+    const caption = await textOf("photo 0.jpg").inputValue();
+    await page.evaluate(() => {
+      const id = document.querySelector("#rows > li")?.id;
+      const captionAt = Date.now() + 1000;
+      const asked = { id, name: "photo 0.jpg", needsReview: false, text: "", decision: "open", captionAt };
+      const next = { ...asked, id: "row-z", name: "next.jpg", state: { kind: "captioned", cached: true } };
+      const kept = [{ ...asked, state: { kind: "asking" } }, next];
+      new BroadcastChannel("alt-text-desk").postMessage({ kept, removed: [] });
+    });
+    await row("next.jpg").waitFor();
+    expect(await textOf("photo 0.jpg").inputValue()).toBe(caption);
+    await page.reload();
+    await captioned("photo 0.jpg");
+    expect(await textOf("photo 0.jpg").inputValue()).toBe(caption);
+  });
+
   test("what is added in one window comes up in another once it is captioned, and what was removed does not come back", async () => {
     const other = await page.context().newPage();
     await other.goto(edge.url);

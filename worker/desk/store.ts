@@ -90,10 +90,17 @@ async function rowsKept(): Promise<readonly StoredRow[]> {
   }
 }
 
+/** Whether the caption of `row` counts. One that is only asked for, which two windows may do at once, does not replace one. */
+function hasLaterCaption(row: StoredRow, known: StoredRow): boolean {
+  const isCaptioned = row.state.kind === "captioned";
+  if (isCaptioned !== (known.state.kind === "captioned")) return isCaptioned;
+  return row.captionAt > known.captionAt;
+}
+
 /** The later words and the later caption of two versions of a row; `known` itself if `row` has neither. */
 function newest(row: StoredRow, known: StoredRow | undefined): StoredRow {
   if (known === undefined) return row;
-  const caption = row.captionAt > known.captionAt ? row : known;
+  const caption = hasLaterCaption(row, known) ? row : known;
   // If nobody has changed the words, they are those that came with the caption.
   const words = row.wordsAt === known.wordsAt ? caption : row.wordsAt > known.wordsAt ? row : known;
   if (caption === words) return caption;
