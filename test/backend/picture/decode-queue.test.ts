@@ -102,7 +102,7 @@ test("a background picture moves up when somebody begins to wait for it", async 
 test("large pictures share the memory, keep their order among themselves, and let small ones pass", async () => {
   const queue = queueOf(4);
   for (const [name, mib] of [
-    ["large", 80],
+    ["large", 60],
     ["second", 60],
     ["third", 33],
     ["small", 1],
@@ -112,6 +112,27 @@ test("large pictures share the memory, keep their order among themselves, and le
   expect([...running.keys()]).toEqual(["large", "small"]);
   await finish("large");
   expect([...running.keys()]).toEqual(["small", "second", "third"]);
+});
+
+test("a large picture gives back its own memory, and not that of others", async () => {
+  const queue = queueOf(4);
+  for (const [name, mib] of [
+    ["large", 60],
+    ["second", 33],
+    ["third", 80],
+  ] as const) {
+    void queue.decode(picture(name, mib), NEVER);
+  }
+  await finish("second");
+  expect([...running.keys()]).toEqual(["large"]);
+  await finish("large");
+  expect([...running.keys()]).toEqual(["third"]);
+});
+
+test("a picture that needs more than all of the memory decodes when it is the only large one", async () => {
+  const queue = queueOf(2);
+  void queue.decode(picture("huge", 101), NEVER);
+  expect([...running.keys()]).toEqual(["huge"]);
 });
 
 test("a slow picture keeps its lane while nobody waits, and makes way for whoever does", async () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { pngChunk } from "../../../backend/picture/blank-picture.ts";
 import { decodePicture, type PixelFormat } from "../../../backend/picture/decode.ts";
 import { inspectPicture } from "../../../backend/picture/inspect.ts";
+import { resample } from "../../../backend/picture/resample.ts";
 import { createRandom } from "../../../evaluation/random.ts";
 import { acceptedPictures, noise, refusedPictures } from "../../support/pictures.ts";
 import { fromBase64, resizeReference } from "../../support/reference.ts";
@@ -86,6 +87,44 @@ test("a huge picture is reduced before the exact resize and looks the same", asy
   const planes = await pixels(file);
   expect(at(planes, 1, 8)).toEqual([0, 0, 0]);
   expect(at(planes, 14, 8)).toEqual([255, 255, 255]);
+});
+
+test("a huge picture that is long and narrow keeps the detail of its short side", async () => {
+  const [width, height, size] = [60_000, 130, 64];
+  const random = createRandom(1);
+  const data = new Uint8Array(width * height * 3);
+  const rowBytes = width * 3;
+  for (let y = 0; y < height; y++) data.fill(random() * 256, y * rowBytes, (y + 1) * rowBytes);
+  const file = await sharp(data, { raw: { width, height, channels: 3 } })
+    .png({ compressionLevel: 1 })
+    .toBuffer();
+  const planes = await pixels(new Uint8Array(file), { size, filter: "bicubic" });
+  const exact = resample({ data, width, height }, { width: size, height: size, filter: "bicubic" });
+  const off = Array.from({ length: size }, (_, y) =>
+    Math.abs((planes[y * size] as number) - (exact.data[3 * y * size] as number)),
+  );
+  expect(Math.max(...off)).toBeLessThanOrEqual(10);
+});
+
+test("colours that coding has made lighter than their transparency allows are white, not black", async () => {
+  const background = { r: 200, g: 200, b: 200, alpha: 100 / 255 };
+  const file = await sharp({ create: { width: 16, height: 16, channels: 4, background } })
+    .avif({ lossless: true })
+    .toBuffer();
+  const inspected = inspectPicture(new Uint8Array(file), LIMITS);
+  if (!inspected.ok) throw new Error(inspected.failure.detail);
+  const decoded = await decodePicture({ ...inspected.value, isPremultiplied: true }, SQUARE, LIMITS);
+  expect(decoded.ok && at(decoded.value, 8, 8)).toEqual([255, 255, 255]);
+});
+
+test("an EXIF segment without content does not hide the one that says which side is up", async () => {
+  const turned = await noise({ width: 60, height: 40, mean: 128, sigma: 40 })
+    .withMetadata({ orientation: 6 })
+    .jpeg()
+    .toBuffer();
+  const empty = Buffer.from("\xff\xe1\x00\x08Exif\0\0", "latin1");
+  const both = Buffer.concat([turned.subarray(0, 2), empty, turned.subarray(2)]);
+  expect(await pixels(new Uint8Array(both))).toEqual(await pixels(new Uint8Array(turned)));
 });
 
 test("a picture that takes too long is cut off by name", async () => {
@@ -171,15 +210,30 @@ describe("a GIF that ends early", async () => {
   });
 });
 
-test("the part of a GIF's screen that its frame leaves bare is white, as in browsers", async () => {
+test.each([
+  ["on two sides", 16],
+  ["on one side", 8],
+])(
+  "the part of a GIF's screen that its frame leaves bare %s is white, as in browsers",
+  async (_name, height) => {
+    const create = { width: 8, height: 8, channels: 3, background: "#ff0000" } as const;
+    const file = Buffer.from(await sharp({ create }).gif().toBuffer());
+    file.writeUInt16LE(16, 6);
+    file.writeUInt16LE(height, 8);
+    // No colour of it is transparent.
+    file[file.indexOf(Buffer.of(0x21, 0xf9, 4)) + 3] = 0;
+    const planes = await pixels(Uint8Array.from(file), { size: 16, filter: "nearest" });
+    expect(at(planes, 2, 2)).toEqual([255, 0, 0]);
+    expect(at(planes, 12, 2)).toEqual([255, 255, 255]);
+    expect(at(planes, 12, 12)).toEqual([255, 255, 255]);
+  },
+);
+
+test("a GIF whose frame reaches past its screen is decoded whole", async () => {
   const create = { width: 8, height: 8, channels: 3, background: "#ff0000" } as const;
   const file = Buffer.from(await sharp({ create }).gif().toBuffer());
-  file.writeUInt16LE(16, 6);
-  file.writeUInt16LE(16, 8);
-  // No colour of it is transparent.
-  file[file.indexOf(Buffer.of(0x21, 0xf9, 4)) + 3] = 0;
+  const frame = file.indexOf(Buffer.of(0x2c, 0, 0, 0, 0, 8, 0, 8, 0));
+  file.writeUInt16LE(8, frame + 3);
   const planes = await pixels(Uint8Array.from(file), { size: 16, filter: "nearest" });
-  expect(at(planes, 2, 2)).toEqual([255, 0, 0]);
-  expect(at(planes, 12, 2)).toEqual([255, 255, 255]);
-  expect(at(planes, 12, 12)).toEqual([255, 255, 255]);
+  expect(at(planes, 8, 12)).toEqual([255, 0, 0]);
 });

@@ -66,7 +66,8 @@ describe("mergeAdapter", () => {
     const config = {
       use_rslora: true,
       rank_pattern: { "layer.1.query": 4 },
-      alpha_pattern: { "1.query": 6 },
+      // The first one matches no name from a dot on.
+      alpha_pattern: { uery: 100, "1.query": 6 },
     };
     const merged = mergeAdapter(await smallBase(), await adapterOf(config, wide));
     expect([...(await merged.read("layer.1.query.weight"))]).toEqual(Array(6).fill(4 * 3));
@@ -143,6 +144,7 @@ describe("mergeAdapter", () => {
   test.each([
     [{ target_modules: ["0.query"] }],
     [{ target_modules: "layer\\.0\\..*" }],
+    [{ target_modules: "layer\\.0\\.query|1\\.query" }],
     [{ exclude_modules: ["1.query"] }],
     [{ layers_to_transform: [0], layers_pattern: "layer" }],
   ])("names a tensor of a module that the configuration does not target: %j", async (config) => {

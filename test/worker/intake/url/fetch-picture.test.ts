@@ -79,6 +79,15 @@ describe("refuseAddress", () => {
     expect(refuseAddress(new URL(address), [])).toBeUndefined();
   });
 
+  test.each([
+    "https://example.com/a",
+    "http://example.com./a",
+    "https://8.8.8.8/",
+    "https://[2606:4700::1111]/",
+  ])("lets %s pass", (address) => {
+    expect(refuseAddress(new URL(address), [])).toBeUndefined();
+  });
+
   test("a configured host passes, on its port only", () => {
     expect(refuseAddress(new URL("http://127.0.0.1:9000/a"), ["127.0.0.1:9000"])).toBeUndefined();
     expect(refuseAddress(new URL("http://127.0.0.1:9001/a"), ["127.0.0.1:9000"])?.code).toBe("url-refused");
@@ -121,6 +130,42 @@ describe("fetchPicture", () => {
   test("checks every hop", async () => {
     network.pages.set("https://a.example.com/", redirect("http://169.254.169.254/latest/"));
     expect(await failureOf("https://a.example.com/")).toMatchObject({ code: "url-refused" });
+  });
+
+  test("asks for the bytes as they are, because the size of coded ones says nothing", async () => {
+    let asked = new Headers();
+    await fetchPicture("https://a.example.com/", {
+      fetch: async (_input, init) => {
+        asked = new Headers(init?.headers);
+        return new Response(newPicture());
+      },
+      allowedHosts: [],
+      timeoutMs: AMPLE_MS,
+    });
+    expect(asked.get("accept-encoding")).toBe("identity");
+  });
+
+  test.each([
+    ["a redirect", { status: 302, headers: { location: "/again" } }],
+    ["a refusal", { status: 404 }],
+  ])("cancels the body of %s, because it would keep its connection", async (_name, init) => {
+    let cancelled = 0;
+    let asked = 0;
+    const fetched = fetchPicture("https://a.example.com/", {
+      fetch: async () => {
+        asked += 1;
+        const body = new ReadableStream({
+          cancel() {
+            cancelled += 1;
+          },
+        });
+        return new Response(body, init);
+      },
+      allowedHosts: [],
+      timeoutMs: AMPLE_MS,
+    });
+    await expect(fetched).rejects.toMatchObject({ failure: { code: "url-unreachable" } });
+    expect(cancelled).toBe(asked);
   });
 
   test("passes nothing on of what the other side says", async () => {
