@@ -156,6 +156,13 @@ describe("what is refused by its container alone", () => {
     expect(codeOf(await scanBomb({ size: 64, scans: 101 }))).toBe("too-costly");
   });
 
+  test("a JPEG of several scans is expected to be held whole, whether or not it is progressive", async () => {
+    const progressive = await scanBomb({ size: 64, scans: 10 });
+    const sequential = progressive.slice();
+    sequential[Buffer.from(progressive).indexOf(Buffer.of(0xff, 0xc2)) + 1] = 0xc0;
+    expect(inspected(sequential).decodeBytes).toBe(inspected(progressive).decodeBytes);
+  });
+
   test("more pixels than this kind of file can be decoded to within the memory limit", () => {
     const interlaced = Buffer.alloc(13);
     interlaced.writeUInt32BE(9_000, 0);
