@@ -15,8 +15,8 @@ import { temporaryFolder } from "../support/tiny-blip.ts";
 
 const CAT = fileURLToPath(new URL("../../examples/cat.jpg", import.meta.url));
 
-/** A transparent pixel. */
-const SPACER = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
+/** A transparent line of 40 x 1 pixels. */
+const SPACER = Buffer.from("R0lGODlhKAABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
 
 const PAGES: Readonly<Record<string, string>> = {
   "index.html":
@@ -157,7 +157,7 @@ test("names what cannot be described, and describes the rest", async () => {
   );
   expect(stderr).toContain("bad.html: 5: bad.html: The bytes are not a picture of a known format.");
   expect(stderr).toContain(
-    "bad.html: 6: img/spacer.gif: The picture has 1 x 1 pixels, too few to show anything",
+    "bad.html: 6: img/spacer.gif: The picture has 40 x 1 pixels, too few to show anything",
   );
   expect(stderr).toContain("latin.html: The page is not UTF-8.");
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");

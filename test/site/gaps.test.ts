@@ -33,6 +33,7 @@ test.each([
   ],
   ["<img srcset=', a 1x, b 2x'>", "<img alt=\"of a\" srcset=', a 1x, b 2x'>"],
   ["<img src=a aria-hidden=false>", '<img alt="of a" src=a aria-hidden=false>'],
+  ["<img src=a data-src=b>", '<img alt="of a" src=a data-src=b>'],
   ["<img data-src=a>", '<img alt="of a" data-src=a>'],
   ["<img src='data:x' data-src=a>", "<img alt=\"of a\" src='data:x' data-src=a>"],
   ["<table><img src=a><tr><td>x</table>", '<table><img alt="of a" src=a><tr><td>x</table>'],
