@@ -70,6 +70,31 @@ test("is left alone for twice as long each time, until it answers", async () => 
   expect([await chosen(), await chosen()].sort()).toEqual(["a", "b"]);
 });
 
+test("an answer ends what earlier failures have added to the time", async () => {
+  const { clock, chosen, fail } = fixture(["a", "b"]);
+  for (let round = 0; round < 2; round++) {
+    while ((await fail("a", "unreachable")).asked[0] !== "a");
+    clock.now += 500;
+    expect([await chosen(), await chosen()].sort()).toEqual(["a", "b"]);
+  }
+});
+
+test("calls that fail at the same time count as one failure", async () => {
+  const { clock, endpoints, chosen } = fixture(["a", "b"]);
+  const held = Promise.withResolvers<void>();
+  const calls = Array.from({ length: 4 }, () =>
+    endpoints.run(async (name) => {
+      await held.promise;
+      if (name === "a") throw failed("unreachable");
+    }),
+  );
+  held.resolve();
+  await Promise.all(calls);
+  expect([await chosen(), await chosen()]).toEqual(["b", "b"]);
+  clock.now += 500;
+  expect([await chosen(), await chosen()].sort()).toEqual(["a", "b"]);
+});
+
 test("no third server is asked", async () => {
   const { endpoints } = fixture(["a", "b", "c"]);
   const asked: string[] = [];
