@@ -41,6 +41,28 @@ const pagesOf = async (folder: string) =>
     ),
   );
 
+/** The address of an API that knows the text of one picture, and wants a key for any other. */
+async function startApi(sha256: string, alt: string): Promise<string> {
+  const server = createServer((request, response) => {
+    const isKnown = request.url?.includes(sha256);
+    response.writeHead(isKnown ? 200 : 401, { "content-type": "application/json" });
+    const model = { id: "m", revision: "r" };
+    response.end(
+      JSON.stringify(
+        isKnown
+          ? { sha256, caption: alt.toLowerCase(), alt, score: 0.5, needs_review: false, model, cached: true }
+          : { type: "about:blank", title: "No key", status: 401, code: "unauthorized", detail: "No key." },
+      ),
+    );
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
 test("pictures of other hosts are fetched through the environment's proxy", async () => {
   const picture = await readFile(CAT);
   const proxy = createServer((_request, response) => void response.end(picture));
@@ -245,27 +267,22 @@ describe("the report", () => {
     const folder = await newSite({ "other.html": "<img src=img/other.jpg>" });
     await writeFile(join(folder, "img/other.jpg"), "another picture");
     const sha256 = await contentHash(new Uint8Array(await readFile(CAT)));
-    const server = createServer((request, response) => {
-      const isKnown = request.url?.includes(sha256);
-      response.writeHead(isKnown ? 200 : 401, { "content-type": "application/json" });
-      const model = { id: "m", revision: "r" };
-      response.end(
-        JSON.stringify(
-          isKnown
-            ? { sha256, caption: "a cat", alt: "A cat", score: 0.5, needs_review: false, model, cached: true }
-            : { type: "about:blank", title: "No key", status: 401, code: "unauthorized", detail: "No key." },
-        ),
-      );
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const url = await startApi(sha256, "A cat");
     const report = join(folder, "report.csv");
     const { status } = await runCommand("site", [folder, "--write", "--report", report, "--url", url]);
-    server.close();
     expect(status).toBe(1);
     expect(await readFile(join(folder, "blog/post.md"), "utf8")).toContain("![A cat]");
     expect(await readFile(report, "utf8")).toMatch(ROW);
   });
+});
+
+test("an empty text is not written, because it would call the picture decorative", async () => {
+  const folder = await newSite();
+  const url = await startApi(await contentHash(new Uint8Array(await readFile(CAT))), "");
+  const { status, stderr } = await runCommand("site", [folder, "--write", "--url", url]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("index.html: 2: /img/cat.jpg?v=2: No text came back.");
+  expect(await pagesOf(folder)).toEqual(PAGES);
 });
 
 test("a path that is not a folder is refused before anything is loaded", async () => {
