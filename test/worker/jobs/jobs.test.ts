@@ -113,7 +113,13 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
     { length: 60 },
     (_, i) => `https://media.example.com/same/${crypto.randomUUID()}/${i}`,
   );
-  for (const url of urls) network().pages.set(url, () => new Response(picture));
+  const fetched: string[] = [];
+  for (const url of urls) {
+    network().pages.set(url, () => {
+      fetched.push(url);
+      return new Response(picture);
+    });
+  }
   const job = await jobOf(
     await postJob(edge, { items: urls.map((url) => ({ url })), num_beams: 3, max_length: 20 }),
   );
@@ -122,6 +128,9 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
   expect(backend.requests[0]?.url).toContain("num_beams=3");
   expect(backend.requests[0]?.headers.get("x-caption-priority")).toBe("background");
   expect(counts).toMatchObject({ total: 60, generated: 1, cached: 59 });
+  expect(fetched.sort()).toEqual(urls.sort());
+  const [line] = await linesOf(edge, job.id);
+  expect(line).toMatchObject({ caption: "a dog runs on the beach", alt: "A dog runs" });
   // Nobody near has asked for it yet: it lies where all locations find it.
   const found = await (await startKeyedEdge()).fetch(`/v1/captions/${await hashOf(picture)}?num_beams=3`);
   expect(found.headers.get("cache-status")).toBe("kv; hit");
