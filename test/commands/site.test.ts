@@ -185,6 +185,15 @@ test("names what cannot be described, and describes the rest", async () => {
   expect(stderr).toContain("2 texts to write (--write does it) in 2 of 5 pages; 0 to be reviewed, 7 failed.");
 });
 
+test("a picture is named with its own line, also where a parser moves it in front of the table that it is in", async () => {
+  const folder = await temporaryFolder();
+  const page = "<table><tr><td>\n<img src=one.jpg></td></tr>\n<img src=two.jpg></table>\n";
+  await writeFile(join(folder, "index.html"), page);
+  const { stderr } = await runCommand("site", [folder]);
+  expect(stderr).toContain("index.html: 2: one.jpg: The file is not there.");
+  expect(stderr).toContain("index.html: 3: two.jpg: The file is not there.");
+});
+
 test("pictures in MDX and in a site's template code are found; those that only its generator knows are named", async () => {
   const liquid =
     "![]({{ site.baseurl }}/img/cat.jpg)\n![]({{ '/img/cat.jpg' | relative_url }})\n![]({{ page.cover }})\n";

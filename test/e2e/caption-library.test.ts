@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type RunningEdge, startEdge } from "../../local/edge.ts";
@@ -95,6 +95,19 @@ test("the table has the current state of each picture: one replaced under its na
   const changed = rows.filter(({ sha256 }, i) => sha256 !== before[i]?.sha256).map(({ file }) => file);
   expect(changed.sort()).toEqual([join(folder, "=05.jpg"), join(folder, "bad.jpg")]);
   expect(rows.find(({ file }) => file === join(folder, "=00.jpg"))?.alt).toBe("By hand");
+});
+
+test("a picture that cannot be read now keeps the row that it has", async () => {
+  const csv = join(folder, "out.csv");
+  const args = [folder, "--url", edge.url, "--csv", csv];
+  await runCommand("caption", args);
+  const written = await edited(csv, "By hand");
+  await writeFile(csv, written);
+  await rm(join(folder, "=00.jpg"));
+  await symlink("/unplugged/00.jpg", join(folder, "=00.jpg"));
+  const { stdout } = await runCommand("caption", args);
+  expect(stdout).toMatch(/^0 captioned, 0 known already, 1 failed, 12 from before/);
+  expect(await readFile(csv, "utf8")).toBe(written);
 });
 
 test("a table that a spreadsheet has saved in its own way is continued, and a person's words in it are kept", async () => {

@@ -18,6 +18,13 @@ describe("scoreCaptions", () => {
     expect(scores[name]).toBeCloseTo(expected, 6);
   });
 
+  test("of two references that are equally near in length, the shorter counts for BLEU", () => {
+    const scores = scoreCaptions([
+      { candidate: "a dog runs fast", references: ["a dog runs fast now", "a dog runs"] },
+    ]);
+    expect(scores["BLEU-1"]).toBe(1);
+  });
+
   test("a caption that shares no word with the references scores 0", () => {
     const scores = scoreCaptions([
       { candidate: "zebra", references: ["a dog runs"] },

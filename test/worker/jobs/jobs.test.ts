@@ -105,7 +105,7 @@ test("lines of JSON that are sent as something else are answered with what to se
   expect((await problemOf(broken)).detail).toBe("The body is not JSON in UTF-8.");
 });
 
-test("JSON takes options and items; identical pictures are captioned once", async () => {
+test("JSON takes options, which count before those of the query, and items; identical pictures are captioned once", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const picture = newPicture();
@@ -121,7 +121,11 @@ test("JSON takes options and items; identical pictures are captioned once", asyn
     });
   }
   const job = await jobOf(
-    await postJob(edge, { items: urls.map((url) => ({ url })), num_beams: 3, max_length: 20 }),
+    await postJob(
+      edge,
+      { items: urls.map((url) => ({ url })), num_beams: 3, max_length: 20 },
+      { query: "?num_beams=5" },
+    ),
   );
   const { counts } = await ended(edge, job.id);
   expect(backend.requests).toHaveLength(1);
@@ -178,12 +182,14 @@ test("an address longer than any that is fetched is not kept", async () => {
   ]);
 });
 
-test("the same idempotency key finds the same job; another body is refused", async () => {
+test("the same idempotency key finds the same job, of one API key; another body is refused", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
   const headers = { "idempotency-key": crypto.randomUUID() };
   const [url = "", other = ""] = serve(2);
   const first = await jobOf(await postJob(edge, ndjson([{ url }]), { headers }));
+  const theirs = await jobOf(await postJob(await startKeyedEdge(), ndjson([{ url }]), { headers }));
+  expect(theirs.id).not.toBe(first.id);
   const again = await postJob(edge, ndjson([{ url }]), { headers });
   expect(again.status).toBe(202);
   expect((await jobOf(again)).id).toBe(first.id);
