@@ -97,16 +97,17 @@ test("the table has the current state of each picture: one replaced under its na
   expect(rows.find(({ file }) => file === join(folder, "=00.jpg"))?.alt).toBe("By hand");
 });
 
-test("a picture that cannot be read now keeps the row that it has", async () => {
+test("a picture that cannot be read keeps the row that it has, and fails if it has none", async () => {
   const csv = join(folder, "out.csv");
   const args = [folder, "--url", edge.url, "--csv", csv];
+  await symlink("/unplugged/never.jpg", join(folder, "never.jpg"));
   await runCommand("caption", args);
-  const written = await edited(csv, "By hand");
+  const written = (await edited(csv, "By hand")).replace(",true,", ",FALSE,");
   await writeFile(csv, written);
   await rm(join(folder, "=00.jpg"));
   await symlink("/unplugged/00.jpg", join(folder, "=00.jpg"));
   const { stdout } = await runCommand("caption", args);
-  expect(stdout).toMatch(/^0 captioned, 0 known already, 1 failed, 12 from before/);
+  expect(stdout).toMatch(/^0 captioned, 0 known already, 2 failed, 12 from before; 11 to be reviewed\./);
   expect(await readFile(csv, "utf8")).toBe(written);
 });
 
