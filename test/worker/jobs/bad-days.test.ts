@@ -648,6 +648,33 @@ test("a webhook for chunks only is delivered when all of them are, and undeliver
   expect(await deliveryOf(["caption.job.chunk", "caption.job.completed"], [410])).toBe("undelivered");
 });
 
+test("an event that was given up stays undelivered while another one is tried again", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  let isHeld = true;
+  let asked = 0;
+  const { url } = receiver(async () => {
+    asked += 1;
+    if (asked === 1) return new Response(null, { status: 410 });
+    // Polled: what one request resolves, another may not wait for.
+    while (isHeld) await new Promise((resolve) => setTimeout(resolve, 10));
+    return new Response(null, { status: 503 });
+  });
+  const events = ["caption.job.chunk", "caption.job.completed"];
+  const job = await jobOf(
+    await postJob(edge, { items: serve(1).map((picture) => ({ url: picture })), webhook: { url, events } }),
+  );
+  const webhookWhen = (failure: string) =>
+    vi.waitFor(async () => {
+      const { webhook } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+      expect(webhook?.last_failure).toContain(failure);
+      return webhook;
+    }, PATIENCE_MS);
+  expect(await webhookWhen("gone (410)")).toMatchObject({ delivery: "undelivered" });
+  isHeld = false;
+  expect(await webhookWhen("success (2xx)")).toMatchObject({ delivery: "undelivered" });
+});
+
 test("a webhook that fails is tried again with the same id, and the job says why; one that redirects inwards is not called there", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge();
