@@ -236,6 +236,13 @@ describe("batch", () => {
     expect(received).toEqual(lines);
   });
 
+  test("asks for every item with the options of the call", async () => {
+    answer = (_request, response) => sendJson(response, 400, toProblem({ code: "bad-request", detail: "x" }));
+    const batch = createCaptionClient({ baseUrl }).batch([{ image: "AA==" }], { max_length: 50 });
+    await expect(batch.next()).rejects.toThrow();
+    expect(seen).toEqual(["POST /v1/captions/batch?max_length=50"]);
+  });
+
   test("sends no request for no items, and refuses too many by itself", async () => {
     answer = (_request, response) => sendJson(response, 400, toProblem({ code: "bad-request", detail: "x" }));
     const client = createCaptionClient({ baseUrl });

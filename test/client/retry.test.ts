@@ -25,3 +25,7 @@ test("the longest wait that is accepted is waited for: a key that is too fast is
   expect(await waitAfter(60, 60_000)).toBe(60_000);
   expect(await waitAfter(61, 60_000)).toBeUndefined();
 });
+
+test("a wait shorter than the client's own is not believed, because all would come back at once", async () => {
+  expect(await waitAfter(0, 60_000)).toBe(125);
+});

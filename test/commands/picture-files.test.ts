@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { pictureFiles } from "../../commands/picture-files.ts";
@@ -42,4 +42,15 @@ test("a subfolder that may not be read stands in for its pictures, and the other
   const found = await pictureFiles([folder]);
   expect(found.map(({ name }) => name)).toEqual([join(folder, "open/a.jpg"), join(folder, "shut")]);
   await expect(pictureFiles([join(folder, "shut")])).rejects.toMatchObject({ code: "EACCES" });
+});
+
+test("hidden files and folders are left out, and a link that leads back to a folder it lies in ends", async () => {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, ".trash"));
+  await mkdir(join(folder, "one/two"), { recursive: true });
+  for (const name of ["a.jpg", "._a.jpg", ".trash/b.jpg", "one/two/c.jpg"])
+    await writeFile(join(folder, name), "");
+  await symlink(join(folder, "one"), join(folder, "one/two/back"));
+  const found = await pictureFiles([folder]);
+  expect(found.map(({ name }) => name)).toEqual(["a.jpg", "one/two/c.jpg"].map((name) => join(folder, name)));
 });
