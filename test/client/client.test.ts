@@ -236,11 +236,27 @@ describe("batch", () => {
     expect(received).toEqual(lines);
   });
 
-  test("asks for every item with the options of the call", async () => {
+  test("asks for every item with the options of the call, as for one address", async () => {
     answer = (_request, response) => sendJson(response, 400, toProblem({ code: "bad-request", detail: "x" }));
-    const batch = createCaptionClient({ baseUrl }).batch([{ image: "AA==" }], { max_length: 50 });
-    await expect(batch.next()).rejects.toThrow();
-    expect(seen).toEqual(["POST /v1/captions/batch?max_length=50"]);
+    const client = createCaptionClient({ baseUrl });
+    await expect(client.batch([{ image: "AA==" }], { max_length: 50 }).next()).rejects.toThrow();
+    await expect(client.captionUrl("https://x.test/a.png", { max_length: 50 })).rejects.toThrow();
+    expect(seen).toEqual(["POST /v1/captions/batch?max_length=50", "POST /v1/captions?max_length=50"]);
+  });
+
+  test("hangs up when its reader has seen enough", async () => {
+    const line = JSON.stringify({ index: 0, status: "cached", ...caption("1".repeat(64)) });
+    const closed = Promise.withResolvers<void>();
+    answer = (_request, response) => {
+      response.once("close", closed.resolve);
+      response.writeHead(200, { "content-type": "application/x-ndjson" }).write(`${line}\n`);
+    };
+    const items = [{ sha256: "1".repeat(64) }, { sha256: "2".repeat(64) }];
+    for await (const one of createCaptionClient({ baseUrl }).batch(items)) {
+      expect(one.index).toBe(0);
+      break;
+    }
+    await closed.promise;
   });
 
   test("sends no request for no items, and refuses too many by itself", async () => {
@@ -281,9 +297,10 @@ describe("what is not quite the API", () => {
   });
 
   test.each([
-    ["between two lines", (line: string) => `${line}\n`],
-    ["within a line", (line: string) => `${line}\n${line.slice(0, 20)}`],
-  ])("a batch that breaks off %s says how far it came", async (_name, sent) => {
+    ["between two lines", (line: string) => `${line}\n`, false],
+    ["within a line", (line: string) => `${line}\n${line.slice(0, 20)}`, false],
+    ["as if it were whole", (line: string) => `${line}\n`, true],
+  ])("a batch that breaks off %s says how far it came", async (_name, sent, endsWell) => {
     const line = JSON.stringify({
       index: 0,
       status: "error",
@@ -292,7 +309,7 @@ describe("what is not quite the API", () => {
     answer = (_request, response) => {
       response
         .writeHead(200, { "content-type": "application/x-ndjson" })
-        .write(sent(line), () => response.destroy());
+        .write(sent(line), () => (endsWell ? response.end() : response.destroy()));
     };
     const lines: unknown[] = [];
     const reading = (async () => {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { Captioner } from "../../backend/captioner/captioner.ts";
 import { openLocalCaptioner } from "../../backend/local-captioner.ts";
 import { CaptionApiError, CaptionTransportError } from "../../client/index.ts";
@@ -110,4 +110,22 @@ test("what the API's description, the README and the docs show is what the embed
       `| \`${name}\` | ${caption} | ${score.toFixed(2)} | ${needs_review ? "yes" : "no"} |`,
     );
   }
+});
+
+test("the key that was given counts before the one of the environment", async () => {
+  vi.stubEnv("CAPTION_API_KEY", "of-the-environment");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const keys: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    keys.push(request.headers.authorization);
+    response.writeHead(404).end();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const key of ["given", undefined])
+    await openApi(url, key)
+      .client.find("0")
+      .catch(() => {});
+  expect(keys).toEqual(["Bearer given", "Bearer of-the-environment"]);
 });

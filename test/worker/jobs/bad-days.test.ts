@@ -261,6 +261,23 @@ test("a host that refuses for good is given up, and its items fail after their t
   });
 });
 
+test("hosts' pauses are heeded again once something of the job was done", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(2))));
+  const stub = env.JOBS.getByName(job.id);
+  const failure = { code: "url-unreachable", detail: "It asks for a pause." } as const;
+  const pauses = async (count: number) => {
+    const pause = { reason: failure.code, ms: -1, isHostBusy: true };
+    for (let i = 0; i < count; i++) await stub.close(0, [{ index: 0, failure, isHostBusy: true }], pause);
+  };
+  await pauses(FRUITLESS_HOST_PAUSES);
+  await stub.record(0, [{ index: 1, outcome: { status: "error", problem: toProblem(failure) } }]);
+  await pauses(ITEM_ATTEMPTS);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 1, waiting: 1 });
+});
+
 test("when the day's quota is used up the job waits for the next one, and says so", async () => {
   network().backend(CAPTIONER_HOST);
   const edge = await startKeyedEdge({ dailyQuota: 2 });
