@@ -75,6 +75,9 @@ test("the edge is ready, and a key is shown once and listed without its secret",
   const { stdout } = await keys("list");
   expect(stdout).toMatch(new RegExp(`^${key.id}\t.*\t${QUOTA}/day\tcms\n$`));
   expect(stdout).not.toContain(key.key.slice(-64));
+  const json = (await keys("list", "--json")).stdout;
+  expect(json).toContain(key.id);
+  expect(json).not.toContain("secret_sha256");
 });
 
 test("nobody gets in without the key, nor past the edge without the secret", async () => {

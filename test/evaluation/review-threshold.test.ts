@@ -83,6 +83,8 @@ describe("referenceLevels", () => {
     expect(constant).toBeGreaterThan(0.6);
     expect(person).toBeGreaterThan(constant);
     expect(person).toBeLessThan(1);
+    // Nobody else has described the fourth picture.
+    expect(referenceLevels([...said, ["a dog runs"]]).person).toBe(person);
   });
 });
 

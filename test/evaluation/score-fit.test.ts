@@ -88,3 +88,10 @@ test("fitWeights: a word in few captions has no weight, and its zero does not fa
   expect(Object.keys(weights.words)).not.toContain("zebra");
   expect(weightedScore({ caption: "a zebra", score: 0.5 }, weights)).toBeGreaterThan(0);
 });
+
+test("fitWeights: a CIDEr-D above 1 counts as 1, as that of a good caption", () => {
+  const set = pictures(200, (_, probability) => 2 * probability);
+  const capped = set.map((picture) => ({ ...picture, cider: Math.min(1, picture.cider) }));
+  expect(capped).not.toEqual(set);
+  expect(fitWeights(set)).toEqual(fitWeights(capped));
+});

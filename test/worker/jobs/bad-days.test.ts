@@ -15,7 +15,7 @@ import { parseConfig } from "../../../worker/config.ts";
 import type { Bindings } from "../../../worker/env.ts";
 import worker from "../../../worker/index.ts";
 import type { CaptionJob, TakenChunk } from "../../../worker/jobs/caption-job.ts";
-import { FRUITLESS_HOST_PAUSES, ITEM_ATTEMPTS } from "../../../worker/jobs/limits.ts";
+import { FRUITLESS_HOST_PAUSES, ITEM_ATTEMPTS, MAX_HOST_PAUSE_MS } from "../../../worker/jobs/limits.ts";
 import { problemOf, useFakeNetwork } from "../support/edge-test.ts";
 import {
   CAPTIONER_HOST,
@@ -259,6 +259,31 @@ test("a host that refuses for good is given up, and its items fail after their t
     counts: { failed: 1 },
     paused: null,
   });
+});
+
+test("a host that asks for a day holds a job up for minutes", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  const [url = ""] = serve(1);
+  network().pages.set(url, () => new Response(null, { status: 429, headers: { "retry-after": "86400" } }));
+  const job = await jobOf(await postJob(edge, items([url])));
+  const until = await vi.waitFor(async () => {
+    const { paused } = await jobOf(await edge.fetch(`/v1/jobs/${job.id}`));
+    if (paused === null) throw new Error("not paused");
+    return Date.parse(paused.until);
+  }, PATIENCE_MS);
+  expect(until).toBeLessThanOrEqual(Date.now() + MAX_HOST_PAUSE_MS);
+});
+
+test("a part whose message the queue gave up after one consumer had begun it blames no item", async () => {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(2))));
+  const stub = env.JOBS.getByName(job.id);
+  await stub.take(0, false);
+  await stub.giveUp(0);
+  expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 0, waiting: 2 });
 });
 
 test("hosts' pauses are heeded again once something of the job was done", async () => {
