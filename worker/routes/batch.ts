@@ -125,9 +125,8 @@ function failedLine(
   { scope }: BatchRun,
 ): Uint8Array {
   noteProblem(scope, failure.code);
-  const { retryAfterSeconds } = failure;
-  const retry = retryAfterSeconds === undefined ? {} : { retry_after: retryAfterSeconds };
-  return encoded({ ...base, status: "error", problem: toProblem(failure), ...retry });
+  const problem = toProblem(failure);
+  return encoded({ ...base, status: "error", problem, retry_after: failure.retryAfterSeconds });
 }
 
 function encoded(line: BatchLine): Uint8Array {
