@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { CaptionApiError, CaptionTransportError, createCaptionClient } from "../../client/index.ts";
 import { contentHash } from "../../shared/content-hash.ts";
 import { toProblem } from "../../shared/problem.ts";
+import { jobWith } from "../support/job.ts";
 
 /** A real server on a real port; each test says how it answers. */
 let server: Server;
@@ -114,18 +115,7 @@ describe("retries", () => {
   });
 
   test("a job whose request was cut off is created by the repeated request, even while the API still waits for the first", async () => {
-    const job = {
-      id: "job_1",
-      status: "queued",
-      counts: { total: 1, waiting: 1, cached: 0, generated: 0, failed: 0, cancelled: 0 },
-      created_at: "2026-01-01T00:00:00.000Z",
-      finished_at: null,
-      expires_at: "2026-01-08T00:00:00.000Z",
-      seconds_left: null,
-      paused: null,
-      problem: null,
-      webhook: null,
-    };
+    const job = jobWith({ id: "job_1", status: "queued" });
     const keys: unknown[] = [];
     answer = (request, response) => {
       keys.push(request.headers["idempotency-key"]);

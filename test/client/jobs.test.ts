@@ -1,20 +1,6 @@
 import { expect, test } from "vitest";
 import { createJobsClient } from "../../client/jobs.ts";
-import type { Job } from "../../shared/jobs.ts";
-
-const job = (change: Partial<Job>): Job => ({
-  id: "job_0",
-  status: "running",
-  counts: { total: 2, waiting: 1, cached: 0, generated: 1, failed: 0, cancelled: 0 },
-  created_at: "2026-01-01T00:00:00.000Z",
-  finished_at: null,
-  expires_at: "2026-01-08T00:00:00.000Z",
-  seconds_left: null,
-  paused: null,
-  problem: null,
-  webhook: null,
-  ...change,
-});
+import { jobWith } from "../support/job.ts";
 
 test("a job is followed to its very end, although a cancelled one already looks done before", async () => {
   const cancelled = {
@@ -22,7 +8,7 @@ test("a job is followed to its very end, although a cancelled one already looks 
     counts: { total: 2, waiting: 0, cached: 0, generated: 1, failed: 0, cancelled: 1 },
   } as const;
   const finished_at = "2026-01-01T00:01:00.000Z";
-  const news = [job({}), job({}), job(cancelled), job({ ...cancelled, finished_at })];
+  const news = [jobWith(), jobWith(), jobWith(cancelled), jobWith({ ...cancelled, finished_at })];
   const jobs = createJobsClient({
     send: async () => Response.json(news.shift()),
     wait: async () => {},

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import { createDecodeQueue } from "../../../backend/picture/decode-queue.ts";
+import { createDecodeQueue, type DecodeQueue } from "../../../backend/picture/decode-queue.ts";
 import type { Decoder, LostDecoder } from "../../../backend/picture/decoder.ts";
 import type { InspectedPicture } from "../../../backend/picture/inspect.ts";
 import { failure, type Result, success } from "../../../shared/result.ts";
@@ -59,6 +59,11 @@ function picture(name: string, decodeMib = 1): InspectedPicture {
 const queueOf = (lanes: number, turnMs = HOUR_MS) =>
   createDecodeQueue({ lanes, memoryBytes: 100 * MIB, turnMs, startDecoder: fakeDecoder });
 
+/** Asks for pictures of so many MiB, in this order. */
+function decodeLarge(queue: DecodeQueue, mibOf: Readonly<Record<string, number>>): void {
+  for (const [name, mib] of Object.entries(mibOf)) void queue.decode(picture(name, mib), NEVER);
+}
+
 const settled = () => new Promise(setImmediate);
 const turnOver = () => new Promise((resolve) => setTimeout(resolve, 2 * TURN_MS));
 
@@ -101,14 +106,7 @@ test("a background picture moves up when somebody begins to wait for it", async 
 
 test("large pictures share the memory, keep their order among themselves, and let small ones pass", async () => {
   const queue = queueOf(4);
-  for (const [name, mib] of [
-    ["large", 60],
-    ["second", 60],
-    ["third", 33],
-    ["small", 1],
-  ] as const) {
-    void queue.decode(picture(name, mib), NEVER);
-  }
+  decodeLarge(queue, { large: 60, second: 60, third: 33, small: 1 });
   expect([...running.keys()]).toEqual(["large", "small"]);
   await finish("large");
   expect([...running.keys()]).toEqual(["small", "second", "third"]);
@@ -116,13 +114,7 @@ test("large pictures share the memory, keep their order among themselves, and le
 
 test("a large picture gives back its own memory, and not that of others", async () => {
   const queue = queueOf(4);
-  for (const [name, mib] of [
-    ["large", 60],
-    ["second", 33],
-    ["third", 80],
-  ] as const) {
-    void queue.decode(picture(name, mib), NEVER);
-  }
+  decodeLarge(queue, { large: 60, second: 33, third: 80 });
   await finish("second");
   expect([...running.keys()]).toEqual(["large"]);
   await finish("large");

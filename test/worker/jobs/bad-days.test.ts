@@ -49,6 +49,14 @@ function withoutConsumer(): void {
   vi.spyOn(env.JOB_QUEUE, "sendBatch").mockResolvedValue(undefined as never);
 }
 
+async function jobWithoutConsumer(pictures: number) {
+  network().backend(CAPTIONER_HOST);
+  const edge = await startKeyedEdge();
+  withoutConsumer();
+  const job = await jobOf(await postJob(edge, items(serve(pictures))));
+  return { edge, job, stub: env.JOBS.getByName(job.id) };
+}
+
 test("a captioner that is busy slows the job by its Retry-After, and costs no item an attempt", async () => {
   const backend = network().backend(CAPTIONER_HOST);
   let refusals = 0;
@@ -155,11 +163,7 @@ test("a picture that is always too slow for a captioner that captions others is 
 });
 
 test("an item that is late beside others may only have waited for them, so it counts only if nothing else of the job is under way", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(30))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, stub } = await jobWithoutConsumer(30);
   const pause = { reason: "overloaded", ms: -1, isLate: true } as const;
   const failure = { code: "deadline-exceeded", detail: "" } as const;
   const report = { index: 0, failure, isLate: true };
@@ -241,11 +245,7 @@ test("a host that limits how often it is asked is waited for, and costs no item 
 });
 
 test("a host that refuses for good is given up, and its items fail after their tries", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(1))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, job, stub } = await jobWithoutConsumer(1);
   const failure = { code: "url-unreachable", detail: "It asks for a pause." } as const;
   const refused = { index: 0, failure, isHostBusy: true };
   const rounds = FRUITLESS_HOST_PAUSES + ITEM_ATTEMPTS;
@@ -276,22 +276,14 @@ test("a host that asks for a day holds a job up for minutes", async () => {
 });
 
 test("a part whose message the queue gave up after one consumer had begun it blames no item", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(2))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, stub } = await jobWithoutConsumer(2);
   await stub.take(0, false);
   await stub.giveUp(0);
   expect((await stub.look(edge.keyId))?.counts).toMatchObject({ failed: 0, waiting: 2 });
 });
 
 test("hosts' pauses are heeded again once something of the job was done", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(2))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, stub } = await jobWithoutConsumer(2);
   const failure = { code: "url-unreachable", detail: "It asks for a pause." } as const;
   const pauses = async (count: number) => {
     const pause = { reason: failure.code, ms: -1, isHostBusy: true };
@@ -370,11 +362,7 @@ test("a key that is revoked while its job runs ends the job", async () => {
 });
 
 test("a key that is revoked while its job waits for its quota ends the job when the wait is over", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(30))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, job, stub } = await jobWithoutConsumer(30);
   await stub.take(0, false);
   await stub.close(0, [], { reason: "quota-exceeded", ms: DAY_MS });
   await env.KEYS.delete(apiKeyStorageKey(edge.keyId));
@@ -404,11 +392,7 @@ test("another key's job is not found", async () => {
 });
 
 test("of two consumers of the same message one works, and what is reported twice counts once", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(3))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, stub } = await jobWithoutConsumer(3);
   const taken = (await stub.take(0, false)) as TakenChunk | undefined;
   expect(taken?.items).toHaveLength(3);
   expect(await stub.take(0, false)).toBeUndefined();
@@ -438,11 +422,7 @@ test("a message that is lost is sent again by the job's alarm", async () => {
 });
 
 test("an item that ends every consumer that takes it is given up, the others are not", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(3))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, job, stub } = await jobWithoutConsumer(3);
   const first = (await stub.take(0, false)) as TakenChunk | undefined;
   expect(first?.isSerial).toBe(false);
   const second = (await stub.take(0, true)) as TakenChunk | undefined;
@@ -461,11 +441,7 @@ test("an item that ends every consumer that takes it is given up, the others are
 });
 
 test("a part whose consumers end at different items gives none of them up, because each consumer got further", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(10))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, job, stub } = await jobWithoutConsumer(10);
   const outcome = { status: "error", problem: toProblem({ code: "not-captioned", detail: "" }) } as const;
   for (let index = 0; index < 6; index++) {
     await stub.take(0, index > 0);
@@ -757,11 +733,7 @@ test("a webhook that fails is tried again with the same id, and the job says why
 });
 
 test("a cancelled job also ends if the queue gave up on a chunk that was taken", async () => {
-  network().backend(CAPTIONER_HOST);
-  const edge = await startKeyedEdge();
-  withoutConsumer();
-  const job = await jobOf(await postJob(edge, items(serve(3))));
-  const stub = env.JOBS.getByName(job.id);
+  const { edge, stub } = await jobWithoutConsumer(3);
   await stub.take(0, false);
   await stub.take(0, true);
   expect(await stub.cancel(edge.keyId)).toMatchObject({ status: "cancelled", finished_at: null });

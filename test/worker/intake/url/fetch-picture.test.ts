@@ -72,19 +72,13 @@ describe("refuseAddress", () => {
 
   test.each([
     "https://example.com/a.jpg",
+    "https://example.com/a",
+    "http://example.com./a",
     "http://1.1.1.1/",
+    "https://8.8.8.8/",
     "https://[2606:4700::1111]/",
     "http://8.8.8.8:80/",
   ])("allows %s", (address) => {
-    expect(refuseAddress(new URL(address), [])).toBeUndefined();
-  });
-
-  test.each([
-    "https://example.com/a",
-    "http://example.com./a",
-    "https://8.8.8.8/",
-    "https://[2606:4700::1111]/",
-  ])("lets %s pass", (address) => {
     expect(refuseAddress(new URL(address), [])).toBeUndefined();
   });
 
